@@ -1,0 +1,1 @@
+"""Many stores: the lake, its index, and the intake face of it."""

@@ -1,0 +1,1 @@
+"""Exporters: documents and views to files of other formats."""

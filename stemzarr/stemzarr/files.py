@@ -1,0 +1,203 @@
+"""Files on disk: reads at a position, and files that appear complete or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import io
+import os
+import shutil
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from stemzarr.errors import ReadError, SourceChangedError, StemzarrError, WriteError
+
+__all__ = [
+    "PositionedFile",
+    "publish",
+    "read_positioned",
+    "remove_tree",
+    "sync_folder",
+    "sync_path",
+]
+
+
+class PositionedFile:
+    """A file open for reads at given offsets, from many threads at once.
+
+    Parameters
+    ----------
+    path
+        The file; it stays open until the object is closed or collected.
+
+    Raises
+    ------
+    ReadError
+        The file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            self._file: io.FileIO = path.open("rb", buffering=0)
+        except OSError as error:
+            raise read_error(path, error) from error
+
+    def read_into(self, out: memoryview, offset: int) -> None:
+        """Fill `out`, a contiguous view of bytes, from `offset` on.
+
+        Raises
+        ------
+        SourceChangedError
+            The file ends before `out` is full, so it shrank since it was recognised.
+        ReadError
+            The operating system reports an error.
+        """
+        done = 0
+        try:
+            while done < len(out):
+                count = self._read_some(out[done:], offset + done)
+                if count == 0:
+                    msg = f"ends at byte {offset + done}, while {len(out) - done} more are due"
+                    raise SourceChangedError(
+                        msg, path=self._path, hint="it shrank since it was recognised; try again"
+                    )
+                done += count
+        except OSError as error:
+            if isinstance(error, StemzarrError):
+                raise
+            raise read_error(self._path, error) from error
+
+    def _read_some(self, out: memoryview, offset: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [out], offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.readinto(out) or 0
+
+    def size(self) -> int:
+        """Return the present size of the file in bytes."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def close(self) -> None:
+        """Close the file; further reads fail."""
+        self._file.close()
+
+    def __del__(self) -> None:
+        """Close the file when nobody refers to it any more."""
+        with contextlib.suppress(AttributeError):
+            self._file.close()
+
+
+_OPEN_FILES = 32
+
+
+@functools.lru_cache(maxsize=_OPEN_FILES)
+def _shared_file(path: Path, _process: int) -> PositionedFile:
+    return PositionedFile(path)
+
+
+def read_positioned(path: Path, out: memoryview, offset: int) -> None:
+    """Fill `out` from `offset` on, through a small cache of open files of this process.
+
+    Raises
+    ------
+    SourceChangedError, ReadError
+        The bytes cannot be had.
+    """
+    _shared_file(path, os.getpid()).read_into(out, offset)
+
+
+def forget_open_files() -> None:
+    """Close the cached open files that no read is using."""
+    _shared_file.cache_clear()
+
+
+def read_error(path: Path, error: OSError) -> ReadError:
+    """Return what the operating system said about reading `path` as an error of ours."""
+    return ReadError(
+        f"cannot be read: {error.strerror or error}",
+        path=path,
+        hint="check that it is there, its permissions, and the disk or network it lies on",
+    )
+
+
+def write_error(path: Path, error: OSError) -> WriteError:
+    """Return what the operating system said about writing `path` as an error of ours."""
+    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    hint = "free space there or choose another folder" if full else "check its permissions"
+    return WriteError(f"cannot be written: {error.strerror or error}", path=path, hint=hint)
+
+
+def sync_path(path: Path) -> None:
+    """Flush a file's bytes to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the system can (Windows cannot)."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or a folder with all it holds; nothing there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def publish(dest: Path, *, sync: bool = True) -> Iterator[Path]:
+    """Give a temporary path beside `dest`, and rename it to `dest` when the block succeeds.
+
+    What stood at `dest` is replaced by the rename (a folder is moved aside first). When the block
+    fails, the temporary file or folder is removed.
+
+    Raises
+    ------
+    WriteError
+        The operating system could not write; other errors of the block pass through.
+    """
+    temporary = dest.with_name(f".{dest.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        yield temporary
+        if sync and temporary.is_file():
+            sync_path(temporary)
+        replace(temporary, dest)
+        if sync:
+            sync_folder(dest.parent)
+    except OSError as error:
+        if isinstance(error, StemzarrError):
+            raise
+        raise write_error(dest, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            remove_tree(temporary)
+
+
+def replace(temporary: Path, dest: Path) -> None:
+    """Rename `temporary` to `dest`; a folder that stood there is moved aside and removed."""
+    if not dest.is_dir():
+        temporary.replace(dest)
+        return
+    aside = dest.with_name(f".{dest.name}.{uuid.uuid4().hex[:8]}.old")
+    dest.rename(aside)
+    try:
+        temporary.rename(dest)
+    except OSError:
+        aside.rename(dest)
+        raise
+    remove_tree(aside)

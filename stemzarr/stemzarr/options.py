@@ -1,0 +1,176 @@
+"""What a user may ask for, as frozen dataclasses validated once.
+
+The command line and Python build the same objects; a store records the one it was made with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from stemzarr.errors import OptionError
+
+__all__ = [
+    "Codec",
+    "ExportOptions",
+    "IngestOptions",
+    "LayoutChoice",
+    "ReadOptions",
+    "TensorForm",
+    "available_threads",
+    "parse_bytes",
+]
+
+LayoutChoice = Literal["auto", "detector-fast", "scan-fast"]
+Codec = Literal["zstd", "lz4", "none"]
+TensorForm = Literal["patterns", "scan"]
+
+_BYTE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BYTE_UNITS |= {f"{prefix}i": 1024**power for power, prefix in enumerate("kmgt", start=1)}
+_LEAST_MEMORY = 16 * 1024**2
+
+
+def parse_bytes(text: str | int) -> int:
+    """Return a number of bytes from text such as ``512MiB``, ``2GB`` or ``1e9``.
+
+    Raises
+    ------
+    OptionError
+        The text is no size.
+
+    Examples
+    --------
+    >>> parse_bytes("512MiB")
+    536870912
+    """
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"\s*([0-9][0-9.]*(?:e[0-9]+)?)\s*([kmgt]i?)?b?\s*", text.lower())
+    if match is None or match[1].count(".") > 1:
+        raise OptionError(f"{text!r} is no size in bytes", hint="write 512MiB, 2GB or 1000000")
+    return int(float(match[1]) * _BYTE_UNITS[match[2] or ""])
+
+
+def available_threads() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_choice(name: str, value: object, choices: object) -> None:
+    """Raise `OptionError` unless `value` is among the literal type's values."""
+    known = get_args(choices)
+    if value not in known:
+        msg = f"{name} is {value!r}"
+        raise OptionError(msg, hint=f"choose one of {', '.join(map(str, known))}")
+
+
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Raise `OptionError` where `value` is smaller than `least`."""
+    if value < least:
+        msg = f"{name} is {value}"
+        raise OptionError(msg, hint=f"it must be at least {least}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """How to understand a source where the source does not say, or says it wrongly."""
+
+    layout: LayoutChoice = "auto"
+    """Meaning of the axes on disk; anything but ``auto`` outranks every evidence in the file."""
+    scan_shape: tuple[int, int] | None = None
+    """Scan positions as (scan_y, scan_x), where the source holds a plain stack of patterns."""
+    dataset: str | None = None
+    """Path of the data set inside a container format such as HDF5."""
+    salvage: bool = False
+    """Whether to recover what is complete in a truncated source instead of refusing it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        check_choice("layout", self.layout, LayoutChoice)
+        if self.scan_shape is not None:
+            for size in self.scan_shape:
+                check_at_least("scan_shape", size, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestOptions:
+    """How a source becomes a store."""
+
+    read: ReadOptions = field(default_factory=ReadOptions)
+    """How the source is understood."""
+    codec: Codec = "zstd"
+    """Compression of the pixel data: ``zstd`` (small), ``lz4`` (fast) or ``none``."""
+    memory: int = 512 * 1024**2
+    """Budget in bytes for the buffers of the ingest, whatever the size of the source."""
+    threads: int = field(default_factory=available_threads)
+    """Threads that read, fold and encode."""
+    workers: int = 0
+    """Worker processes of a local dask cluster; 0 uses threads of this process."""
+    scheduler: str | None = None
+    """Address of a dask.distributed scheduler that runs the tasks."""
+    virtual: bool = False
+    """Whether to catalogue the source in place, with its labels and without its pixels."""
+    redact: bool = False
+    """Whether to leave out operator, specimen, paths and printer records."""
+    sha256: bool = False
+    """Whether to record the SHA-256 of the whole source, for a second read of it."""
+    preview: bool = True
+    """Whether to compute previews and statistics in the same pass."""
+    sync: bool = True
+    """Whether to flush every file to the disk before the store is published."""
+    facts: Mapping[str, str | float | int] = field(default_factory=dict)
+    """Calibration and facts that outrank those of the source, as `calibrate` takes them."""
+    overwrite: bool = False
+    """Whether a store that stands at the destination is replaced."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        check_choice("codec", self.codec, Codec)
+        check_at_least("memory", self.memory, _LEAST_MEMORY)
+        check_at_least("threads", self.threads, 1)
+        check_at_least("workers", self.workers, 0)
+        if self.workers and self.scheduler:
+            msg = "workers and scheduler exclude each other"
+            raise OptionError(msg, hint="give one of them")
+
+    def record(self) -> dict[str, Any]:
+        """Return the options that shape the store, as JSON, for its ingest record."""
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in ("overwrite", "scheduler")
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """How a document, or a view of it, becomes a file of another format."""
+
+    memory: int = 256 * 1024**2
+    """Budget in bytes for the buffers of the export."""
+    threads: int = field(default_factory=available_threads)
+    """Threads that read, render and encode."""
+    tensor: TensorForm = "patterns"
+    """Form of a torch tensor: (N, 1, det_y, det_x) or (scan_y, scan_x, det_y, det_x)."""
+    with_metadata: bool = False
+    """Whether a ``.pt`` holds a dict of tensor and metadata instead of the bare tensor."""
+    overwrite: bool = False
+    """Whether a file that stands at the destination is replaced."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        check_choice("tensor", self.tensor, TensorForm)
+        check_at_least("memory", self.memory, _LEAST_MEMORY)
+        check_at_least("threads", self.threads, 1)
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path with ``~`` expanded; symbolic links are kept."""
+    return Path(path).expanduser().absolute()

@@ -1,0 +1,1 @@
+"""Readers: bytes of a source to the model, without touching pixels."""

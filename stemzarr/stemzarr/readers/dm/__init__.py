@@ -1,0 +1,1 @@
+"""The DM3/DM4 reader."""

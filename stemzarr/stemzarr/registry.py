@@ -1,0 +1,238 @@
+"""From a file to its reader, from a name or suffix to its exporter.
+
+What stemzarr brings stands in two literal tables of import paths, so that nothing is imported
+before it is used. Other packages add to them through the entry point groups
+``stemzarr.readers`` and ``stemzarr.exporters``, each entry point naming a `Reader` or `Exporter`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from stemzarr.errors import (
+    MissingDependencyError,
+    ReadError,
+    SourceNotFoundError,
+    UnknownFormatError,
+)
+from stemzarr.model import Document, Progress, Source
+from stemzarr.options import ExportOptions, ReadOptions
+
+__all__ = ["EXPORTERS", "READERS", "ExportRequest", "Exporter", "Reader", "find_exporter"]
+
+
+class ReadSource(Protocol):
+    """A parser: a path in, the one model out, no pixel touched."""
+
+    def __call__(self, path: Path, options: ReadOptions) -> Source:
+        """Return what the file holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """One file to be written by an exporter."""
+
+    source: Source
+    """Where the documents come from, for metadata and provenance."""
+    documents: Sequence[Document]
+    """What to write, views applied; the first is the main one, most formats take only it."""
+    dest: Path
+    """A temporary path of the caller, who renames it when all is well."""
+    options: ExportOptions
+    """Budget, threads and the form of the file."""
+    provenance: dict[str, Any]
+    """JSON that says what was exported: source, document, view."""
+    progress: Progress | None = None
+    """Is told how far the export is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an exporter wrote."""
+
+    shape: tuple[int, ...]
+    """Shape of the main array in the file."""
+    dtype: str
+    """numpy name of its type."""
+    sidecar: dict[str, Any] | None = None
+    """JSON to be written beside the file, where the format cannot hold it."""
+
+
+class WriteFile(Protocol):
+    """An exporter: writes `ExportRequest.dest` completely or raises."""
+
+    def __call__(self, request: ExportRequest) -> Exported:
+        """Write the file and say what it holds."""
+
+
+def _load(target: str) -> Any:  # noqa: ANN401 - whatever the path names
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """How a format is recognised and by what it is read."""
+
+    name: str
+    """Name of the reader."""
+    target: str | ReadSource
+    """``module:function`` of a `ReadSource`, or the function itself."""
+    suffixes: tuple[str, ...] = ()
+    """Suffixes in lower case, with their dot, that this reader takes when no bytes speak."""
+    recognises: Callable[[Path, bytes], bool] | None = None
+    """Decides from the path and the first 64 bytes (none for a folder); outranks suffixes."""
+
+    def read(self, path: Path, options: ReadOptions) -> Source:
+        """Read what the file holds."""
+        function = _load(self.target) if isinstance(self.target, str) else self.target
+        return cast("ReadSource", function)(path, options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exporter:
+    """How a format is named and by what it is written."""
+
+    name: str
+    """Name for ``--format``."""
+    target: str | WriteFile
+    """``module:function`` of a `WriteFile`, or the function itself."""
+    suffixes: tuple[str, ...]
+    """Suffixes in lower case, with their dot."""
+    extra: str | None = None
+    """The extra of stemzarr that brings what this exporter imports."""
+    folder: bool = False
+    """Whether the format is a folder rather than a file."""
+
+    def write(self, request: ExportRequest) -> Exported:
+        """Write the file.
+
+        Raises
+        ------
+        MissingDependencyError
+            The package that this format needs is not installed.
+        """
+        try:
+            function = _load(self.target) if isinstance(self.target, str) else self.target
+        except ImportError as error:
+            msg = f"the format {self.name!r} needs {error.name}, which is not installed"
+            hint = f"pip install 'stemzarr[{self.extra}]'" if self.extra else None
+            raise MissingDependencyError(msg, hint=hint) from error
+        return cast("WriteFile", function)(request)
+
+
+def _is_store(path: Path, _head: bytes) -> bool:
+    return (path / "zarr.json").is_file()
+
+
+def _is_dm(_path: Path, head: bytes) -> bool:
+    return head[:4] in (b"\x00\x00\x00\x03", b"\x00\x00\x00\x04")
+
+
+def _is_hdf5(_path: Path, head: bytes) -> bool:
+    return head[:8] == b"\x89HDF\r\n\x1a\n"
+
+
+READERS: tuple[Reader, ...] = (
+    Reader(name="stemzarr", target="stemzarr.store.open:read_store", recognises=_is_store),
+    Reader(
+        name="dm",
+        target="stemzarr.readers.dm:read_dm",
+        suffixes=(".dm3", ".dm4"),
+        recognises=_is_dm,
+    ),
+    Reader(name="hdf5", target="stemzarr.readers.hdf5:read_hdf5", recognises=_is_hdf5),
+    Reader(name="rosettasciio", target="stemzarr.readers.rosettasciio:read_rosettasciio"),
+)
+"""Built-in readers; the first that recognises a file reads it, the last one takes the rest."""
+
+EXPORTERS: tuple[Exporter, ...] = (
+    Exporter(name="hspy", target="stemzarr.exporters.hspy:write_hspy", suffixes=(".hspy",)),
+    Exporter(
+        name="pt",
+        target="stemzarr.exporters.torch_tensor:write_pt",
+        suffixes=(".pt", ".pth"),
+        extra="torch",
+    ),
+)
+"""Built-in exporters."""
+
+
+@functools.cache
+def readers() -> tuple[Reader, ...]:
+    """Return all readers, those of other packages before the last built-in one."""
+    found = importlib.metadata.entry_points(group="stemzarr.readers")
+    added = tuple(cast("Reader", entry.load()) for entry in found)
+    return (*READERS[:-1], *added, READERS[-1])
+
+
+@functools.cache
+def exporters() -> tuple[Exporter, ...]:
+    """Return all exporters, those of other packages after the built-in ones."""
+    found = importlib.metadata.entry_points(group="stemzarr.exporters")
+    return (*EXPORTERS, *(cast("Exporter", entry.load()) for entry in found))
+
+
+def find_reader(path: Path) -> Reader:
+    """Return the reader of a file or folder, by its bytes first and its suffix second.
+
+    Raises
+    ------
+    SourceNotFoundError, ReadError
+        There is nothing, or nothing that may be read.
+    """
+    head = _head(path)
+    known = readers()
+    for reader in known:
+        if reader.recognises is not None and reader.recognises(path, head):
+            return reader
+    suffix = path.suffix.lower()
+    return next((reader for reader in known if suffix in reader.suffixes), known[-1])
+
+
+def read_source(path: Path, options: ReadOptions | None = None) -> Source:
+    """Recognise a file and return what it holds, without reading its pixels.
+
+    Raises
+    ------
+    SourceNotFoundError, UnknownFormatError, CorruptFileError, LayoutError
+        There is no such file, no reader for it, or it contradicts itself.
+    """
+    return find_reader(path).read(path, options or ReadOptions())
+
+
+def _head(path: Path) -> bytes:
+    if path.is_dir():
+        return b""
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except FileNotFoundError:
+        msg = "there is no such file"
+        raise SourceNotFoundError(msg, path=path, hint="check the spelling") from None
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror or error}"
+        raise ReadError(msg, path=path, hint="check its permissions") from error
+
+
+def find_exporter(dest: Path, name: str | None = None) -> Exporter:
+    """Return the exporter of a format name, or of the suffix of `dest` where none is given.
+
+    Raises
+    ------
+    UnknownFormatError
+        No exporter has that name or suffix.
+    """
+    suffix = dest.suffix.lower()
+    for exporter in exporters():
+        if exporter.name == name or (name is None and suffix in exporter.suffixes):
+            return exporter
+    msg = f"no exporter for {name!r}" if name else f"no exporter for the suffix {suffix!r}"
+    known = ", ".join(exporter.name for exporter in exporters())
+    raise UnknownFormatError(msg, path=dest, hint=f"known formats: {known}")

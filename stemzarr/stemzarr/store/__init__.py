@@ -1,0 +1,1 @@
+"""Stores: a source to Zarr v3 and back."""

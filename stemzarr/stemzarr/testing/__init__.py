@@ -1,0 +1,1 @@
+"""What tests of stemzarr and of its extensions share: writers, strategies, contracts."""

@@ -1,0 +1,1 @@
+"""Views: frozen recipes over a 4D document, and the array work that renders them."""
