@@ -24,7 +24,17 @@ from stemzarr.errors import (
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, ReadOptions
 
-__all__ = ["EXPORTERS", "READERS", "ExportRequest", "Exporter", "Reader", "find_exporter"]
+__all__ = [
+    "EXPORTERS",
+    "READERS",
+    "ExportRequest",
+    "Exported",
+    "Exporter",
+    "Reader",
+    "find_exporter",
+    "find_reader",
+    "read_source",
+]
 
 
 class ReadSource(Protocol):
@@ -107,8 +117,8 @@ class Exporter:
     """Suffixes in lower case, with their dot."""
     extra: str | None = None
     """The extra of stemzarr that brings what this exporter imports."""
-    folder: bool = False
-    """Whether the format is a folder rather than a file."""
+    dtype: str | None = None
+    """Type of the values of a 4D export where the view names none; None keeps the source's."""
 
     def write(self, request: ExportRequest) -> Exported:
         """Write the file.
@@ -159,6 +169,7 @@ EXPORTERS: tuple[Exporter, ...] = (
         target="stemzarr.exporters.torch_tensor:write_pt",
         suffixes=(".pt", ".pth"),
         extra="torch",
+        dtype="float32",
     ),
 )
 """Built-in exporters."""

@@ -1,0 +1,1 @@
+"""The accessor ``.stem`` of xarray Datasets."""

@@ -1,0 +1,359 @@
+"""The verbs: wiring only."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import stemzarr
+from stemzarr.errors import OptionError, SourceNotFoundError, StoreExistsError
+from stemzarr.files import publish
+from stemzarr.model import Document, Progress, Source
+from stemzarr.options import ExportOptions, IngestOptions, ReadOptions, as_path
+from stemzarr.registry import Exporter, ExportRequest, find_exporter, read_source
+
+if TYPE_CHECKING:
+    import os
+
+    import xarray as xr
+
+    from stemzarr.store import StoreResult, VerifyReport
+    from stemzarr.views import View
+
+    PathLike = str | os.PathLike[str]
+
+__all__ = ["ExportResult", "export", "info", "ingest", "open", "render", "verify"]
+
+
+def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
+    path: PathLike,
+    *,
+    document: int | str | None = None,
+    chunks: Mapping[str, int] | str | None = "source",
+    options: ReadOptions | None = None,
+) -> xr.Dataset:
+    """Open a document of a source or store, lazily and labelled.
+
+    Parameters
+    ----------
+    path
+        A store, or any file that stemzarr reads.
+    document
+        Slug or index; the main document by default.
+    chunks
+        How dask cuts the values: ``"source"`` takes whole patterns in blocks that suit the
+        source, a mapping or ``"auto"`` is passed to xarray, None leaves dask out: each access
+        then reads just what it indexes.
+    options
+        How the source is understood.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``intensity`` with the dims of the document's kind, for 4D-STEM (scan_y, scan_x, det_y,
+        det_x), in the source's dtype, with calibrated float64 coordinates.
+
+    Raises
+    ------
+    SourceNotFoundError, UnknownFormatError, CorruptFileError, LayoutError, EntryNotFoundError
+        There is no such file, it cannot be understood, or it has no such document.
+    """
+    import xarray as xr
+
+    from stemzarr.backend import StemzarrBackendEntrypoint
+
+    return xr.open_dataset(
+        as_path(path),
+        engine=StemzarrBackendEntrypoint,
+        chunks={} if chunks == "source" else chunks,
+        document=document,
+        options=options or ReadOptions(),
+    )
+
+
+def info(path: PathLike, options: ReadOptions | None = None) -> dict[str, Any]:
+    """Return what is in a file, as JSON, without reading its pixels.
+
+    Returns
+    -------
+    dict
+        ``path``, ``format``, ``size``, ``complete``, ``rebuildable``, ``main`` (slug), ``notes``
+        and ``documents``: index, slug, title, kind, dims, shape, dtype, axes, layout, facts,
+        notes.
+
+    Raises
+    ------
+    SourceNotFoundError, UnknownFormatError, CorruptFileError, LayoutError
+        There is no such file or it cannot be understood.
+    """
+    source = read_source(as_path(path), options)
+    return {
+        "path": str(source.path),
+        "format": source.format,
+        "size": source.size,
+        "complete": source.complete,
+        "rebuildable": source.rebuildable,
+        "main": source.document.slug,
+        "notes": list(source.notes),
+        "documents": [_describe(document) for document in source.documents],
+    }
+
+
+def _describe(document: Document) -> dict[str, Any]:
+    return {
+        "index": document.index,
+        "slug": document.slug,
+        "title": document.title,
+        "kind": document.kind,
+        "thumbnail": document.thumbnail,
+        "dims": list(document.dims),
+        "shape": list(document.shape),
+        "dtype": document.dtype.name,
+        "axes": [
+            {
+                "name": axis.name,
+                "size": axis.size,
+                "offset": axis.offset,
+                "scale": axis.scale,
+                "units": axis.units,
+                "calibrated": axis.calibrated,
+            }
+            for axis in document.axes
+        ],
+        "layout": None if document.layout is None else dataclasses.asdict(document.layout),
+        "facts": dict(document.facts),
+        "notes": list(document.notes),
+    }
+
+
+def ingest(
+    source: PathLike,
+    dest: PathLike,
+    options: IngestOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> StoreResult:
+    """Write a source with all its documents into a new Zarr store.
+
+    Parameters
+    ----------
+    source
+        Any file that stemzarr reads.
+    dest
+        The store, by custom ``NAME.zarr``; it appears when it is complete.
+    options
+        Codec, budget, threads and the rest.
+    progress
+        Is told how many bytes of pixel data are done.
+
+    Raises
+    ------
+    StoreExistsError
+        Something stands at `dest` and ``options.overwrite`` is false.
+    SourceNotFoundError, CorruptFileError, SourceChangedError, WriteError, StoreBusyError
+        The source cannot be read, or the store not be written.
+    """
+    from stemzarr.store import write_store
+
+    chosen = options or IngestOptions()
+    read = read_source(as_path(source), chosen.read)
+    if read.format == "stemzarr":
+        raise OptionError("is a store already", path=read.path, hint="export it instead")
+    return write_store(read, as_path(dest), chosen, progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportResult:
+    """What an export wrote."""
+
+    dest: Path
+    """The file."""
+    format: str
+    """Name of the exporter."""
+    shape: tuple[int, ...]
+    """Shape of the main array in the file."""
+    dtype: str
+    """numpy name of its type."""
+    bytes: int
+    """Size of the file or folder."""
+    seconds: float
+    """Time that the export took."""
+    provenance: dict[str, Any]
+    """Source, document and view, as JSON."""
+
+    def json(self) -> dict[str, Any]:
+        """Return the line that the command prints with ``--json``."""
+        return {
+            "dest": str(self.dest),
+            "format": self.format,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def export(  # noqa: PLR0913 - one argument for each thing a user may say
+    source: PathLike,
+    dest: PathLike,
+    *,
+    view: View | None = None,
+    document: int | str | None = None,
+    format: str | None = None,  # noqa: A002 - named as the option is
+    options: ExportOptions | None = None,
+    read: ReadOptions | None = None,
+    progress: Progress | None = None,
+) -> ExportResult:
+    """Write a document of a source or store, or a view of it, into a file of another format.
+
+    Parameters
+    ----------
+    source
+        A store, or any file that stemzarr reads.
+    dest
+        The file to write; it appears when it is complete.
+    view
+        The recipe; the whole document by default.
+    document
+        Slug or index; the main document by default, ``"all"`` for every document where the
+        format takes several.
+    format
+        Name of the exporter; by default the suffix of `dest` decides.
+    options
+        Budget, threads and the form of the file.
+    read
+        How the source is understood.
+    progress
+        Is told how many bytes of pixel data are done.
+
+    Raises
+    ------
+    StoreExistsError
+        Something stands at `dest` and ``options.overwrite`` is false.
+    UnknownFormatError, MissingDependencyError, UnsupportedDataError, OptionError
+        The format is unknown, lacks its package, or cannot hold what was asked for.
+    """
+    started = time.perf_counter()
+    chosen = options or ExportOptions()
+    target = as_path(dest)
+    exporter = find_exporter(target, format)
+    _check_destination(target, overwrite=chosen.overwrite)
+    opened = read_source(as_path(source), read)
+    documents, provenance = _select(opened, document, view, exporter, chosen)
+    with publish(target) as temporary:
+        request = ExportRequest(
+            source=opened,
+            documents=documents,
+            dest=temporary,
+            options=chosen,
+            provenance=provenance,
+            progress=progress,
+        )
+        exported = exporter.write(request)
+        if exported.sidecar is not None:
+            text = json.dumps(exported.sidecar, indent=1, allow_nan=False, ensure_ascii=False)
+            with publish(target.with_name(f"{target.name}.json")) as sidecar:
+                sidecar.write_text(text + "\n", encoding="utf-8")
+    return ExportResult(
+        dest=target,
+        format=exporter.name,
+        shape=exported.shape,
+        dtype=exported.dtype,
+        bytes=_size(target),
+        seconds=time.perf_counter() - started,
+        provenance=provenance,
+    )
+
+
+def _check_destination(dest: Path, *, overwrite: bool) -> None:
+    if dest.exists() and not overwrite:
+        hint = "choose another name, or --overwrite (overwrite=True) to replace it"
+        raise StoreExistsError("exists already", path=dest, hint=hint)
+    if not dest.parent.is_dir():
+        raise SourceNotFoundError("the folder does not exist", path=dest.parent, hint="make it")
+
+
+def _select(
+    source: Source,
+    document: int | str | None,
+    view: View | None,
+    exporter: Exporter,
+    options: ExportOptions,
+) -> tuple[list[Document], dict[str, Any]]:
+    """Return what is to be written, views applied, and the record of where it came from."""
+    first = source.document if document in (None, "all") else source.find(document or 0)
+    rest = [other for other in source.documents if other is not first] if document == "all" else []
+    provenance: dict[str, Any] = {
+        "stemzarr": stemzarr.__version__,
+        "source": source.path.name,
+        "format": source.format,
+        "document": first.slug,
+        "view": None,
+    }
+    if exporter.dtype is not None and first.kind == "4d-stem":
+        from stemzarr.views import View
+
+        view = view or View()
+        view = dataclasses.replace(view, dtype=view.dtype or exporter.dtype)
+    if view is not None:
+        from stemzarr.views import apply
+
+        first = apply(first, view, threads=options.threads, memory=options.memory)
+        provenance["view"] = view.to_json()
+    return [first, *rest], provenance
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
+
+
+def render(
+    source: PathLike,
+    view: View,
+    *,
+    document: int | str | None = None,
+    options: ReadOptions | None = None,
+) -> xr.Dataset:
+    """Return a view of a document as a lazy, labelled Dataset that any exporter would write.
+
+    Raises
+    ------
+    OptionError, UnsupportedDataError
+        The view does not fit the document.
+    """
+    from stemzarr.labelled import to_dataset
+    from stemzarr.views import apply
+
+    opened = read_source(as_path(source), options)
+    chosen = opened.document if document is None else opened.find(document)
+    return to_dataset(apply(chosen, view))
+
+
+def verify(
+    path: PathLike,
+    *,
+    source: PathLike | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Check every file and chunk of a store against its manifest and checksums.
+
+    Parameters
+    ----------
+    path
+        The store.
+    source
+        The original, to be compared value by value as well.
+    progress
+        Is told how many bytes are checked.
+    """
+    from stemzarr.store import verify_store
+
+    original = None if source is None else as_path(source)
+    return verify_store(as_path(path), source=original, progress=progress)

@@ -1,0 +1,68 @@
+"""What every test has: the sample files where they are, and a watch on what is left open."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import dask
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+from stemzarr.files import forget_open_files
+
+settings.register_profile(
+    "stemzarr", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("stemzarr")
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Return the folder of files that instruments wrote; without it the test is skipped."""
+    folder = os.environ.get("STEMZARR_SAMPLES")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("STEMZARR_SAMPLES names no folder of sample files")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dask_pool() -> Iterator[None]:
+    """Give dask one pool with a known name: its own would look like threads that a test left."""
+    with ThreadPoolExecutor(2, thread_name_prefix="dask") as pool, dask.config.set(pool=pool):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """Fail a test that leaves a thread or child process running, or a file of its own open."""
+    threads = set(threading.enumerate())
+    children = {child.pid for child in psutil.Process().children()}
+    yield
+    if request.node.get_closest_marker("leaves_open"):
+        return
+    forget_open_files()
+    left = [t for t in threading.enumerate() if t not in threads and not t.daemon]
+    left = [thread for thread in left if not thread.name.startswith("dask")]
+    for thread in left:
+        thread.join(timeout=5)
+    assert not [thread for thread in left if thread.is_alive()], "threads are still running"
+    born = [c for c in psutil.Process().children() if c.pid not in children]
+    alive = [c for c in born if c.is_running() and "resource_tracker" not in " ".join(c.cmdline())]
+    assert not psutil.wait_procs(alive, timeout=5)[1], "child processes are still running"
+    if _open_below(tmp_path):
+        gc.collect()
+    assert not _open_below(tmp_path), "files are still open"
+
+
+def _open_below(folder: Path) -> list[str]:
+    return [
+        file.path
+        for file in psutil.Process().open_files()
+        if Path(file.path).is_relative_to(folder)
+    ]

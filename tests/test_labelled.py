@@ -1,0 +1,98 @@
+"""Documents as labelled xarray objects."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from stemzarr.labelled import dask_chunks, to_dataset
+from stemzarr.model import ArrayBlocks, Axis, Document, dims_of_kind
+
+VALUES = np.arange(7 * 5 * 4 * 6, dtype=np.uint16).reshape(7, 5, 4, 6)
+
+
+class CountingBlocks(ArrayBlocks):
+    """Array blocks with a block of one scan position, that count the values they give."""
+
+    given_out = 0
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        return (1, 1, *self.array.shape[2:])
+
+    def read_into(self, out: NDArray[Any], start: Any) -> None:
+        type(self).given_out += out.size
+        super().read_into(out, start)
+
+
+def scan(values: NDArray[Any] = VALUES, blocks: type[ArrayBlocks] = ArrayBlocks) -> Document:
+    """Return a 4D document over `values` with a scale and an offset on each axis."""
+    axes = tuple(
+        Axis(name=name, size=size, scale=0.5 * (1 + place), offset=-float(place), units="nm")
+        for place, (name, size) in enumerate(
+            zip(dims_of_kind("4d-stem", 4), values.shape, strict=True)
+        )
+    )
+    return Document(
+        index=0, slug="scan", title="scan", kind="4d-stem", axes=axes, blocks=blocks(values)
+    )
+
+
+def indexers(size: int) -> st.SearchStrategy[Any]:
+    """Give integers, slices and lists of positions that are valid for a dim of `size`."""
+    position = st.integers(-size, size - 1)
+    slices = st.slices(size).filter(lambda part: len(range(*part.indices(size))) > 0)
+    return st.one_of(position, slices, st.lists(position, max_size=8))
+
+
+@given(st.tuples(*(indexers(size) for size in VALUES.shape)))
+def test_any_orthogonal_index_gives_what_numpy_gives(index: tuple[Any, ...]) -> None:
+    """Reading boxes and picking from them equals indexing an array in memory."""
+    reference = xr.DataArray(VALUES, dims=dims_of_kind("4d-stem", 4))[index]
+    np.testing.assert_array_equal(to_dataset(scan()).intensity[index].values, reference.values)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4)), min_size=1, max_size=5))
+def test_pointwise_indexing_gives_the_patterns_asked_for(points: list[tuple[int, int]]) -> None:
+    """A list of scan positions gives those patterns in that order."""
+    rows, columns = (xr.DataArray(list(p), dims="point") for p in zip(*points, strict=True))
+    picked = to_dataset(scan()).intensity.isel(scan_y=rows, scan_x=columns).transpose("point", ...)
+    np.testing.assert_array_equal(picked.values, [VALUES[point] for point in points])
+
+
+def test_a_step_over_the_scan_reads_only_the_patterns_it_keeps() -> None:
+    """`[::3, ::2]` reads ceil(7/3) * ceil(5/2) patterns and no other."""
+    CountingBlocks.given_out = 0
+    assert to_dataset(scan(blocks=CountingBlocks)).intensity[::3, ::2].values.shape == (3, 3, 4, 6)
+    assert CountingBlocks.given_out == 3 * 3 * 4 * 6
+
+
+def test_coordinates_are_offset_plus_index_times_scale() -> None:
+    """Each axis becomes a float64 coordinate with its units."""
+    dataset = to_dataset(scan())
+    for axis in scan().axes:
+        expected = axis.offset + axis.scale * np.arange(axis.size)
+        np.testing.assert_array_equal(dataset[axis.name], expected)
+        assert dataset[axis.name].attrs["units"] == "nm"
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 4096, 4096), (300, 1, 128, 128), (64, 2048, 2, 2)])
+def test_dask_chunks_hold_whole_patterns_and_stay_near_their_target(shape: tuple[int, ...]) -> None:
+    """No chunk splits a pattern; one larger than 64 MiB holds a single pattern."""
+    values = np.broadcast_to(np.uint16(0), shape)
+    chunk = dask_chunks(ArrayBlocks(values), 2)
+    assert chunk[2:] == shape[2:]
+    assert np.prod(chunk) * 2 <= 64 * 1024**2 or chunk[:2] == (1, 1)
+
+
+def test_a_lazy_dataset_can_be_pickled_with_dask() -> None:
+    """A cluster can be sent the graph."""
+    lazy = to_dataset(scan()).chunk(scan_y=2)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(lazy)).intensity.values, VALUES)
