@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stemzarr.labelled import dask_chunks, to_dataset
-from stemzarr.model import ArrayBlocks, Axis, Document, dims_of_kind
+from stemzarr.errors import UnsupportedDataError
+from stemzarr.labelled import dask_chunks, from_dataset, to_dataset
+from stemzarr.model import ArrayBlocks, Axis, Document, dims_of_kind, read_box
 
 VALUES = np.arange(7 * 5 * 4 * 6, dtype=np.uint16).reshape(7, 5, 4, 6)
 
@@ -96,3 +97,35 @@ def test_a_lazy_dataset_can_be_pickled_with_dask() -> None:
     """A cluster can be sent the graph."""
     lazy = to_dataset(scan()).chunk(scan_y=2)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(lazy)).intensity.values, VALUES)
+
+
+@given(st.tuples(*(st.slices(size) for size in VALUES.shape)), st.booleans())
+def test_a_sliced_dataset_is_the_document_of_its_values(
+    index: tuple[slice, ...], dask: bool
+) -> None:
+    """Axes and values follow what an analysis selected, whatever the attributes still say."""
+    lengths = [
+        len(range(*part.indices(size))) for part, size in zip(index, VALUES.shape, strict=True)
+    ]
+    assume(all(lengths))
+    opened = to_dataset(scan())
+    sliced = (opened.chunk(scan_y=3) if dask else opened)[
+        dict(zip(opened.intensity.dims, index, strict=True))
+    ]
+    document = from_dataset(sliced)
+    np.testing.assert_array_equal(
+        read_box(document.blocks, (0,) * 4, document.shape), VALUES[index]
+    )
+    for axis in document.axes:
+        np.testing.assert_allclose(axis.values(), sliced[axis.name].values)
+
+
+def test_what_is_no_document_is_refused_with_the_way_out() -> None:
+    """Other dims, another variable, an uneven coordinate: each is named."""
+    opened = to_dataset(scan())
+    with pytest.raises(UnsupportedDataError, match="no variable 'intensity'"):
+        from_dataset(opened.rename(intensity="counts"))
+    with pytest.raises(UnsupportedDataError, match="those of no kind of document"):
+        from_dataset(opened.transpose("det_x", ...))
+    with pytest.raises(UnsupportedDataError, match="'scan_y' is not evenly spaced"):
+        from_dataset(opened.isel(scan_y=[0, 1, 4]))

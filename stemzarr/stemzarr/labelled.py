@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast, get_args
 
 import numpy as np
 import xarray as xr
@@ -13,9 +15,10 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from stemzarr.model import CHANNEL, Blocks, Document
+from stemzarr.errors import UnsupportedDataError
+from stemzarr.model import CHANNEL, Axis, Blocks, Brightness, Document, Fact, Kind, dims_of_kind
 
-__all__ = ["BlocksArray", "dask_chunks", "to_dataset"]
+__all__ = ["BlocksArray", "dask_chunks", "from_dataset", "to_dataset"]
 
 _DASK_CHUNK_BYTES = 64 * 1024**2
 
@@ -144,3 +147,114 @@ def to_dataset(document: Document, prefix: str = "") -> xr.Dataset:
     if document.valid is not None:
         variables["valid"] = xr.Variable(dims[:2], document.valid)
     return xr.Dataset(variables, coords, document.group_attributes())
+
+
+@dataclass(frozen=True, slots=True)
+class DataArrayBlocks:
+    """Blocks over a DataArray, in memory or lazy, as an analysis has left it."""
+
+    array: xr.DataArray
+    """The values in canonical order."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the dims."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.array.dtype
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """The largest dask chunk, else what the file prefers, else the whole array."""
+        if self.array.chunks is not None:
+            return tuple(max(sizes) for sizes in self.array.chunks)
+        preferred = self.array.encoding.get("preferred_chunks", {})
+        return tuple(min(n, preferred.get(d, n)) for d, n in self.array.sizes.items())
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Compute the box at `start` in the calling thread."""
+        box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
+        np.copyto(out, self.array[box].compute(scheduler="synchronous").to_numpy(), casting="no")
+
+
+def from_dataset(dataset: xr.Dataset) -> Document:
+    """Return the document that a Dataset stands for: the inverse of `to_dataset`.
+
+    Parameters
+    ----------
+    dataset
+        With ``intensity`` and evenly spaced coordinates; sliced or computed ones will do.
+
+    Raises
+    ------
+    UnsupportedDataError
+        There is no ``intensity``, its dims are not those of a kind, or a coordinate is uneven.
+    """
+    if "intensity" not in dataset:
+        found = ", ".join(map(str, dataset.data_vars)) or "none"
+        raise UnsupportedDataError(
+            f"the Dataset has no variable 'intensity' (its variables: {found})",
+            hint="open it with stemzarr.open, or rename the variable",
+        )
+    array = dataset["intensity"]
+    channels = tuple(array.attrs.get("channel_names", ())) if CHANNEL in array.dims else ()
+    names = tuple(str(name) for name in array.dims if name != CHANNEL)
+    kind = next((k for k in get_args(Kind) if names == dims_of_kind(k, len(names))), None)
+    if kind is None:
+        raise UnsupportedDataError(
+            f"'intensity' has dims {array.dims}, which are those of no kind of document",
+            hint="transpose it to (scan_y, scan_x, det_y, det_x), or select one pattern or image",
+        )
+    attrs = dict(array.attrs)
+    brightness = None
+    if "brightness_scale" in attrs:
+        scale, offset = float(attrs["brightness_scale"]), float(attrs["brightness_offset"])
+        brightness = Brightness(scale=scale, offset=offset, units=str(attrs["brightness_units"]))
+    facts = {
+        str(k): cast("Fact", v) for k, v in dataset.attrs.items() if k not in ("title", "kind")
+    }
+    title = str(dataset.attrs.get("title", "scan"))
+    return Document(
+        index=0,
+        slug="main",
+        title=title,
+        kind=cast("Kind", kind),
+        axes=tuple(_axis_of(dataset, name) for name in names),
+        blocks=DataArrayBlocks(array),
+        brightness=brightness,
+        channels=channels,
+        facts=facts,
+        valid=dataset["valid"].to_numpy() if "valid" in dataset else None,
+    )
+
+
+def _axis_of(dataset: xr.Dataset, name: str) -> Axis:
+    """Return the axis of a dim, from its coordinate's values rather than its attributes."""
+    size = dataset.sizes[name]
+    if name not in dataset.coords:
+        return Axis(name=name, size=size)
+    coordinate = dataset.coords[name]
+    attrs, values = coordinate.attrs, coordinate.to_numpy().astype(np.float64)
+    axis = Axis(
+        name=name,
+        size=size,
+        scale=float(attrs.get("scale", 1.0)),
+        offset=float(attrs.get("offset", values[0] if size else 0.0)),
+        units=str(attrs.get("units", "pixel")),
+        calibrated=bool(attrs.get("calibrated", "units" in attrs)),
+        source_units=str(attrs.get("source_units", "")),
+        long_name=str(attrs.get("long_name", "")),
+    )
+    if not size or np.array_equal(axis.values(), values):
+        return axis
+    scale = axis.scale if size == 1 else float((values[-1] - values[0]) / (size - 1))
+    axis = dataclasses.replace(axis, scale=scale, offset=float(values[0]))
+    if not np.allclose(axis.values(), values, rtol=1e-9, atol=abs(scale) * 1e-6):
+        raise UnsupportedDataError(
+            f"the coordinate {name!r} is not evenly spaced",
+            hint="select with a slice of constant step",
+        )
+    return axis
