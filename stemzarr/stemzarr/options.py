@@ -50,7 +50,7 @@ def parse_bytes(text: str | int) -> int:
     """
     if isinstance(text, int):
         return text
-    match = re.fullmatch(r"\s*([0-9][0-9.]*(?:e[0-9]+)?)\s*([kmgt]i?)?b?\s*", text.lower())
+    match = re.fullmatch(r"\s*([0-9][0-9.]*(?:e[0-9]{1,2})?)\s*([kmgt]i?)?b?\s*", text.lower())
     if match is None or match[1].count(".") > 1:
         raise OptionError(f"{text!r} is no size in bytes", hint="write 512MiB, 2GB or 1000000")
     return int(float(match[1]) * _BYTE_UNITS[match[2] or ""])

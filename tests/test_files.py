@@ -1,0 +1,89 @@
+"""Files that appear complete or not at all, and reads at a position."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from stemzarr.errors import ReadError, SourceChangedError, StemzarrError, WriteError
+from stemzarr.files import PositionedFile, publish, read_positioned
+
+
+def test_a_file_is_published_by_a_rename(tmp_path: Path) -> None:
+    """Inside the block nothing stands at the destination, after it the whole file does."""
+    dest = tmp_path / "scan.bin"
+    with publish(dest) as temporary:
+        temporary.write_bytes(b"counts")
+        assert not dest.exists()
+    assert dest.read_bytes() == b"counts"
+    assert list(tmp_path.iterdir()) == [dest]
+
+
+def test_a_folder_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    """A store is replaced as a whole: nothing of the old one shines through."""
+    dest = tmp_path / "scan.zarr"
+    for name in ("old", "new"):
+        with publish(dest) as temporary:
+            temporary.mkdir()
+            (temporary / name).touch()
+    assert [path.name for path in dest.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [dest]
+
+
+def fail_halfway(path: Path, error: BaseException) -> None:
+    """Write something and raise."""
+    path.write_bytes(b"half")
+    raise error
+
+
+@pytest.mark.parametrize("error", [ValueError("in the block"), KeyboardInterrupt()])
+def test_a_failure_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
+    """The old file stays, the temporary one goes, the exception passes through."""
+    dest = tmp_path / "scan.bin"
+    dest.write_bytes(b"old")
+    with pytest.raises(type(error)), publish(dest) as temporary:
+        fail_halfway(temporary, error)
+    assert dest.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [dest]
+
+
+def test_an_error_of_the_system_names_the_destination(tmp_path: Path) -> None:
+    """A full disk becomes a `WriteError` that says what to do, and stays an OSError."""
+    dest = tmp_path / "scan.bin"
+    with pytest.raises(WriteError, match="free space") as caught, publish(dest):
+        raise OSError(28, "No space left on device")
+    assert caught.value.path == str(dest)
+    assert isinstance(caught.value, OSError)
+
+
+def test_threads_read_one_file_at_their_own_positions(tmp_path: Path) -> None:
+    """No read moves another's position."""
+    path = tmp_path / "bytes"
+    content = os.urandom(1 << 16)
+    path.write_bytes(content)
+
+    def read(offset: int) -> bool:
+        out = bytearray(100)
+        read_positioned(path, memoryview(out), offset)
+        return bytes(out) == content[offset : offset + 100]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, range(0, len(content) - 100, 37)))
+
+
+def test_a_read_beyond_the_end_says_how_much_is_missing(tmp_path: Path) -> None:
+    """A file that shrank never gives short or stale data."""
+    path = tmp_path / "bytes"
+    path.write_bytes(b"x" * 10)
+    with pytest.raises(SourceChangedError, match="ends at byte 10, while 5 more are due"):
+        read_positioned(path, memoryview(bytearray(8)), 7)
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """The error is ours, with the path."""
+    with pytest.raises(ReadError, match="nothing-here") as caught:
+        PositionedFile(tmp_path / "nothing-here")
+    assert isinstance(caught.value, StemzarrError)
