@@ -1,0 +1,74 @@
+"""What all commands share: their common options, and the one place that catches errors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stemzarr_cli.report import BROKEN_PIPE, FAILED, INTERRUPTED, Report
+
+__all__ = ["Command", "lake_option"]
+
+_SHARED = (
+    click.Option(
+        ["--json", "as_json"], is_flag=True, help="Print results as JSON lines, nothing else."
+    ),
+    click.Option(["-q", "--quiet"], is_flag=True, help="Print errors alone."),
+    click.Option(["--debug"], is_flag=True, help="Print the traceback of an error."),
+)
+
+lake_option = click.option(
+    "--lake",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The lake: else $STEMZARR_LAKE, the enclosing folder that is one, or ./stemzarr-lake.",
+)
+"""The option of every command that means a lake or a name in one."""
+
+
+class Command(click.Command):
+    """A command whose function gets a `Report` first and whose errors become one line.
+
+    This is the only place where errors end; functions of commands raise, or use
+    `Report.attempt` where the rest is still to be done.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - click's interface
+        super().__init__(*args, **options)
+        self.params.extend(_SHARED)
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Run the command and return its exit status."""
+        ctx.obj = report = Report(
+            ctx.command_path,
+            as_json=ctx.params.pop("as_json"),
+            quiet=ctx.params.pop("quiet"),
+            debug=ctx.params.pop("debug"),
+        )
+        try:
+            with report.warnings_as_notes():
+                super().invoke(ctx)
+                sys.stdout.flush()
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            report.interrupted()
+            return INTERRUPTED
+        except BrokenPipeError:
+            _stop_writing()
+            return BROKEN_PIPE
+        except Exception as error:  # noqa: BLE001 - no user should see a traceback unasked
+            report.fail(error)
+            return report.status or FAILED
+        return report.status
+
+
+def _stop_writing() -> None:
+    """Let the interpreter's last flush go nowhere: the reader of our output has gone."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

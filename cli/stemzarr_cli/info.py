@@ -1,0 +1,66 @@
+"""``stemzarr info``: what is in a file."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stemzarr.options import ReadOptions
+from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.places import find_source
+from stemzarr_cli.reading import read_options
+from stemzarr_cli.report import Report
+from stemzarr_cli.text import format_bytes, printable
+
+
+@click.command(cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@read_options
+@lake_option
+@click.pass_obj
+def info(
+    report: Report, /, *, files: tuple[str, ...], read: ReadOptions, lake: Path | None
+) -> None:
+    """Show what is in a file, without reading its pixels.
+
+    Documents, dims, dtype, calibration, the meaning of the axes with the evidence for it, and
+    whether the file is complete. FILE may also be a store or a name in the lake.
+    """
+    import stemzarr
+
+    for file in files:
+        with report.attempt():
+            found = stemzarr.info(find_source(file, lake).path, read)
+            report.result(found, functools.partial(_draw, report, found))
+
+
+def _draw(report: Report, found: Mapping[str, Any]) -> None:
+    """Print what is in a file for a person."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from stemzarr_cli.tables import axes_table, documents_table, facts_table
+
+    main = next(doc for doc in found["documents"] if doc["slug"] == found["main"])
+    about = [found["format"], format_bytes(found["size"])]
+    if not found["complete"]:
+        about.append("INCOMPLETE")
+    report.show(
+        Text.assemble((printable(found["path"]), "bold"), f"  {', '.join(about)}"),
+        documents_table(found["documents"], found["main"]),
+        axes_table(main["axes"]),
+    )
+    layout = main["layout"]
+    if layout:
+        report.say(f"layout {layout['order']} ({layout['confidence']} confidence)")
+        for evidence in layout["evidence"]:
+            report.say(f"  {evidence}")
+    if main["facts"]:
+        report.show(Padding(facts_table(main["facts"]), (1, 0, 0, 0)))
+    for note in (*found["notes"], *main["notes"]):
+        report.show(Text(f"note: {printable(note)}", style="yellow"))
+    report.say()

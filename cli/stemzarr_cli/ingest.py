@@ -1,0 +1,138 @@
+"""``stemzarr ingest``: files become stores of the lake."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stemzarr.errors import OptionError
+from stemzarr.options import IngestOptions, ReadOptions
+from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.parameters import ASSIGNMENT, BYTES
+from stemzarr_cli.places import expand_folders
+from stemzarr_cli.reading import read_options
+from stemzarr_cli.report import Report
+from stemzarr_cli.text import format_bytes, format_seconds, format_shape
+
+_FAILED = ("name", "store", "kind", "shape", "dtype", "source_bytes", "stored_bytes", "seconds")
+
+
+@click.command(cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...")
+@click.option("--name", metavar="NAME", help="Name of the entry, for a single file.")
+@read_options
+@click.option(
+    "--codec",
+    type=click.Choice(["zstd", "lz4", "none"]),
+    default="zstd",
+    show_default=True,
+    help="Compression: zstd is small, lz4 is fast.",
+)
+@click.option("--memory", type=BYTES, help="Budget for buffers. [default: 512MiB]")
+@click.option("--threads", type=int, metavar="N", help="[default: as many as processors]")
+@click.option("--sha256", is_flag=True, help="Record the file's SHA-256 too, for a second read.")
+@click.option("--no-preview", is_flag=True, help="Leave previews and statistics out.")
+@click.option("--no-sync", is_flag=True, help="Trust the system to write to the disk in time.")
+@click.option(
+    "--set",
+    "facts",
+    type=ASSIGNMENT,
+    multiple=True,
+    help="Calibration or fact that outranks the file's, such as camera_length_mm=115.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the store that has the name.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be written, and how.")
+@lake_option
+@click.pass_obj
+def ingest(
+    report: Report,
+    /,
+    *,
+    files: tuple[str, ...],
+    name: str | None,
+    lake: Path | None,
+    dry_run: bool,
+    **chosen: Any,  # noqa: ANN401 - fields of IngestOptions
+) -> None:
+    """Turn files into labelled, compressed stores of the lake.
+
+    A folder stands for all files below it that stemzarr reads. A file that is in the lake
+    already is left as it is. Memory stays within the budget, whatever the size of a file.
+    """
+    options = _options(**chosen)
+    sources = list(expand_folders(files))
+    if name is not None and len(sources) > 1:
+        msg = f"--name is {name!r} for {len(sources)} files"
+        raise OptionError(msg, hint="give it with one file")
+    if dry_run:
+        for source in sources:
+            with report.attempt():
+                _show_plan(report, source, options)
+        return
+    report.resume = "the same command goes on where this one stopped"
+    _ingest_all(report, sources, lake, options, name)
+
+
+def _options(
+    *,
+    read: ReadOptions,
+    facts: tuple[tuple[str, Any], ...],
+    no_preview: bool,
+    no_sync: bool,
+    **chosen: Any,  # noqa: ANN401 - fields of IngestOptions
+) -> IngestOptions:
+    given = {key: value for key, value in chosen.items() if value is not None}
+    return IngestOptions(
+        read=read, facts=dict(facts), preview=not no_preview, sync=not no_sync, **given
+    )
+
+
+def _ingest_all(
+    report: Report,
+    sources: list[Path],
+    where: Path | None,
+    options: IngestOptions,
+    name: str | None,
+) -> None:
+    from stemzarr_catalog import open_lake
+
+    lake = open_lake(where, create=True)
+    for number, source in enumerate(sources, start=1):
+        count = f"{number}/{len(sources)} " if len(sources) > 1 else ""
+        failed = {**dict.fromkeys(_FAILED), "name": name or source.stem, "status": "failed"}
+        with report.attempt(failed), report.progress(f"{count}{source.name}") as progress:
+            result = lake.ingest(source, name=name, options=options, progress=progress)
+            report.result(result.json(), functools.partial(_draw, report, result.json()))
+
+
+def _draw(report: Report, found: Mapping[str, Any]) -> None:
+    ratio = found["source_bytes"] / max(1, found["stored_bytes"])
+    size = f"{format_bytes(found['source_bytes'])} → {format_bytes(found['stored_bytes'])}"
+    what = f"{found['kind']}  {format_shape(found['shape'])} {found['dtype']}"
+    spent = f"in {format_seconds(found['seconds'])}"
+    report.say(f"{found['name']}  {found['status']}  {what}  {size} ({ratio:.1f}×) {spent}")
+    report.say(f"  {found['store']}")
+
+
+def _show_plan(report: Report, path: Path, options: IngestOptions) -> None:
+    from stemzarr.registry import read_source
+    from stemzarr.store import plan_store
+
+    plan = plan_store(read_source(path, options.read), options).describe()
+    report.result({"source": str(path), **plan}, lambda: _draw_plan(report, path, plan))
+
+
+def _draw_plan(report: Report, path: Path, plan: Mapping[str, Any]) -> None:
+    from stemzarr_cli.tables import plan_table
+
+    size = format_bytes(plan["source_bytes"])
+    expected = f"about {format_bytes(plan['expected_bytes'])} if it is counted data"
+    report.say(f"{path}: {size} of pixels become {expected}")
+    report.show(plan_table(plan["arrays"]))
+    time = f"about {format_seconds(plan['expected_seconds'])}"
+    memory = f"{format_bytes(plan['memory'])} of buffers"
+    report.say(f"codec {plan['codec']}, {plan['threads']} threads, {memory}, {time}")

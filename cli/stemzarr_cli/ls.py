@@ -1,0 +1,73 @@
+"""``stemzarr ls``: the catalog, filtered."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.report import Report
+from stemzarr_cli.text import format_number
+
+if TYPE_CHECKING:
+    from stemzarr_catalog import Lake
+
+
+@click.command(cls=Command)
+@click.argument("query", nargs=-1)
+@click.option("--facet", metavar="FIELD", help="Count the values of a field instead.")
+@click.option("--sort", metavar="FIELD", help="Sort by a field; -FIELD puts the largest first.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="List N entries at most.")
+@lake_option
+@click.pass_obj
+def ls(
+    report: Report,
+    /,
+    *,
+    query: tuple[str, ...],
+    facet: str | None,
+    sort: str | None,
+    limit: int | None,
+    lake: Path | None,
+) -> None:
+    """List the lake, or the part of it that a query finds.
+
+    QUERY is made of comparisons and words, all of which must hold:
+    'beam_energy_keV>=200' kind=4d-stem SrTiO3. Quote what the shell would take for itself.
+    """
+    from stemzarr_catalog import open_lake
+
+    opened = open_lake(lake)
+    words = " ".join(query)
+    if facet is not None:
+        _count(report, opened, facet, words)
+        return
+    descending = sort is not None and sort.startswith("-")
+    field = sort.removeprefix("-") if sort else None
+    entries = opened.search(words, sort=field, limit=limit, descending=descending)
+    found = [entry.json() for entry in entries]
+    if report.as_json:
+        for record in found:
+            report.result(record, lambda: None)
+    elif found:
+        from stemzarr_cli.tables import entries_table
+
+        report.show(entries_table(found))
+    else:
+        what = "nothing in this lake is found by that query" if words else "this lake is empty"
+        report.note(f"{opened.path}: {what}")
+    for name, problem in opened.problems.items():
+        report.note(f"{name} cannot be listed: {problem}")
+
+
+def _count(report: Report, lake: Lake, field: str, query: str) -> None:
+    """Print how often each value of a field occurs, the most frequent first."""
+    counts = lake.facets(field, query)
+    names = {value: "(not known)" if value is None else format_number(value) for value in counts}
+    width = max(map(len, names.values()), default=0)
+    for value, count in counts.items():
+        record = {"field": field, "value": value, "count": count}
+        report.result(record, functools.partial(report.say, f"{names[value]:<{width}}  {count}"))

@@ -1,0 +1,97 @@
+"""Values of options that are more than a word or a number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from stemzarr.errors import OptionError
+
+__all__ = ["ASSIGNMENT", "BYTES", "FACTORS", "SCAN_SHAPE", "Parsed", "read_value"]
+
+
+class Parsed(click.ParamType[Any]):
+    """An option's value, read by a function that raises `ValueError` or `OptionError`.
+
+    Parameters
+    ----------
+    name
+        How the value is called in the help.
+    parse
+        From the text to the value.
+    """
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's
+        """Return how the value stands in the help."""
+        return self.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's interface
+        """Read the value, or say what is wrong with it."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except OptionError as error:
+            self.fail(str(error), param, ctx)
+        except ValueError:
+            self.fail(f"{value!r} is not {self.name}", param, ctx)
+
+
+def _bytes(text: str) -> int:
+    from stemzarr.options import parse_bytes
+
+    return parse_bytes(text)
+
+
+def _scan_shape(text: str) -> tuple[int, int]:
+    """Read ``Y,X``."""
+    rows, columns = (int(part) for part in text.replace("x", ",").split(","))
+    return rows, columns
+
+
+def _factors(text: str) -> int | tuple[int, int]:
+    """Read ``F`` or ``FY,FX``."""
+    if "," not in text:
+        return int(text)
+    down, across = (int(part) for part in text.split(","))
+    return down, across
+
+
+def read_value(text: str) -> str | int | float:
+    """Return the number that a text stands for, or the text.
+
+    Examples
+    --------
+    >>> read_value("115"), read_value("2.1e-2"), read_value("1/nm"), read_value("2026_01")
+    (115, 0.021, '1/nm', '2026_01')
+    """
+    if re.fullmatch(r"[+-]?[0-9]+", text):
+        return int(text)
+    if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+        return float(text)
+    return text
+
+
+def _assignment(text: str) -> tuple[str, str | int | float]:
+    """Read ``FACT=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.strip() and value.strip()):
+        raise ValueError(text)
+    return name.strip(), read_value(value.strip())
+
+
+BYTES = Parsed("SIZE", _bytes)
+"""A number of bytes, such as ``512MiB``."""
+SCAN_SHAPE = Parsed("Y,X", _scan_shape)
+"""Scan positions, such as ``128,256``."""
+FACTORS = Parsed("F|FY,FX", _factors)
+"""One factor for both dims of the detector, or one for each."""
+ASSIGNMENT = Parsed("FACT=VALUE", _assignment)
+"""One fact or calibration with its value."""

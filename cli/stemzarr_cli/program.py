@@ -1,0 +1,109 @@
+"""The program: its commands by name, and what becomes of a wrong command line.
+
+A command's module is imported when the command is used, so that ``stemzarr -h`` answers at once;
+its line in the list of commands therefore stands here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+import stemzarr
+from stemzarr_cli.report import INTERRUPTED, USAGE
+from stemzarr_cli.text import one_line
+
+__all__ = ["COMMANDS", "program", "run"]
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "info": ("stemzarr_cli.info:info", "Show what is in a file, without reading its pixels."),
+    "ingest": ("stemzarr_cli.ingest:ingest", "Turn files into labelled, compressed stores."),
+    "ls": ("stemzarr_cli.ls:ls", "List the lake, or the part of it that a query finds."),
+    "show": ("stemzarr_cli.show:show", "Show one entry: facts, axes, pictures, metadata."),
+    "export": ("stemzarr_cli.export:export", "Write a scan, or a view of it, in another format."),
+    "demo": ("stemzarr_cli.demo:demo", "Go the whole way on a small realistic dm4."),
+}
+"""Name → where the command is, and its line in the help."""
+
+
+class Program(click.Group):
+    """The group of all commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        """Return the names in the order of a day's work, not of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table is ours
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one was probably meant."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}{_nearest(args[0])}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="'stemzarr demo' shows the whole way in seconds; 'stemzarr COMMAND -h' tells more.",
+)
+@click.version_option(stemzarr.__version__, "-V", "--version", message="stemzarr %(version)s")
+def program() -> None:
+    """From Gatan dm4 files to labelled, searchable, trainable 4D-STEM data in Zarr."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status.
+
+    Parameters
+    ----------
+    arguments
+        The words after the program's name; those of this process when None.
+
+    Returns
+    -------
+    int
+        0 all done, 1 something failed, 2 wrong usage, 130 interrupted, 141 nobody reads on.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a micro sign must not end the program.
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        status = program.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="stemzarr",
+            standalone_mode=False,
+        )
+    except click.UsageError as error:
+        name = error.ctx.command_path if error.ctx else "stemzarr"
+        message = error.format_message().removesuffix(".")
+        click.echo(one_line(f"{name}: {message} (see '{name} -h')"), err=True)
+        return USAGE
+    except click.Abort:
+        return INTERRUPTED
+    return int(status or 0)

@@ -1,0 +1,98 @@
+"""A progress display with rate, time left and memory in use."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import psutil
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+)
+from rich.progress import (
+    Progress as Display,
+)
+from rich.text import Text
+
+from stemzarr.model import Progress
+from stemzarr_cli.text import format_bytes, format_seconds
+
+__all__ = ["memory_in_use", "show_progress"]
+
+_NARROW = 100
+
+
+def memory_in_use() -> int:
+    """Return the resident bytes of this process and of the workers that it started."""
+    own = psutil.Process()
+    total = int(own.memory_info().rss)
+    for child in own.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            total += child.memory_info().rss
+    return total
+
+
+class _Amount(ProgressColumn):
+    """Bytes done of all bytes."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text("")
+        return Text(f"{format_bytes(task.completed)} of {format_bytes(task.total)}")
+
+
+class _Rate(ProgressColumn):
+    """Bytes of pixel data in a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{format_bytes(speed)}/s" if speed else "", style="progress.data.speed")
+
+
+class _TimeLeft(ProgressColumn):
+    """How long it will still take, at the present rate."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        if left is None or task.finished:
+            return Text("")
+        return Text(f"{format_seconds(max(1, left))} left", style="progress.remaining")
+
+
+class _Memory(ProgressColumn):
+    """Memory in use, workers counted in."""
+
+    max_refresh = 1.0
+
+    def render(self, task: Task) -> Text:  # noqa: ARG002 - the same for every task
+        return Text(f"{format_bytes(memory_in_use())} of memory", style="dim")
+
+
+@contextlib.contextmanager
+def show_progress(doing: str, console: Console) -> Iterator[Progress]:
+    """Show a bar while the block runs, and give the callback that moves it."""
+    wide = console.width >= _NARROW
+    columns: list[ProgressColumn] = [
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30 if wide else 10),
+        TextColumn("{task.percentage:>3.0f} %"),
+        *((_Amount(),) if wide else ()),
+        _Rate(),
+        _TimeLeft(),
+        *((_Memory(),) if console.width >= _NARROW * 3 // 4 else ()),
+    ]
+    with Display(*columns, console=console, transient=True) as display:
+        task = display.add_task(doing, total=None)
+
+        def advance(done: int, total: int) -> None:
+            display.update(task, completed=done, total=total)
+
+        yield advance

@@ -1,0 +1,179 @@
+"""What a command says: results on stdout, messages and errors on stderr, JSON where asked."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from stemzarr.errors import OptionError, QueryError, StemzarrError
+from stemzarr_cli.text import one_line, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from stemzarr.model import Progress
+
+__all__ = ["BROKEN_PIPE", "FAILED", "INTERRUPTED", "USAGE", "Report"]
+
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+_PLAIN_WIDTH = 120
+
+
+class Report:
+    """The voice of one command.
+
+    Parameters
+    ----------
+    name
+        The command, as its messages begin.
+    as_json
+        Whether results are JSON lines, and stdout holds nothing else.
+    quiet
+        Whether only errors (and the JSON that was asked for) are shown.
+    debug
+        Whether errors come with their traceback.
+    """
+
+    def __init__(
+        self, name: str, *, as_json: bool = False, quiet: bool = False, debug: bool = False
+    ) -> None:
+        self.name = name
+        self.as_json = as_json
+        self.quiet = quiet
+        self.debug = debug
+        self.status = 0
+        self.resume: str | None = None
+        """What a person does after an interruption."""
+
+    def result(self, record: Mapping[str, Any], draw: Callable[[], None]) -> None:
+        """Give one result: its JSON line, or whatever `draw` prints for a person."""
+        if self.as_json:
+            click.echo(json.dumps(record, allow_nan=False))
+        elif not self.quiet:
+            draw()
+
+    def say(self, text: str = "") -> None:
+        """Print one line of a result for a person; `text` is made safe for the terminal."""
+        if not (self.quiet or self.as_json):
+            click.echo(printable(text))
+
+    def show(self, *renderables: RenderableType) -> None:
+        """Print what rich can draw; whoever made it has made its text safe."""
+        if not (self.quiet or self.as_json):
+            for renderable in renderables:
+                self.console.print(renderable)
+
+    def note(self, text: str) -> None:
+        """Print a message that is no result, on stderr."""
+        if not self.quiet:
+            click.echo(one_line(text), err=True)
+
+    def fail(self, error: BaseException) -> None:
+        """Print an error on one line of stderr and remember that something failed."""
+        if self.debug:
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        click.echo(f"{self.name}: {one_line(explain(error))}", err=True)
+        wrong_usage = isinstance(error, OptionError | QueryError)
+        self.status = max(self.status, USAGE if wrong_usage else FAILED)
+
+    @contextlib.contextmanager
+    def attempt(self, record: Mapping[str, Any] | None = None) -> Iterator[None]:
+        """Do one of several things: when it fails, that is said, and the rest is still done.
+
+        Parameters
+        ----------
+        record
+            The result that a failure gives with ``--json``, where there is one; the error is
+            added to it.
+        """
+        try:
+            yield
+        except (StemzarrError, OSError, MemoryError) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            self.fail(error)
+            self.status = FAILED
+            if record is not None:
+                self.result({**record, "error": explain(error)}, lambda: None)
+
+    def interrupted(self) -> None:
+        """Say that the command was stopped, and what to do to go on."""
+        then = f"; {self.resume}" if self.resume else ""
+        click.echo(f"\n{self.name}: interrupted{one_line(then)}", err=True)
+
+    @functools.cached_property
+    def console(self) -> Console:
+        """The rich console on stdout, as wide as the terminal."""
+        return _console(sys.stdout)
+
+    @contextlib.contextmanager
+    def progress(self, doing: str) -> Iterator[Progress | None]:
+        """Show how far a long operation is, where a person is watching stderr."""
+        if self.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        from stemzarr_cli.progress import show_progress
+
+        with show_progress(one_line(doing), _console(sys.stderr)) as callback:
+            yield callback
+
+    @contextlib.contextmanager
+    def warnings_as_notes(self) -> Iterator[None]:
+        """Show a warning for the user as one line, and hide those for programmers."""
+        with warnings.catch_warnings():
+            if not self.debug:
+                for category in (DeprecationWarning, FutureWarning, ResourceWarning):
+                    warnings.simplefilter("ignore", category)
+                warnings.showwarning = self._show_warning
+            yield
+
+    def _show_warning(
+        self,
+        message: Warning | str,
+        category: type[Warning],  # noqa: ARG002 - the interface of warnings.showwarning
+        filename: str,  # noqa: ARG002
+        lineno: int,  # noqa: ARG002
+        file: TextIO | None = None,  # noqa: ARG002
+        line: str | None = None,  # noqa: ARG002
+    ) -> None:
+        self.note(f"{self.name}: note: {message}")
+
+
+def explain(error: BaseException) -> str:
+    """Return what went wrong and what to do, whoever raised the error."""
+    if isinstance(error, StemzarrError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory (close other programs, or give a smaller --memory)"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    name = type(error).__name__
+    return f"unexpected {name}: {error} (a fault of stemzarr: please report it with --debug)"
+
+
+def _console(stream: TextIO) -> Console:
+    """Return a console that leaves text as it is: no markup, no emoji, no highlighting."""
+    from rich.console import Console
+
+    class Pipe(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # ends the command as it would without rich
+
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
+    return Pipe(
+        file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False
+    )

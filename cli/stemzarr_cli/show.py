@@ -1,0 +1,137 @@
+"""``stemzarr show``: one entry, seen closely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.places import find_record
+from stemzarr_cli.report import Report
+from stemzarr_cli.text import format_bytes, printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from stemzarr_cli.pictures import Palette
+
+_GAP = 2
+_MOST_ROWS = 24
+_LEAST_ROWS = 8
+_ROWS_BELOW = 3
+_LEAST_COLUMNS = 24
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@click.option(
+    "--metadata",
+    is_flag=False,
+    flag_value="",
+    metavar="[PATH]",
+    help="Print the tag tree of the source, or the part of it at PATH.",
+)
+@lake_option
+@click.pass_obj
+def show(report: Report, /, *, name: str, metadata: str | None, lake: Path | None) -> None:
+    """Show one entry: facts, axes, pictures, metadata.
+
+    Bright field and mean diffraction are drawn in the terminal. NAME is a name in the lake or the path of a store. Options stand after it:
+    'stemzarr show scan --metadata Microscope'.
+    """
+    path, record = find_record(name, lake)
+    if metadata is None:
+        report.result(record, lambda: _draw(report, path, record))
+    else:
+        _show_metadata(report, path, metadata)
+
+
+def _draw(report: Report, path: Path, record: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
+    from stemzarr_cli.tables import axes_table, documents_table, facts_table
+
+    main = next(document for document in record["documents"] if document["main"])
+    report.show(
+        Text.assemble((printable(record["name"]), "bold"), f"  {printable(record['title'])}"),
+        Text(printable(record["store"]), style="dim"),
+        documents_table(record["documents"], main["slug"]),
+        axes_table(main["axes"]),
+        facts_table({**record["facts"], **_provenance(record["source"])}),
+    )
+    _draw_previews(report, path)
+
+
+def _provenance(source: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a person wants to know of where a store came from."""
+    layout = source.get("layout") or {}
+    known = {
+        "source": source.get("path") or source.get("name"),
+        "source size": format_bytes(source["size"]) if "size" in source else None,
+        "layout": layout.get("order"),
+        "ingested": (source.get("ingest") or {}).get("finished"),
+        "original can be rebuilt": "yes" if source.get("rebuildable") else "no",
+    }
+    return {key: str(value) for key, value in known.items() if value}
+
+
+def _draw_previews(report: Report, path: Path) -> None:
+    """Draw bright field and mean diffraction: side by side, or one above the other."""
+    if not report.console.is_terminal:
+        return
+    pictures = _pictures(path)
+    if not pictures:
+        return
+    from rich.columns import Columns
+    from rich.console import Group
+    from rich.text import Text
+
+    from stemzarr_cli.pictures import draw
+
+    width = report.console.width
+    beside = (width - _GAP) // 2
+    columns = beside if beside >= _LEAST_COLUMNS else width
+    rows = min(_MOST_ROWS, max(_LEAST_ROWS, report.console.height - _ROWS_BELOW))
+    color = report.console.color_system is not None
+    drawn = [
+        Group(
+            Text(title, style="dim"),
+            draw(image, rows=rows, columns=columns, palette=palette, color=color),
+        )
+        for title, image, palette in pictures
+    ]
+    report.show(Columns(drawn, padding=(0, _GAP)))
+
+
+def _pictures(path: Path) -> list[tuple[str, NDArray[np.float64], Palette]]:
+    """Return title, brightness and palette of the pictures that a store holds."""
+    from stemzarr.store import open_previews
+    from stemzarr_cli.pictures import stretch
+
+    previews = open_previews(path)
+    known: tuple[tuple[str, Palette], ...] = (
+        ("bright_field", "grey"),
+        ("mean_diffraction", "heat"),
+    )
+    return [
+        (
+            name.replace("_", " "),
+            stretch(previews[name].values, log=name == "mean_diffraction"),
+            palette,
+        )
+        for name, palette in known
+        if name in previews
+    ]
+
+
+def _show_metadata(report: Report, path: Path, wanted: str) -> None:
+    from stemzarr.registry import read_source
+    from stemzarr_cli.tagtree import draw_tags, find_tag
+
+    tree = find_tag(read_source(path).load_metadata(), wanted)
+    label = wanted or path.name
+    report.result({"path": wanted, "value": tree}, lambda: report.show(draw_tags(tree, label)))

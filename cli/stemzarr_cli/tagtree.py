@@ -1,0 +1,88 @@
+"""The tag tree of a source, drawn as a tree or walked by a path."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from rich.text import Text
+from rich.tree import Tree
+
+from stemzarr.errors import EntryNotFoundError
+from stemzarr_cli.text import format_number, printable
+
+__all__ = ["draw_tags", "find_tag"]
+
+_LIST_SHOWN = 8
+
+
+def find_tag(tree: Any, path: str) -> Any:  # noqa: ANN401 - any part of a JSON document
+    """Return the part of a tag tree that a path names.
+
+    Parameters
+    ----------
+    tree
+        Objects, lists and values.
+    path
+        Names and list positions joined by ``/`` or, where no name holds one, by ``.``.
+
+    Raises
+    ------
+    EntryNotFoundError
+        The tree has no such part.
+    """
+    rest = path.strip("/")
+    if not rest:
+        return tree
+    for name, child in _children(tree):
+        if rest == name:
+            return child
+        if rest.startswith((f"{name}/", f"{name}.")):
+            try:
+                return find_tag(child, rest[len(name) + 1 :])
+            except EntryNotFoundError:
+                if rest[len(name)] == "/":
+                    raise
+    names = [name for name, _ in _children(tree)]
+    close = difflib.get_close_matches(rest, names, n=3, cutoff=0.4) or names[:5]
+    hint = f"here are {', '.join(close)}" if names else "this is a single value"
+    raise EntryNotFoundError(f"the metadata has no {rest!r} at this place", hint=hint)
+
+
+def _children(tree: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any part of a JSON document
+    if isinstance(tree, dict):
+        return [(str(name), child) for name, child in tree.items()]
+    if isinstance(tree, list):
+        return [(str(position), child) for position, child in enumerate(tree)]
+    return []
+
+
+def draw_tags(tree: Any, label: str) -> Tree | Text:  # noqa: ANN401 - any part of a JSON document
+    """Return a part of the tag tree for the terminal; long lists of numbers are shortened."""
+    if not _children(tree):
+        return _leaf(label, tree)
+    root = Tree(Text(printable(label), style="bold"))
+    _grow(root, tree)
+    return root
+
+
+def _grow(branch: Tree, tree: Any) -> None:  # noqa: ANN401 - any part of a JSON document
+    for name, child in _children(tree):
+        if isinstance(child, dict | list) and child and not _is_row_of_values(child):
+            _grow(branch.add(Text(printable(name), style="bold")), child)
+        else:
+            branch.add(_leaf(name, child))
+
+
+def _is_row_of_values(tree: Any) -> bool:  # noqa: ANN401 - any part of a JSON document
+    return isinstance(tree, list) and not any(isinstance(child, dict | list) for child in tree)
+
+
+def _leaf(name: str, value: Any) -> Text:  # noqa: ANN401 - any part of a JSON document
+    if isinstance(value, list):
+        shown = ", ".join(format_number(child) for child in value[:_LIST_SHOWN])
+        more = f", … {len(value)} values" if len(value) > _LIST_SHOWN else ""
+        shown = f"[{shown}{more}]"
+    else:
+        shown = "" if value is None else format_number(value)
+    return Text.assemble((printable(name), "dim"), ": ", shown)

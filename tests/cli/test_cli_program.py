@@ -1,0 +1,172 @@
+"""The program answers at once, and what is wrong is said on one line with a way out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from stemzarr.errors import CorruptFileError
+from stemzarr_cli.command import Command
+from stemzarr_cli.program import COMMANDS, program, run
+
+DOCS = Path(__file__).parents[2] / "docs" / "commands.md"
+HEAVY = ("numpy", "rich", "zarr", "xarray", "dask", "torch", "hyperspy", "intake", "psutil")
+
+
+def command_of(name: str) -> click.Command:
+    """Return a command as the program finds it."""
+    command = program.get_command(click.Context(program), name)
+    assert command is not None
+    return command
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """``stemzarr -h`` answers at once because it imports none of what the commands use."""
+    script = (
+        "import sys; from stemzarr_cli.program import run; status = run(['-h']); "
+        f"print([name for name in {HEAVY!r} if name in sys.modules]); sys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command explains itself, has the shared options, and begins as the list says."""
+    assert run([name, "-h"]) == 0
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in ("--json", "--quiet", "--debug", "-h"))
+    command = command_of(name)
+    assert isinstance(command, Command)
+    assert command.help is not None
+    assert command.help.startswith(COMMANDS[name][1].rstrip("."))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_documented(name: str) -> None:
+    """The page of commands has a section for each, and names each of its options there."""
+    page = DOCS.read_text(encoding="utf-8")
+    section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    assert section
+    shared = page.partition("\n## Every command\n")[2].partition("\n## ")[0]
+    for parameter in command_of(name).params:
+        if isinstance(parameter, click.Option):
+            assert f"`{parameter.opts[-1]}" in section + shared, parameter.opts
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["exprot"], "did you mean 'export'?"),
+        (["ingest"], "Missing argument"),
+        (["info", "x", "--layuot", "auto"], "--layuot"),
+        (["info", "x", "--layout", "sideways"], "sideways"),
+        (["ingest", "x", "--memory", "much"], "much"),
+        (["ingest", "x", "--memory", "3"], "memory is 3"),
+        (["ingest", "x", "--scan-shape", "3"], "Y,X"),
+        (["ingest", "x", "--set", "voltage"], "FACT=VALUE"),
+        (["export", "x", "y.pt", "--downsample", "two"], "FY,FX"),
+        (["export", "x", "y.pt", "--sigma", "2"], "sigma"),
+        (["export", "x", "y.pt", "--downsample", "0"], "downsample is 0"),
+        (["ingest", "a", "b", "--name", "c"], "--name"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be meant is refused before anything is done, with the word that is wrong."""
+    assert run(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert said in captured.err
+
+
+def raising(error: BaseException) -> click.Group:
+    """Return a program whose only command raises."""
+
+    @click.command(cls=Command)
+    @click.pass_obj
+    def fail(_report: object, /) -> None:
+        raise error
+
+    return click.Group("stemzarr", {"fail": fail})
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (
+            CorruptFileError("ends early", path="x.dm4", hint="copy it"),
+            1,
+            "x.dm4: ends early (copy",
+        ),
+        (CorruptFileError("two\nlines \x1b[2J", path="x\ny"), 1, r"x y: two lines \x1b[2J"),
+        (OSError(28, "No space left on device", "x.zarr"), 1, "x.zarr: No space left"),
+        (MemoryError(), 1, "not enough memory"),
+        (ZeroDivisionError("division by zero"), 1, "--debug"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_every_error_is_one_line(
+    error: BaseException, status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a command raises, the person sees one line, and no escape of a file's own."""
+    group = raising(error)
+    assert group.main(["fail"], standalone_mode=False) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    assert said in captured.err
+    assert "\x1b" not in captured.err
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    """With ``--debug`` the line is preceded by where it happened."""
+    group = raising(CorruptFileError("ends early", path="x.dm4"))
+    assert group.main(["fail", "--debug"], standalone_mode=False) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "test_cli_program.py" in said
+    assert said.splitlines()[-1].endswith("x.dm4: ends early")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
+    """When nobody reads on, the program ends without a word."""
+    script = (
+        "import click; from stemzarr_cli.command import Command\n"
+        "@click.command(cls=Command)\n@click.pass_obj\n"
+        "def talk(report, /):\n    while True: report.say('x' * 1000)\n"
+        "import sys; sys.exit(talk.main([], standalone_mode=False))"
+    )
+    read, write = os.pipe()
+    os.close(read)
+    with (tmp_path / "err").open("wb") as errors:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=write, stderr=errors, check=False, timeout=60
+        )
+    os.close(write)
+    assert done.returncode == 141
+    assert (tmp_path / "err").read_bytes() == b""
+
+
+def test_json_survives_any_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """A JSON line is ASCII, one line, and gives back what went in."""
+    from stemzarr_cli.report import Report
+
+    record = {"title": "µ \x1b[2J \x9b \ud800 \u2028 ü"}
+    Report("stemzarr", as_json=True).result(record, lambda: None)
+    line = capsys.readouterr().out
+    assert line.isascii()
+    assert len(line.splitlines()) == 1
+    assert json.loads(line) == record
