@@ -66,9 +66,10 @@ def export(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Write a scan, or a view of it, in another format.
 
-    The suffix of DEST says the format. SOURCE is a name in the lake, a store, or any file that stemzarr reads. The view is applied in
-    this order: region, scan step, downsampling, normalisation. A .pt is float32 unless --dtype
-    says otherwise. DEST appears when it is complete, or not at all.
+    The suffix of DEST says the format. SOURCE is a name in the lake, a store, or any file that
+    stemzarr reads. A view is applied in this order: region, scan step, downsampling,
+    normalisation. A .pt is float32 unless --dtype says otherwise. DEST appears when it is
+    complete, or not at all.
     """
     import stemzarr
 

@@ -40,7 +40,6 @@ def info(
 
 def _draw(report: Report, found: Mapping[str, Any]) -> None:
     """Print what is in a file for a person."""
-    from rich.padding import Padding
     from rich.text import Text
 
     from stemzarr_cli.tables import axes_table, documents_table, facts_table
@@ -51,16 +50,19 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
         about.append("INCOMPLETE")
     report.show(
         Text.assemble((printable(found["path"]), "bold"), f"  {', '.join(about)}"),
-        documents_table(found["documents"], found["main"]),
+        "",
+        documents_table(found["documents"], found["main"], report.console.width),
+        "",
         axes_table(main["axes"]),
+        "",
     )
     layout = main["layout"]
     if layout:
         report.say(f"layout {layout['order']} ({layout['confidence']} confidence)")
         for evidence in layout["evidence"]:
             report.say(f"  {evidence}")
+        report.say()
     if main["facts"]:
-        report.show(Padding(facts_table(main["facts"]), (1, 0, 0, 0)))
+        report.show(facts_table(main["facts"]), "")
     for note in (*found["notes"], *main["notes"]):
         report.show(Text(f"note: {printable(note)}", style="yellow"))
-    report.say()

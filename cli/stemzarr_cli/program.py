@@ -99,6 +99,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             prog_name="stemzarr",
             standalone_mode=False,
         )
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "stemzarr"
         message = error.format_message().removesuffix(".")

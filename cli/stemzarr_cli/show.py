@@ -40,8 +40,8 @@ _LEAST_COLUMNS = 24
 def show(report: Report, /, *, name: str, metadata: str | None, lake: Path | None) -> None:
     """Show one entry: facts, axes, pictures, metadata.
 
-    Bright field and mean diffraction are drawn in the terminal. NAME is a name in the lake or the path of a store. Options stand after it:
-    'stemzarr show scan --metadata Microscope'.
+    Bright field and mean diffraction are drawn in the terminal. NAME is a name in the lake or
+    the path of a store. Options stand after it: 'stemzarr show scan --metadata ImageList/1'.
     """
     path, record = find_record(name, lake)
     if metadata is None:
@@ -59,9 +59,13 @@ def _draw(report: Report, path: Path, record: Mapping[str, Any]) -> None:
     report.show(
         Text.assemble((printable(record["name"]), "bold"), f"  {printable(record['title'])}"),
         Text(printable(record["store"]), style="dim"),
-        documents_table(record["documents"], main["slug"]),
+        "",
+        documents_table(record["documents"], main["slug"], report.console.width),
+        "",
         axes_table(main["axes"]),
+        "",
         facts_table({**record["facts"], **_provenance(record["source"])}),
+        "",
     )
     _draw_previews(report, path)
 

@@ -14,6 +14,7 @@ from stemzarr_cli.text import format_bytes, format_number, format_shape, printab
 __all__ = ["axes_table", "documents_table", "entries_table", "facts_table", "nbytes", "plan_table"]
 
 _MINUTES = len("2026-11-22T12:00")
+_WIDE = 90
 _UNITS = {
     "_keV": "keV",
     "_mm": "mm",
@@ -26,7 +27,8 @@ _UNITS = {
 
 
 def _table(*columns: str, header: bool = True) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False)
+    style = box.SIMPLE_HEAD if header else None
+    table = Table(box=style, show_header=header, show_edge=False, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -42,9 +44,20 @@ def nbytes(document: Mapping[str, Any]) -> int:
     return count * int(np.dtype(document["dtype"]).itemsize)
 
 
-def documents_table(documents: Sequence[Mapping[str, Any]], main: str | None) -> Table:
-    """Return one row for each document; the main one is marked."""
-    table = _table("", "document", "kind", "shape", "dtype", "size", "title")
+def documents_table(documents: Sequence[Mapping[str, Any]], main: str, width: int) -> Table:
+    """Return one row for each document; the main one is marked.
+
+    Parameters
+    ----------
+    documents, main
+        The documents, and the slug of the main one.
+    width
+        Columns of the terminal; titles are left out where there is no room for them.
+    """
+    titles = ("title",) if width >= _WIDE else ()
+    table = _table("", "document", "kind", "shape", "dtype", "size", *titles)
+    for column in table.columns[2:6]:
+        column.no_wrap = True
     for document in documents:
         is_main = document["slug"] == main
         table.add_row(
@@ -54,7 +67,7 @@ def documents_table(documents: Sequence[Mapping[str, Any]], main: str | None) ->
             format_shape(document["shape"]),
             document["dtype"],
             format_bytes(nbytes(document)),
-            Text(printable(document["title"])),
+            *((Text(printable(document["title"])),) if titles else ()),
             style="bold" if is_main else None,
         )
     return table

@@ -103,6 +103,6 @@ def format_shape(sizes: Iterable[int]) -> str:
     Examples
     --------
     >>> format_shape((128, 128, 256, 256))
-    '128 × 128 × 256 × 256'
+    '128×128×256×256'
     """
-    return " × ".join(str(size) for size in sizes)
+    return "×".join(str(size) for size in sizes)
