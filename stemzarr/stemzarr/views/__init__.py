@@ -1,1 +1,27 @@
 """Views: frozen recipes over a 4D document, and the array work that renders them."""
+
+from __future__ import annotations
+
+from stemzarr.views.boxes import Box, BoxPlan, map_boxes, plan_boxes
+from stemzarr.views.kernels import downsample
+from stemzarr.views.moments import measure_blocks
+from stemzarr.views.region import parse_roi
+from stemzarr.views.render import ViewBlocks, apply, measure_document
+from stemzarr.views.view import Method, Normalize, Reduce, View
+
+__all__ = [
+    "Box",
+    "BoxPlan",
+    "Method",
+    "Normalize",
+    "Reduce",
+    "View",
+    "ViewBlocks",
+    "apply",
+    "downsample",
+    "map_boxes",
+    "measure_blocks",
+    "measure_document",
+    "parse_roi",
+    "plan_boxes",
+]

@@ -1,0 +1,122 @@
+"""Data sets in HDF5 files, compressed in threads and readable by any HDF5 library.
+
+HDF5 compresses one chunk after the other under a lock. Here threads read, shuffle and deflate
+the chunks, and HDF5 only stores the bytes (``H5Dwrite_chunk``): the file is the same as if HDF5
+had applied its own ``shuffle`` and ``deflate`` filters, which every installation has.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from stemzarr.model import Blocks, Progress, read_box
+from stemzarr.options import ExportOptions
+from stemzarr.views.boxes import Box, grid, map_boxes, plan_boxes
+
+__all__ = ["chunk_shape", "write_dataset"]
+
+_CHUNK_BYTES = 1024**2
+_LEVEL = 1
+
+
+def chunk_shape(shape: tuple[int, ...], itemsize: int, pattern_ndim: int) -> tuple[int, ...]:
+    """Return the shape of chunks: whole patterns, about 1 MiB.
+
+    A chunk is what a reader unpacks for one pattern. Lengths are chosen so that the chunks of a
+    row are of nearly one size, since HDF5 stores the last one at full length.
+
+    Examples
+    --------
+    >>> chunk_shape((128, 128, 256, 256), 2, 2)
+    (1, 8, 256, 256)
+    """
+    chunk = [*(1 for _ in shape[:-pattern_ndim]), *shape[-pattern_ndim:]]
+    for dim in reversed(range(len(shape) - pattern_ndim)):
+        fits = _CHUNK_BYTES // max(1, math.prod(chunk) * itemsize)
+        if fits >= shape[dim]:
+            chunk[dim] = shape[dim]
+            continue
+        if fits > 1:
+            chunk[dim] = math.ceil(shape[dim] / math.ceil(shape[dim] / fits))
+        break
+    return tuple(chunk)
+
+
+def write_dataset(
+    group: h5py.Group,
+    name: str,
+    blocks: Blocks,
+    pattern_ndim: int,
+    options: ExportOptions,
+    progress: Progress | None = None,
+) -> h5py.Dataset:
+    """Write blocks as a chunked, shuffled and deflated data set.
+
+    Parameters
+    ----------
+    group, name
+        Where the data set is made.
+    blocks
+        The values.
+    pattern_ndim
+        How many of the last dims no chunk splits.
+    options
+        Threads and memory.
+    progress
+        Is told bytes of `blocks` done and in all.
+    """
+    chunk = chunk_shape(blocks.shape, blocks.dtype.itemsize, pattern_ndim)
+    dataset = group.create_dataset(
+        name,
+        shape=blocks.shape,
+        dtype=blocks.dtype,
+        chunks=chunk,
+        compression="gzip",
+        compression_opts=_LEVEL,
+        shuffle=True,
+    )
+    plan = plan_boxes(
+        blocks, pattern_ndim, memory=options.memory, threads=options.threads, unit=chunk
+    )
+    total = math.prod(blocks.shape) * blocks.dtype.itemsize
+    done = 0
+
+    def encode_box(box: Box) -> tuple[Box, list[tuple[tuple[int, ...], bytes]]]:
+        values = read_box(blocks, box.start, box.shape)
+        return box, list(_encode(values, box.start, chunk))
+
+    for box, encoded in map_boxes(encode_box, plan.boxes, threads=plan.threads):
+        for offset, compressed in encoded:
+            dataset.id.write_direct_chunk(offset, compressed)
+        done += box.size * blocks.dtype.itemsize
+        if progress is not None:
+            progress(done, total)
+    return dataset
+
+
+def _encode(
+    values: NDArray[Any], start: tuple[int, ...], chunk: tuple[int, ...]
+) -> list[tuple[tuple[int, ...], bytes]]:
+    """Return offset and bytes of every chunk of a box; chunks that stick out end in zeros."""
+    encoded = []
+    for part in grid(values.shape, chunk):
+        piece = values[part]
+        if piece.shape != chunk:
+            full = np.zeros(chunk, values.dtype)
+            full[tuple(slice(0, n) for n in piece.shape)] = piece
+            piece = full
+        offset = tuple(a + p.start for a, p in zip(start, part, strict=True))
+        encoded.append((offset, isal_zlib.compress(_shuffle(piece), _LEVEL)))
+    return encoded
+
+
+def _shuffle(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return all first bytes of the values, then all second bytes, and so on."""
+    flat = np.ascontiguousarray(values).view(np.uint8).reshape(-1, values.dtype.itemsize)
+    return np.ascontiguousarray(flat.T)

@@ -1,0 +1,153 @@
+"""Metadata in HyperSpy's model, and dictionaries as HDF5 groups in the way HyperSpy reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+from stemzarr.model import Axis, Document, Source
+
+__all__ = ["axis_dict", "metadata_of", "signal_ndim", "write_tree"]
+
+_SIGNAL_DIMS = {"spectrum-image": 1, "spectrum": 1, "profile": 1}
+_GENERAL = {"operator": "authors"}
+_TEM = {
+    "beam_energy_keV": "beam_energy",
+    "camera_length_mm": "camera_length",
+    "convergence_angle_mrad": "convergence_angle",
+    "magnification": "magnification",
+    "probe_current_nA": "beam_current",
+    "instrument": "microscope",
+}
+_STAGE = {"tilt_alpha_deg": "tilt_alpha", "tilt_beta_deg": "tilt_beta"}
+_DETECTOR = {"exposure_s": "exposure", "detector": "name"}
+_LARGEST_INTEGER = 2**63
+
+
+def signal_ndim(document: Document) -> int:
+    """Return how many of the last axes HyperSpy takes as its signal space."""
+    return _SIGNAL_DIMS.get(document.kind, min(2, len(document.axes)))
+
+
+def axis_dict(axis: Axis, *, navigate: bool) -> dict[str, Any]:
+    """Return an axis as HyperSpy stores it."""
+    return {
+        "_type": "UniformDataAxis",
+        "name": axis.name,
+        "units": axis.units,
+        "navigate": navigate,
+        "is_binned": False,
+        "offset": float(axis.offset),
+        "scale": float(axis.scale),
+        "size": axis.size,
+    }
+
+
+def metadata_of(
+    source: Source, document: Document, provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what is known of a document under the names of HyperSpy's metadata.
+
+    Beam energy is in keV, camera length in mm, angles in mrad or degrees, exposure in s, current
+    in nA, as HyperSpy has them.
+    """
+    facts = document.facts
+    general = {
+        "title": document.title or document.slug,
+        "original_filename": source.path.name,
+        **_pick(facts, _GENERAL),
+    }
+    date, _, time = str(facts.get("acquired", "")).partition("T")
+    general |= {key: value for key, value in (("date", date), ("time", time)) if value}
+    tem: dict[str, Any] = _pick(facts, _TEM)
+    parts = {"Stage": _pick(facts, _STAGE), "Detector": {"Camera": _pick(facts, _DETECTOR)}}
+    tem |= {"Stage": parts["Stage"]} if parts["Stage"] else {}
+    tem |= {"Detector": parts["Detector"]} if parts["Detector"]["Camera"] else {}
+    if document.kind == "4d-stem":
+        tem["acquisition_mode"] = "STEM"
+    metadata: dict[str, Any] = {
+        "General": general,
+        "Signal": _signal(document),
+        "_HyperSpy": {
+            "Folding": {
+                "unfolded": False,
+                "signal_unfolded": False,
+                "original_shape": None,
+                "original_axes_manager": None,
+            }
+        },
+        "stemzarr": {**facts, **document.attributes, "provenance": dict(provenance)},
+    }
+    if "specimen" in facts:
+        metadata["Sample"] = {"description": facts["specimen"]}
+    if tem:
+        metadata["Acquisition_instrument"] = {"TEM": tem}
+    return metadata
+
+
+def _pick(facts: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {theirs: facts[ours] for ours, theirs in names.items() if ours in facts}
+
+
+def _signal(document: Document) -> dict[str, Any]:
+    """Return the signal's type (empty: others warn without their package) and its quantity."""
+    signal: dict[str, Any] = {"signal_type": ""}
+    if document.brightness is not None:
+        brightness = document.brightness
+        signal["quantity"] = f"Intensity ({brightness.units})" if brightness.units else "Intensity"
+        signal["Noise_properties"] = {
+            "Variance_linear_model": {
+                "gain_factor": brightness.scale,
+                "gain_offset": brightness.offset,
+            }
+        }
+    return signal
+
+
+def write_tree(tree: Mapping[str, Any], group: h5py.Group) -> None:
+    """Write a dictionary of JSON values as HyperSpy's reader takes it apart again.
+
+    Values become attributes, dictionaries groups, lists data sets or groups whose names begin
+    with ``_list_``. A slash would nest groups, so it becomes the division slash (U+2215) in the
+    names of dictionaries and lists; attributes keep theirs.
+    """
+    for name, value in tree.items():
+        key = str(name) or "_"
+        if isinstance(value, Mapping):
+            write_tree(value, group.require_group(_group_name(key)))
+        elif isinstance(value, list | tuple):
+            _write_list(value, _group_name(key), group)
+        else:
+            group.attrs[key] = _attribute(value)
+
+
+def _write_list(values: Sequence[Any], key: str, group: h5py.Group) -> None:
+    kinds = {type(value) for value in values}
+    if not values:
+        group.attrs[f"_list_empty_{key}"] = "_None_"
+    elif kinds == {str}:
+        group.create_dataset(f"_list_{key}", data=list(values), dtype=h5py.string_dtype())
+    elif kinds <= {int, float} and all(abs(value) < _LARGEST_INTEGER for value in values):
+        group.create_dataset(f"_list_{key}", data=np.array(values))
+    else:
+        # HyperSpy sorts the members of a list by their names, as text
+        width = len(str(len(values) - 1))
+        members = {f"{number:0{width}d}": value for number, value in enumerate(values)}
+        write_tree(members, group.require_group(f"_list_{len(values)}_{key}"))
+
+
+def _group_name(key: str) -> str:
+    return {".": "․"}.get(key, key.replace("/", "∕"))  # noqa: RUF001 - look-alikes on purpose
+
+
+def _attribute(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if value is None:
+        return "_None_"
+    if isinstance(value, int) and not -_LARGEST_INTEGER <= value < 2 * _LARGEST_INTEGER:
+        return str(value)
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    return value

@@ -1,0 +1,152 @@
+"""Work on a document box by box: in threads, in order, in bounded memory.
+
+A box is a part of the scan with whole patterns. Boxes follow the blocks of the disk, so that
+each block is decoded once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from stemzarr.model import Blocks
+
+__all__ = ["Box", "BoxPlan", "align", "grid", "map_boxes", "plan_boxes", "splits_patterns"]
+
+_BOX_BYTES = 16 * 1024**2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A part of a document: whole patterns at neighbouring positions."""
+
+    start: tuple[int, ...]
+    """Index of the first value in every dim."""
+    shape: tuple[int, ...]
+    """Lengths of the dims."""
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    def slices(self) -> tuple[slice, ...]:
+        """Return the box as an index of an array."""
+        return tuple(slice(a, a + n) for a, n in zip(self.start, self.shape, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class BoxPlan:
+    """How a document is worked on."""
+
+    boxes: tuple[Box, ...]
+    """All boxes in canonical order; they cover every position once."""
+    threads: int
+    """How many boxes are worked on at once."""
+
+
+def splits_patterns(blocks: Blocks, pattern_ndim: int) -> bool:
+    """Whether a block of the disk holds only part of each pattern, so that boxes must be large."""
+    whole = len(blocks.shape) - pattern_ndim
+    parts = zip(blocks.block_shape[whole:], blocks.shape[whole:], strict=True)
+    return any(part < size for part, size in parts) and math.prod(blocks.shape[:whole]) > 1
+
+
+def plan_boxes(
+    blocks: Blocks,
+    pattern_ndim: int,
+    *,
+    memory: int,
+    threads: int,
+    unit: Sequence[int] | None = None,
+) -> BoxPlan:
+    """Cut the leading dims into boxes in canonical order.
+
+    Parameters
+    ----------
+    blocks
+        The pixels.
+    pattern_ndim
+        How many of the last dims no box splits.
+    memory
+        Budget in bytes for all boxes that are worked on at once.
+    threads
+        How many boxes are worked on at once; one more waits for its turn.
+    unit
+        For every dim, a length that every box but the last is a multiple of.
+
+    Notes
+    -----
+    A box is a run of whole rows of the first dim, or a part of one row where a row is larger than
+    its share of the budget; one unit where that is larger still. Where blocks of the disk split
+    the patterns, every box costs a pass over the disk: boxes are then as large as the budget
+    allows, and one thread works.
+    """
+    shape, whole = blocks.shape, len(blocks.shape) - pattern_ndim
+    room = min(memory // (2 * threads + 2), _BOX_BYTES)
+    if splits_patterns(blocks, pattern_ndim):
+        room, threads = memory // 2, 1
+    box = [*(unit or [1] * len(shape))[:whole], *shape[whole:]]
+    room //= max(1, math.prod(box) * blocks.dtype.itemsize)
+    for dim in reversed(range(whole)):
+        if room < 2:  # noqa: PLR2004 - one unit at least
+            break
+        length = align(room * box[dim], box[dim], blocks.block_shape[dim], shape[dim])
+        room = room * box[dim] // length
+        box[dim] = length
+        if length < shape[dim]:
+            break
+    boxes = (
+        Box(tuple(part.start for part in parts), tuple(part.stop - part.start for part in parts))
+        for parts in grid(shape, box)
+    )
+    return BoxPlan(tuple(boxes), threads)
+
+
+def align(fits: int, unit: int, block: int, size: int) -> int:
+    """Return a multiple of `unit` up to `fits`, one that ends where a block ends if possible.
+
+    The whole `size` where it fits.
+    """
+    if fits >= size:
+        return size
+    step = math.lcm(unit, min(block, size))
+    return max(unit, fits // step * step if fits >= step else fits // unit * unit)
+
+
+def grid(shape: Sequence[int], lengths: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Yield the parts of a box of `shape`, each of `lengths` or less at the high side."""
+    spans = [range(0, size, max(1, n)) for size, n in zip(shape, lengths, strict=True)]
+    for starts in itertools.product(*spans):
+        yield tuple(
+            slice(a, min(a + n, size)) for a, n, size in zip(starts, lengths, shape, strict=True)
+        )
+
+
+def map_boxes(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int
+) -> Iterator[Result]:
+    """Yield ``function(item)`` for every item, in order, computed in threads.
+
+    At most ``threads + 1`` items are under way or wait to be taken. When the consumer stops or a
+    call raises, what has not begun is dropped and what has begun is awaited.
+    """
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="stemzarr-box") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

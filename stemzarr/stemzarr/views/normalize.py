@@ -1,0 +1,130 @@
+"""Scales of values: logarithm, z-score, range, each from statistics of all values."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import UnsupportedDataError
+from stemzarr.model import Statistics
+from stemzarr.views.view import Normalize
+
+__all__ = ["Scaling", "cast_checked", "scaling_from"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """What happens to each value: clip, logarithm, then ``(value - offset) * factor``."""
+
+    clip: bool = False
+    """Whether negative values become 0 first."""
+    logarithm: bool = False
+    """Whether log(1 + value) follows."""
+    offset: float = 0.0
+    """Subtracted after that."""
+    factor: float = 1.0
+    """Multiplied last."""
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything happens at all."""
+        return self != Scaling()
+
+    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return scaled values; a float array may be changed in place."""
+        if self.clip and values.dtype.kind not in "ub":
+            values = np.maximum(values, values.dtype.type(0))
+        if not (self.logarithm or self.offset or self.factor != 1):
+            return values
+        values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
+        if self.logarithm:
+            values = np.log1p(values)
+        if self.offset or self.factor != 1:
+            values = values - values.dtype.type(self.offset)
+            values *= values.dtype.type(self.factor)
+        return values
+
+
+def scaling_from(normalize: Normalize, statistics: Statistics | None, *, clip: bool) -> Scaling:
+    """Return the scaling of a normalisation.
+
+    Parameters
+    ----------
+    normalize
+        Which one.
+    statistics
+        Of all values that are scaled; needed by ``log1p-zscore`` and ``minmax``. Values that are
+        all the same become 0.
+    clip
+        Whether negative values become 0 first.
+
+    Raises
+    ------
+    UnsupportedDataError
+        The values are not finite, so that nothing can be scaled by them.
+    """
+    if normalize == "none":
+        return Scaling(clip=clip)
+    if normalize == "log1p":
+        return Scaling(clip=True, logarithm=True)
+    if statistics is None or not all(map(math.isfinite, dataclasses.astuple(statistics))):
+        msg = f"the values are not finite, so {normalize!r} cannot scale them"
+        raise UnsupportedDataError(msg, hint="choose normalize='none' or 'log1p'")
+    if normalize == "minmax":
+        low, high = statistics.min, statistics.max
+        if clip:
+            low, high = max(low, 0.0), max(high, 0.0)
+        return Scaling(clip=clip, offset=low, factor=_inverse(high - low))
+    factor = _inverse(statistics.log1p_std)
+    return Scaling(clip=True, logarithm=True, offset=statistics.log1p_mean, factor=factor)
+
+
+def _inverse(width: float) -> float:
+    return 1.0 / width if width > 0 else 1.0
+
+
+def cast_checked(values: NDArray[Any], dtype: np.dtype[Any], out: NDArray[Any]) -> None:
+    """Copy `values` into `out`, of `dtype`, where that changes no value beyond rounding.
+
+    Raises
+    ------
+    UnsupportedDataError
+        A value lies outside the range of `dtype`, or is a fraction that an integer cannot hold.
+    """
+    if not (np.can_cast(values.dtype, dtype, "safe") or _safe_float(values.dtype, dtype)):
+        _check_cast(values, dtype)
+    np.copyto(out, values, casting="unsafe")
+
+
+def _safe_float(source: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether no finite value of `source` overflows `dtype`."""
+    return dtype.kind == "f" and dtype.itemsize >= 4 and source.kind in "iub"  # noqa: PLR2004
+
+
+def _check_cast(values: NDArray[Any], dtype: np.dtype[Any]) -> None:
+    if values.size == 0:
+        return
+    if values.dtype.kind == "c":
+        msg = f"complex values cannot become {dtype}"
+        raise UnsupportedDataError(msg, hint="leave dtype out")
+    low, high = values.min(), values.max()
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    finite = np.isfinite(low) and np.isfinite(high)
+    if dtype.kind == "f" and not finite:
+        magnitude = np.abs(values[np.isfinite(values)])
+        low, high = (0, magnitude.max(initial=0))
+        finite = True
+    if not finite or low < limits.min or high > limits.max:
+        msg = f"values from {low:g} to {high:g} do not fit into {dtype}"
+        hint = "choose float32" if dtype.kind == "f" else "choose a wider type, or float32"
+        if dtype == np.float16:
+            hint += ", or a normalisation: float16 ends at 65504"
+        raise UnsupportedDataError(msg, hint=hint)
+    if dtype.kind in "iu" and values.dtype.kind == "f" and np.any(values != np.rint(values)):
+        msg = f"the values are fractions, which {dtype} cannot hold"
+        raise UnsupportedDataError(msg, hint="choose float32")
