@@ -1,0 +1,104 @@
+"""EMD files of Berkeley and of py4DSTEM (EMD 1.0), and older ones of either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+
+from stemzarr.readers.clean import clean_json
+from stemzarr.readers.found import Found
+from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, walk
+from stemzarr.readers.labelling import FoundAxis, Hints
+
+__all__ = ["find_emd"]
+
+_DATA_NAMES: Final = ("data", "datacube", "realslice", "counted_datacube")
+_GROUP_TYPES: Final = ("1", "array")
+_PATTERNS: Final = ("VirtualDiffraction", "DiffractionSlice", "Probe")
+_FEWEST_AXES = 2
+
+
+def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
+    """Return the arrays of an EMD file, nothing where it is none."""
+    found = []
+    for address, group, data in _arrays(file):
+        blocks = data_set_blocks(path, stamp, data)
+        if blocks is None:
+            continue
+        base, channels = blocks
+        axes, notes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
+        python_class = clean_json(group.attrs.get("python_class"))
+        pattern = python_class in _PATTERNS and len(axes) == _FEWEST_AXES
+        found.append(
+            Found(
+                title=address.rpartition("/")[2],
+                base=base,
+                axes=axes,
+                hints=Hints(signal_type="diffraction" if pattern else "", names_order=True),
+                channels=channels,
+                notes=notes,
+                address=str(data.name),
+            )
+        )
+    return found
+
+
+def _arrays(file: h5py.File) -> Iterator[tuple[str, h5py.Group, h5py.Dataset]]:
+    """Yield path, group and data set of each group that the format marks as an array."""
+    for address, group in walk(file):
+        if not isinstance(group, h5py.Group):
+            continue
+        if str(clean_json(group.attrs.get("emd_group_type"))) not in _GROUP_TYPES:
+            continue
+        for name in _DATA_NAMES:
+            hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+            if hard and isinstance(group[name], h5py.Dataset):
+                yield address, group, group[name]
+                break
+
+
+def _axes(
+    group: h5py.Group, shape: tuple[int, ...]
+) -> tuple[tuple[FoundAxis, ...], tuple[str, ...]]:
+    # EMD 1.0 counts its dim vectors from 0, Berkeley's from 1
+    first = 0 if "dim0" in group else 1
+    axes, notes = [], []
+    for dim, size in enumerate(shape):
+        axis, uniform = _axis(group, f"dim{dim + first}", size)
+        axes.append(axis)
+        if not uniform:
+            notes.append(f"axis {dim} is not uniform, so it is not calibrated here")
+    return tuple(axes), tuple(notes)
+
+
+def _axis(group: h5py.Group, name: str, size: int) -> tuple[FoundAxis, bool]:
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        return FoundAxis(size=size), True
+    vector = group[name]
+    if not isinstance(vector, h5py.Dataset):
+        return FoundAxis(size=size), True
+    label = clean_json(vector.attrs.get("name"))
+    axis = FoundAxis(
+        size=size,
+        name=label if isinstance(label, str) else "",
+        units=_units(clean_json(vector.attrs.get("units"))),
+    )
+    return axis.at(_positions(vector, size))
+
+
+def _positions(vector: h5py.Dataset, size: int) -> Any:  # noqa: ANN401 - whatever stands there
+    few = vector.size is not None and vector.size <= max(size, 2)
+    return vector[()] if few and not vector.external and not vector.is_virtual else np.empty(0)
+
+
+def _units(text: object) -> str:
+    """Return units; Berkeley writes one letter after the other, as in ``[n_m]``."""
+    if not isinstance(text, str):
+        return ""
+    if text.startswith("[") and text.endswith("]"):
+        return text[1:-1].replace("_", "")
+    return text

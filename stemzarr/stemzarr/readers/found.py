@@ -1,0 +1,129 @@
+"""Data sets as a foreign format describes them, and the source that they become."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.model import Blocks, Document, Fact, Source, main_document
+from stemzarr.options import ReadOptions
+from stemzarr.readers.facts import facts_from_hyperspy
+from stemzarr.readers.labelling import FoundAxis, Hints, label_axes
+from stemzarr.readers.naming import make_slugs
+from stemzarr.readers.reordered import reorder
+
+__all__ = ["Found", "build_source"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One data set before its axes are understood."""
+
+    title: str
+    """Name as the format gives it, empty where it has none."""
+    base: Blocks
+    """The pixels in the order of the disk; colour has ``channel`` as a further, last dim."""
+    axes: tuple[FoundAxis, ...]
+    """The axes in the order of the disk, without ``channel``."""
+    hints: Hints = field(default_factory=Hints)
+    """What the format says about the whole."""
+    channels: tuple[str, ...] = ()
+    """Names of the colour channels."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Metadata in HyperSpy's arrangement, from which facts are taken."""
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    """Facts that the reader found by itself; they outrank those in `metadata`."""
+    fact_paths: Mapping[str, str] = field(default_factory=dict)
+    """For each of these facts, the path of its tag in the source's metadata."""
+    notes: tuple[str, ...] = ()
+    """What a person should know."""
+    address: str = ""
+    """Path of the data set inside the file, for ``--dataset``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What is known of the file as a whole."""
+
+    format: str
+    """Name of the format."""
+    size: int
+    """Size in bytes."""
+    modified_ns: int
+    """Modification time in nanoseconds since the epoch."""
+    load_metadata: Callable[[], dict[str, Any]] = dict
+    """Gives the whole metadata as clean JSON."""
+    notes: tuple[str, ...] = ()
+    """What a person should know."""
+
+
+def build_source(
+    path: Path, file: FileFacts, found: Sequence[Found], options: ReadOptions
+) -> Source:
+    """Label all data sets of a file and return them as a source.
+
+    Raises
+    ------
+    UnsupportedDataError
+        There is no data set.
+    OptionError
+        ``scan_shape`` fits none of them.
+    """
+    if not found:
+        msg = "holds no data that stemzarr can take"
+        raise UnsupportedDataError(msg, path=path, hint="only arrays of numbers become stores")
+    titles = [one.title or path.stem for one in found]
+    slugs = make_slugs(titles)
+    documents = tuple(
+        _document(index, slugs[index], titles[index], one, options)
+        for index, one in enumerate(found)
+    )
+    _check_scan_shape(path, documents, options)
+    return Source(
+        path=path,
+        format=file.format,
+        size=file.size,
+        modified_ns=file.modified_ns,
+        documents=documents,
+        main=main_document(documents),
+        load_metadata=file.load_metadata,
+        notes=file.notes,
+    )
+
+
+def _document(index: int, slug: str, title: str, found: Found, options: ReadOptions) -> Document:
+    labels = label_axes(found.axes, options, found.hints)
+    facts, paths = facts_from_hyperspy(found.metadata, f"{slug}/metadata")
+    return Document(
+        index=index,
+        slug=slug,
+        title=title,
+        kind=labels.kind,
+        axes=labels.axes,
+        blocks=reorder(found.base, labels),
+        layout=labels.layout,
+        channels=found.channels,
+        facts={**facts, **found.facts},
+        fact_paths={**paths, **found.fact_paths},
+        notes=(*found.notes, *labels.notes),
+    )
+
+
+def _check_scan_shape(path: Path, documents: Sequence[Document], options: ReadOptions) -> None:
+    wanted = options.scan_shape
+    if wanted is None:
+        return
+    if any(one.kind == "4d-stem" and one.shape[:2] == wanted for one in documents):
+        return
+    counts = [
+        math.prod(one.shape[:2]) if one.kind == "4d-stem" else one.shape[0]
+        for one in documents
+        if one.kind in ("4d-stem", "stack")
+    ]
+    held = " and ".join(map(str, counts)) or "no"
+    msg = f"a scan of {wanted[0]} x {wanted[1]} needs {math.prod(wanted)} patterns, it holds {held}"
+    raise OptionError(msg, path=path, hint="give --scan-shape rows,columns of the whole scan")

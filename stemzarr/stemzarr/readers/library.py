@@ -1,0 +1,221 @@
+"""RosettaSciIO called with care: its words kept to itself, its failures as errors of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import inspect
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import CorruptFileError, MissingDependencyError, ReadError, SourceChangedError
+from stemzarr.readers.hdf5_files import Stamp, one_line
+
+__all__ = ["LibraryBlocks", "Plugin", "open_signals", "plugins_for"]
+
+_LOCK = threading.RLock()
+_OPEN_FILES = 4
+_MOST_MESSAGES = 5
+
+_OURS: Final = frozenset({"DigitalMicrograph", "HSPY", "numpy", "Topspin", "Arina"})
+"""Plugins whose formats stemzarr reads itself."""
+_UNSAFE: Final = frozenset({"netCDF"})
+"""Plugins that evaluate text of a file as Python."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One of RosettaSciIO's formats."""
+
+    name: str
+    """Its name there."""
+    api: str
+    """The module that reads it."""
+
+    def read(self, path: Path, chunks: tuple[int, ...] | None = None) -> list[dict[str, Any]]:
+        """Return the signals of a file, lazily where the format allows it.
+
+        Parameters
+        ----------
+        chunks
+            Chunks of the lazy arrays, where the format takes them.
+        """
+        function = cast("Callable[..., list[dict[str, Any]]]", self._function())
+        given = {} if chunks is None else {"chunks": chunks}
+        try:
+            return function(str(path), lazy=True, **given)
+        except NotImplementedError:
+            return function(str(path), lazy=False)
+
+    @property
+    def takes_chunks(self) -> bool:
+        """Whether the chunks of the lazy arrays can be chosen."""
+        return "chunks" in inspect.signature(self._function()).parameters
+
+    def _function(self) -> Any:  # noqa: ANN401 - RosettaSciIO is untyped
+        return importlib.import_module(self.api).file_reader
+
+
+def plugins_for(suffix: str) -> list[Plugin]:
+    """Return RosettaSciIO's plugins for a suffix in lower case, without its dot."""
+    return [
+        Plugin(known["name"], known["api"])
+        for known in _library_plugins()
+        if known["name"] not in _OURS | _UNSAFE
+        and suffix in [extension.lower() for extension in known["file_extensions"]]
+    ]
+
+
+def known_suffixes() -> list[str]:
+    """Return all suffixes that RosettaSciIO reads here, in lower case."""
+    found = {e.lower() for known in _library_plugins() for e in known["file_extensions"]}
+    return sorted(f".{suffix}" for suffix in found if plugins_for(suffix))
+
+
+@functools.cache
+def _library_plugins() -> Sequence[Mapping[str, Any]]:
+    with quiet():
+        plugins: Sequence[Mapping[str, Any]] = importlib.import_module("rsciio").IO_PLUGINS
+        return plugins
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[list[str]]:
+    """Collect what RosettaSciIO warns of and logs, instead of letting it out."""
+    collected: list[str] = []
+    with _LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        logger = logging.getLogger("rsciio")
+        before = logger.handlers, logger.propagate
+        logger.handlers, logger.propagate = [_Collector(collected)], False
+        try:
+            yield collected
+        finally:
+            logger.handlers, logger.propagate = before
+            collected.extend(str(warning.message) for warning in caught)
+
+
+class _Collector(logging.Handler):
+    """Keeps the text of warnings."""
+
+    def __init__(self, collected: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._collected = collected
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record's text."""
+        self._collected.append(record.getMessage())
+
+
+def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Return the signals of a file as RosettaSciIO describes them, and what it warned of.
+
+    Raises
+    ------
+    CorruptFileError
+        The plugin cannot read the file.
+    MissingDependencyError
+        The plugin needs a package that is not installed.
+    """
+    try:
+        with quiet():  # what is said while importing is not about the file
+            importlib.import_module(plugin.api)
+        with quiet() as messages:
+            signals = plugin.read(path)
+    except ImportError as error:
+        msg = f"the format {plugin.name!r} needs {error.name or error}, which is not installed"
+        hint = f"pip install 'rosettasciio[{plugin.api.rpartition('.')[2]}]'"
+        raise MissingDependencyError(msg, path=path, hint=hint) from error
+    except Exception as error:  # foreign code raises whatever the bytes make it stumble over
+        msg = f"is no {plugin.name} file that can be read: {one_line(error)}"
+        raise CorruptFileError(
+            msg, path=path, hint="it may be truncated, or of another format than its suffix says"
+        ) from error
+    told = dict.fromkeys(f"RosettaSciIO: {' '.join(text.split())[:300]}" for text in messages)
+    return signals, tuple(told)[:_MOST_MESSAGES]
+
+
+@functools.lru_cache(maxsize=_OPEN_FILES)
+def _open_arrays(
+    path: Path, _stamp: Stamp, plugin: Plugin, chunks: tuple[int, ...] | None, _process: int
+) -> tuple[Any, ...]:
+    """Return the arrays of a file's signals, lazy ones where the format allows it."""
+    with quiet():
+        return tuple(signal["data"] for signal in plugin.read(path, chunks))
+
+
+def forget_open_files() -> None:
+    """Let go of the cached arrays that no read is using."""
+    _open_arrays.cache_clear()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryBlocks:
+    """Values of one signal as RosettaSciIO gives them, opened again in each process.
+
+    Lazy arrays are computed in the thread that asks, so that no scheduler waits for another.
+    """
+
+    path: Path
+    """The file."""
+    stamp: Stamp
+    """What the file was when it was recognised."""
+    plugin: Plugin
+    """By what it is read."""
+    index: int
+    """Place of the signal among those of the file."""
+    shape: tuple[int, ...]
+    """Lengths of the dims, with ``channel`` as the last where there are colours."""
+    dtype: np.dtype[Any]
+    """Type of the values, little-endian."""
+    block_shape: tuple[int, ...]
+    """The chunk of the lazy array."""
+    chunks: tuple[int, ...] | None = None
+    """Chunks to be asked for."""
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`.
+
+        Raises
+        ------
+        SourceChangedError, ReadError
+            The file is another one by now, or cannot be read.
+        """
+        if Stamp.of(self.path) != self.stamp:
+            msg = "changed since it was recognised"
+            raise SourceChangedError(msg, path=self.path, hint="open it again")
+        if out.size == 0:
+            return
+        try:
+            arrays = _open_arrays(self.path, self.stamp, self.plugin, self.chunks, os.getpid())
+            box = self._box(arrays[self.index], out.shape, start)
+        except Exception as error:  # foreign code raises whatever the bytes make it stumble over
+            msg = f"{self.plugin.name} values cannot be read: {one_line(error)}"
+            raise ReadError(msg, path=self.path, hint="the file may be damaged") from error
+        np.copyto(out, box, casting="same_kind")
+
+    def _box(
+        self,
+        array: Any,  # noqa: ANN401 - dask or numpy
+        shape: Sequence[int],
+        start: Sequence[int],
+    ) -> NDArray[Any]:
+        box = tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))
+        values = array[box[: array.ndim]]
+        if hasattr(values, "compute"):
+            values = values.compute(scheduler="synchronous")
+        values = np.asarray(values)
+        if values.dtype.names is None:
+            return values
+        plain = np.ascontiguousarray(values).view(values.dtype[0])
+        return plain.reshape(*values.shape, -1)[..., box[-1]]

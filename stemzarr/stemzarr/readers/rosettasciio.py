@@ -1,0 +1,276 @@
+"""Whatever RosettaSciIO reads, lazily, under our labels."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+
+from stemzarr.errors import (
+    CorruptFileError,
+    OptionError,
+    StemzarrError,
+    UnknownFormatError,
+)
+from stemzarr.files import read_error
+from stemzarr.model import Source
+from stemzarr.options import ReadOptions
+from stemzarr.readers.clean import clean_json
+from stemzarr.readers.facts import finite_number
+from stemzarr.readers.found import FileFacts, Found, build_source
+from stemzarr.readers.hdf5_files import Stamp, contiguous_block, stored_dtype
+from stemzarr.readers.labelling import FoundAxis, Hints
+from stemzarr.readers.library import (
+    LibraryBlocks,
+    Plugin,
+    known_suffixes,
+    open_signals,
+    plugins_for,
+)
+from stemzarr.readers.naming import make_slugs
+
+__all__ = ["read_rosettasciio"]
+
+_HDF5_SUFFIXES: Final = frozenset({".hspy", ".hdf5", ".h5", ".app5", ".emd", ".nxs", ".dm5"})
+_FRAMES: Final = frozenset({"QuantumDetector", "Blockfile", "EMPAD", "TVIPS"})
+"""Plugins of detectors that write pattern after pattern."""
+_WRONG_MAPPINGS: Final = frozenset({("Blockfile", "Acquisition_instrument.TEM.camera_length")})
+"""Metadata that a plugin derives in other units than the model that it fills has."""
+
+
+def read_rosettasciio(path: Path, options: ReadOptions) -> Source:
+    """Return what a file of one of RosettaSciIO's formats holds, without reading pixels.
+
+    Formats that RosettaSciIO cannot read lazily are loaded once to be understood.
+
+    Raises
+    ------
+    UnknownFormatError
+        Nobody reads files of that suffix, or it is a folder.
+    CorruptFileError
+        The file is empty, or not what its suffix says.
+    OptionError
+        A data set was asked for in a format that has no paths.
+    """
+    stamp = _check(path)
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        from stemzarr.readers.npy import read_npy
+
+        _refuse_dataset(path, options)
+        return read_npy(path, options)
+    plugins = plugins_for(suffix.removeprefix("."))
+    if not plugins:
+        shown = " ".join(known_suffixes())
+        msg = f"nothing reads files of the suffix {suffix!r}" if suffix else "has no suffix"
+        raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .npy {shown}")
+    _refuse_dataset(path, options)
+    plugin, signals, messages = _first_that_reads(path, plugins)
+    return _source(path, stamp, plugin, (signals, messages), options)
+
+
+def _check(path: Path) -> Stamp:
+    """Return the stamp of a file that may hold something.
+
+    Raises
+    ------
+    UnknownFormatError, CorruptFileError, ReadError
+        It is a folder, empty, or no HDF5 file under one of HDF5's suffixes.
+    """
+    if path.is_dir():
+        msg = "is a folder and no store"
+        raise UnknownFormatError(msg, path=path, hint="name the files in it")
+    stamp = Stamp.of(path)
+    if stamp.size == 0:
+        msg = "is empty"
+        raise CorruptFileError(msg, path=path, hint="it may still be written; copy it again")
+    try:
+        is_hdf5 = path.suffix.lower() not in _HDF5_SUFFIXES or h5py.is_hdf5(path)
+    except OSError as error:
+        raise read_error(path, error) from error
+    if not is_hdf5:
+        msg = f"is no HDF5 file, as its suffix {path.suffix} says"
+        raise CorruptFileError(msg, path=path, hint="it may be truncated; copy it again")
+    return stamp
+
+
+def _refuse_dataset(path: Path, options: ReadOptions) -> None:
+    if options.dataset is not None:
+        msg = f"files of the suffix {path.suffix} have no data set {options.dataset!r}"
+        raise OptionError(msg, path=path, hint="leave --dataset out; it is for HDF5")
+
+
+def _first_that_reads(
+    path: Path, plugins: Sequence[Plugin]
+) -> tuple[Plugin, list[dict[str, Any]], tuple[str, ...]]:
+    """Return the first plugin of a suffix that reads the file, and what it gives.
+
+    Raises
+    ------
+    CorruptFileError, MissingDependencyError
+        None does; this is what the last one said.
+    """
+    failure: StemzarrError | None = None
+    for plugin in plugins:
+        try:
+            return plugin, *open_signals(path, plugin)
+        except StemzarrError as error:
+            failure = error
+    if failure is None:
+        raise UnknownFormatError("has no reader", path=path)
+    raise failure
+
+
+def _source(
+    path: Path,
+    stamp: Stamp,
+    plugin: Plugin,
+    read: tuple[list[dict[str, Any]], tuple[str, ...]],
+    options: ReadOptions,
+) -> Source:
+    found, originals, notes = [], [], list(read[1])
+    for index, signal in enumerate(read[0]):
+        one = _found(path, stamp, plugin, index, signal)
+        if one is None:
+            notes.append(f"data set {index} holds no plain numbers and is left out")
+        else:
+            found.append(one)
+            originals.append(clean_json(signal.get("original_metadata") or {}))
+    slugs = make_slugs(one.title or path.stem for one in found)
+    tree = {
+        slug: {"metadata": one.metadata, "original_metadata": original}
+        for slug, one, original in zip(slugs, found, originals, strict=True)
+    }
+    facts = FileFacts(
+        format=path.suffix.lower().removeprefix("."),
+        size=stamp.size,
+        modified_ns=stamp.modified_ns,
+        load_metadata=functools.partial(dict, tree),
+        notes=tuple(notes),
+    )
+    return build_source(path, facts, found, options)
+
+
+def _found(
+    path: Path, stamp: Stamp, plugin: Plugin, index: int, signal: Mapping[str, Any]
+) -> Found | None:
+    array = signal.get("data")
+    known = None if array is None else stored_dtype(array.dtype)
+    if array is None or known is None or not array.shape or 0 in array.shape:
+        return None
+    dtype, channels = known
+    metadata: dict[str, Any] = clean_json(_mapped_metadata(plugin, signal))
+    signal_type = _get(metadata, "Signal.signal_type")
+    title = _get(metadata, "General.title")
+    shape = (*array.shape, len(channels)) if channels else array.shape
+    chunks = _chunks(plugin, array, dtype.itemsize)
+    block = chunks or tuple(getattr(array, "chunksize", array.shape))
+    return Found(
+        title=title if isinstance(title, str) else "",
+        base=LibraryBlocks(
+            path=path,
+            stamp=stamp,
+            plugin=plugin,
+            index=index,
+            shape=shape,
+            dtype=dtype,
+            block_shape=(*block, *shape[len(block) :]),
+            chunks=chunks,
+        ),
+        axes=_axes(signal.get("axes") or (), array.shape),
+        hints=Hints(
+            signal_type=signal_type if isinstance(signal_type, str) else "",
+            frames=f"{path.suffix} files hold pattern after pattern" * (plugin.name in _FRAMES),
+        ),
+        channels=channels,
+        metadata=metadata,
+    )
+
+
+def _chunks(plugin: Plugin, array: Any, itemsize: int) -> tuple[int, ...] | None:  # noqa: ANN401 - dask or numpy
+    """Return chunks to ask for, where those that RosettaSciIO chooses are larger than need be."""
+    wanted = contiguous_block(array.shape, itemsize)
+    chosen = getattr(array, "chunksize", None)
+    if chosen is None or chosen == wanted or not plugin.takes_chunks:
+        return None
+    return wanted
+
+
+def _axes(described: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> tuple[FoundAxis, ...]:
+    """Return the axes in the order of the array, bare ones where they do not fit it."""
+    if len(described) != len(shape):
+        return tuple(FoundAxis(size=size) for size in shape)
+    places = [axis.get("index_in_array", dim) for dim, axis in enumerate(described)]
+    ordered = [
+        axis for _, _, axis in sorted(zip(places, range(len(shape)), described, strict=True))
+    ]
+    return tuple(_axis(axis, size) for axis, size in zip(ordered, shape, strict=True))
+
+
+def _axis(described: Mapping[str, Any], size: int) -> FoundAxis:
+    bare = FoundAxis(
+        size=size,
+        name=_text(described.get("name")),
+        units=_text(described.get("units")),
+        navigate=bool(described["navigate"]) if "navigate" in described else None,
+    )
+    if "axis" in described:
+        return bare.at(described["axis"])[0]
+    scale = finite_number(clean_json(described.get("scale")))
+    offset = finite_number(clean_json(described.get("offset")))
+    return FoundAxis(
+        size=size,
+        name=bare.name,
+        units=bare.units,
+        navigate=bare.navigate,
+        scale=float("nan") if scale is None else scale,
+        offset=offset or 0.0,
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) and not value.startswith("<") else ""
+
+
+def _mapped_metadata(plugin: Plugin, signal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata, with what HyperSpy would derive from the original on loading."""
+    metadata = _plain(signal.get("metadata") or {})
+    original = signal.get("original_metadata") or {}
+    for key, (target, convert) in (signal.get("mapping") or {}).items():
+        value = _get(original, key)
+        if value is None or (plugin.name, target) in _WRONG_MAPPINGS:
+            continue
+        try:
+            derived = value if convert is None else convert(value)
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
+            continue
+        _put(metadata, target.split("."), derived)
+    return metadata
+
+
+def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tree of dicts that may be written to."""
+    return {
+        str(key): _plain(value) if isinstance(value, Mapping) else value
+        for key, value in tree.items()
+    }
+
+
+def _get(tree: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - whatever stands there
+    value: Any = tree
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _put(tree: dict[str, Any], parts: Sequence[str], value: object) -> None:
+    """Write a value at a path, unless something stands in the way."""
+    for part in parts[:-1]:
+        below = tree.setdefault(part, {})
+        if not isinstance(below, dict):
+            return
+        tree = below
+    tree.setdefault(parts[-1], value)
