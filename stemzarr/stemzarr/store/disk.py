@@ -1,0 +1,168 @@
+"""The central disk of a scan, found from a sparse sample of its patterns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.model import Document, read_box
+from stemzarr.store.fold import DiskMask
+
+__all__ = ["Disk", "disk_mask", "find_disk", "sample_mean"]
+
+_SAMPLES = 32
+_SAMPLED_ROWS = 2
+_SAMPLED_BYTES = 32 * 1024**2
+_LEVELS = np.linspace(0.1, 0.9, 33)
+_ANNULUS = 1.5
+_FALLBACK = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """The disk that bright field is summed over, in pixels of the detector."""
+
+    center_y: float
+    """Row of its centre."""
+    center_x: float
+    """Column of its centre."""
+    radius: float
+    """Its radius; the pixels up to it belong to bright field."""
+    inner: float
+    """Inner radius of the annulus; all pixels farther than that belong to dark field."""
+    found: bool
+    """Whether it was found in the data; else it is a guess in the middle of the detector."""
+
+    def attributes(self) -> dict[str, float | int]:
+        """Return the disk as an attribute of ``preview``."""
+        return {
+            "center_y": self.center_y,
+            "center_x": self.center_x,
+            "radius": self.radius,
+            "annulus_inner": self.inner,
+            "found": int(self.found),
+        }
+
+
+def sample_mean(document: Document) -> NDArray[np.float64]:
+    """Return the mean of a few patterns spread over the scan, shape (det_y, det_x).
+
+    A transposed source keeps one pixel of all patterns together, so there a few runs of a scan
+    row cost no more than single patterns.
+    """
+    rows, columns, *pattern = document.shape
+    pattern_bytes = max(1, math.prod(pattern) * document.dtype.itemsize)
+    if document.layout is not None and document.layout.order == "scan-fast":
+        run = max(1, min(columns, _SAMPLED_BYTES // pattern_bytes))
+        places = _spread(rows, _SAMPLED_ROWS)
+        corners = [(row, (columns - run) // 2) for row in places]
+    else:
+        run = 1
+        count = max(1, min(_SAMPLES, 4 * _SAMPLED_BYTES // pattern_bytes))
+        corners = [divmod(place, columns) for place in _spread(rows * columns, count)]
+    total = np.zeros(pattern)
+    for y, x in corners:
+        box = read_box(document.blocks, (y, x, 0, 0), (1, run, *pattern))
+        real = np.abs(box) if box.dtype.kind == "c" else box
+        wide = np.nan_to_num(real.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        total += wide.sum(axis=(0, 1)) / run
+    return total / len(corners)
+
+
+def _spread(size: int, count: int) -> list[int]:
+    """Return `count` places spread evenly over `size`, away from the ends."""
+    count = min(size, count)
+    return [int((2 * place + 1) * size / (2 * count)) for place in range(count)]
+
+
+def find_disk(mean: NDArray[np.float64]) -> Disk:
+    """Return the bright central disk of a mean diffraction pattern.
+
+    Its radius is the one that changes least with the threshold, as in py4DSTEM's
+    ``get_probe_size``; its centre is that of the mass above the threshold, near the brightest
+    region, so that Bragg disks and hot pixels do not move it.
+
+    Parameters
+    ----------
+    mean
+        (det_y, det_x) mean of some patterns.
+    """
+    smooth = _median(mean)
+    peak = float(smooth.max(initial=0.0))
+    if not peak > float(np.median(smooth)):
+        return _guess(mean.shape)
+    areas = np.array([np.count_nonzero(smooth > level * peak) for level in _LEVELS])
+    radii = np.sqrt(areas / math.pi)
+    change = np.abs(np.gradient(radii))
+    flat = int(np.argmin(_running_mean(change)))
+    radius, level = float(radii[flat]), float(_LEVELS[flat]) * peak
+    if radius <= 0.5 or radius > min(mean.shape) / 2:  # noqa: PLR2004 - under a pixel
+        return _guess(mean.shape)
+    y, x = np.unravel_index(int(np.argmax(_box_sum(smooth, max(1, int(radius))))), mean.shape)
+    rows, columns = _grid(mean.shape)
+    near = (np.hypot(rows - y, columns - x) <= 2 * radius) & (smooth > level)
+    if not near.any():
+        return _guess(mean.shape)
+    return Disk(
+        center_y=float(rows[near].mean()),
+        center_x=float(columns[near].mean()),
+        radius=float(math.sqrt(np.count_nonzero(near) / math.pi)),
+        inner=float(_ANNULUS * math.sqrt(np.count_nonzero(near) / math.pi)),
+        found=True,
+    )
+
+
+def _grid(shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    grid = np.indices(shape, np.float64)
+    return grid[0], grid[1]
+
+
+def _guess(shape: tuple[int, ...]) -> Disk:
+    radius = max(1.0, min(shape) / _FALLBACK)
+    return Disk(
+        center_y=(shape[0] - 1) / 2,
+        center_x=(shape[1] - 1) / 2,
+        radius=radius,
+        inner=_ANNULUS * radius,
+        found=False,
+    )
+
+
+def _running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    padded = np.pad(values, 1, mode="edge")
+    smoothed: NDArray[np.float64] = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+    return smoothed
+
+
+def _median(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median of the 3x3 neighbourhood of each pixel, which removes hot pixels."""
+    padded = np.pad(image, 1, mode="edge")
+    rows, columns = image.shape
+    shifted = [padded[dy : dy + rows, dx : dx + columns] for dy in range(3) for dx in range(3)]
+    result: NDArray[np.float64] = np.median(np.stack(shifted), axis=0)
+    return result
+
+
+def _box_sum(image: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Return the sum over the square of ``2 reach + 1`` pixels around each pixel."""
+    summed = image
+    for axis in (0, 1):
+        width = [(0, 0), (0, 0)]
+        width[axis] = (reach + 1, reach)
+        running = np.cumsum(np.pad(summed, width), axis=axis)
+        size, span = image.shape[axis], 2 * reach + 1
+        high = np.take(running, np.arange(span, span + size), axis=axis)
+        summed = high - np.take(running, np.arange(size), axis=axis)
+    return summed
+
+
+def disk_mask(disk: Disk, shape: tuple[int, ...]) -> DiskMask:
+    """Return the pixels that `disk` selects on a detector of `shape`."""
+    rows, columns = _grid(shape)
+    distance = np.hypot(rows - disk.center_y, columns - disk.center_x).reshape(-1)
+    within = np.flatnonzero(distance <= disk.radius)
+    ring = np.flatnonzero((distance > disk.radius) & (distance <= disk.inner))
+    return DiskMask(inside=np.concatenate([within, ring]), disk=within.size)

@@ -1,0 +1,139 @@
+"""Chunks to bytes and back: Blosc over bitshuffled values, then crc32c.
+
+The codec chain of a chunk is ``[bytes, blosc, crc32c]``, or ``[bytes, crc32c]`` where nothing is
+compressed. Every Zarr v3 implementation reads it. Blosc runs in its contextual mode, one thread
+per call, without the GIL: its own threads would write blocks in any order, so the same values
+would not always give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from crc32c import crc32c
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+from stemzarr.errors import DamagedStoreError, SchemaVersionError
+from stemzarr.options import Codec
+
+__all__ = ["CRC_BYTES", "ChunkCodec", "crc_matches", "find_codec", "with_crc"]
+
+CRC_BYTES = 4
+"""Bytes that crc32c appends to a chunk."""
+_LEVEL = 1
+_LARGEST_BLOSC = blosc.MAX_BUFFERSIZE
+
+
+def with_crc(encoded: bytes) -> bytes:
+    """Return `encoded` followed by its crc32c, little-endian."""
+    return encoded + crc32c(encoded).to_bytes(CRC_BYTES, "little")
+
+
+def crc_matches(stored: memoryview) -> bool:
+    """Tell whether the last four bytes of `stored` are the crc32c of those before them."""
+    found = int.from_bytes(stored[-CRC_BYTES:], "little")
+    return len(stored) >= CRC_BYTES and crc32c(stored[:-CRC_BYTES]) == found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkCodec:
+    """How the chunks of one array are encoded."""
+
+    name: Codec
+    """``zstd``, ``lz4`` or ``none``."""
+    itemsize: int
+    """Bytes of one value, by which the bits are shuffled."""
+
+    def metadata(self) -> list[dict[str, Any]]:
+        """Return the codec chain as it stands in ``zarr.json``."""
+        endian = {} if self.itemsize == 1 else {"endian": "little"}
+        chain: list[dict[str, Any]] = [{"name": "bytes", "configuration": endian}]
+        if self.name != "none":
+            configuration = {
+                "cname": self.name,
+                "clevel": _LEVEL,
+                "shuffle": "bitshuffle",
+                "typesize": self.itemsize,
+                "blocksize": 0,
+            }
+            chain.append({"name": "blosc", "configuration": configuration})
+        return [*chain, {"name": "crc32c"}]
+
+    def encode(self, values: NDArray[Any]) -> tuple[bytes, bytes]:
+        """Return the encoded values and their crc32c, two pieces that follow each other.
+
+        Parameters
+        ----------
+        values
+            One whole chunk, C-contiguous, little-endian.
+        """
+        if self.name == "none":
+            encoded = values.tobytes()
+        else:
+            # Contextual mode whatever another library set: see the top of this file.
+            blosc.use_threads = False
+            flat = values.reshape(-1).view(np.uint8)
+            encoded = blosc.compress(
+                flat, self.name.encode(), _LEVEL, blosc.BITSHUFFLE, 0, self.itemsize
+            )
+        return encoded, crc32c(encoded).to_bytes(CRC_BYTES, "little")
+
+    def decode(self, stored: memoryview, out: NDArray[Any]) -> None:
+        """Decode one chunk into `out`.
+
+        Parameters
+        ----------
+        stored
+            The bytes of the chunk as they lie on disk, crc32c included.
+        out
+            C-contiguous buffer of one whole chunk.
+
+        Raises
+        ------
+        DamagedStoreError
+            The checksum or the size does not fit; `out` then holds nothing meaningful.
+        """
+        if not crc_matches(stored):
+            raise DamagedStoreError("the checksum does not fit the bytes")
+        encoded = stored[:-CRC_BYTES]
+        flat = out.reshape(-1).view(np.uint8)
+        if self.name == "none":
+            if len(encoded) != flat.nbytes:
+                raise DamagedStoreError(f"holds {len(encoded)} bytes instead of {flat.nbytes}")
+            flat[...] = np.frombuffer(encoded, np.uint8)
+            return
+        declared = int.from_bytes(encoded[4:8], "little")
+        if declared != flat.nbytes:
+            raise DamagedStoreError(f"declares {declared} bytes instead of {flat.nbytes}")
+        try:
+            blosc.decompress(encoded, flat)
+        except (RuntimeError, ValueError) as error:
+            raise DamagedStoreError(f"cannot be decompressed: {error}") from error
+
+
+def find_codec(choice: Codec, dtype: np.dtype[Any], chunk: tuple[int, ...]) -> ChunkCodec:
+    """Return the codec for chunks of that shape; one too large for Blosc is not compressed."""
+    nbytes = math.prod(chunk) * dtype.itemsize
+    name: Codec = choice if 0 < nbytes <= _LARGEST_BLOSC else "none"
+    return ChunkCodec(name=name, itemsize=dtype.itemsize)
+
+
+def codec_from_metadata(chain: list[dict[str, Any]], dtype: np.dtype[Any]) -> ChunkCodec:
+    """Return the codec that a chain in ``zarr.json`` describes.
+
+    Raises
+    ------
+    SchemaVersionError
+        The chain is none that this version writes.
+    """
+    names = [codec["name"] for codec in chain]
+    if names == ["bytes", "crc32c"]:
+        return ChunkCodec(name="none", itemsize=dtype.itemsize)
+    if names == ["bytes", "blosc", "crc32c"]:
+        return ChunkCodec(name=chain[1]["configuration"]["cname"], itemsize=dtype.itemsize)
+    msg = f"its chunks are encoded as {', '.join(names)}"
+    raise SchemaVersionError(msg, hint="update stemzarr, or open it with xarray.open_zarr")

@@ -1,0 +1,88 @@
+"""The manifest: every file of a store with its size and xxh3-128.
+
+It lists all files but two kinds: its own, and the root's ``zarr.json``, which follows from the
+others: ``root`` is the digest of the root's node, the rest of that file repeats the nodes below.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from stemzarr.errors import DamagedStoreError
+from stemzarr.store.journal import digest_of
+from stemzarr.store.schema import Nodes, to_json
+from stemzarr.store.shard import write_file
+from stemzarr.store.tree import Tree, read_small_array
+
+__all__ = ["MANIFEST", "Manifest", "read_manifest", "write_manifest"]
+
+MANIFEST = "source/manifest"
+"""Path of the manifest in a store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What the files of a store must be."""
+
+    files: dict[str, tuple[int, str]]
+    """Size and xxh3-128 in hex of every file, by its path in the store."""
+    root: str
+    """xxh3-128 in hex of the root's node without the consolidated metadata."""
+
+
+def digest_node(node: dict[str, object]) -> str:
+    """Return the xxh3-128 of a node in hex."""
+    return xxhash.xxh3_128_hexdigest(to_json(node))
+
+
+def files_of(store: Path) -> list[str]:
+    """Return the paths of all files of a store that a manifest lists, sorted."""
+    paths = (path.relative_to(store).as_posix() for path in store.rglob("*") if path.is_file())
+    return sorted(p for p in paths if p != "zarr.json" and not p.startswith(f"{MANIFEST}/"))
+
+
+def write_manifest(tree: Tree, known: dict[str, tuple[int, str]]) -> None:
+    """Write the manifest of all files of `tree`, and note its node.
+
+    Parameters
+    ----------
+    tree
+        The store, with all files but the root's ``zarr.json``.
+    known
+        Size and digest of files that are known already, by path.
+    """
+    files = {
+        path: list(known.get(path) or digest_of(tree.folder / path))
+        for path in files_of(tree.folder)
+    }
+    content = {"root": digest_node(tree.nodes[""]), "files": files}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    values = np.frombuffer(text, np.uint8)
+    tree.write_array(MANIFEST, values, ("manifest_byte",), codec="zstd")
+    write_file(tree.folder / MANIFEST / "zarr.json", to_json(tree.nodes[MANIFEST]))
+
+
+def read_manifest(path: Path, nodes: Nodes) -> Manifest:
+    """Return the manifest of a store.
+
+    Raises
+    ------
+    DamagedStoreError
+        It is missing or damaged.
+    """
+    if MANIFEST not in nodes:
+        raise DamagedStoreError("the store has no manifest", path=path)
+    text = read_small_array(path, nodes, MANIFEST).tobytes()
+    try:
+        content = json.loads(text)
+        files = {
+            name: (int(size), str(digest)) for name, (size, digest) in content["files"].items()
+        }
+        return Manifest(files=files, root=content["root"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedStoreError(f"the manifest cannot be read: {error}", path=path) from error

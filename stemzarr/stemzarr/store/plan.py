@@ -1,0 +1,349 @@
+"""From shapes to chunks, shards and buffers: pure, so that it can be shown and tested.
+
+Chunk and shard shapes follow from shape, dtype, kind and layout alone: the same source gives the
+same store whatever the memory, threads or cluster. The budget decides only how much is read at
+once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stemzarr.model import Document, Source
+from stemzarr.options import Codec, IngestOptions
+
+__all__ = ["ArrayPlan", "Box", "StorePlan", "chunk_shape", "plan_store", "shard_shape"]
+
+CHUNK_BYTES = 1024**2
+"""Target of a chunk: one random pattern decodes in under a millisecond, and the ratio of the
+codecs is within 0.1 % of what larger chunks give."""
+_LEAST_SHARD = 64 * 1024**2
+_LEAST_SLAB = 128 * 1024**2
+_MOST_SHARD = 512 * 1024**2
+_SHARDS = 256
+_SHARD_PATTERNS = 64
+_BOX_BYTES = 4 * 1024**2
+_RATIO = {"zstd": 8.0, "lz4": 6.0, "none": 1.0}
+_BYTES_PER_SECOND = {"zstd": 0.6e9, "lz4": 1.2e9, "none": 1.5e9}
+
+Box = tuple[tuple[int, ...], tuple[int, ...]]
+"""First corner and shape of a box of values."""
+
+
+def _balanced(size: int, most: int) -> int:
+    """Return the length of equal parts of `size`, none longer than `most`."""
+    return math.ceil(size / math.ceil(size / max(1, most)))
+
+
+def _fill(unit: Sequence[int], sizes: Sequence[int], room: int) -> list[int]:
+    """Return how many units to take along each dim, innermost first, `room` units at most."""
+    counts = [1] * len(unit)
+    for dim in reversed(range(len(unit))):
+        available = math.ceil(sizes[dim] / unit[dim])
+        if room < available:
+            counts[dim] = _balanced(available, room)
+            break
+        counts[dim] = available
+        room //= available
+    return counts
+
+
+def chunk_shape(shape: Sequence[int], itemsize: int, pattern_ndim: int) -> tuple[int, ...]:
+    """Return the shape of chunks: runs of whole patterns of about 1 MiB, at least one.
+
+    Parameters
+    ----------
+    shape
+        Lengths of the dims in canonical order.
+    itemsize
+        Bytes of one value.
+    pattern_ndim
+        How many of the last dims are one pattern.
+
+    Examples
+    --------
+    >>> chunk_shape((128, 128, 256, 256), 2, 2)
+    (1, 8, 256, 256)
+    >>> chunk_shape((60, 50, 10, 10), 2, 2)
+    (60, 50, 10, 10)
+    """
+    lead = len(shape) - pattern_ndim
+    sizes = [max(1, size) for size in shape]
+    room = CHUNK_BYTES // (math.prod(sizes[lead:]) * itemsize)
+    return (*_fill([1] * lead, sizes[:lead], max(1, room)), *sizes[lead:])
+
+
+def shard_shape(
+    shape: Sequence[int], itemsize: int, chunk: Sequence[int], pattern_ndim: int, *, slabs: bool
+) -> tuple[int, ...]:
+    """Return the shape of shards: whole rows of 64-512 MiB, or a part where a row is larger.
+
+    Parameters
+    ----------
+    shape, itemsize, chunk, pattern_ndim
+        As in `chunk_shape`, and its result.
+    slabs
+        Whether the source is transposed, so that larger pieces are read at less cost.
+    """
+    lead = len(shape) - pattern_ndim
+    sizes = [max(1, size) for size in shape]
+    total = math.prod(sizes) * itemsize
+    pattern = math.prod(sizes[lead:]) * itemsize
+    least = _LEAST_SLAB if slabs else _LEAST_SHARD
+    target = min(max(total // _SHARDS, least, _SHARD_PATTERNS * pattern), _MOST_SHARD)
+    row = math.prod(sizes[1:]) * itemsize if lead else total
+    if row <= _MOST_SHARD:
+        target = max(target, row)
+    room = max(1, target // (math.prod(chunk) * itemsize))
+    counts = _fill(chunk[:lead], sizes[:lead], room)
+    return (*(n * c for n, c in zip(counts, chunk[:lead], strict=True)), *chunk[lead:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayPlan:
+    """How the pixels of one document are cut."""
+
+    document: int
+    """`Document.index`."""
+    slug: str
+    """`Document.slug`."""
+    path: str
+    """Path of the array in the store, such as ``intensity``."""
+    shape: tuple[int, ...]
+    """Lengths of the dims in canonical order."""
+    dtype: str
+    """numpy type string of the values."""
+    pattern_ndim: int
+    """How many of the last dims are one pattern."""
+    chunk: tuple[int, ...]
+    """Lengths of a chunk."""
+    shard: tuple[int, ...]
+    """Lengths of a shard, multiples of the chunk's."""
+    box: tuple[int, ...]
+    """Lengths of what is read at once, multiples of the chunk's."""
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many shards there are along each dim."""
+        return tuple(math.ceil(n / s) for n, s in zip(self.shape, self.shard, strict=True))
+
+    @property
+    def shards(self) -> int:
+        """How many shards there are."""
+        return math.prod(self.grid)
+
+    @property
+    def inner_grid(self) -> tuple[int, ...]:
+        """How many chunks a shard has along each dim, those outside the array counted in."""
+        return tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def box_bytes(self) -> int:
+        """Bytes of a box."""
+        return math.prod(self.box) * np.dtype(self.dtype).itemsize
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk."""
+        return math.prod(self.chunk) * np.dtype(self.dtype).itemsize
+
+    def shard_index(self, number: int) -> tuple[int, ...]:
+        """Return the place of a shard in the grid."""
+        return tuple(int(place) for place in np.unravel_index(number, self.grid))
+
+    def shard_path(self, number: int) -> str:
+        """Return the path of a shard's file in the store."""
+        return "/".join([self.path, "c", *map(str, self.shard_index(number))])
+
+    def shard_box(self, number: int) -> Box:
+        """Return corner and shape of a shard's values, clipped to the array."""
+        start = tuple(i * s for i, s in zip(self.shard_index(number), self.shard, strict=True))
+        return start, self._clip(start, self.shard)
+
+    def _clip(self, start: Sequence[int], lengths: Sequence[int]) -> tuple[int, ...]:
+        return tuple(
+            min(n, size - a) for a, n, size in zip(start, lengths, self.shape, strict=True)
+        )
+
+    def boxes(self, number: int) -> Iterator[Box]:
+        """Yield the boxes in which a shard is read; together they are its values."""
+        start, shape = self.shard_box(number)
+        for corner in _corners(shape, self.box):
+            first = tuple(a + c for a, c in zip(start, corner, strict=True))
+            ends = zip(first, self.box, start, shape, strict=True)
+            yield first, tuple(min(b, a + n - f) for f, b, a, n in ends)
+
+    def chunks_of(self, box: Box) -> Iterator[Box]:
+        """Yield the chunks of a box in C order, each clipped to the array."""
+        start, shape = box
+        for corner in _corners(shape, self.chunk):
+            first = tuple(a + c for a, c in zip(start, corner, strict=True))
+            yield first, self._clip(first, self.chunk)
+
+    def chunk_number(self, start: Sequence[int]) -> int:
+        """Return the place of the chunk at `start` in the index of its shard."""
+        places = zip(start, self.shard, self.chunk, strict=True)
+        inside = [(a % s) // c for a, s, c in places]
+        return int(np.ravel_multi_index(inside, self.inner_grid))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the plan as JSON."""
+        return {
+            "document": self.slug,
+            "path": self.path,
+            "shape": list(self.shape),
+            "dtype": np.dtype(self.dtype).name,
+            "nbytes": self.nbytes,
+            "chunk": list(self.chunk),
+            "chunk_bytes": self.chunk_bytes,
+            "shard": list(self.shard),
+            "shards": self.shards,
+            "read_bytes": self.box_bytes,
+        }
+
+
+def _corners(shape: Sequence[int], step: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    return itertools.product(*(range(0, n, s) for n, s in zip(shape, step, strict=True)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorePlan:
+    """How a source becomes a store, before anything is read."""
+
+    arrays: tuple[ArrayPlan, ...]
+    """One for each document, in the order of the source."""
+    codec: Codec
+    """Compression of the pixels."""
+    threads: int
+    """Threads that work at once; fewer than asked for where the budget holds no more buffers."""
+    memory: int
+    """Bytes of buffers at most."""
+    virtual: bool = False
+    """Whether no pixels are copied."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values of all documents."""
+        return sum(array.nbytes for array in self.arrays)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the plan as JSON, with what size and time to expect of counted data."""
+        copied = 0 if self.virtual else self.nbytes
+        rate = _BYTES_PER_SECOND[self.codec] * self.threads
+        return {
+            "arrays": [array.describe() for array in self.arrays],
+            "codec": self.codec,
+            "threads": self.threads,
+            "memory": self.memory,
+            "source_bytes": self.nbytes,
+            "expected_bytes": round(copied / _RATIO[self.codec]),
+            "expected_seconds": round(copied / rate, 1),
+            "virtual": self.virtual,
+        }
+
+
+def _working_bytes(array: ArrayPlan) -> int:
+    """Return what one thread holds beside its box: a chunk encoded, padded, folded; the sums."""
+    itemsize = np.dtype(array.dtype).itemsize
+    pattern = math.prod(array.shape[len(array.shape) - array.pattern_ndim :])
+    return 4 * array.chunk_bytes + (16 + itemsize) * pattern
+
+
+def _box_shape(
+    document: Document, chunk: Sequence[int], shard: Sequence[int], room: int
+) -> tuple[int, ...]:
+    """Return what to read at once: the source's own blocks, else a few MiB, within `room`.
+
+    A box is a run of chunks in C order, so that the bytes of a shard do not depend on it.
+    """
+    shape, itemsize = document.shape, document.dtype.itemsize
+    chunk_bytes = math.prod(chunk) * itemsize
+    cuts = zip(shard, shape, chunk, strict=True)
+    most = [max(1, math.ceil(min(s, n) / c)) for s, n, c in cuts]
+    blocks = zip(most, document.blocks.block_shape, chunk, strict=True)
+    counts = [min(m, max(1, math.ceil(b / c))) for m, b, c in blocks]
+    first = next((dim for dim, count in enumerate(counts) if count > 1), len(counts))
+    counts[first + 1 :] = most[first + 1 :]
+    for dim in range(len(counts)):
+        others = math.prod(counts) // counts[dim]
+        counts[dim] = min(counts[dim], max(1, room // (chunk_bytes * others)))
+    for dim in reversed(range(len(counts))):
+        others = math.prod(counts) // counts[dim]
+        wanted = min(_BOX_BYTES, room) // (chunk_bytes * others)
+        counts[dim] = max(counts[dim], min(most[dim], wanted))
+        if counts[dim] < most[dim]:
+            break
+    return tuple(n * c for n, c in zip(counts, chunk, strict=True))
+
+
+def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
+    """Return how a document is cut, reading `room` bytes at once at most.
+
+    Parameters
+    ----------
+    document
+        What is stored.
+    path
+        Path of its array in the store.
+    room
+        Bytes of the read buffer; a single chunk is read even where it is larger.
+    """
+    shape, itemsize = document.shape, document.dtype.itemsize
+    chunk = chunk_shape(shape, itemsize, document.pattern_ndim)
+    slabs = document.layout is not None and document.layout.order == "scan-fast"
+    shard = shard_shape(shape, itemsize, chunk, document.pattern_ndim, slabs=slabs)
+    return ArrayPlan(
+        document=document.index,
+        slug=document.slug,
+        path=path,
+        shape=shape,
+        dtype=document.dtype.str,
+        pattern_ndim=document.pattern_ndim,
+        chunk=chunk,
+        shard=shard,
+        box=_box_shape(document, chunk, shard, room),
+    )
+
+
+def plan_store(source: Source, options: IngestOptions) -> StorePlan:
+    """Return how `source` becomes a store with `options`; nothing is read.
+
+    Parameters
+    ----------
+    source
+        What a reader recognised.
+    options
+        Budget, threads and codec.
+    """
+    paths = {
+        document.index: "intensity"
+        if document.index == source.main
+        else f"documents/{document.slug}/intensity"
+        for document in source.documents
+    }
+    least = [plan_array(doc, paths[doc.index], 0) for doc in source.documents]
+    need = max(array.box_bytes + _working_bytes(array) for array in least)
+    threads = max(1, min(options.threads, options.memory // need))
+    share = options.memory // threads
+    arrays = tuple(
+        plan_array(document, array.path, share - _working_bytes(array))
+        for document, array in zip(source.documents, least, strict=True)
+    )
+    return StorePlan(
+        arrays=arrays,
+        codec=options.codec,
+        threads=threads,
+        memory=options.memory,
+        virtual=options.virtual,
+    )

@@ -1,0 +1,151 @@
+"""Previews and statistics of a document, reduced from what its shards folded to."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import CorruptFileError
+from stemzarr.model import Axis, Document, Statistics
+from stemzarr.store.disk import Disk
+from stemzarr.store.fold import lowest
+from stemzarr.store.journal import ShardRecord
+from stemzarr.store.moments import Moments, merge_statistics, statistics_attributes
+from stemzarr.store.plan import ArrayPlan
+from stemzarr.store.schema import group_node, prefix_of, stored_dims
+from stemzarr.store.tree import Tree
+
+__all__ = ["Folded", "reduce_folds", "write_preview"]
+
+SCAN_IMAGES = ("total_intensity", "bright_field", "annular_dark_field")
+"""Names of the virtual images, in the order in which they are folded."""
+_COUNTS = 65536
+_OME_UNITS = {
+    "nm": "nanometer",
+    "pm": "picometer",
+    "µm": "micrometer",
+    "um": "micrometer",
+    "mm": "millimeter",
+    "m": "meter",
+    "Å": "angstrom",
+    "angstrom": "angstrom",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What a whole document folds to."""
+
+    statistics: Statistics
+    """Exact statistics of all finite values; of the magnitude where values are complex."""
+    integral: bool
+    """Whether every value is an integer."""
+    mean: NDArray[np.float32] | None = None
+    """(det_y, det_x) mean of all patterns, values that are not finite taken as 0."""
+    top: NDArray[Any] | None = None
+    """(det_y, det_x) maximum of all patterns, in the source's dtype."""
+    images: NDArray[np.float64] | None = None
+    """(3, scan_y, scan_x) virtual images in the order of `SCAN_IMAGES`."""
+
+
+def _load(folds: Path, records: list[ShardRecord]) -> Iterator[Mapping[str, NDArray[Any]]]:
+    for record in records:
+        file = folds / str(record.fold)
+        try:
+            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as parts:
+                yield {name: parts[name] for name in parts.files}
+        except (OSError, ValueError) as error:
+            raise CorruptFileError(f"cannot be read: {error}", path=file) from error
+
+
+def reduce_folds(folds: Path, records: list[ShardRecord], array: ArrayPlan) -> Folded:
+    """Return what the shards of an array fold to together, in the order of the grid.
+
+    Parameters
+    ----------
+    folds
+        Folder of the journal.
+    records
+        All shards of the array, by number.
+    array
+        How the array was cut.
+    """
+    histogram = np.zeros(_COUNTS, np.int64)
+    moments, integral = [], True
+    total: NDArray[Any] | None = None
+    top: NDArray[Any] | None = None
+    images = np.zeros((*array.shape[:2], len(SCAN_IMAGES)))
+    for record, parts in zip(records, _load(folds, records), strict=True):
+        histogram[: len(parts["counts"])] += parts["counts"]
+        moments.append(Moments.from_array(parts["moments"]))
+        integral = integral and bool(parts["integral"])
+        if "total" in parts:
+            total = parts["total"] if total is None else total + parts["total"]
+            top = parts["top"] if top is None else np.maximum(top, parts["top"])
+            _place_images(images, parts["images"], array, record.number)
+    statistics = merge_statistics(histogram, moments)
+    if total is None or top is None:
+        return Folded(statistics=statistics, integral=integral)
+    pattern = array.shape[2:]
+    patterns = array.shape[0] * array.shape[1]
+    return Folded(
+        statistics=statistics,
+        integral=integral,
+        mean=(total / patterns).astype(np.float32).reshape(pattern),
+        top=np.where(top == lowest(top.dtype), 0, top).astype(top.dtype).reshape(pattern),
+        images=np.moveaxis(images, -1, 0),
+    )
+
+
+def _place_images(
+    images: NDArray[np.float64], folded: NDArray[Any], array: ArrayPlan, number: int
+) -> None:
+    done = 0
+    for (y, x, *_), (rows, columns, *_) in array.chunks_of(array.shard_box(number)):
+        part = folded[done : done + rows * columns]
+        images[y : y + rows, x : x + columns] = part.reshape(rows, columns, -1)
+        done += rows * columns
+
+
+def write_preview(
+    tree: Tree, document: Document, main: int, folded: Folded, disk: Disk | None
+) -> None:
+    """Write the group ``preview`` of a document, and note its nodes."""
+    prefix = f"{prefix_of(document, main)}preview"
+    attributes = statistics_attributes(folded.statistics)
+    if folded.mean is not None and folded.top is not None and folded.images is not None:
+        scan, detector = stored_dims(document, main)[:2], stored_dims(document, main)[2:]
+        pictures = {"mean_diffraction": folded.mean, "max_diffraction": folded.top}
+        for name, picture in pictures.items():
+            tree.write_array(f"{prefix}/{name}", picture, detector, codec="zstd")
+        for name, image in zip(SCAN_IMAGES, folded.images, strict=True):
+            tree.write_array(f"{prefix}/{name}", image, scan, codec="zstd")
+        attributes["ome"] = ome_block(document, scan)
+    if disk is not None:
+        attributes["disk"] = disk.attributes()
+    tree.nodes[prefix] = group_node(attributes)
+
+
+def ome_block(document: Document, dims: tuple[str, ...]) -> dict[str, Any]:
+    """Return the OME-Zarr 0.5 metadata that show ``bright_field`` as an image.
+
+    https://ngff.openmicroscopy.org/0.5/#multiscale-md
+    """
+    axes = document.axes[:2]
+    scale = {"type": "scale", "scale": [abs(axis.scale) or 1.0 for axis in axes]}
+    shift = {"type": "translation", "translation": [axis.offset for axis in axes]}
+    dataset = {"path": "bright_field", "coordinateTransformations": [scale, shift]}
+    named = [_ome_axis(axis, name) for axis, name in zip(axes, dims, strict=True)]
+    image = {"name": document.title or document.slug, "axes": named, "datasets": [dataset]}
+    return {"version": "0.5", "multiscales": [image]}
+
+
+def _ome_axis(axis: Axis, name: str) -> dict[str, str]:
+    unit = _OME_UNITS.get(axis.units)
+    return {"name": name, "type": "space"} | ({"unit": unit} if unit else {})

@@ -1,0 +1,86 @@
+"""Runs the tasks of an ingest on the threads of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from stemzarr.model import Progress
+from stemzarr.store.journal import ShardRecord
+from stemzarr.store.task import ShardTask, Workspace
+
+__all__ = ["Tally", "run_in_threads"]
+
+_POLL_S = 0.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Counts bytes of values over threads and tells the user."""
+
+    total: int
+    """Bytes in all."""
+    progress: Progress | None
+    """Is told; may be None."""
+    done: int = 0
+    """Bytes so far."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, nbytes: int) -> None:
+        """Count some bytes; calls from several threads are passed on one at a time."""
+        with self._lock:
+            self.done += nbytes
+            if self.progress is not None:
+                self.progress(self.done, self.total)
+
+
+def run_in_threads(
+    tasks: Sequence[ShardTask], threads: int, note: Callable[[ShardRecord], None], tally: Tally
+) -> None:
+    """Run all tasks, each by one thread, and note each as it is done.
+
+    When one fails or the user interrupts, the others end at their next box and what is done stays
+    noted.
+
+    Parameters
+    ----------
+    tasks
+        What to do.
+    threads
+        How many threads work at once.
+    note
+        Is told what each task wrote, in this thread.
+    tally
+        Counts bytes.
+    """
+    stop = threading.Event()
+    own = threading.local()
+
+    def work(task: ShardTask) -> ShardRecord:
+        if not hasattr(own, "workspace"):
+            own.workspace = Workspace(stop=stop, report=tally.add)
+        return task.run(own.workspace)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="stemzarr") as pool:
+        pending: set[Future[ShardRecord]] = {pool.submit(work, task) for task in tasks}
+        try:
+            while pending:
+                # Windows delivers Ctrl-C only to waits that end by themselves.
+                done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                for future in done:
+                    note(future.result())
+        except BaseException:
+            stop.set()
+            for future in pending:
+                future.cancel()
+            _note_finished(pending, note)
+            raise
+
+
+def _note_finished(pending: set[Future[ShardRecord]], note: Callable[[ShardRecord], None]) -> None:
+    """Note what still finishes after a failure, which need not be done again."""
+    for future in wait(pending).done:
+        if not future.cancelled() and future.exception() is None:
+            note(future.result())

@@ -1,0 +1,163 @@
+"""The unit of work: one shard, read, folded and encoded by one thread or one cluster worker."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from stemzarr.errors import StemzarrError
+from stemzarr.files import write_error
+from stemzarr.model import Blocks
+from stemzarr.store.encode import ChunkCodec
+from stemzarr.store.fold import DiskMask, ShardFold
+from stemzarr.store.journal import ShardRecord
+from stemzarr.store.plan import ArrayPlan, Box
+from stemzarr.store.shard import ShardFile, write_file
+
+__all__ = ["Cancelled", "ShardTask", "Workspace"]
+
+
+class Cancelled(Exception):  # noqa: N818 - no error, the user asked for it
+    """The ingest was interrupted."""
+
+
+@dataclass(slots=True)
+class Workspace:
+    """What one thread keeps from shard to shard."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when work should end as soon as it can."""
+    report: Callable[[int], None] | None = None
+    """Is told the bytes of values that were written."""
+    _buffer: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def array(self, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return an array on memory that is used again by the next call."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        if self._buffer.nbytes < nbytes:
+            self._buffer = np.empty(0, np.uint8)  # the old one goes before the new one comes
+            self._buffer = np.empty(nbytes, np.uint8)
+        return self._buffer[:nbytes].view(dtype).reshape(shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardTask:
+    """All that is needed to write one shard, on any machine that sees source and folder."""
+
+    place: int
+    """Place of the array in the plan."""
+    number: int
+    """Place of the shard in the array's grid."""
+    array: ArrayPlan
+    """How the array is cut."""
+    blocks: Blocks
+    """The pixels."""
+    codec: ChunkCodec
+    """How chunks are encoded."""
+    tree: Path
+    """Folder that becomes the store."""
+    folds: Path
+    """Folder for what the shard folds to."""
+    fold: bool
+    """Whether previews and statistics are wanted."""
+    mask: DiskMask | None
+    """Pixels of the virtual images, for scans."""
+    sync: bool
+    """Whether the shard is flushed to the disk."""
+
+    def run(self, workspace: Workspace) -> ShardRecord:
+        """Write the shard and say what it holds.
+
+        Raises
+        ------
+        ReadError, SourceChangedError
+            The pixels cannot be had.
+        WriteError
+            The shard cannot be written.
+        """
+        path = self.tree / self.array.shard_path(self.number)
+        try:
+            return self._write(path, workspace)
+        except OSError as error:
+            if isinstance(error, StemzarrError):
+                raise
+            raise write_error(path, error) from error
+
+    def _write(self, path: Path, workspace: Workspace) -> ShardRecord:
+        dtype = np.dtype(self.array.dtype)
+        lead = len(self.array.shape) - self.array.pattern_ndim
+        pixels = math.prod(self.array.shape[lead:])
+        fold = ShardFold(pixels=pixels, dtype=dtype, mask=self.mask) if self.fold else None
+        digests: list[bytes] = []
+        with ShardFile(path, math.prod(self.array.inner_grid)) as shard:
+            for box in self.array.boxes(self.number):
+                if workspace.stop.is_set():
+                    raise Cancelled
+                values = workspace.array(box[1], dtype)
+                self.blocks.read_into(values, box[0])
+                self._write_chunks(shard, box, values, fold, digests)
+                if workspace.report is not None:
+                    workspace.report(values.nbytes)
+            digest = shard.finish(sync=self.sync)
+        folded = self._write_fold(fold)
+        return ShardRecord(
+            array=self.place,
+            number=self.number,
+            path=self.array.shard_path(self.number),
+            size=shard.size,
+            digest=digest,
+            chunks=b"".join(digests).hex(),
+            fold=folded and folded[0],
+            fold_digest=folded and folded[1],
+        )
+
+    def _write_chunks(
+        self,
+        shard: ShardFile,
+        box: Box,
+        values: NDArray[Any],
+        fold: ShardFold | None,
+        digests: list[bytes],
+    ) -> None:
+        origin = box[0]
+        for start, shape in self.array.chunks_of(box):
+            inside = tuple(
+                slice(a - o, a - o + n) for a, o, n in zip(start, origin, shape, strict=True)
+            )
+            chunk = np.ascontiguousarray(values[inside])
+            digests.append(digest_values(chunk))
+            if fold is not None:
+                fold.add(chunk.reshape(-1, fold.pixels))
+            shard.append(
+                self.array.chunk_number(start), *self.codec.encode(pad(chunk, self.array.chunk))
+            )
+
+    def _write_fold(self, fold: ShardFold | None) -> tuple[str, str] | None:
+        if fold is None:
+            return None
+        name = f"{self.place}-{self.number}.npz"
+        content = fold.to_bytes()
+        write_file(self.folds / name, content, sync=self.sync)
+        return name, xxhash.xxh3_128_hexdigest(content)
+
+
+def digest_values(chunk: NDArray[Any]) -> bytes:
+    """Return the xxh3-128 of the values of a C-contiguous chunk."""
+    return xxhash.xxh3_128_digest(chunk.reshape(-1).view(np.uint8).data)
+
+
+def pad(chunk: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    """Return `chunk` filled up with zeros at the high sides to `shape`."""
+    if chunk.shape == tuple(shape):
+        return chunk
+    padded = np.zeros(shape, chunk.dtype)
+    padded[tuple(slice(n) for n in chunk.shape)] = chunk
+    return padded

@@ -1,0 +1,175 @@
+"""The folder of a store: its nodes, its small arrays, its labels."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import (
+    CorruptFileError,
+    DamagedStoreError,
+    ReadError,
+    SchemaVersionError,
+    SourceNotFoundError,
+)
+from stemzarr.model import Document
+from stemzarr.options import Codec
+from stemzarr.store.encode import codec_from_metadata, find_codec
+from stemzarr.store.schema import (
+    SCHEMA_VERSION,
+    Nodes,
+    array_node,
+    group_node,
+    prefix_of,
+    stored_dims,
+    to_json,
+)
+from stemzarr.store.shard import write_file
+
+__all__ = ["Tree", "read_nodes", "read_small_array", "write_labels"]
+
+_PIECE = 16 * 1024**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """A store that is being written."""
+
+    folder: Path
+    """Where it is written."""
+    nodes: Nodes = field(default_factory=dict)
+    """The ``zarr.json`` of all groups and arrays so far."""
+
+    def write_array(
+        self,
+        path: str,
+        values: NDArray[Any],
+        dims: Sequence[str],
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        codec: Codec = "none",
+    ) -> None:
+        """Write an array of a few MiB at most, unsharded, and note its node.
+
+        Parameters
+        ----------
+        path
+            Path of the array in the store.
+        values
+            The array; one that is 1-D is cut in pieces of 16 MiB.
+        dims
+            Names of its dims.
+        attributes
+            Attributes of the array.
+        codec
+            Compression.
+        """
+        values = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
+        chunk = tuple(max(1, n) for n in values.shape)
+        if values.ndim == 1:
+            chunk = (min(chunk[0], _PIECE // values.dtype.itemsize),)
+        chunk_codec = find_codec(codec, values.dtype, chunk)
+        self.nodes[path] = array_node(
+            values.shape,
+            values.dtype,
+            dims,
+            chunk=chunk,
+            codecs=chunk_codec.metadata(),
+            attributes=attributes or {},
+        )
+        for number in range(math.ceil(values.shape[0] / chunk[0])):
+            piece = np.zeros(chunk, values.dtype)
+            part = values[number * chunk[0] : (number + 1) * chunk[0]]
+            piece[: len(part)] = part
+            place = [str(number), *("0" for _ in chunk[1:])]
+            file = self.folder.joinpath(path, "c", *place)
+            write_file(file, b"".join(chunk_codec.encode(piece)))
+
+    def write_nodes(self) -> None:
+        """Write every ``zarr.json`` but the root's, which marks a store as complete."""
+        for path, node in self.nodes.items():
+            if path:
+                write_file(self.folder / path / "zarr.json", to_json(node))
+
+
+def write_labels(tree: Tree, document: Document, main: int, attributes: Mapping[str, Any]) -> None:
+    """Write the coordinates and the mask of a document, and note its group with `attributes`."""
+    prefix = prefix_of(document, main)
+    tree.nodes[prefix.rstrip("/")] = group_node({**document.group_attributes(), **attributes})
+    names = stored_dims(document, main)
+    dims = names[:-1] if document.channels else names
+    for name, axis in zip(dims, document.axes, strict=True):
+        tree.write_array(prefix + name, axis.values(), (name,), attributes=axis.attributes())
+    if document.valid is not None:
+        tree.write_array(prefix + "valid", document.valid, names[:2])
+
+
+def read_nodes(path: Path) -> Nodes:
+    """Return all nodes of a store from its consolidated metadata.
+
+    Raises
+    ------
+    SourceNotFoundError, ReadError, CorruptFileError, SchemaVersionError
+        There is no store, it cannot be read, is none of ours, or is newer than this program.
+    """
+    file = path / "zarr.json"
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        hint = "check the spelling"
+        raise SourceNotFoundError("there is no store", path=path, hint=hint) from None
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror or error}"
+        raise ReadError(msg, path=file, hint="check its permissions") from error
+    try:
+        root = json.loads(content)
+        nodes: Nodes = dict(root.pop("consolidated_metadata")["metadata"])
+        version = root["attributes"]["stemzarr_schema"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptFileError(
+            "its metadata are not those of a stemzarr store",
+            path=path,
+            hint="open another zarr store with xarray.open_zarr",
+        ) from error
+    if version != SCHEMA_VERSION:
+        raise SchemaVersionError(
+            f"is of schema version {version}, this program knows {SCHEMA_VERSION}",
+            path=path,
+            hint="update stemzarr",
+        )
+    nodes[""] = root
+    return nodes
+
+
+def read_small_array(path: Path, nodes: Nodes, name: str) -> NDArray[Any]:
+    """Return an array that `write_small_array` wrote.
+
+    Raises
+    ------
+    DamagedStoreError
+        A piece of it is missing or its checksum does not fit.
+    """
+    node = nodes[name]
+    shape, dtype = tuple(node["shape"]), np.dtype(node["data_type"])
+    chunk = tuple(node["chunk_grid"]["configuration"]["chunk_shape"])
+    codec = codec_from_metadata(node["codecs"], dtype)
+    pieces = [np.empty((0, *shape[1:]), dtype)]
+    for number in range(math.ceil(shape[0] / chunk[0])):
+        file = path.joinpath(name, "c", str(number), *("0" for _ in chunk[1:]))
+        piece = np.empty(chunk, dtype)
+        try:
+            codec.decode(memoryview(file.read_bytes()), piece)
+        except DamagedStoreError as error:
+            raise DamagedStoreError(error.message, path=file) from error
+        except OSError as error:
+            msg = f"a piece of {name} cannot be read: {error.strerror or error}"
+            raise DamagedStoreError(msg, path=file) from error
+        pieces.append(piece)
+    return np.concatenate(pieces)[: shape[0]]

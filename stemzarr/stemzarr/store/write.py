@@ -1,0 +1,389 @@
+"""Writes a store: plan, shards, previews, labels, manifest, and then the rename that shows it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+import stemzarr
+from stemzarr.errors import (
+    SourceChangedError,
+    SourceNotFoundError,
+    StemzarrError,
+    StoreExistsError,
+)
+from stemzarr.files import read_error, replace, sync_folder, sync_path, write_error
+from stemzarr.locks import FileLock
+from stemzarr.model import Document, Progress, Source
+from stemzarr.options import IngestOptions
+from stemzarr.store.disk import Disk, disk_mask, find_disk, sample_mean
+from stemzarr.store.encode import find_codec
+from stemzarr.store.journal import Journal, ShardRecord, open_journal
+from stemzarr.store.manifest import write_manifest
+from stemzarr.store.plan import ArrayPlan, StorePlan, plan_store
+from stemzarr.store.preview import Folded, reduce_folds, write_preview
+from stemzarr.store.run import Tally, run_in_threads
+from stemzarr.store.schema import (
+    SCHEMA_VERSION,
+    clean_json,
+    consolidated,
+    group_node,
+    pixel_node,
+)
+from stemzarr.store.shard import write_file
+from stemzarr.store.task import ShardTask
+from stemzarr.store.tree import Tree, write_labels
+
+__all__ = ["StoreResult", "write_store"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreResult:
+    """What an ingest wrote."""
+
+    path: Path
+    """The store."""
+    status: str
+    """``ingested``, or ``resumed`` where an unfinished ingest was continued."""
+    kind: str
+    """Kind of the main document."""
+    shape: tuple[int, ...]
+    """Shape of the main document."""
+    dtype: str
+    """numpy name of its type."""
+    source_bytes: int
+    """Size of the source."""
+    stored_bytes: int
+    """Size of all files of the store."""
+    seconds: float
+    """Time that the ingest took."""
+    notes: tuple[str, ...]
+    """What a person should know."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Ingest:
+    """One ingest on its way."""
+
+    source: Source
+    options: IngestOptions
+    plan: StorePlan
+    journal: Journal
+    header_digest: bytes
+    tree: Tree
+    notes: list[str]
+
+    def document(self, array: ArrayPlan) -> Document:
+        return self.source.find(array.document)
+
+    def records(self, place: int) -> list[ShardRecord]:
+        return [self.journal.records[place, n] for n in range(self.plan.arrays[place].shards)]
+
+
+def write_store(
+    source: Source, dest: Path, options: IngestOptions, progress: Progress | None = None
+) -> StoreResult:
+    """Write all documents of a source into a new store at `dest`.
+
+    Parameters
+    ----------
+    source
+        What a reader recognised.
+    dest
+        The store's folder; it appears by a rename when all is written.
+    options
+        Codec, budget, threads and the rest.
+    progress
+        Is told how many bytes of values are done.
+
+    Raises
+    ------
+    StoreExistsError
+        Something stands at `dest` and ``options.overwrite`` is false.
+    StoreBusyError
+        Another process writes the same store.
+    SourceChangedError, ReadError, WriteError
+        The source changed or cannot be read, or the store cannot be written. What is done
+        already is kept where it can be used: the same call continues.
+
+    Notes
+    -----
+    Beside `dest` lie, until the store is complete, the folder ``.NAME.ingest`` with the finished
+    shards and their journal, and the lock ``.NAME.lock``. The same call on the same source with
+    the same options continues there, also after a crash.
+    """
+    started = time.perf_counter()
+    _check_destination(dest, options)
+    with FileLock(dest.with_name(f".{dest.name}.lock"), what=f"the store {dest.name}"):
+        _check_destination(dest, options)
+        ingest = _begin(source, dest, options)
+        resumed = bool(ingest.journal.records)
+        try:
+            _write_pixels(ingest, progress)
+            _check_unchanged(source)
+        except SourceChangedError:
+            ingest.journal.remove()
+            raise
+        _complete(ingest)
+        stored = _publish(ingest, dest)
+    return StoreResult(
+        path=dest,
+        status="resumed" if resumed else "ingested",
+        kind=source.document.kind,
+        shape=source.document.shape,
+        dtype=source.document.dtype.name,
+        source_bytes=source.size,
+        stored_bytes=stored,
+        seconds=time.perf_counter() - started,
+        notes=tuple(ingest.notes),
+    )
+
+
+def _check_destination(dest: Path, options: IngestOptions) -> None:
+    if dest.exists() and not options.overwrite:
+        hint = "choose another name, or --overwrite (overwrite=True) to replace it"
+        raise StoreExistsError("exists already", path=dest, hint=hint)
+    if not dest.parent.is_dir():
+        raise SourceNotFoundError("the folder does not exist", path=dest.parent, hint="make it")
+
+
+def _begin(source: Source, dest: Path, options: IngestOptions) -> _Ingest:
+    _check_unchanged(source)
+    plan = plan_store(source, options)
+    header_digest = xxhash.xxh3_128_digest(source.load_header())
+    identity = _identity(source, options, plan, header_digest)
+    folder = dest.with_name(f".{dest.name}.ingest")
+    journal, anew = open_journal(folder, identity, sync=options.sync)
+    notes = [*source.notes, *([anew] if anew else [])]
+    return _Ingest(
+        source=source,
+        options=options,
+        plan=plan,
+        journal=journal,
+        header_digest=header_digest,
+        tree=Tree(folder=journal.tree),
+        notes=notes,
+    )
+
+
+def _identity(
+    source: Source, options: IngestOptions, plan: StorePlan, header_digest: bytes
+) -> dict[str, Any]:
+    """Return all that finished shards depend on."""
+    chosen = options.record()
+    shaping = ("read", "codec", "virtual", "redact", "preview", "facts")
+    identity = {
+        "version": f"{stemzarr.__version__}, schema {SCHEMA_VERSION}",
+        "source": [source.format, source.size, source.modified_ns, header_digest.hex()],
+        "options": {name: chosen[name] for name in shaping},
+        "plan": [
+            [array.path, array.dtype, *map(list, (array.shape, array.chunk, array.shard))]
+            for array in plan.arrays
+        ],
+    }
+    cleaned: dict[str, Any] = clean_json(identity)
+    return cleaned
+
+
+def _check_unchanged(source: Source) -> None:
+    """Raise where the source's file is no longer the one that was recognised."""
+    try:
+        now = source.path.stat()
+    except FileNotFoundError:
+        now = None
+    except OSError as error:
+        raise read_error(source.path, error) from error
+    if now is None:
+        raise SourceChangedError(
+            "is gone since it was recognised", path=source.path, hint="check where it is"
+        )
+    if source.path.is_dir() or (now.st_size, now.st_mtime_ns) == (source.size, source.modified_ns):
+        return
+    raise SourceChangedError(
+        f"changed since it was recognised: {source.size} bytes then, {now.st_size} now",
+        path=source.path,
+        hint="wait until it is complete, then try again",
+    )
+
+
+def _write_pixels(ingest: _Ingest, progress: Progress | None) -> None:
+    if ingest.plan.virtual:
+        return
+    tally = Tally(total=ingest.plan.nbytes, progress=progress)
+    tasks: list[ShardTask] = []
+    for place, array in enumerate(ingest.plan.arrays):
+        tasks += _tasks_of(ingest, place, array, tally)
+    run_in_threads(tasks, ingest.plan.threads, ingest.journal.add, tally)
+
+
+def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> list[ShardTask]:
+    """Return the tasks of the shards that are missing, and count the others as done."""
+    document = ingest.document(array)
+    missing = [n for n in range(array.shards) if (place, n) not in ingest.journal.records]
+    itemsize = document.dtype.itemsize
+    for number in set(range(array.shards)) - set(missing):
+        tally.add(int(np.prod(array.shard_box(number)[1])) * itemsize)
+    disk = _disk(document) if missing and ingest.options.preview else None
+    mask = None if disk is None else disk_mask(disk, document.shape[-2:])
+    return [
+        ShardTask(
+            place=place,
+            number=number,
+            array=array,
+            blocks=document.blocks,
+            codec=find_codec(ingest.plan.codec, document.dtype, array.chunk),
+            tree=ingest.tree.folder,
+            folds=ingest.journal.folds,
+            fold=ingest.options.preview,
+            mask=mask,
+            sync=ingest.options.sync,
+        )
+        for number in missing
+    ]
+
+
+def _disk(document: Document) -> Disk | None:
+    if document.kind != "4d-stem" or document.channels or not document.nbytes:
+        return None
+    return find_disk(sample_mean(document))
+
+
+def _complete(ingest: _Ingest) -> None:
+    """Write all that is small, the root's metadata last."""
+    source, tree, main = ingest.source, ingest.tree, ingest.source.main
+    known: dict[str, tuple[int, str]] = {}
+    if len(source.documents) > 1:
+        tree.nodes["documents"] = group_node({})
+    for place, array in enumerate(ingest.plan.arrays):
+        document = ingest.document(array)
+        attributes: dict[str, Any] = {}
+        if document.index == main:
+            attributes = {"stemzarr_schema": SCHEMA_VERSION, "complete": int(source.complete)}
+        write_labels(tree, document, main, attributes)
+        if ingest.plan.virtual:
+            continue
+        tree.nodes[array.path] = pixel_node(document, main, array, ingest.plan.codec)
+        records = ingest.records(place)
+        known |= {record.path: (record.size, record.digest) for record in records}
+        if ingest.options.preview:
+            folded = reduce_folds(ingest.journal.folds, records, array)
+            _note_integers(ingest, document, folded)
+            write_preview(tree, document, main, folded, _disk(document))
+    _write_source(ingest)
+    tree.write_nodes()
+    write_manifest(tree, known)
+    write_file(tree.folder / "zarr.json", consolidated(tree.nodes))
+
+
+def _note_integers(ingest: _Ingest, document: Document, folded: Folded) -> None:
+    if folded.integral and document.dtype.kind == "f" and folded.statistics.count:
+        note = f"{document.slug}: stored as {document.dtype.name}, holds only integers"
+        ingest.notes.append(note)
+
+
+def _write_source(ingest: _Ingest) -> None:
+    """Write the group ``source``: where all this came from."""
+    source = ingest.source
+    header = source.load_header() if source.rebuildable else b""
+    metadata = json.dumps(source.load_metadata(), ensure_ascii=False, allow_nan=False).encode()
+    for name, content in (("header", header), ("original_metadata", metadata)):
+        if content:
+            values = np.frombuffer(content, np.uint8)
+            dims = (f"{name}_byte",)
+            ingest.tree.write_array(f"source/{name}", values, dims, codec="zstd")
+    ingest.tree.nodes["source"] = group_node(_source_attributes(ingest))
+
+
+def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
+    source, options = ingest.source, ingest.options
+    layout = source.document.layout
+    finished = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return {
+        "name": source.path.name,
+        "path": str(source.path),
+        "format": source.format,
+        "size": source.size,
+        "modified": _iso(source.modified_ns),
+        "modified_ns": source.modified_ns,
+        "header_hash": ingest.header_digest.hex(),
+        "hash": None if ingest.plan.virtual else _hash(ingest),
+        "sha256": _sha256(source.path) if options.sha256 else None,
+        "rebuildable": source.rebuildable and not ingest.plan.virtual,
+        "layout": None if layout is None else dataclasses.asdict(layout),
+        "main": source.main,
+        "notes": list(ingest.notes),
+        "documents": [_document_record(document) for document in source.documents],
+        "segments": [dataclasses.asdict(segment) for segment in source.segments],
+        "ingest": {
+            "version": stemzarr.__version__,
+            "options": options.record(),
+            "finished": finished,
+        },
+        "revisions": [],
+    }
+
+
+def _document_record(document: Document) -> dict[str, Any]:
+    layout = document.layout
+    return {
+        "index": document.index,
+        "slug": document.slug,
+        "thumbnail": document.thumbnail,
+        "notes": list(document.notes),
+        "fact_paths": dict(document.fact_paths),
+        "layout": None if layout is None else dataclasses.asdict(layout),
+    }
+
+
+def _hash(ingest: _Ingest) -> str:
+    """Return the digest over those of the header and of all chunks in canonical order."""
+    state = xxhash.xxh3_128(ingest.header_digest)
+    for place in range(len(ingest.plan.arrays)):
+        for record in ingest.records(place):
+            state.update(bytes.fromhex(record.chunks))
+    return state.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _iso(nanoseconds: int) -> str:
+    moment = dt.datetime.fromtimestamp(nanoseconds / 1e9, dt.UTC)
+    return moment.isoformat(timespec="seconds")
+
+
+def _publish(ingest: _Ingest, dest: Path) -> int:
+    """Flush what is not flushed, show the store by a rename, and return its size in bytes."""
+    tree = ingest.tree.folder
+    shards = {record.path for record in ingest.journal.records.values()}
+    stored = 0
+    try:
+        for folder, _, names in os.walk(tree):
+            for name in names:
+                path = Path(folder, name)
+                stored += path.stat().st_size
+                if ingest.options.sync and path.relative_to(tree).as_posix() not in shards:
+                    sync_path(path)
+            if ingest.options.sync:
+                sync_folder(Path(folder))
+        replace(tree, dest)
+        if ingest.options.sync:
+            sync_folder(dest.parent)
+    except OSError as error:
+        if isinstance(error, StemzarrError):
+            raise
+        raise write_error(dest, error) from error
+    ingest.journal.remove()
+    return stored
