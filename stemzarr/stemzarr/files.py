@@ -11,8 +11,9 @@ import shutil
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from stemzarr.errors import ReadError, SourceChangedError, StemzarrError, WriteError
 
@@ -97,7 +98,24 @@ class PositionedFile:
 _OPEN_FILES = 32
 
 
-@functools.lru_cache(maxsize=_OPEN_FILES)
+_Opened = TypeVar("_Opened")
+_CACHES: list[functools._lru_cache_wrapper[Any]] = []
+
+
+def cache_open_files(
+    most: int,
+) -> Callable[[Callable[..., _Opened]], functools._lru_cache_wrapper[_Opened]]:
+    """Return a decorator that keeps the last `most` things opened, for `forget_open_files`."""
+
+    def decorate(function: Callable[..., _Opened]) -> functools._lru_cache_wrapper[_Opened]:
+        cached = functools.lru_cache(maxsize=most)(function)
+        _CACHES.append(cached)
+        return cached
+
+    return decorate
+
+
+@cache_open_files(_OPEN_FILES)
 def _shared_file(path: Path, _process: int) -> PositionedFile:
     return PositionedFile(path)
 
@@ -115,7 +133,8 @@ def read_positioned(path: Path, out: memoryview, offset: int) -> None:
 
 def forget_open_files() -> None:
     """Close the cached open files that no read is using."""
-    _shared_file.cache_clear()
+    for cache in _CACHES:
+        cache.cache_clear()
 
 
 def read_error(path: Path, error: OSError) -> ReadError:

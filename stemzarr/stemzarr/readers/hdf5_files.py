@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import math
 import os
@@ -24,7 +23,7 @@ from stemzarr.errors import (
     StemzarrError,
     UnsupportedDataError,
 )
-from stemzarr.files import read_error
+from stemzarr.files import cache_open_files, read_error
 
 __all__ = ["Hdf5Blocks", "Stamp", "data_set_blocks", "open_hdf5", "stored_dtype", "walk"]
 
@@ -203,16 +202,11 @@ def stored_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, ...]] 
     return (base.newbyteorder("<"), colours) if base.kind == "u" else None
 
 
-@functools.lru_cache(maxsize=_OPEN_FILES)
+@cache_open_files(_OPEN_FILES)
 def _cached_file(path: Path, _stamp: Stamp, _process: int) -> h5py.File:
     with contextlib.suppress(ImportError):
         importlib.import_module("hdf5plugin")
     return h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE)
-
-
-def forget_open_files() -> None:
-    """Close the cached open files that no read is using."""
-    _cached_file.cache_clear()
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError, MissingDependencyError, ReadError, SourceChangedError
+from stemzarr.files import cache_open_files
 from stemzarr.readers.hdf5_files import Stamp, one_line
 
 __all__ = ["LibraryBlocks", "Plugin", "open_signals", "plugins_for"]
@@ -145,18 +146,13 @@ def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tupl
     return signals, tuple(told)[:_MOST_MESSAGES]
 
 
-@functools.lru_cache(maxsize=_OPEN_FILES)
+@cache_open_files(_OPEN_FILES)
 def _open_arrays(
     path: Path, _stamp: Stamp, plugin: Plugin, chunks: tuple[int, ...] | None, _process: int
 ) -> tuple[Any, ...]:
     """Return the arrays of a file's signals, lazy ones where the format allows it."""
     with quiet():
         return tuple(signal["data"] for signal in plugin.read(path, chunks))
-
-
-def forget_open_files() -> None:
-    """Let go of the cached arrays that no read is using."""
-    _open_arrays.cache_clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,7 @@ def read_rosettasciio(path: Path, options: ReadOptions) -> Source:
     plugins = plugins_for(suffix.removeprefix("."))
     if not plugins:
         shown = " ".join(known_suffixes())
-        msg = f"nothing reads files of the suffix {suffix!r}" if suffix else "has no suffix"
+        msg = f"has no bytes that stemzarr knows, and nobody reads the suffix {suffix!r}"
         raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .npy {shown}")
     _refuse_dataset(path, options)
     plugin, signals, messages = _first_that_reads(path, plugins)
@@ -80,6 +80,9 @@ def _check(path: Path) -> Stamp:
     UnknownFormatError, CorruptFileError, ReadError
         It is a folder, empty, or no HDF5 file under one of HDF5's suffixes.
     """
+    if path.suffix.lower() == ".zspy":
+        msg = "is a .zspy store, which RosettaSciIO reads only beside zarr 2"
+        raise UnknownFormatError(msg, path=path, hint="save it as .hspy in HyperSpy")
     if path.is_dir():
         msg = "is a folder and no store"
         raise UnknownFormatError(msg, path=path, hint="name the files in it")
