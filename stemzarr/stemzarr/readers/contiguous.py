@@ -99,15 +99,20 @@ class ContiguousBlocks:
         strides = _item_strides(self.disk_shape)
         dim, span = _plan_reads(out.shape, strides, out.itemsize)
         first = sum(index * stride for index, stride in zip(start, strides, strict=True))
-        units = out.reshape(math.prod(out.shape[:dim]), *(out.shape[dim:] or (1,)))
-        scratch = None if span == units[0].size else np.empty(span, out.dtype)
-        for unit, position in zip(units, _positions(out.shape[:dim], strides), strict=True):
-            values = unit.reshape(-1) if scratch is None else scratch
-            at = self.offset + (first + position) * out.itemsize
-            read_positioned(self.path, values.view(np.uint8).data, at)
-            if scratch is not None:
-                byte_strides = tuple(stride * out.itemsize for stride in strides[dim:])
-                unit[...] = np.lib.stride_tricks.as_strided(scratch, unit.shape, byte_strides)
+        starts = _positions(out.shape[:dim], strides) + first
+        offsets = (self.offset + starts * out.itemsize).tolist()
+        if span == math.prod(out.shape[dim:]):
+            room, step = out.reshape(-1).view(np.uint8).data, span * out.itemsize
+            for number, offset in enumerate(offsets):
+                read_positioned(self.path, room[number * step : (number + 1) * step], offset)
+        else:
+            scratch = np.empty(span, out.dtype)
+            byte_strides = tuple(stride * out.itemsize for stride in strides[dim:])
+            picked = np.lib.stride_tricks.as_strided(scratch, out.shape[dim:], byte_strides)
+            units = out.reshape(len(offsets), *out.shape[dim:])
+            for number, offset in enumerate(offsets):
+                read_positioned(self.path, scratch.view(np.uint8).data, offset)
+                units[number] = picked
         if np.dtype(self.disk_dtype).byteorder == ">":
             out.byteswap(inplace=True)
 
@@ -153,10 +158,12 @@ def _plan_reads(box: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -
     return best
 
 
-def _positions(box: Sequence[int], strides: Sequence[int]) -> Iterator[int]:
-    """Iterate over the places of a box's units relative to its first value, in C order."""
-    steps = [range(0, n * s, s) for n, s in zip(box, strides, strict=False)]
-    return (sum(place) for place in itertools.product(*steps))
+def _positions(box: Sequence[int], strides: Sequence[int]) -> NDArray[np.int64]:
+    """Return the places of a box's units relative to its first value, in C order."""
+    places = np.zeros(1, np.int64)
+    for size, stride in zip(box, strides, strict=False):
+        places = np.add.outer(places, np.arange(size, dtype=np.int64) * stride).reshape(-1)
+    return places
 
 
 def _tiles(shape: tuple[int, ...], room: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
