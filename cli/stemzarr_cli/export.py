@@ -14,7 +14,7 @@ from stemzarr_cli.parameters import BYTES
 from stemzarr_cli.places import find_source
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_bytes, format_seconds, format_shape
+from stemzarr_cli.text import format_bytes, format_path, format_seconds, format_shape
 from stemzarr_cli.viewing import view_options
 
 if TYPE_CHECKING:
@@ -95,6 +95,6 @@ def export(  # noqa: PLR0913 - one argument for each option
 def _draw(report: Report, result: ExportResult, view: View | None) -> None:
     what = f"{format_shape(result.shape)} {result.dtype}"
     spent = f"{format_bytes(result.bytes)} in {format_seconds(result.seconds)}"
-    report.say(f"{result.dest}  {result.format}  {what}  {spent}")
+    report.say(f"{format_path(result.dest)}  {result.format}  {what}  {spent}")
     if view is not None:
         report.say(f"  {view.describe()}")

@@ -14,7 +14,7 @@ from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.places import find_source
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_bytes, printable
+from stemzarr_cli.text import format_bytes, format_path, printable
 
 
 @click.command(cls=Command)
@@ -49,7 +49,7 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
     if not found["complete"]:
         about.append("INCOMPLETE")
     report.show(
-        Text.assemble((printable(found["path"]), "bold"), f"  {', '.join(about)}"),
+        Text.assemble((format_path(found["path"]), "bold"), f"  {', '.join(about)}"),
         "",
         documents_table(found["documents"], found["main"], report.console.width),
         "",
@@ -63,6 +63,6 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
             report.say(f"  {evidence}")
         report.say()
     if main["facts"]:
-        report.show(facts_table(main["facts"]), "")
+        report.show(facts_table(main["facts"]))
     for note in (*found["notes"], *main["notes"]):
         report.show(Text(f"note: {printable(note)}", style="yellow"))

@@ -16,7 +16,7 @@ from stemzarr_cli.parameters import ASSIGNMENT, BYTES
 from stemzarr_cli.places import expand_folders
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_bytes, format_seconds, format_shape
+from stemzarr_cli.text import format_bytes, format_path, format_seconds, format_shape
 
 _FAILED = ("name", "store", "kind", "shape", "dtype", "source_bytes", "stored_bytes", "seconds")
 
@@ -58,7 +58,7 @@ def ingest(
     dry_run: bool,
     **chosen: Any,  # noqa: ANN401 - fields of IngestOptions
 ) -> None:
-    """Turn files into labelled, compressed stores of the lake.
+    """Turn files into labelled, compressed stores.
 
     A folder stands for all files below it that stemzarr reads. A file that is in the lake
     already is left as it is. Memory stays within the budget, whatever the size of a file.
@@ -115,7 +115,7 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
     what = f"{found['kind']}  {format_shape(found['shape'])} {found['dtype']}"
     spent = f"in {format_seconds(found['seconds'])}"
     report.say(f"{found['name']}  {found['status']}  {what}  {size} ({ratio:.1f}×) {spent}")
-    report.say(f"  {found['store']}")
+    report.say(f"  {format_path(found['store'])}")
 
 
 def _show_plan(report: Report, path: Path, options: IngestOptions) -> None:

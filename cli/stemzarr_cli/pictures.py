@@ -41,17 +41,18 @@ def stretch(image: NDArray[np.floating], *, log: bool = False) -> NDArray[np.flo
     image
         (rows, columns); values that are not finite become black.
     log
-        Whether the brightness follows log(1 + value), as a diffraction pattern needs.
+        Whether the brightness follows log(1 + value / background), as a diffraction pattern
+        needs, whose disks are a hundred times brighter than what lies between them.
     """
     values = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
     if log:
-        values = np.log1p(np.clip(values, 0.0, None))
-        low, high = float(values.min()), float(values.max())
-    else:
-        low, high = np.percentile(values, (_LOW_PERCENTILE, _HIGH_PERCENTILE))
+        values = np.clip(values, 0.0, None)
+        background = np.median(values[values > 0]) if values.any() else 1.0
+        values = np.log1p(values / background)
+    low, high = np.percentile(values, (_LOW_PERCENTILE, _HIGH_PERCENTILE))
     if high <= low:
         return np.full(values.shape, 0.5 if high else 0.0)
-    return np.clip((values - low) / (high - low), 0.0, 1.0)
+    return np.asarray(np.clip((values - low) / (high - low), 0.0, 1.0))
 
 
 def fit(image: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.float64]:

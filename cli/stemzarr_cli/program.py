@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("stemzarr_cli.ls:ls", "List the lake, or the part of it that a query finds."),
     "show": ("stemzarr_cli.show:show", "Show one entry: facts, axes, pictures, metadata."),
     "export": ("stemzarr_cli.export:export", "Write a scan, or a view of it, in another format."),
+    "tag": ("stemzarr_cli.tag:tag", "Add tags, remarks and fields of your own to entries."),
+    "catalog": ("stemzarr_cli.catalog:catalog", "Keep the index of a lake."),
     "demo": ("stemzarr_cli.demo:demo", "Go the whole way on a small realistic dm4."),
 }
 """Name → where the command is, and its line in the help."""

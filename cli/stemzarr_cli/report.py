@@ -65,10 +65,11 @@ class Report:
         elif not self.quiet:
             draw()
 
-    def say(self, text: str = "") -> None:
+    def say(self, text: str = "", **style: Any) -> None:  # noqa: ANN401 - words of click.style
         """Print one line of a result for a person; `text` is made safe for the terminal."""
         if not (self.quiet or self.as_json):
-            click.echo(printable(text))
+            plain = False if "NO_COLOR" in os.environ else None
+            click.secho(printable(text), color=plain, **style)
 
     def show(self, *renderables: RenderableType) -> None:
         """Print what rich can draw; whoever made it has made its text safe."""

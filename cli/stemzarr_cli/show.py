@@ -11,7 +11,7 @@ import click
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.places import find_record
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_bytes, printable
+from stemzarr_cli.text import format_bytes, format_path, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,29 +58,38 @@ def _draw(report: Report, path: Path, record: Mapping[str, Any]) -> None:
     main = next(document for document in record["documents"] if document["main"])
     report.show(
         Text.assemble((printable(record["name"]), "bold"), f"  {printable(record['title'])}"),
-        Text(printable(record["store"]), style="dim"),
+        Text(format_path(record["store"]), style="dim"),
         "",
         documents_table(record["documents"], main["slug"], report.console.width),
         "",
         axes_table(main["axes"]),
         "",
-        facts_table({**record["facts"], **_provenance(record["source"])}),
-        "",
+        facts_table(_facts(record)),
     )
     _draw_previews(report, path)
 
 
-def _provenance(source: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a person wants to know of where a store came from."""
-    layout = source.get("layout") or {}
+def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a person wants to know: the acquisition, then where the store came from."""
+    source = record["source"]
+    ingest = source.get("ingest") or {}
     known = {
-        "source": source.get("path") or source.get("name"),
-        "source size": format_bytes(source["size"]) if "size" in source else None,
-        "layout": layout.get("order"),
-        "ingested": (source.get("ingest") or {}).get("finished"),
+        **{name: value for name, value in record["facts"].items() if name != "complete"},
+        "complete": None if record["facts"].get("complete", 1) else "no, the source ends early",
+        "source": format_path(source.get("path") or source.get("name")),
+        "size": _sizes(source.get("size"), record.get("stored_bytes")),
+        "codec": (ingest.get("options") or {}).get("codec"),
+        "layout": (source.get("layout") or {}).get("order"),
+        "ingested": ingest.get("finished"),
         "original can be rebuilt": "yes" if source.get("rebuildable") else "no",
     }
-    return {key: str(value) for key, value in known.items() if value}
+    return {name: value for name, value in known.items() if value not in (None, "")}
+
+
+def _sizes(source: int | None, stored: int | None) -> str | None:
+    if not source or not stored:
+        return None
+    return f"{format_bytes(source)} → {format_bytes(stored)} ({source / stored:.1f}×)"
 
 
 def _draw_previews(report: Report, path: Path) -> None:
@@ -108,7 +117,7 @@ def _draw_previews(report: Report, path: Path) -> None:
         )
         for title, image, palette in pictures
     ]
-    report.show(Columns(drawn, padding=(0, _GAP)))
+    report.show("", Columns(drawn, padding=(0, _GAP)))
 
 
 def _pictures(path: Path) -> list[tuple[str, NDArray[np.float64], Palette]]:

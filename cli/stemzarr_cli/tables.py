@@ -124,8 +124,12 @@ def plan_table(arrays: Sequence[Mapping[str, Any]]) -> Table:
 
 def entries_table(entries: Iterable[Mapping[str, Any]]) -> Table:
     """Return one row for each entry of a lake."""
-    table = _table("name", "kind", "shape", "dtype", "source", "acquired", "title")
-    for entry in entries:
+    listed = list(entries)
+    dated = ("acquired",) if any("acquired" in entry["facts"] for entry in listed) else ()
+    table = _table("name", "kind", "shape", "dtype", "source", *dated, "title")
+    for column in table.columns[1:-1]:
+        column.no_wrap = True
+    for entry in listed:
         size = entry["source"].get("size")
         table.add_row(
             Text(printable(entry["name"]), style="bold"),
@@ -133,7 +137,7 @@ def entries_table(entries: Iterable[Mapping[str, Any]]) -> Table:
             format_shape(entry["shape"]),
             entry["dtype"],
             "" if size is None else format_bytes(size),
-            Text(printable(entry["facts"].get("acquired", ""))[:_MINUTES]),
+            *(Text(printable(entry["facts"].get("acquired", ""))[:_MINUTES]) for _ in dated),
             Text(printable(entry["title"])),
         )
     return table

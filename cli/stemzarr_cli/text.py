@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "format_bytes",
     "format_number",
+    "format_path",
     "format_seconds",
     "format_shape",
     "one_line",
@@ -46,6 +48,19 @@ def one_line(text: object) -> str:
     'two lines'
     """
     return printable(" ".join(str(text).split()))
+
+
+def format_path(path: object) -> str:
+    """Return a path as short as it means the same from the present folder.
+
+    Examples
+    --------
+    >>> format_path(Path.cwd() / "scan.dm4")
+    'scan.dm4'
+    """
+    given = Path(str(path))
+    here = Path.cwd()
+    return printable(given.relative_to(here) if given.is_relative_to(here) else given)
 
 
 def format_bytes(count: float) -> str:

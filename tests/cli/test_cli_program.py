@@ -19,11 +19,20 @@ DOCS = Path(__file__).parents[2] / "docs" / "commands.md"
 HEAVY = ("numpy", "rich", "zarr", "xarray", "dask", "torch", "hyperspy", "intake", "psutil")
 
 
-def command_of(name: str) -> click.Command:
-    """Return a command as the program finds it."""
-    command = program.get_command(click.Context(program), name)
-    assert command is not None
-    return command
+def commands() -> dict[str, click.Command]:
+    """Return all commands as the program finds them, those of a group by two words."""
+    found: dict[str, click.Command] = {}
+    for name in COMMANDS:
+        command = program.get_command(click.Context(program), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found |= {f"{name} {part}": inner for part, inner in command.commands.items()}
+        else:
+            found[name] = command
+    return found
+
+
+ALL = commands()
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -39,28 +48,34 @@ def test_help_imports_nothing_heavy() -> None:
     assert all(name in done.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ALL)
 def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each command explains itself, has the shared options, and begins as the list says."""
-    assert run([name, "-h"]) == 0
+    """Each command explains itself and has the options that all share."""
+    assert run([*name.split(), "-h"]) == 0
     shown = capsys.readouterr().out
     assert all(option in shown for option in ("--json", "--quiet", "--debug", "-h"))
-    command = command_of(name)
-    assert isinstance(command, Command)
-    assert command.help is not None
-    assert command.help.startswith(COMMANDS[name][1].rstrip("."))
+    assert isinstance(ALL[name], Command)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_what_the_command_says(name: str) -> None:
+    """The line of a command in the list is the first sentence of its own help."""
+    command = program.get_command(click.Context(program), name)
+    assert command is not None
+    assert command.help is not None
+    assert command.help.startswith(COMMANDS[name][1])
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_every_command_and_option_is_documented(name: str) -> None:
     """The page of commands has a section for each, and names each of its options there."""
     page = DOCS.read_text(encoding="utf-8")
-    section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-    assert section
+    section = page.partition(f"\n## {name.split(maxsplit=1)[0]}\n")[2].partition("\n## ")[0]
+    assert f"`stemzarr {name}" in section
     shared = page.partition("\n## Every command\n")[2].partition("\n## ")[0]
-    for parameter in command_of(name).params:
+    for parameter in ALL[name].params:
         if isinstance(parameter, click.Option):
-            assert f"`{parameter.opts[-1]}" in section + shared, parameter.opts
+            assert f"`{parameter.opts[0]}" in section + shared, parameter.opts
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ def test_every_command_that_is_written_exists(page: Path) -> None:
             continue
         assert name in COMMANDS, span
         command = program.get_command(click.Context(program), name)
+        if isinstance(command, click.Group):
+            command = command.commands[words[0]]
         assert command is not None
         known = {opt for param in command.params for opt in param.opts} | {"-h"}
         given = {word for word in words if re.fullmatch(r"--?[a-z][\w-]*", word)}

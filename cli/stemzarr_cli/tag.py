@@ -1,0 +1,72 @@
+"""``stemzarr tag``: what people say about entries."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.parameters import ASSIGNMENT
+from stemzarr_cli.report import Report
+from stemzarr_cli.text import format_number
+
+
+@click.command(cls=Command)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--add", "-a", multiple=True, metavar="TAG", help="Add a tag; may be repeated.")
+@click.option("--remove", "-r", multiple=True, metavar="TAG", help="Take a tag away.")
+@click.option("--remark", metavar="TEXT", help="Set the remark; an empty text takes it away.")
+@click.option(
+    "--set",
+    "fields",
+    type=ASSIGNMENT,
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Set a field of your own, which queries know like any other.",
+)
+@click.option("--unset", multiple=True, metavar="FIELD", help="Take a field of your own away.")
+@lake_option
+@click.pass_obj
+def tag(  # noqa: PLR0913 - one argument for each option
+    report: Report,
+    /,
+    *,
+    names: tuple[str, ...],
+    add: tuple[str, ...],
+    remove: tuple[str, ...],
+    remark: str | None,
+    fields: tuple[tuple[str, Any], ...],
+    unset: tuple[str, ...],
+    lake: Path | None,
+) -> None:
+    """Add tags, remarks and fields of your own to entries.
+
+    They lie beside the stores, survive a rebuild, and are found by 'stemzarr ls'. Without
+    options the present ones are shown.
+    """
+    from stemzarr_catalog import open_lake
+
+    opened = open_lake(lake)
+    own = {**dict.fromkeys(unset), **dict(fields)}
+    changes = add or remove or own or remark is not None
+    for name in names:
+        with report.attempt():
+            entry = opened[name]
+            if changes:
+                entry = opened.tag(name, *add, remove=remove, remark=remark, fields=own)
+            notes = entry.notes.json()
+            report.result({"name": name, **notes}, functools.partial(_draw, report, name, notes))
+
+
+def _draw(report: Report, name: str, notes: Mapping[str, Any]) -> None:
+    report.say(f"{name}  {', '.join(notes['tags']) or 'no tags'}")
+    if notes["remark"]:
+        report.say(f"  {notes['remark']}")
+    for field, value in notes["fields"].items():
+        report.say(f"  {field} = {format_number(value)}")
+    for export in notes["exports"]:
+        report.say(f"  exported to {export.get('dest')}")
