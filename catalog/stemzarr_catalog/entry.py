@@ -1,0 +1,193 @@
+"""Entries of a lake, and lists of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stemzarr.model import Fact
+from stemzarr_catalog.notes import Notes
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+__all__ = ["Entry", "EntryList"]
+
+
+class Entry:
+    """One store of a lake: what it is, where it came from, and how to open it.
+
+    Parameters
+    ----------
+    name
+        Name of the entry.
+    path
+        The store.
+    record
+        The row of the index as JSON text; it is parsed when something of it is asked for.
+    notes
+        What people added, as JSON text.
+    """
+
+    def __init__(self, name: str, path: Path, record: str, notes: str) -> None:
+        self.name = name
+        self.path = path
+        self._record_text = record
+        self._notes_text = notes
+
+    @cached_property
+    def _record(self) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads(self._record_text)
+        return record
+
+    @property
+    def title(self) -> str:
+        """Title of the main document."""
+        return str(self._record["title"])
+
+    @property
+    def kind(self) -> str:
+        """What the main document is, such as ``4d-stem``."""
+        return str(self._record["kind"])
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Dims of the main document."""
+        return tuple(self._record["dims"])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of these dims."""
+        return tuple(self._record["shape"])
+
+    @property
+    def dtype(self) -> str:
+        """Name that numpy gives the type of the values."""
+        return str(self._record["dtype"])
+
+    @property
+    def facts(self) -> dict[str, Fact]:
+        """What is known of the acquisition, under the names of the store schema."""
+        return dict(self._record["facts"])
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Provenance: name, format, size, hash of the source; how and when it was ingested."""
+        return dict(self._record["source"])
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """All documents: index, slug, main, title, kind, dims, shape, dtype, axes."""
+        return list(self._record["documents"])
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the store, as its manifest has it; 0 where it has none."""
+        return int(self._record.get("stored_bytes") or 0)
+
+    @cached_property
+    def notes(self) -> Notes:
+        """What people added, and the exports that were made."""
+        read = json.loads(self._notes_text)
+        return Notes(
+            tags=tuple(read["tags"]),
+            remark=read["remark"],
+            fields=read["fields"],
+            exports=tuple(read["exports"]),
+        )
+
+    def open(
+        self,
+        document: int | str | None = None,
+        *,
+        chunks: Mapping[str, int] | str | None = "source",
+        **view: Any,  # noqa: ANN401 - the options of a View
+    ) -> xr.Dataset:
+        """Open a document of the entry, or a view of it, lazily and labelled.
+
+        Parameters
+        ----------
+        document
+            Slug or index; the main document by default.
+        chunks
+            How dask cuts the values, as for `stemzarr.open`; a view brings its own.
+        view
+            Options of a `stemzarr.View`, such as ``scan_step=2, downsample=4``.
+
+        Raises
+        ------
+        EntryNotFoundError, OptionError, DamagedStoreError
+            There is no such document, the view does not fit, or the store has lost files.
+        """
+        from stemzarr import api
+
+        if not view:
+            return api.open(self.path, document=document, chunks=chunks)
+        from stemzarr.views import View
+
+        return api.render(self.path, View(**view), document=document)
+
+    def json(self) -> dict[str, Any]:
+        """Return the entry as ``ls --json`` and ``show --json`` print it."""
+        return {**self._record, "store": str(self.path), "notes": self.notes.json()}
+
+    def row(self) -> dict[str, Any]:
+        """Return the entry as one flat row of a table."""
+        source = self.source
+        return {
+            "name": self.name,
+            **{key: self._record[key] for key in ("title", "kind", "dtype")},
+            "dims": " ".join(self.dims),
+            "shape": self.shape,
+            **self.facts,
+            **{f"source_{k}": source.get(k) for k in ("name", "format", "size", "hash")},
+            "tags": self.notes.tags,
+            "remark": self.notes.remark,
+            **self.notes.fields,
+            "store": str(self.path),
+        }
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{d}: {n}" for d, n in zip(self.dims, self.shape, strict=True))
+        return f"<Entry {self.name!r} {self.kind} ({sizes}) {self.dtype}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Entry):
+            return NotImplemented
+        return (self.path, self._record_text, self._notes_text) == (
+            other.path,
+            other._record_text,
+            other._notes_text,
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+
+class EntryList(list[Entry]):
+    """Entries in the order of a search."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        super().__init__(entries)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the entries."""
+        return [entry.name for entry in self]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a table with one row an entry, its name as index and a column for each fact."""
+        import pandas as pd
+
+        table = pd.DataFrame([entry.row() for entry in self])
+        return (
+            table.set_index("name") if len(table) else pd.DataFrame(index=pd.Index([], name="name"))
+        )
+
+    def to_datasets(self, document: int | str | None = None, **view: Any) -> dict[str, xr.Dataset]:  # noqa: ANN401 - the options of a View
+        """Open all entries, or the same view of all, lazily: name → Dataset."""
+        return {entry.name: entry.open(document, **view) for entry in self}

@@ -1,0 +1,483 @@
+"""The lake: a folder of stores, found by what they are."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stemzarr.errors import EntryNotFoundError, SourceNotFoundError, StemzarrError
+from stemzarr.files import remove_tree, write_error
+from stemzarr.model import Fact, Progress
+from stemzarr.options import IngestOptions, as_path
+from stemzarr_catalog import index as tables
+from stemzarr_catalog import search
+from stemzarr_catalog.entry import Entry, EntryList
+from stemzarr_catalog.index import Index
+from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
+from stemzarr_catalog.names import lookup_name
+from stemzarr_catalog.notes import Notes, read_notes, write_notes
+from stemzarr_catalog.reconcile import note_signature, read_store_record, reconcile
+
+if TYPE_CHECKING:
+    from stemzarr_catalog.ingesting import Ingested
+
+__all__ = ["ENVIRONMENT", "Lake", "find_lake", "is_lake", "open_lake"]
+
+ENVIRONMENT = "STEMZARR_LAKE"
+"""Environment variable that names the lake where none is given."""
+
+_DEFAULT = "stemzarr-lake"
+_INDEX = "catalog.sqlite"
+_YAML = "catalog.yaml"
+
+_WAIT_SECONDS = 120.0
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+_T = TypeVar("_T")
+
+
+def is_lake(folder: Path) -> bool:
+    """Tell whether a folder is a lake: it has stores and a catalog."""
+    has_catalog = (folder / _YAML).is_file() or (folder / _INDEX).is_file()
+    return has_catalog and (folder / "stores").is_dir()
+
+
+def find_lake(path: str | os.PathLike[str] | None = None) -> Path:
+    """Return where the lake is, or would be made.
+
+    It is `path`, else ``$STEMZARR_LAKE``, else the folder that encloses the present one and is a
+    lake, else ``stemzarr-lake`` in the present one.
+    """
+    given = path or os.environ.get(ENVIRONMENT)
+    if given:
+        return as_path(given)
+    here = Path.cwd()
+    enclosing = (folder for folder in (here, *here.parents) if is_lake(folder))
+    return next(enclosing, here / _DEFAULT)
+
+
+def open_lake(
+    path: str | os.PathLike[str] | None = None, *, create: bool = False, read_only: bool = False
+) -> Lake:
+    """Open a lake and reconcile its index with the stores that are there.
+
+    Parameters
+    ----------
+    path
+        Its folder; by default the one that `find_lake` finds.
+    create
+        Whether to make the lake if it is not there; reading never makes one.
+    read_only
+        Whether to leave its files alone; so is a lake that cannot be written.
+
+    Raises
+    ------
+    SourceNotFoundError
+        There is no lake.
+    SchemaVersionError
+        A newer stemzarr made its index.
+    """
+    folder = find_lake(path)
+    if not is_lake(folder):
+        if not create:
+            hint = "stemzarr ingest FILE makes one; --lake, or $STEMZARR_LAKE, names another"
+            raise SourceNotFoundError("there is no lake", path=folder, hint=hint)
+        _make(folder)
+    return Lake(folder, read_only=read_only)
+
+
+def _make(folder: Path) -> None:
+    try:
+        (folder / "stores").mkdir(parents=True, exist_ok=True)
+        (folder / "notes").mkdir(exist_ok=True)
+        write_yaml(folder / _YAML, [])
+    except OSError as error:
+        if isinstance(error, StemzarrError):
+            raise
+        raise write_error(folder, error) from error
+
+
+class Lake:
+    """A folder of stores with its catalog.
+
+    Parameters
+    ----------
+    path
+        The folder, which must be a lake; `open_lake` finds and makes lakes.
+    read_only
+        Whether to leave its files alone.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self.index = Index(path / _INDEX)
+        self.refresh()
+
+    @property
+    def stores(self) -> Path:
+        """Folder of the stores."""
+        return self.path / "stores"
+
+    @property
+    def yaml(self) -> Path:
+        """The catalog for intake."""
+        return self.path / _YAML
+
+    def store_path(self, name: str) -> Path:
+        """Return where the store of an entry is, or would be.
+
+        Raises
+        ------
+        EntryNotFoundError
+            No entry of any lake has such a name.
+        """
+        return self.stores / f"{lookup_name(name)}.zarr"
+
+    def notes_path(self, name: str) -> Path:
+        """Return where the notes of an entry are, or would be."""
+        return self.path / "notes" / f"{lookup_name(name)}.json"
+
+    # -- the index ------------------------------------------------------------------------
+
+    def refresh(self, *, thorough: bool = False) -> None:
+        """Bring the index in line with the folders.
+
+        Parameters
+        ----------
+        thorough
+            Whether to look at every store; otherwise a large lake is looked through only when
+            a store came, went or was replaced since.
+        """
+        if not self.read_only:
+            try:
+                self._refresh_file(thorough=thorough)
+            except (OSError, sqlite3.OperationalError) as error:
+                if not _cannot_write(error):
+                    raise
+                self.read_only = True
+        if self.read_only:
+            self._refresh_memory(thorough=thorough)
+
+    def _refresh_file(self, *, thorough: bool) -> None:
+        if not self.index.is_current():
+            with self.locked():
+                if not self.index.is_current():
+                    self.index.clear()
+        try:
+            changed = reconcile(self.path, self.index, self.locked, thorough=thorough)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            # A broken index is no loss: all that it knows stands in the folders.
+            self.index.clear()
+            changed = reconcile(self.path, self.index, self.locked, thorough=True)
+        if changed or not self.yaml.is_file():
+            with self.locked():
+                self._write_yaml()
+
+    def _refresh_memory(self, *, thorough: bool) -> None:
+        """Use the index as it is, or a corrected copy in memory where the folders say else."""
+        if self.index.path is not None:
+            try:
+                self.index = (
+                    self.index.copy_into_memory() if self.index.is_current() else Index(None)
+                )
+            except sqlite3.DatabaseError:
+                self.index = Index(None)
+        reconcile(self.path, self.index, contextlib.nullcontext, thorough=thorough)
+
+    def rebuild(self) -> None:
+        """Make the index and ``catalog.yaml`` anew from the stores and notes.
+
+        Raises
+        ------
+        WriteError
+            The lake cannot be written.
+        """
+        with self.locked():
+            self.index.clear()
+        self.refresh(thorough=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lake for a moment: for the index, the YAML and notes, never for pixels."""
+        from stemzarr.locks import FileLock
+
+        with FileLock(self.path / ".catalog.lock", timeout_s=_WAIT_SECONDS, what="the catalog"):
+            yield
+
+    def _write_yaml(self) -> None:
+        entries = self.search(limit=LARGEST + 1)
+        write_yaml(self.yaml, entries if len(entries) <= LARGEST else [])
+
+    def _read(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Read from the index; one that turns out to be broken is built anew, once."""
+        try:
+            with self.index.reading() as connection:
+                return function(connection)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self.rebuild()
+            with self.index.reading() as connection:
+                return function(connection)
+
+    def update(self, name: str) -> Entry:
+        """Bring one entry in line with its store, after it was written or revised."""
+        record, notes, noted, problem = read_store_record(self.path, name)
+        with self.locked():
+            with self.index.writing() as connection:
+                tables.put_record(connection, record, notes, noted)
+                if problem:
+                    tables.put_problem(connection, name, record.signature, noted, problem)
+            self._write_yaml()
+        return self[name]
+
+    # -- entries --------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self._read(search.count)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names, sorted."""
+        return iter(self._read(search.names))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._read(lambda c: search.row(c, name)) is not None
+
+    def __getitem__(self, name: str) -> Entry:
+        """Return the entry of a name.
+
+        Raises
+        ------
+        EntryNotFoundError
+            The lake has no such entry; the message names the nearest ones.
+        """
+        row = self._read(lambda connection: search.row(connection, name))
+        if row is None:
+            close = self._read(lambda connection: search.close_names(connection, name))
+            hint = f"did you mean {' or '.join(close)}" if close else "stemzarr ls lists all names"
+            raise EntryNotFoundError(f"there is no entry {name!r}", path=self.path, hint=hint)
+        return self._entry(row)
+
+    def find_folded(self, name: str) -> tuple[Entry, str] | None:
+        """Return the entry that has a name but for case, and the digest of its source's header."""
+        found = self._read(lambda connection: search.folded_row(connection, name))
+        return None if found is None else (self._entry(found[:3]), found[3])
+
+    def _entry(self, row: tuple[str, str, str]) -> Entry:
+        name, record, notes = row
+        return Entry(name, self.stores / f"{name}.zarr", record, notes)
+
+    def search(
+        self,
+        query: str = "",
+        *,
+        sort: str | None = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> EntryList:
+        """Return the entries that a query is true of.
+
+        Parameters
+        ----------
+        query
+            Such as ``beam_energy_keV>=200 kind=4d-stem SrTiO3``; see `stemzarr_catalog.query`.
+        sort
+            The field to order by, unknown values last; the name by default.
+        limit
+            The most entries to return.
+        descending
+            Whether to turn the order round.
+
+        Raises
+        ------
+        QueryError
+            The query cannot be understood, or names a field that does not exist.
+        """
+        rows = self._read(
+            lambda connection: search.rows(
+                connection, query, sort=sort, limit=limit, descending=descending
+            )
+        )
+        return EntryList(map(self._entry, rows))
+
+    def facets(self, field: str, query: str = "") -> dict[Fact | None, int]:
+        """Count the values of a field among the entries of a query, the most frequent first.
+
+        Returns
+        -------
+        dict
+            Value → number of entries; None stands for the entries where it is not known.
+
+        Raises
+        ------
+        QueryError
+            There is no such field, or the query cannot be understood.
+        """
+        return self._read(lambda connection: search.facets(connection, field, query))
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Stores that are there and cannot be read, and why."""
+        return self._read(
+            lambda connection: dict(tables.fetch(connection, "SELECT name, error FROM problem"))
+        )
+
+    # -- changes --------------------------------------------------------------------------
+
+    def ingest(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        options: IngestOptions | None = None,
+        progress: Progress | None = None,
+    ) -> Ingested:
+        """Write a source into a store of this lake, unless it is there already.
+
+        Parameters
+        ----------
+        path
+            Any file that stemzarr reads.
+        name
+            Name of the entry; by default the source's stem made safe, with 8 hex digits of its
+            header's digest where another source has that name.
+        options
+            Codec, budget, threads and the rest.
+        progress
+            Is told how many bytes of pixel data are done.
+
+        Raises
+        ------
+        StoreExistsError
+            Another source has the given name.
+        OptionError
+            The given name is not safe on every system.
+        SourceNotFoundError, CorruptFileError, SourceChangedError, WriteError
+            The source cannot be read, or the store not be written.
+        """
+        from stemzarr_catalog.ingesting import ingest_into
+
+        return ingest_into(self, as_path(path), name, options or IngestOptions(), progress)
+
+    def remove(self, name: str) -> None:
+        """Delete an entry: its store and its notes.
+
+        The store is first renamed, so that it is there entirely or not at all.
+
+        Raises
+        ------
+        EntryNotFoundError
+            The lake has no such entry.
+        WriteError
+            The store cannot be deleted.
+        """
+        store = self[name].path
+        aside = store.with_name(f".{store.name}.{os.getpid()}.{time.time_ns():x}.old")
+        try:
+            with self.locked():
+                store.rename(aside)
+                self.notes_path(name).unlink(missing_ok=True)
+                with self.index.writing() as connection:
+                    tables.delete_entry(connection, name)
+                self._write_yaml()
+            remove_tree(aside)
+        except OSError as error:
+            if isinstance(error, StemzarrError):
+                raise
+            raise write_error(store, error) from error
+
+    def tag(
+        self,
+        name: str,
+        *tags: str,
+        remove: tuple[str, ...] = (),
+        remark: str | None = None,
+        fields: Mapping[str, Fact | None] | None = None,
+    ) -> Entry:
+        """Add to what people say about an entry.
+
+        Parameters
+        ----------
+        name
+            The entry.
+        tags
+            Tags to add.
+        remove
+            Tags to take away; a tag that is not there is no error.
+        remark
+            The new remark; None leaves the present one, an empty text takes it away.
+        fields
+            Own fields to set; None as a value takes a field away.
+
+        Raises
+        ------
+        EntryNotFoundError
+            The lake has no such entry.
+        OptionError
+            A tag or the name of a field cannot be used.
+        """
+        gone = {tag.casefold() for tag in remove}
+
+        def change(notes: Notes) -> Notes:
+            kept = {tag.casefold(): tag for tag in (*notes.tags, *tags)}
+            own = {**notes.fields, **(fields or {})}
+            return Notes(
+                tags=tuple(tag for folded, tag in kept.items() if folded not in gone),
+                remark=notes.remark if remark is None else remark,
+                fields={key: value for key, value in own.items() if value is not None},
+                exports=notes.exports,
+            )
+
+        return self._change_notes(name, change)
+
+    def add_export(self, name: str, record: Mapping[str, Any]) -> Entry:
+        """Note that an export was made from an entry.
+
+        Parameters
+        ----------
+        name
+            The entry.
+        record
+            JSON that says where it went and what it holds, such as ``ExportResult.json()``.
+        """
+
+        def change(notes: Notes) -> Notes:
+            return Notes(
+                tags=notes.tags,
+                remark=notes.remark,
+                fields=notes.fields,
+                exports=(*notes.exports, dict(record)),
+            )
+
+        return self._change_notes(name, change)
+
+    def _change_notes(self, name: str, change: Callable[[Notes], Notes]) -> Entry:
+        entry = self[name]
+        path = self.notes_path(entry.name)
+        with self.locked():
+            path.parent.mkdir(exist_ok=True)
+            notes = change(read_notes(path))
+            write_notes(path, notes)
+            with self.index.writing() as connection:
+                tables.replace_notes(connection, entry.name, notes, note_signature(path))
+        return self[name]
+
+    def __repr__(self) -> str:
+        return f"<Lake {str(self.path)!r} with {len(self)} entries>"
+
+
+def _cannot_write(error: Exception) -> bool:
+    """Tell whether an error means that the lake is read-only here."""
+    if isinstance(error, sqlite3.OperationalError):
+        return "readonly" in str(error) or "unable to open" in str(error)
+    cause = error if not isinstance(error, StemzarrError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _READ_ONLY

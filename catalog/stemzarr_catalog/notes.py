@@ -1,0 +1,88 @@
+"""What people add to an entry: tags, a remark, own fields, and which exports were made."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stemzarr.errors import CorruptFileError, OptionError
+from stemzarr.files import publish
+from stemzarr.model import Fact
+from stemzarr_catalog.fields import FIELDS
+
+__all__ = ["Notes", "read_notes", "write_notes"]
+
+_FIELD_NAME = re.compile(r"[^\W\d][\w.]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """What a person added to one entry; never part of the store."""
+
+    tags: tuple[str, ...] = ()
+    """Words that mark the entry."""
+    remark: str = ""
+    """Free text."""
+    fields: Mapping[str, Fact] = field(default_factory=dict)
+    """Own fields, which queries know like the built-in ones."""
+    exports: tuple[Mapping[str, Any], ...] = ()
+    """Records of the exports that were made, oldest first."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no query could name."""
+        for tag in self.tags:
+            if not tag.strip() or any(not character.isprintable() for character in tag):
+                raise OptionError(f"{tag!r} is no tag", hint="a tag is a word")
+        for name in self.fields:
+            if _FIELD_NAME.fullmatch(name) is None:
+                hint = "a letter, then letters, digits, '_' and '.'"
+                raise OptionError(f"{name!r} cannot name a field", hint=hint)
+            if name in FIELDS:
+                hint = "stemzarr calibrate revises facts; choose another name for a field"
+                raise OptionError(f"{name} is a field of the store", hint=hint)
+
+    def json(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        return {
+            "tags": list(self.tags),
+            "remark": self.remark,
+            "fields": dict(self.fields),
+            "exports": [dict(record) for record in self.exports],
+        }
+
+
+def read_notes(path: Path) -> Notes:
+    """Read what people added; no file means nothing.
+
+    Raises
+    ------
+    CorruptFileError
+        The file is no JSON of this form.
+    """
+    try:
+        read = json.loads(path.read_bytes())
+        return Notes(
+            tags=tuple(map(str, read.get("tags", ()))),
+            remark=str(read.get("remark", "")),
+            fields=dict(read.get("fields", {})),
+            exports=tuple(dict(record) for record in read.get("exports", ())),
+        )
+    except FileNotFoundError:
+        return Notes()
+    except (ValueError, TypeError, AttributeError) as error:
+        hint = "mend it in an editor, or remove it"
+        raise CorruptFileError(f"is no file of notes: {error}", path=path, hint=hint) from error
+
+
+def write_notes(path: Path, notes: Notes) -> None:
+    """Replace what people added; notes that say nothing leave no file."""
+    if notes == Notes():
+        path.unlink(missing_ok=True)
+        return
+    text = json.dumps(notes.json(), indent=1, ensure_ascii=False, allow_nan=False)
+    with publish(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,189 @@
+"""Bringing the index in line with the folders, which are the truth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from stemzarr.errors import StemzarrError
+from stemzarr_catalog import index as tables
+from stemzarr_catalog.index import Index
+from stemzarr_catalog.names import safe_name
+from stemzarr_catalog.notes import Notes, read_notes
+from stemzarr_catalog.record import Record, Signature, read_record, read_signature
+
+__all__ = ["list_stores", "note_signature", "read_store_record", "reconcile"]
+
+_SMALL = 1000
+"""Stores up to which every one is looked at on opening, which takes some milliseconds."""
+
+_TICK_NS = 2_000_000_000
+"""A folder that changed less than this long ago may change again within one tick of the clock."""
+
+_BATCH = 200
+"""Stores that are read between two transactions."""
+
+Locked = Callable[[], AbstractContextManager[None]]
+
+
+def list_stores(lake: Path) -> dict[str, Signature]:
+    """Return the signature of each store by its name.
+
+    What is hidden (unfinished or about to be deleted), a symbolic link, or has a name that no
+    store can have, is no store.
+    """
+    found = {}
+    try:
+        with os.scandir(lake / "stores") as listing:
+            for item in listing:
+                name = item.name.removesuffix(".zarr")
+                if name == item.name or name != safe_name(name):
+                    continue
+                if item.is_symlink():
+                    # It would let the lake read, or delete, elsewhere.
+                    continue
+                signature = read_signature(Path(item.path))
+                if signature is not None:
+                    found[name] = signature
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def note_signature(path: Path) -> str:
+    """Return what tells whether a file of notes has changed; empty where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_mtime_ns}:{status.st_size}"
+
+
+def _list_notes(lake: Path) -> dict[str, str]:
+    try:
+        with os.scandir(lake / "notes") as listing:
+            return {
+                item.name.removesuffix(".json"): note_signature(Path(item.path))
+                for item in listing
+                if item.name.endswith(".json") and not item.name.startswith(".")
+            }
+    except FileNotFoundError:
+        return {}
+
+
+def read_store_record(lake: Path, name: str) -> tuple[Record, Notes, str, str]:
+    """Read what the index keeps of a store and its notes.
+
+    Returns
+    -------
+    tuple
+        The record, the notes, their signature, and what is wrong with the notes, if anything: a
+        broken file of notes takes no store out of the catalog.
+
+    Raises
+    ------
+    SchemaVersionError, DamagedStoreError
+        The store cannot be read.
+    """
+    record = read_record(lake / "stores" / f"{name}.zarr", name)
+    path = lake / "notes" / f"{name}.json"
+    noted = note_signature(path)
+    try:
+        return record, read_notes(path), noted, ""
+    except StemzarrError as error:
+        return record, Notes(), noted, str(error)
+
+
+def reconcile(lake: Path, index: Index, locked: Locked, *, thorough: bool = False) -> bool:
+    """Bring the index in line with the folders of a lake.
+
+    Parameters
+    ----------
+    lake
+        The folder.
+    index
+        Its index, of the present version.
+    locked
+        Gives the lock under which the index is written.
+    thorough
+        Whether to look at every store, however many there are.
+
+    Returns
+    -------
+    bool
+        Whether anything had changed.
+    """
+    moment = _moment(lake)
+    with index.reading() as connection:
+        quiet = tables.get_state(connection, "moment") == moment
+        count = tables.fetch(connection, "SELECT count(*) FROM entry")[0][0]
+        if quiet and count > _SMALL and not thorough:
+            return False
+        known = tables.signatures(connection)
+    stores, notes = list_stores(lake), _list_notes(lake)
+    changed = [
+        name
+        for name, signature in stores.items()
+        if known.get(name) != (signature, notes.get(name, ""))
+    ]
+    gone = [name for name in known if name not in stores]
+    for start in range(0, len(changed), _BATCH):
+        _put(lake, index, locked, changed[start : start + _BATCH])
+    if gone:
+        _forget(lake, index, locked, gone)
+    if len(stores) > _SMALL and index.path is not None and _is_settled(index.path, moment):
+        with locked(), index.writing() as connection:
+            tables.set_state(connection, "moment", moment)
+    return bool(changed or gone)
+
+
+def _moment(lake: Path) -> str:
+    """Return when something last came to, or went from, the folders of a lake."""
+    times = []
+    for folder in ("stores", "notes"):
+        try:
+            times.append((lake / folder).stat().st_mtime_ns)
+        except FileNotFoundError:
+            times.append(0)
+    return " ".join(map(str, times))
+
+
+def _is_settled(index: Path, moment: str) -> bool:
+    """Tell whether the folders changed long enough ago that a further change would show.
+
+    The present time is taken from the file system, whose clock may not be ours.
+    """
+    os.utime(index)
+    now = index.stat().st_mtime_ns
+    return all(now - int(changed) > _TICK_NS for changed in moment.split())
+
+
+def _put(lake: Path, index: Index, locked: Locked, names: list[str]) -> None:
+    """Read stores, and then write their rows in one short transaction."""
+    read: list[tuple[Record, Notes, str, str]] = []
+    broken: list[tuple[str, Signature, str, str]] = []
+    for name in names:
+        signature = read_signature(lake / "stores" / f"{name}.zarr") or ""
+        try:
+            read.append(read_store_record(lake, name))
+        except StemzarrError as error:
+            noted = note_signature(lake / "notes" / f"{name}.json")
+            broken.append((name, signature, noted, str(error)))
+    with locked(), index.writing() as connection:
+        for record, notes, noted, problem in read:
+            tables.put_record(connection, record, notes, noted)
+            if problem:
+                tables.put_problem(connection, record.name, record.signature, noted, problem)
+        for name, signature, noted, problem in broken:
+            tables.delete_entry(connection, name)
+            tables.put_problem(connection, name, signature, noted, problem)
+
+
+def _forget(lake: Path, index: Index, locked: Locked, names: list[str]) -> None:
+    with locked(), index.writing() as connection:
+        for name in names:
+            # It may have come back while it was being replaced by another process.
+            if read_signature(lake / "stores" / f"{name}.zarr") is None:
+                tables.delete_entry(connection, name)

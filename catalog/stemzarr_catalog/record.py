@@ -1,0 +1,227 @@
+"""What the index keeps of a store, read from its metadata alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stemzarr.errors import DamagedStoreError, StemzarrError
+from stemzarr.model import Fact
+from stemzarr_catalog.fields import FIELDS
+
+__all__ = ["Record", "Signature", "flatten_tags", "read_record", "read_signature"]
+
+Signature = str
+"""Modification time and size of a store's ``zarr.json``: what tells that it has changed."""
+
+_LONGEST_TEXT = 512
+_LONGEST_LIST = 64
+_NO_FACTS = {"title", "kind", "stemzarr_schema"}
+_BULKY = {"documents", "segments", "main"}
+_STATISTICS = ("min", "max", "mean", "std", "zero_fraction")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One store as the index keeps it."""
+
+    name: str
+    """Name of the entry."""
+    signature: Signature
+    """What `read_signature` said before the store was read."""
+    columns: Mapping[str, Fact]
+    """Values of the built-in fields that are known."""
+    more: Mapping[str, Fact]
+    """Further flat attributes, calibrations as ``det_x.scale`` and statistics."""
+    json: Json
+    """The entry as ``ls --json`` prints it, without the path of the store."""
+    header_hash: str
+    """Digest of the source's bytes outside its pixels."""
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    """The tag tree of the source."""
+
+    def words(self) -> str:
+        """Return the text that a search for words goes through, without the tag tree."""
+        texts = [self.name, *(document["title"] for document in self.json["documents"])]
+        texts += [str(v) for v in (*self.columns.values(), *self.more.values()) if _is_text(v)]
+        return "\n".join(dict.fromkeys(texts))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def read_signature(store: Path) -> Signature | None:
+    """Return what tells whether a store has changed, or None where `store` is none."""
+    try:
+        status = (store / "zarr.json").stat()
+    except OSError:
+        return None
+    return f"{status.st_mtime_ns}:{status.st_size}"
+
+
+def read_record(store: Path, name: str) -> Record:
+    """Read the row of a store.
+
+    Raises
+    ------
+    SchemaVersionError
+        A newer stemzarr wrote the store.
+    DamagedStoreError, CorruptFileError
+        Its metadata cannot be understood.
+    """
+    try:
+        return _read(store, name)
+    except StemzarrError:
+        raise
+    except Exception as error:
+        # Bytes on a disk can be wrong in any way, and one store must not close the lake.
+        said = f"its metadata cannot be read: {type(error).__name__}: {error}"
+        raise DamagedStoreError(said, path=store, hint=f"stemzarr verify {name}") from error
+
+
+def _read(store: Path, name: str) -> Record:
+    from stemzarr.store.tree import read_nodes, read_small_array
+
+    signature = read_signature(store) or ""
+    nodes = read_nodes(store)
+    attributes = nodes[""]["attributes"]
+    source = nodes["source"]["attributes"]
+    documents = [_document(nodes, item, source["main"]) for item in source["documents"]]
+    main = next(document for document in documents if document["main"])
+    facts = _facts(attributes)
+    provenance = {key: value for key, value in source.items() if key not in _BULKY}
+    columns = _columns(name, main, documents, facts, provenance)
+    content = {}
+    for part in ("manifest", "original_metadata"):
+        if f"source/{part}" in nodes:
+            text = read_small_array(store, nodes, f"source/{part}").tobytes()
+            content[part] = json.loads(text)
+    if "manifest" in content:
+        columns["stored"] = sum(size for size, _ in content["manifest"]["files"].values())
+    return Record(
+        name=name,
+        signature=signature,
+        columns=columns,
+        more=_more(main, facts, nodes.get("preview", {}).get("attributes", {})),
+        json={
+            "name": name,
+            **{key: main[key] for key in ("title", "kind", "dims", "shape", "dtype")},
+            "facts": facts,
+            "source": provenance,
+            "documents": documents,
+            "stored_bytes": columns.get("stored"),
+        },
+        header_hash=str(source.get("header_hash", "")),
+        tags=content.get("original_metadata", {}),
+    )
+
+
+def _document(nodes: Json, item: Json, main: int) -> Json:
+    """Return one document of a store, with the plain names of its dims."""
+    slug, is_main = item["slug"], item["index"] == main
+    prefix = "" if is_main else f"documents/{slug}/"
+    attributes = nodes[prefix.rstrip("/")]["attributes"]
+    array = nodes[f"{prefix}intensity"]
+    stored = array["dimension_names"]
+    dims = [dim if is_main else dim.removeprefix(f"{slug}_") for dim in stored]
+    axes = []
+    for stored_dim, dim, size in zip(stored, dims, array["shape"], strict=True):
+        coordinate = nodes.get(f"{prefix}{stored_dim}", {}).get("attributes")
+        if coordinate is not None:
+            known = {key: coordinate[key] for key in ("offset", "scale", "units")}
+            axes.append(
+                {"name": dim, "size": size, **known, "calibrated": bool(coordinate["calibrated"])}
+            )
+    return {
+        "index": item["index"],
+        "slug": slug,
+        "main": is_main,
+        "thumbnail": bool(item.get("thumbnail", False)),
+        "title": str(attributes["title"]),
+        "kind": str(attributes["kind"]),
+        "dims": dims,
+        "shape": array["shape"],
+        "dtype": str(array["data_type"]),
+        "axes": axes,
+    }
+
+
+def _facts(attributes: Json) -> dict[str, Fact]:
+    return {
+        key: value
+        for key, value in attributes.items()
+        if key not in _NO_FACTS and isinstance(value, str | int | float) and value != ""
+    }
+
+
+def _columns(
+    name: str, main: Json, documents: list[Json], facts: Mapping[str, Fact], source: Json
+) -> dict[str, Fact]:
+    """Return the values of built-in fields; a value of another type than its field is left out."""
+    layout = source.get("layout") or {}
+    ingest = source.get("ingest") or {}
+    candidates: dict[str, Any] = {
+        **facts,
+        **dict(zip(main["dims"], main["shape"], strict=True)),
+        **{key: main[key] for key in ("title", "kind", "dtype")},
+        "name": name,
+        "ndim": len(main["dims"]),
+        "documents": len(documents),
+        "source": source.get("name"),
+        **{key: source.get(key) for key in ("format", "size", "hash", "rebuildable")},
+        "layout": layout.get("order"),
+        "ingested": ingest.get("finished"),
+        "virtual": bool((ingest.get("options") or {}).get("virtual", False)),
+    }
+    return {
+        key: int(value) if isinstance(value, bool) else value
+        for key, value in candidates.items()
+        if key in FIELDS and _fits(value, FIELDS[key].type)
+    }
+
+
+def _fits(value: object, kind: str) -> bool:
+    if kind in ("text", "date"):
+        return isinstance(value, str)
+    return isinstance(value, int | float)
+
+
+def _more(main: Json, facts: Mapping[str, Fact], preview: Json) -> dict[str, Fact]:
+    more = {key: value for key, value in facts.items() if key not in FIELDS}
+    for axis in main["axes"]:
+        for key in ("scale", "offset", "units"):
+            if key in axis:
+                more[f"{axis['name']}.{key}"] = axis[key]
+    return more | {key: preview[key] for key in _STATISTICS if key in preview}
+
+
+def flatten_tags(tags: Mapping[str, Any]) -> Iterator[tuple[str, Fact]]:
+    """Give each leaf of a tag tree as its path, joined by dots, and its value.
+
+    A list gives its elements under its own path where they are values, and under ``path.0``,
+    ``path.1`` … where they are trees; long lists, which are pixels or look-up tables, give
+    nothing, and long texts are cut.
+    """
+    waiting: list[tuple[str, Any]] = [("", tags)]
+    while waiting:
+        path, value = waiting.pop()
+        start = f"{path}." if path else ""
+        if isinstance(value, Mapping):
+            waiting += [(f"{start}{key}", child) for key, child in reversed([*value.items()])]
+        elif isinstance(value, list):
+            if len(value) <= _LONGEST_LIST:
+                waiting += [
+                    (f"{start}{number}" if isinstance(child, Mapping | list) else path, child)
+                    for number, child in reversed(list(enumerate(value)))
+                ]
+        elif isinstance(value, str):
+            if value:
+                yield path, value[:_LONGEST_TEXT]
+        elif isinstance(value, int | float):
+            yield path, value

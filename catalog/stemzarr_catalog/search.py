@@ -1,0 +1,100 @@
+"""Questions that the index answers."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from stemzarr.model import Fact
+from stemzarr_catalog.fields import FIELDS, field_of, nearest
+from stemzarr_catalog.index import fetch
+from stemzarr_catalog.names import fold
+from stemzarr_catalog.query import parse_query
+from stemzarr_catalog.sql import compile_query, sort_column
+
+__all__ = ["close_names", "count", "facets", "folded_row", "names", "row", "rows"]
+
+_MOST_SIMILAR = 20_000
+
+
+def count(connection: sqlite3.Connection, query: str = "") -> int:
+    """Return how many entries a query is true of."""
+    condition, values = compile_query(parse_query(query), connection)
+    found = fetch(connection, f"SELECT count(*) FROM entry WHERE {condition}", values)
+    return int(found[0][0])
+
+
+def names(connection: sqlite3.Connection) -> list[str]:
+    """Return all names, sorted."""
+    return [name for (name,) in fetch(connection, "SELECT name FROM entry ORDER BY name")]
+
+
+def row(connection: sqlite3.Connection, name: str) -> tuple[str, str, str] | None:
+    """Return name, record and notes of an entry; None where there is none of that name."""
+    found = connection.execute(
+        "SELECT name, record, notes FROM entry WHERE name = ? COLLATE BINARY", (name,)
+    ).fetchone()
+    return None if found is None else (found[0], found[1], found[2])
+
+
+def folded_row(connection: sqlite3.Connection, name: str) -> tuple[str, str, str, str] | None:
+    """Return row and header digest of the entry that has a name, compared without case."""
+    found = connection.execute(
+        "SELECT name, record, notes, header_hash FROM entry WHERE folded = ?", (fold(name),)
+    ).fetchone()
+    return None if found is None else (found[0], found[1], found[2], found[3])
+
+
+def close_names(connection: sqlite3.Connection, name: str) -> list[str]:
+    """Return names that are the same but for case, or spelled much alike."""
+    same = fetch(connection, "SELECT name FROM entry WHERE folded = ?", (fold(name),))
+    if same:
+        return [found for (found,) in same]
+    known = fetch(connection, "SELECT name FROM entry LIMIT ?", (_MOST_SIMILAR,))
+    return nearest(name, (found for (found,) in known))
+
+
+def rows(
+    connection: sqlite3.Connection,
+    query: str,
+    *,
+    sort: str | None = None,
+    limit: int | None = None,
+    descending: bool = False,
+) -> list[tuple[str, str, str]]:
+    """Return name, record and notes of the entries that a query is true of."""
+    condition, values = compile_query(parse_query(query), connection)
+    column, sort_values = sort_column(sort or "name", connection)
+    direction = "DESC" if descending else "ASC"
+    sql = (
+        f"SELECT name, record, notes FROM entry WHERE {condition}"
+        f" ORDER BY {column} {direction} NULLS LAST, name {direction} LIMIT ?"
+    )
+    most = -1 if limit is None else limit
+    return [
+        (name, record, notes)
+        for name, record, notes in fetch(connection, sql, (*values, *sort_values, most))
+    ]
+
+
+def facets(connection: sqlite3.Connection, field: str, query: str = "") -> dict[Fact | None, int]:
+    """Return how often each value of a field occurs among the entries of a query."""
+    condition, values = compile_query(parse_query(query), connection)
+    known = field_of(field)
+    if field.lower() == "tag":
+        found = f"SELECT id FROM entry WHERE {condition}"
+        sql = f"SELECT tag, count(DISTINCT entry) FROM tagged WHERE entry IN ({found}) GROUP BY tag"
+    elif known is not None:
+        sql = f'SELECT "{known.name}", count(*) FROM entry WHERE {condition} GROUP BY 1'
+    else:
+        column, sort_values = sort_column(field, connection)
+        sql = f"SELECT {column}, count(*) FROM entry WHERE {condition} GROUP BY 1"
+        values = (*sort_values, *values)
+    counted = fetch(connection, sql, values)
+    counted.sort(key=lambda pair: (pair[0] is None, -pair[1], str(pair[0])))
+    whole = known is not None and FIELDS[known.name].type == "number"
+    return {_plain(value) if whole else value: number for value, number in counted}
+
+
+def _plain(value: Fact | None) -> Fact | None:
+    """Return a whole number as an int: SQLite gives 300.0 for a column of real numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,335 @@
+"""From the tree of a query to SQL with parameters: no text of a user becomes SQL."""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+import math
+import re
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from stemzarr.errors import QueryError
+from stemzarr_catalog.fields import FIELDS, UNITS, Field, field_of, nearest, nearest_fields
+from stemzarr_catalog.query import And, Comparison, Not, Operator, Or, Query, Words
+
+__all__ = ["Condition", "compile_query", "sort_column"]
+
+Condition = tuple[str, tuple[Any, ...]]
+"""SQL over the table ``entry``, and the values of its parameters."""
+
+_DENIED: dict[Operator, Operator] = {"!=": "=", "!~": "~"}
+_ORDERED = ("<", "<=", ">", ">=")
+_NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s.].*)?")
+_DATE = re.compile(
+    r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2})(?:[T ](\d{1,2})(?::(\d{2})(?::(\d{2}(?:\.\d+)?))?)?)?)?)?Z?"
+)
+_FLAGS = {"1": 1, "yes": 1, "true": 1, "0": 0, "no": 0, "false": 0}
+_DOCUMENT_FIELDS = ("slug", "title", "kind", "dtype", "ndim")
+
+
+def compile_query(query: Query, connection: sqlite3.Connection) -> Condition:
+    """Return the condition that rows of ``entry`` fulfil.
+
+    Parameters
+    ----------
+    query
+        The tree.
+    connection
+        The index, which knows the fields that people added and the paths of tags.
+
+    Raises
+    ------
+    QueryError
+        A field, an operator or a value does not exist or does not fit; the message names the
+        nearest that does.
+    """
+    return _compile(query, connection, denied=False)
+
+
+def _compile(query: Query, connection: sqlite3.Connection, *, denied: bool) -> Condition:
+    if isinstance(query, Not):
+        return _compile(query.part, connection, denied=not denied)
+    if isinstance(query, And | Or):
+        together = isinstance(query, And) != denied
+        parts = [_compile(part, connection, denied=denied) for part in query.parts]
+        return _join(parts, " AND " if together else " OR ", empty="1" if together else "0")
+    if isinstance(query, Words):
+        return _deny(_words(query), denied=denied)
+    if query.operator in _DENIED:
+        operator = _DENIED[query.operator]
+        turned = Comparison(query.scope, query.field, operator, query.values)
+        return _compile(turned, connection, denied=not denied)
+    return _deny(_comparison(query, connection), denied=denied)
+
+
+def _join(parts: list[Condition], word: str, empty: str) -> Condition:
+    if not parts:
+        return empty, ()
+    sql = word.join(f"({part})" for part, _ in parts)
+    return sql, tuple(value for _, values in parts for value in values)
+
+
+def _deny(condition: Condition, *, denied: bool) -> Condition:
+    """Deny a condition so that what is not known is denied too."""
+    sql, values = condition
+    return (f"({sql}) IS NOT TRUE", values) if denied else condition
+
+
+def _words(words: Words) -> Condition:
+    quoted = words.text.replace('"', '""')
+    if not any(character.isalnum() for character in words.text):
+        raise QueryError(
+            f"{words.text!r} holds no letter or digit", hint="search for words, or use field~text"
+        )
+    match = f'"{quoted}"' if words.quoted else f'"{quoted}"*'
+    return "id IN (SELECT rowid FROM words WHERE words MATCH ?)", (match,)
+
+
+def _comparison(query: Comparison, connection: sqlite3.Connection) -> Condition:
+    if query.scope == "tag":
+        return _tag(query, connection)
+    if query.scope == "document":
+        return _document(query)
+    if query.field.lower() == "tag":
+        tag = Field(name="tag", type="text")
+        sql, values = _any_of(query, tag, "tag")
+        if _asks_unknown(query):
+            return "id NOT IN (SELECT entry FROM tagged)", ()
+        return f"id IN (SELECT entry FROM tagged WHERE {sql})", values
+    field = field_of(query.field)
+    if field is not None:
+        return _any_of(query, field, f'"{field.name}"')
+    return _extra(query, connection)
+
+
+def _any_of(query: Comparison, field: Field, column: str) -> Condition:
+    """Return the condition that `column` fits one of the query's values."""
+    compare = _COMPARE[field.type]
+    parts = []
+    for value in query.values:
+        if value == "" and query.operator == "=":
+            parts.append((f"{column} IS NULL", ()))
+        else:
+            parts.append(compare(field, column, query.operator, value))
+    return _join(parts, " OR ", empty="0")
+
+
+def _asks_unknown(query: Comparison) -> bool:
+    return query.operator == "=" and query.values == ("",)
+
+
+def _number(field: Field, column: str, operator: Operator, text: str) -> Condition:
+    if operator == "~":
+        raise _wrong_operator(field, operator, "= != < <= > >=")
+    low, dots, high = text.partition("..")
+    if dots and operator == "=":
+        return f"{column} BETWEEN ? AND ?", (_to_number(field, low), _to_number(field, high))
+    number = _to_number(field, text)
+    if operator == "=":
+        # What was calibrated in float32, or converted between units, is equal to 6 digits.
+        margin = abs(number) * 1e-6
+        return f"{column} BETWEEN ? AND ?", (number - margin, number + margin)
+    return f"{column} {operator} ?", (number,)
+
+
+def _to_number(field: Field, text: str) -> float:
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None or not math.isfinite(float(match[1])):
+        hint = f"write {field.name}=100{field.unit}, or a range as 100..200"
+        raise QueryError(f"{field.name} is a number, not {text!r}", hint=hint)
+    number, unit = float(match[1]), match[2]
+    if unit is None:
+        return number
+    known = UNITS.get(field.unit, {})
+    spelled = _spell_unit(unit.strip(), known)
+    if spelled is None:
+        names = ", ".join(known) or "none"
+        raise QueryError(f"{field.name} has no unit {unit!r}", hint=f"known units: {names}")
+    return number * known[spelled] / known[field.unit]
+
+
+def _spell_unit(unit: str, known: Any) -> str | None:  # noqa: ANN401 - a mapping of UNITS
+    plain = unit.replace("µ", "u").replace("μ", "u").replace("°", "deg").replace("Å", "A")
+    if plain in known:
+        return plain
+    same = [name for name in known if name.lower() == plain.lower()]
+    return same[0] if len(same) == 1 else None
+
+
+def _text(field: Field, column: str, operator: Operator, text: str) -> Condition:
+    if operator in _ORDERED:
+        raise _wrong_operator(field, operator, "= != ~ !~")
+    if operator == "~":
+        return f"{column} LIKE ? ESCAPE '\\'", (f"%{_like(text)}%",)
+    if "*" in text:
+        return f"{column} LIKE ? ESCAPE '\\'", (_like(text).replace("*", "%"),)
+    return f"{column} = ? COLLATE NOCASE", (text,)
+
+
+def _like(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _flag(field: Field, column: str, operator: Operator, text: str) -> Condition:
+    if operator != "=":
+        raise _wrong_operator(field, operator, "= !=")
+    if text.lower() not in _FLAGS:
+        raise QueryError(f"{field.name} is yes or no, not {text!r}", hint=f"write {field.name}=yes")
+    return f"{column} = ?", (_FLAGS[text.lower()],)
+
+
+def _date(field: Field, column: str, operator: Operator, text: str) -> Condition:
+    """Compare dates; a date that leaves parts out is a whole year, month or day."""
+    if operator == "~":
+        return f"{column} LIKE ? ESCAPE '\\'", (f"%{_like(text)}%",)
+    low, dots, high = text.partition("..")
+    if dots and operator == "=":
+        return f"{column} >= ? AND {column} < ?", (_period(field, low)[0], _period(field, high)[1])
+    first, after = _period(field, text)
+    if operator == "=":
+        return f"{column} >= ? AND {column} < ?", (first, after)
+    if operator == "<=":
+        return f"{column} < ?", (after,)
+    return f"{column} {operator} ?", (first,)
+
+
+def _period(field: Field, text: str) -> tuple[str, str]:
+    """Return first instant of a date and the first behind it, in the form of the index."""
+    match = _DATE.fullmatch(text.strip())
+    if match is None:
+        hint = f"write {field.name}>=2026-01-31, or a range as 2026-01..2026-03"
+        raise QueryError(f"{field.name} is a date, not {text!r}", hint=hint)
+    year, month, day, hour, minute = (int(part or 0) for part in match.groups()[:5])
+    second = match[6]
+    try:
+        start = dt.datetime(year, month or 1, day or 1, hour, minute, int(float(second or 0)))  # noqa: DTZ001 - sources write local time without a zone
+        return _bounds(start, match.groups())
+    except (ValueError, OverflowError) as error:
+        raise QueryError(f"{text!r} is no date: {error}", hint="write 2026-01-31") from error
+
+
+def _bounds(start: dt.datetime, parts: tuple[str | None, ...]) -> tuple[str, str]:
+    """Return `start` and the end of the year, month, day … that `parts` leave open."""
+    _, month, day, hour, minute, second = parts
+    if month is None:
+        return f"{start.year:04d}", f"{start.year + 1:04d}"
+    if day is None:
+        days = calendar.monthrange(start.year, start.month)[1]
+        return start.isoformat()[:7], (start + dt.timedelta(days=days)).isoformat()[:7]
+    if hour is None:
+        return start.isoformat()[:10], (start + dt.timedelta(days=1)).isoformat()[:10]
+    step = {"hours": 1} if minute is None else {"minutes": 1} if second is None else {"seconds": 1}
+    end = start + dt.timedelta(**step)
+    return start.isoformat(), end.isoformat()
+
+
+_COMPARE: dict[str, Callable[[Field, str, Operator, str], Condition]] = {
+    "number": _number,
+    "text": _text,
+    "flag": _flag,
+    "date": _date,
+}
+
+
+def _wrong_operator(field: Field, operator: str, known: str) -> QueryError:
+    kinds = {"number": "a number", "text": "a text", "flag": "yes or no", "date": "a date"}
+    message = f"{field.name} is {kinds[field.type]} and knows no {operator!r}"
+    nearest_one = "=" if operator == "~" else "~"
+    return QueryError(message, hint=f"did you mean {nearest_one}; it knows {known}")
+
+
+def _document(query: Comparison) -> Condition:
+    name = query.field.lower()
+    if name not in _DOCUMENT_FIELDS:
+        close = nearest(name, _DOCUMENT_FIELDS, 1)
+        hint = f"did you mean {close[0]}; " if close else ""
+        known = ", ".join(_DOCUMENT_FIELDS)
+        raise QueryError(f"documents have no field {query.field!r}", hint=f"{hint}known: {known}")
+    field = Field(name=name, type="number" if name == "ndim" else "text")
+    sql, values = _any_of(query, field, name)
+    return f"id IN (SELECT entry FROM document WHERE {sql})", values
+
+
+def _extra(query: Comparison, connection: sqlite3.Connection) -> Condition:
+    """Compare a field that people added, or that the index keeps in no column of its own."""
+    name = query.field
+    known = connection.execute("SELECT 1 FROM extra WHERE field = ? LIMIT 1", (name,)).fetchone()
+    if known is None:
+        raise _unknown_field(name, connection)
+    if _asks_unknown(query):
+        return "id NOT IN (SELECT entry FROM extra WHERE field = ?)", (name,)
+    sql, values = _untyped(query)
+    return f"id IN (SELECT entry FROM extra WHERE field = ? AND ({sql}))", (name, *values)
+
+
+def _untyped(query: Comparison) -> Condition:
+    """Compare values that are numbers here and texts there."""
+    number = Field(name=query.field, type="number")
+    text = Field(name=query.field, type="text")
+    parts = []
+    for value in query.values:
+        if query.operator in _ORDERED:
+            parts.append(_number(number, "number", query.operator, value))
+            continue
+        parts.append(_text(text, "text", query.operator, value))
+        if query.operator == "=" and _NUMBER.fullmatch(value) and "*" not in value:
+            parts.append(_number(number, "number", "=", value))
+        low, dots, high = value.partition("..")
+        if query.operator == "=" and dots and _NUMBER.fullmatch(low) and _NUMBER.fullmatch(high):
+            parts.append(_number(number, "number", "=", value))
+    return _join(parts, " OR ", empty="0")
+
+
+def _unknown_field(name: str, connection: sqlite3.Connection) -> QueryError:
+    more = [row[0] for row in connection.execute("SELECT DISTINCT field FROM extra")]
+    close = nearest_fields(name, more)
+    if close:
+        hint = f"did you mean {' or '.join(close)}"
+    else:
+        hint = f"known: {', '.join([*FIELDS, 'tag'])}"
+    return QueryError(f"there is no field {name!r}", hint=hint)
+
+
+def _tag(query: Comparison, connection: sqlite3.Connection) -> Condition:
+    """Compare a tag of the source; a path may leave out its beginning."""
+    paths = "SELECT id FROM tag_path WHERE path = ? COLLATE NOCASE OR path LIKE ? ESCAPE '\\'"
+    wanted = (query.field, f"%.{_like(query.field)}")
+    if connection.execute(f"{paths} LIMIT 1", wanted).fetchone() is None:
+        raise _unknown_tag(query.field, connection)
+    sql, values = ("1", ()) if query.operator == "known" else _untyped(query)
+    found = f"SELECT id FROM tag_value WHERE path IN ({paths}) AND ({sql})"
+    return (
+        f"id IN (SELECT entry FROM tag_posting WHERE value IN ({found}))",
+        (*wanted, *values),
+    )
+
+
+def _unknown_tag(path: str, connection: sqlite3.Connection) -> QueryError:
+    last = path.rsplit(".", 1)[-1].lower()
+    ends: dict[str, str] = {}
+    for (known,) in connection.execute("SELECT path FROM tag_path ORDER BY length(path)"):
+        ends.setdefault(known.rsplit(".", 1)[-1].lower(), known)
+    close = [ends[end] for end in nearest(last, ends)]
+    hint = f"did you mean {' or '.join(close)}" if close else "stemzarr show NAME --metadata"
+    return QueryError(f"no source has a tag {path!r}", hint=hint)
+
+
+def sort_column(name: str, connection: sqlite3.Connection) -> Condition:
+    """Return what entries are ordered by, and its parameters.
+
+    Raises
+    ------
+    QueryError
+        There is no such field.
+    """
+    field = field_of(name)
+    if field is not None:
+        return f'"{field.name}"', ()
+    known = connection.execute("SELECT 1 FROM extra WHERE field = ? LIMIT 1", (name,)).fetchone()
+    if known is None:
+        raise _unknown_field(name, connection)
+    return "(SELECT coalesce(number, text) FROM extra WHERE entry = entry.id AND field = ?)", (
+        name,
+    )

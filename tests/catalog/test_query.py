@@ -1,0 +1,166 @@
+"""Queries find what they say, and say what is wrong with them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemzarr.errors import QueryError
+from stemzarr_catalog import Lake
+
+FOUND = {
+    "": ["map", "overview", "scan"],
+    "kind=4d-stem": ["map", "scan"],
+    "kind=4D-STEM": ["map", "scan"],
+    "kind=image,spectrum": ["overview"],
+    "kind!=image": ["map", "scan"],
+    "beam_energy_keV>=200": ["scan"],
+    "beam_energy>=200": ["scan"],
+    "beam_energy = 300kV": ["scan"],
+    "beam_energy<100keV": ["map"],
+    "beam_energy=50..100": ["map"],
+    "camera_length<12cm": ["scan"],
+    "exposure<10ms": ["scan"],
+    "exposure>=2s": ["map"],
+    "size>=1kB": ["map", "overview", "scan"],
+    "acquired>2026-01": ["scan"],
+    "acquired<=2025": ["map"],
+    "acquired=2026-01-15": ["scan"],
+    "acquired=2025-12..2026-01": ["map", "scan"],
+    "acquired=2026-01-15T10": ["scan"],
+    "detector~k3": ["scan"],
+    'detector="K3 IS"': ["scan"],
+    "detector=k3*": ["scan"],
+    'specimen=""': ["overview"],
+    "specimen!~graphene": ["overview", "scan"],
+    "complete=yes": ["overview", "scan"],
+    "complete=0": ["map"],
+    "scan_y>1": ["map", "scan"],
+    "det_x=5": ["map", "scan"],
+    "x=9": ["overview"],
+    "SrTiO3": ["scan"],
+    "srti": ["scan"],
+    '"graphene on"': ["map"],
+    "angstrom": ["scan"],
+    "lacey carbon": ["overview"],
+    "tag:Microscope Info.Voltage>2e5": ["map", "scan"],
+    'tag:"Notes.Text"~carbon': ["overview"],
+    "tag:Notes.Text": ["overview"],
+    "tag:Voltage=300000 kind=4d-stem SrTiO3": ["scan"],
+    "tag:Microscope Info.Name='titan x'": ["map", "scan"],
+    "tag:Cs(mm)": ["map", "scan"],
+    "(tag:Microscope Info.Cs(mm)<1) and not tag:Notes.Text": ["map", "scan"],
+    "(tag:Voltage)": ["map", "scan"],
+    "document:kind=image": ["map", "overview", "scan"],
+    "document:title=Survey kind=4d-stem": ["map", "scan"],
+    "det_x.scale=0.5": ["map", "scan"],
+    "not kind=image": ["map", "scan"],
+    "specimen=SrTiO3 or kind=image": ["overview", "scan"],
+    "not (specimen=SrTiO3 or kind=image)": ["map"],
+    "kind=4d-stem and not beam_energy>100": ["map"],
+    "exports=0": ["map", "overview", "scan"],
+    "name=s*": ["scan"],
+    "name~CA": ["scan"],
+    "tag=x": [],
+    'tag=""': ["map", "overview", "scan"],
+    "rebuildable=true": ["map", "overview", "scan"],
+}
+
+
+@pytest.mark.parametrize("query", FOUND)
+def test_a_query_finds(lake: Lake, query: str) -> None:
+    """Each form of the language finds the entries that it describes."""
+    assert lake.search(query).names == FOUND[query]
+
+
+WRONG = {
+    "beem_energy>3": "did you mean beam_energy_keV",
+    "kind<3": "text and knows no '<'",
+    "beam_energy~3": "number and knows no '~'",
+    "beam_energy=>3": "did you mean >=",
+    "beam_energy=blue": "is a number",
+    "exposure<10m": "known units: ns, us, ms, s",
+    "acquired>yesterday": "is a date",
+    "acquired>2026-13": "no date",
+    "acquired=9999-12-31": "no date",
+    "complete=maybe": "yes or no",
+    "tag:Microscope Info.Voltag>3": "did you mean ImageList.0.ImageTags.Microscope Info.Voltage",
+    "document:kimd=image": "did you mean kind",
+    "(kind=image": "')' is missing",
+    "kind=image)": "')' too many",
+    "kind=": "value is missing",
+    'kind="image': "quote is not closed",
+    "=3": "stands alone",
+    "or": "something is missing",
+    "not": "something is missing",
+    "!!!": "stands alone",
+    "...": "no letter or digit",
+    "(" * 500 + "a": "brackets",
+    "not " * 500 + "a": "brackets",
+}
+
+
+@pytest.mark.parametrize("query", WRONG)
+def test_a_wrong_query_is_told_what_would_be_right(lake: Lake, query: str) -> None:
+    """The message names the nearest field, operator or unit."""
+    with pytest.raises(QueryError) as caught:
+        lake.search(query)
+    assert WRONG[query] in str(caught.value)
+
+
+@given(st.text(max_size=60) | st.text("kind=()'\"<>~!,.:ortagn- \\*%_;", max_size=40))
+@settings(max_examples=200)
+def test_any_text_is_a_query_or_a_query_error(lake: Lake, text: str) -> None:
+    """No text reaches SQL, and none raises anything else."""
+    try:
+        lake.search(text)
+    except QueryError:
+        return
+
+
+@given(st.text(min_size=1, max_size=20))
+@settings(max_examples=60)
+def test_a_quoted_value_is_taken_as_it_is(lake: Lake, value: str) -> None:
+    """What ``tag=`` is asked for is what was written, quotes and wildcards too."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    assert lake.search(f'tag="{escaped}"').names == []
+
+
+ORDER: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@given(
+    symbol=st.sampled_from(sorted(ORDER)),
+    number=st.sampled_from([79.0, 80.0, 81.0, 299.5, 300.0, 300.5]),
+    denied=st.booleans(),
+)
+@settings(max_examples=40)
+def test_comparisons_are_those_of_python(
+    lake: Lake, symbol: str, number: float, denied: bool
+) -> None:
+    """Order is that of numbers; a denial is true of what is not known."""
+    energies = {"map": 80.0, "overview": None, "scan": 300.0}
+    compare = ORDER[symbol]
+    expected = [n for n, e in energies.items() if (e is not None and compare(e, number)) != denied]
+    query = f"{'not ' if denied else ''}beam_energy{symbol}{number}"
+    assert lake.search(query).names == expected
+
+
+def test_sorting_puts_unknown_values_last(lake: Lake) -> None:
+    """In both directions, and a limit takes the first."""
+    assert lake.search(sort="beam_energy").names == ["map", "scan", "overview"]
+    assert lake.search(sort="beam_energy", descending=True).names == ["scan", "map", "overview"]
+    assert lake.search(sort="acquired", limit=1).names == ["map"]
+    with pytest.raises(QueryError, match="did you mean acquired"):
+        lake.search(sort="aquired")
+    with pytest.raises(QueryError, match="did you mean kind"):
+        lake.facets("kin")
