@@ -89,10 +89,12 @@ class ShardFold:
             (patterns, pixels), C-contiguous, of `dtype`.
         """
         counts = as_counts(values)
-        if counts is None:
-            self._add_values(values)
-        else:
+        if counts is not None:
             self._add_counts(counts)
+            return
+        # Sums of the largest floats may overflow; what is not finite is left out at the end.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._add_values(values)
 
     def _add_counts(self, counts: NDArray[Any]) -> None:
         top = counts.max(axis=0)
@@ -200,7 +202,7 @@ def as_counts(values: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def _counts_of_floats(values: NDArray[Any]) -> NDArray[np.uint16] | None:
-    first = values.reshape(-1)[:_GLANCE]
+    first = values.reshape(-1)[:_GLANCE].astype(np.float64)
     if not ((first >= 0) & (first < _COUNTS) & (np.rint(first) == first)).all():
         return None
     with np.errstate(invalid="ignore"):
@@ -210,6 +212,8 @@ def _counts_of_floats(values: NDArray[Any]) -> NDArray[np.uint16] | None:
 
 def lowest(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a scalar of that type
     """Return the smallest value of a real type."""
+    if dtype.kind == "b":
+        return False
     return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
 
 

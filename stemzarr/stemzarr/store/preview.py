@@ -46,8 +46,9 @@ class Folded:
     """Exact statistics of all finite values; of the magnitude where values are complex."""
     integral: bool
     """Whether every value is an integer."""
-    mean: NDArray[np.float32] | None = None
-    """(det_y, det_x) mean of all patterns, values that are not finite taken as 0."""
+    mean: NDArray[np.floating[Any]] | None = None
+    """(det_y, det_x) mean of all patterns, values that are not finite taken as 0; float32, or
+    float64 where the source is."""
     top: NDArray[Any] | None = None
     """(det_y, det_x) maximum of all patterns, in the source's dtype."""
     images: NDArray[np.float64] | None = None
@@ -94,10 +95,11 @@ def reduce_folds(folds: Path, records: list[ShardRecord], array: ArrayPlan) -> F
         return Folded(statistics=statistics, integral=integral)
     pattern = array.shape[2:]
     patterns = array.shape[0] * array.shape[1]
+    wide = np.float64 if array.dtype in ("<f8", "<c16") else np.float32
     return Folded(
         statistics=statistics,
         integral=integral,
-        mean=(total / patterns).astype(np.float32).reshape(pattern),
+        mean=(total / patterns).astype(wide).reshape(pattern),
         top=np.where(top == lowest(top.dtype), 0, top).astype(top.dtype).reshape(pattern),
         images=np.moveaxis(images, -1, 0),
     )
