@@ -16,6 +16,7 @@ __all__ = ["Moments", "measure_blocks", "measure_patterns"]
 
 _GROUP = 1024
 _CACHE_VALUES = 64 * 1024
+_COUNT, _LOW, _HIGH, _ZEROS, _MEAN, _SPREAD, _LOG_MEAN, _LOG_SPREAD = range(8)
 
 
 def measure_patterns(values: NDArray[Any]) -> NDArray[np.float64]:
@@ -24,21 +25,29 @@ def measure_patterns(values: NDArray[Any]) -> NDArray[np.float64]:
     Parameters
     ----------
     values
-        (positions, pixels) real values.
+        (positions, pixels) real values; those that are not finite are left out.
 
     Returns
     -------
     numpy.ndarray
-        (positions, 7) float64: smallest, largest, number of zeros, mean, sum of squared distances
-        from that mean, and the last two again of log(1 + value) with negative values taken as 0.
+        (positions, 8) float64: number of values, smallest, largest, number of zeros, mean, sum of
+        squared distances from that mean, and the last two again of log(1 + value) with negative
+        values taken as 0.
     """
-    found = np.empty((len(values), 7))
-    found[:, 0], found[:, 1] = values.min(axis=1), values.max(axis=1)
-    found[:, 2] = values.shape[1] - np.count_nonzero(values, axis=1)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        rows = [measure_patterns(row[np.isfinite(row)][np.newaxis]) for row in values]
+        return np.concatenate(rows)
+    found = np.zeros((len(values), 8))
+    if values.size == 0:
+        found[:, _LOW], found[:, _HIGH] = math.inf, -math.inf
+        return found
+    found[:, _COUNT] = values.shape[1]
+    found[:, _LOW], found[:, _HIGH] = values.min(axis=1), values.max(axis=1)
+    found[:, _ZEROS] = values.shape[1] - np.count_nonzero(values, axis=1)
     exact = values.astype(np.float64)
     logs = np.log1p(np.maximum(exact, 0))
-    found[:, 3], found[:, 4] = _mean_and_spread(exact)
-    found[:, 5], found[:, 6] = _mean_and_spread(logs)
+    found[:, _MEAN], found[:, _SPREAD] = _mean_and_spread(exact)
+    found[:, _LOG_MEAN], found[:, _LOG_SPREAD] = _mean_and_spread(logs)
     return found
 
 
@@ -54,66 +63,52 @@ class Moments:
     """Joins what patterns add, in their order and in groups of a fixed number of patterns.
 
     How many patterns arrive at once does not change the result, so neither do threads or memory.
-
-    Parameters
-    ----------
-    pixels
-        Number of values of each pattern.
     """
 
-    def __init__(self, pixels: int) -> None:
-        self._pixels = pixels
-        self._waiting: NDArray[np.float64] = np.empty((0, 7))
+    def __init__(self) -> None:
+        self._waiting: NDArray[np.float64] = np.empty((0, 8))
         self._groups: list[NDArray[np.float64]] = []
-        self._sizes: list[int] = []
 
     def add(self, found: NDArray[np.float64]) -> None:
         """Take rows of `measure_patterns`."""
         self._waiting = np.concatenate([self._waiting, found])
         while len(self._waiting) >= _GROUP:
-            self._close(self._waiting[:_GROUP])
+            self._groups.append(_join(self._waiting[:_GROUP]))
             self._waiting = self._waiting[_GROUP:]
 
-    def _close(self, rows: NDArray[np.float64]) -> None:
-        counts = np.full(len(rows), float(self._pixels))
-        self._groups.append(_join(rows, counts))
-        self._sizes.append(len(rows) * self._pixels)
-
     def statistics(self) -> Statistics:
-        """Return the statistics of all that was added."""
-        if len(self._waiting):
-            self._close(self._waiting)
-            self._waiting = self._waiting[:0]
-        total = _join(np.array(self._groups), np.array(self._sizes, np.float64))
-        count = sum(self._sizes)
-        low, high, zeros, mean, spread, log_mean, log_spread = map(float, total)
+        """Return the statistics of all that was added; without any finite value, all are 0."""
+        rest = [_join(self._waiting)] if len(self._waiting) else []
+        total = _join(np.array([*self._groups, *rest]))
+        count = int(total[_COUNT])
+        if not count:
+            total[:] = 0
+        several = max(1, count)
         return Statistics(
             count=count,
-            min=low,
-            max=high,
-            mean=mean,
-            std=math.sqrt(spread / count),
-            zero_fraction=zeros / count,
-            log1p_mean=log_mean,
-            log1p_std=math.sqrt(log_spread / count),
+            min=float(total[_LOW]),
+            max=float(total[_HIGH]),
+            mean=float(total[_MEAN]),
+            std=math.sqrt(total[_SPREAD] / several),
+            zero_fraction=float(total[_ZEROS]) / several,
+            log1p_mean=float(total[_LOG_MEAN]),
+            log1p_std=math.sqrt(total[_LOG_SPREAD] / several),
         )
 
 
-def _join(rows: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Join the moments of parts with `counts` values each (Chan, Golub and LeVeque 1983)."""
-    joined = np.empty(7)
-    joined[0], joined[1] = rows[:, 0].min(), rows[:, 1].max()
-    joined[2] = rows[:, 2].sum()
-    for column in (3, 5):
-        means = rows[:, column]
-        mean = (means * counts).sum() / counts.sum()
-        joined[column] = mean
-        joined[column + 1] = rows[:, column + 1].sum() + (counts * (means - mean) ** 2).sum()
+def _join(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Join the moments of parts (Chan, Golub and LeVeque, The American Statistician 37, 242)."""
+    counts = rows[:, _COUNT]
+    joined = rows.sum(axis=0)
+    joined[_LOW], joined[_HIGH] = rows[:, _LOW].min(), rows[:, _HIGH].max()
+    for mean, spread in ((_MEAN, _SPREAD), (_LOG_MEAN, _LOG_SPREAD)):
+        joined[mean] = (rows[:, mean] * counts).sum() / max(1.0, joined[_COUNT])
+        joined[spread] += (counts * (rows[:, mean] - joined[mean]) ** 2).sum()
     return joined
 
 
 def measure_blocks(blocks: Blocks, pattern_ndim: int, *, threads: int, memory: int) -> Statistics:
-    """Return the statistics of all values, from one pass in threads and bounded memory.
+    """Return the statistics of all finite values, from one pass in threads and bounded memory.
 
     Parameters
     ----------
@@ -143,7 +138,7 @@ def measure_blocks(blocks: Blocks, pattern_ndim: int, *, threads: int, memory: i
         parts = [patterns[i : i + few] for i in range(0, len(patterns), few)]
         return np.concatenate([measure_patterns(part) for part in parts])
 
-    moments = Moments(pixels)
+    moments = Moments()
     for found in map_boxes(measure_box, plan.boxes, threads=plan.threads):
         moments.add(found)
     return moments.statistics()

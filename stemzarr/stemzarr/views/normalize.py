@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,14 +64,14 @@ def scaling_from(normalize: Normalize, statistics: Statistics | None, *, clip: b
     Raises
     ------
     UnsupportedDataError
-        The values are not finite, so that nothing can be scaled by them.
+        No value is finite.
     """
     if normalize == "none":
         return Scaling(clip=clip)
     if normalize == "log1p":
         return Scaling(clip=True, logarithm=True)
-    if statistics is None or not all(map(math.isfinite, dataclasses.astuple(statistics))):
-        msg = f"the values are not finite, so {normalize!r} cannot scale them"
+    if statistics is None or not statistics.count:
+        msg = f"there is no finite value, so {normalize!r} cannot scale by them"
         raise UnsupportedDataError(msg, hint="choose normalize='none' or 'log1p'")
     if normalize == "minmax":
         low, high = statistics.min, statistics.max

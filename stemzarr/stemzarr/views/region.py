@@ -33,7 +33,8 @@ class Bound:
 
     def __str__(self) -> str:
         """Return the bound as `parse_roi` reads it."""
-        return f"{self.value:.17g}" + ("" if self.units == "pixel" else self.units)
+        number = repr(self.value).removesuffix(".0")
+        return number if self.units == "pixel" else number + self.units
 
 
 @dataclass(frozen=True, slots=True)
