@@ -78,12 +78,11 @@ class _Identity:
     header: str
     """Digest of the bytes outside the pixels, of none where the format has no such notion."""
 
-    def is_that_of(self, entry: Entry, header_hash: str) -> bool:
+    def is_that_of(self, entry: Entry) -> bool:
+        """Tell whether an entry was made from this very source."""
         source = entry.source
-        return (source.get("size"), source.get("modified_ns")) == (
-            self.size,
-            self.modified_ns,
-        ) and header_hash == self.header
+        kept = tuple(source.get(key) for key in ("size", "modified_ns", "header_hash"))
+        return kept == (self.size, self.modified_ns, self.header)
 
     def suffixes(self) -> Iterator[str]:
         """Give 8 hex digits of the header's digest, then of all that tells the source apart."""
@@ -119,27 +118,43 @@ def ingest_into(
         hint = "move the folder into the lake's stores to add it"
         raise OptionError("is a store already", path=path, hint=hint)
     identity = _identify(source)
-    for candidate in _candidates(path, name, identity):
+    for candidate in _candidates(lake, path, name, identity):
         with _held(lake, candidate):
             entry, same = _standing(lake, candidate, identity)
             if same and not options.overwrite and entry is not None:
                 return _result(entry, "unchanged", source.size, started)
             if entry is None or same or (name is not None and options.overwrite):
-                return _write(lake, candidate, source, options, progress, started)
-    raise _taken(lake, name or safe_name(path.stem))
+                chosen = candidate if entry is None else entry.name
+                result = _write(lake, chosen, source, options, progress)
+                twin = _find_twin(lake, chosen) if name is None and entry is None else None
+                if twin is None:
+                    return dataclasses.replace(result, seconds=time.perf_counter() - started)
+                # The file was copied or touched: it is kept once, under its first name.
+                lake.remove(chosen)
+                return _result(twin, "unchanged", source.size, started)
+    raise StoreExistsError(
+        f"another source has the name {name or safe_name(path.stem)!r}",
+        path=lake.path,
+        hint="choose another with --name, or replace it with --overwrite",
+    )
 
 
-def _candidates(path: Path, name: str | None, identity: _Identity) -> Iterator[str]:
+def _candidates(lake: Lake, path: Path, name: str | None, identity: _Identity) -> Iterator[str]:
     """Give the names that the entry may have, the best one first."""
     if name is not None:
         yield check_name(name)
         return
+    for entry in lake.find_header(identity.header):
+        if identity.is_that_of(entry):
+            yield entry.name
     stem = safe_name(path.stem)
     if fold(stem) != LAKE_ENTRY and not is_device_name(stem):
         yield stem
-    for suffix in identity.suffixes():
+    if is_device_name(stem):
         # A suffix behind a dot would leave `aux.2026` a device.
-        yield f"{stem.replace('.', '_') if is_device_name(stem) else stem}-{suffix}"
+        stem = stem.replace(".", "_")
+    for suffix in identity.suffixes():
+        yield f"{stem}-{suffix}"
 
 
 def _held(lake: Lake, name: str) -> FileLock:
@@ -150,28 +165,24 @@ def _held(lake: Lake, name: str) -> FileLock:
 def _standing(lake: Lake, name: str, identity: _Identity) -> tuple[Entry | None, bool]:
     """Return the entry that has a name, compared without case, and whether it is that source."""
     lake.refresh()
-    found = lake.find_folded(name)
-    if found is None:
-        return None, False
-    entry, header_hash = found
-    return entry, identity.is_that_of(entry, header_hash)
+    entry = lake.find_folded(name)
+    return entry, entry is not None and identity.is_that_of(entry)
+
+
+def _find_twin(lake: Lake, name: str) -> Entry | None:
+    """Return another entry that holds the same bytes, where there is one."""
+    digest = lake[name].source.get("hash")
+    twins = lake.find_hash(digest) if digest else []
+    return next((twin for twin in twins if twin.name != name), None)
 
 
 def _write(
-    lake: Lake,
-    name: str,
-    source: Source,
-    options: IngestOptions,
-    progress: Progress | None,
-    started: float,
+    lake: Lake, name: str, source: Source, options: IngestOptions, progress: Progress | None
 ) -> Ingested:
     from stemzarr.store import write_store
 
-    found = lake.find_folded(name)
-    chosen = name if found is None else found[0].name
-    written = write_store(source, lake.store_path(chosen), options, progress)
-    entry = lake.update(chosen)
-    result = _result(entry, written.status, source.size, started)
+    written = write_store(source, lake.store_path(name), options, progress)
+    result = _result(lake.update(name), written.status, source.size, 0.0)
     return dataclasses.replace(result, stored_bytes=written.stored_bytes, notes=written.notes)
 
 
@@ -186,12 +197,4 @@ def _result(entry: Entry, status: str, source_bytes: int, started: float) -> Ing
         stored_bytes=entry.stored_bytes,
         seconds=time.perf_counter() - started,
         status=status,
-    )
-
-
-def _taken(lake: Lake, name: str) -> StoreExistsError:
-    return StoreExistsError(
-        f"another source has the name {name!r}",
-        path=lake.path,
-        hint="choose another with --name, or replace it with --overwrite",
     )

@@ -20,9 +20,10 @@ from stemzarr_catalog import search
 from stemzarr_catalog.entry import Entry, EntryList
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
-from stemzarr_catalog.names import lookup_name
+from stemzarr_catalog.names import fold, lookup_name
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
 from stemzarr_catalog.reconcile import note_signature, read_store_record, reconcile
+from stemzarr_catalog.sessions import Session, read_sessions
 
 if TYPE_CHECKING:
     from stemzarr_catalog.ingesting import Ingested
@@ -267,10 +268,36 @@ class Lake:
             raise EntryNotFoundError(f"there is no entry {name!r}", path=self.path, hint=hint)
         return self._entry(row)
 
-    def find_folded(self, name: str) -> tuple[Entry, str] | None:
-        """Return the entry that has a name but for case, and the digest of its source's header."""
-        found = self._read(lambda connection: search.folded_row(connection, name))
-        return None if found is None else (self._entry(found[:3]), found[3])
+    def find_folded(self, name: str) -> Entry | None:
+        """Return the entry that has a name but for case."""
+        return next(iter(self._find("folded", fold(name))), None)
+
+    def find_header(self, digest: str) -> EntryList:
+        """Return the entries whose source has a header of this digest."""
+        return self._find("header_hash", digest)
+
+    def find_hash(self, digest: str) -> EntryList:
+        """Return the entries whose source has this digest: the same bytes."""
+        return self._find("hash", digest)
+
+    def _find(self, column: str, value: str) -> EntryList:
+        rows = self._read(lambda connection: search.rows_with(connection, column, value))
+        return EntryList(map(self._entry, rows))
+
+    def duplicates(self) -> list[EntryList]:
+        """Return the groups of entries that were made from the same bytes."""
+        digests = self._read(search.repeated_hashes)
+        return [self.find_hash(digest) for digest in digests]
+
+    def sessions(self, query: str = "") -> list[Session]:
+        """Group the entries of a query by instrument, operator and day, the latest first.
+
+        Raises
+        ------
+        QueryError
+            The query cannot be understood.
+        """
+        return self._read(lambda connection: read_sessions(connection, query))
 
     def _entry(self, row: tuple[str, str, str]) -> Entry:
         name, record, notes = row

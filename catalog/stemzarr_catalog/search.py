@@ -11,9 +11,12 @@ from stemzarr_catalog.names import fold
 from stemzarr_catalog.query import parse_query
 from stemzarr_catalog.sql import compile_query, sort_column
 
-__all__ = ["close_names", "count", "facets", "folded_row", "names", "row", "rows"]
+__all__ = ["close_names", "count", "facets", "names", "repeated_hashes", "row", "rows", "rows_with"]
 
 _MOST_SIMILAR = 20_000
+
+Row = tuple[str, str, str]
+"""Name, record and notes of an entry, the last two as JSON text."""
 
 
 def count(connection: sqlite3.Connection, query: str = "") -> int:
@@ -28,7 +31,7 @@ def names(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in fetch(connection, "SELECT name FROM entry ORDER BY name")]
 
 
-def row(connection: sqlite3.Connection, name: str) -> tuple[str, str, str] | None:
+def row(connection: sqlite3.Connection, name: str) -> Row | None:
     """Return name, record and notes of an entry; None where there is none of that name."""
     found = connection.execute(
         "SELECT name, record, notes FROM entry WHERE name = ? COLLATE BINARY", (name,)
@@ -36,12 +39,16 @@ def row(connection: sqlite3.Connection, name: str) -> tuple[str, str, str] | Non
     return None if found is None else (found[0], found[1], found[2])
 
 
-def folded_row(connection: sqlite3.Connection, name: str) -> tuple[str, str, str, str] | None:
-    """Return row and header digest of the entry that has a name, compared without case."""
-    found = connection.execute(
-        "SELECT name, record, notes, header_hash FROM entry WHERE folded = ?", (fold(name),)
-    ).fetchone()
-    return None if found is None else (found[0], found[1], found[2], found[3])
+def rows_with(connection: sqlite3.Connection, column: str, value: str) -> list[Row]:
+    """Return name, record and notes of the entries that have a value in a column, by name."""
+    sql = f'SELECT name, record, notes FROM entry WHERE "{column}" = ? ORDER BY name'
+    return [(name, record, notes) for name, record, notes in fetch(connection, sql, (value,))]
+
+
+def repeated_hashes(connection: sqlite3.Connection) -> list[str]:
+    """Return the digests that more than one source has."""
+    sql = "SELECT hash FROM entry WHERE hash NOT NULL GROUP BY hash HAVING count(*) > 1 ORDER BY 1"
+    return [digest for (digest,) in fetch(connection, sql)]
 
 
 def close_names(connection: sqlite3.Connection, name: str) -> list[str]:
@@ -60,7 +67,7 @@ def rows(
     sort: str | None = None,
     limit: int | None = None,
     descending: bool = False,
-) -> list[tuple[str, str, str]]:
+) -> list[Row]:
     """Return name, record and notes of the entries that a query is true of."""
     condition, values = compile_query(parse_query(query), connection)
     column, sort_values = sort_column(sort or "name", connection)
