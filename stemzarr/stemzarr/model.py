@@ -254,7 +254,7 @@ class Segment:
     """numpy type string of the values on disk, with their byte order."""
     rotation: int = 0
     """How many of the leading dims on disk come last in canonical order."""
-    encoding: Literal["plain", "packed-complex", "bgra"] = "plain"
+    encoding: Literal["plain", "packed-complex", "packed-complex-old", "bgra"] = "plain"
     """How the bytes become values."""
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.files import read_positioned
-from stemzarr.segments import transpose_into
+from stemzarr.transposing import transpose_into
 
 __all__ = ["ContiguousBlocks"]
 

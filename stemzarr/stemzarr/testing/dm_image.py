@@ -25,9 +25,12 @@ DATA_TYPES = {
 """DM's ``DataType`` of each numpy type."""
 RGBA = 23
 
+PACKED_COMPLEX = {"c8": 27, "c16": 28}
+"""``DataType`` of an FFT plane of which only one half is stored."""
+
 _TAG_TYPES = {
     1: (2,), 2: (6,), 6: (10,), 7: (3,), 9: (9,), 10: (4,), 11: (5,), 12: (7,), 14: (8,),
-    39: (11,), 40: (12,), 23: (3,),
+    39: (11,), 40: (12,), 23: (3,), 27: (6,), 28: (7,),
     3: (15, 0, 2, 0, 6, 0, 6), 13: (15, 0, 2, 0, 7, 0, 7),
 }  # fmt: skip
 _ROTATION = {"4d-stem": 2, "spectrum-image": 1}
@@ -74,6 +77,10 @@ class DMImage:
     """The tag ``Meta Data/Format``, such as ``Diffraction image``; None leaves it out."""
     color: bool = False
     """Whether the last dim, of length 4 and type uint8, is red, green, blue, alpha."""
+    packed: bool = False
+    """Whether a Hermitian complex plane is stored as its packed half."""
+    code: int | None = None
+    """The tag ``DataType`` where it is not the one that belongs to the values."""
     name: str = ""
     """The tag ``Name``."""
     tags: Mapping[str, Any] = field(default_factory=dict)
@@ -103,9 +110,10 @@ class DMImage:
         if self.color:
             return RGBA
         code = np.dtype(self.data.dtype).str[1:]
-        if code not in DATA_TYPES:
+        table = PACKED_COMPLEX if self.packed else DATA_TYPES
+        if code not in table:
             raise UnsupportedDataError(f"DM has no images of type {self.data.dtype}")
-        return DATA_TYPES[code]
+        return table[code]
 
     def on_disk(self, canonical: Sequence[Any]) -> list[Any]:
         """Return what belongs to the canonical dims in DM's order, the fastest dim first."""
@@ -128,8 +136,7 @@ class DMImage:
         """Return the image's group in ``ImageList``."""
         unset = [DMAxis()] * (len(self.pixel_shape) - len(self.axes))
         axes = [axis.tags() for axis in self.on_disk([*self.axes, *unset])]
-        values = math.prod(self.pixel_shape)
-        depth = pixels.nbytes // max(1, values)
+        depth = self.data.dtype.itemsize * (4 if self.color else 1)
         return {
             "ImageData": {
                 "Calibrations": {
@@ -138,7 +145,7 @@ class DMImage:
                     "DisplayCalibratedUnits": True,
                 },
                 "Data": pixels,
-                "DataType": np.uint32(self.data_type),
+                "DataType": np.uint32(self.data_type if self.code is None else self.code),
                 "Dimensions": [np.uint32(n) for n in self.on_disk(self.pixel_shape)],
                 "PixelDepth": np.uint32(depth),
             },
@@ -152,6 +159,10 @@ class DMImage:
         info = _TAG_TYPES[self.data_type]
         values = math.prod(self.pixel_shape)
         dtype = np.dtype("i4") if self.color else np.dtype(self.data.dtype)
+        if self.packed:
+            height, width = self.pixel_shape
+            values = 2 * height * (width // 2 + 1)
+            dtype = np.dtype(f"f{dtype.itemsize // 2}")
         return TagData(
             info=(ARRAY, *info, values),
             dtype=dtype.newbyteorder(order),

@@ -10,11 +10,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from stemzarr.packing import pack_colour, pack_plane
 from stemzarr.readers.dm.tags import TagData
-from stemzarr.segments import transpose_into
 from stemzarr.testing.arrays import StreamedArray, flat_pieces
 from stemzarr.testing.dm_image import DMImage
 from stemzarr.testing.dm_tags import ByteOrder, make_group, write_tree
+from stemzarr.transposing import transpose_into
 
 __all__ = ["write_dm"]
 
@@ -142,6 +143,9 @@ def _write_pixels(file: BinaryIO, image: DMImage, order: ByteOrder) -> None:
     data = image.data
     if isinstance(data, StreamedArray) and data.pieces is None:
         file.seek(data.nbytes, 1)
+    elif image.packed:
+        whole = data.to_array() if isinstance(data, StreamedArray) else data
+        file.write(_disk_bytes(pack_plane(whole), image, order))
     elif image.rotation:
         _write_rotated(file, image, order)
     else:
@@ -150,9 +154,10 @@ def _write_pixels(file: BinaryIO, image: DMImage, order: ByteOrder) -> None:
 
 def _disk_bytes(piece: NDArray[Any], image: DMImage, order: ByteOrder) -> memoryview:
     if image.color:
-        piece = piece.reshape(-1, 4)[:, [2, 1, 0, 3] if order == "<" else [3, 0, 1, 2]]
-    dtype = image.data.dtype.newbyteorder(order)
-    return np.ascontiguousarray(piece, dtype).reshape(-1).view(np.uint8).data
+        piece = pack_colour(piece.reshape(-1, 4))
+    return (
+        np.ascontiguousarray(piece, piece.dtype.newbyteorder(order)).reshape(-1).view(np.uint8).data
+    )
 
 
 def _write_rotated(file: BinaryIO, image: DMImage, order: ByteOrder) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +9,14 @@ from typing import Any
 
 from stemzarr.model import Axis, Blocks, Document, Segment, dims_of_kind
 from stemzarr.options import ReadOptions
+from stemzarr.packing import COLOUR_CHANNELS
 from stemzarr.readers.contiguous import ContiguousBlocks
 from stemzarr.readers.dm.facts import find_facts
 from stemzarr.readers.dm.image import Calibration, DMPixels, read_pixels
 from stemzarr.readers.dm.kinds import Meaning, find_meaning
-from stemzarr.readers.dm.pixels import COLOUR_CHANNELS, ColourBlocks
+from stemzarr.readers.dm.pixels import ColourBlocks, PackedComplexBlocks
 from stemzarr.readers.dm.tags import TagData, TagGroup
+from stemzarr.readers.naming import make_slugs
 from stemzarr.readers.units import is_calibrated, normalise_units
 
 __all__ = ["read_documents"]
@@ -59,7 +59,7 @@ def read_documents(
         The evidence for the order of a scan's axes contradicts itself.
     """
     images = list(_images(root, options, path))
-    slugs = _unique_slugs(images)
+    slugs = make_slugs(map(_slug_title, images))
     documents = tuple(
         _document(image, slug, root, path) for image, slug in zip(images, slugs, strict=True)
     )
@@ -117,26 +117,10 @@ def _survey_ids(entries: Sequence[TagGroup | TagData]) -> set[tuple[int, ...]]:
     return {uid for tags in groups for uid, _ in _survey_links(tags) if uid is not None}
 
 
-def _slug(image: _Image) -> str:
+def _slug_title(image: _Image) -> str:
     if image.thumbnail:
         return "thumbnail"
-    if image.survey:
-        return "survey"
-    plain = unicodedata.normalize("NFKD", image.name).encode("ascii", "ignore").decode()
-    slug = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")[:48].rstrip("_")
-    return slug or image.meaning.kind.replace("-", "_")
-
-
-def _unique_slugs(images: Sequence[_Image]) -> list[str]:
-    taken: list[str] = []
-    for image in images:
-        slug, number = _slug(image), 1
-        unique = slug
-        while unique in taken:
-            number += 1
-            unique = f"{slug}_{number}"
-        taken.append(unique)
-    return taken
+    return "survey" if image.survey else image.name or image.meaning.kind
 
 
 def _segment(image: _Image) -> Segment:
@@ -153,14 +137,18 @@ def _segment(image: _Image) -> Segment:
 
 
 def _blocks(image: _Image, path: Path) -> Blocks:
+    encoding = image.pixels.encoding
+    packed = encoding.startswith("packed")
     plain = ContiguousBlocks(
         path=path,
         offset=image.pixels.offset,
-        disk_shape=image.meaning.disk_shape,
+        disk_shape=image.pixels.packed_shape if packed else image.meaning.disk_shape,
         disk_dtype=image.pixels.dtype,
         rotation=image.meaning.rotation,
     )
-    return ColourBlocks(plain) if image.pixels.encoding == "bgra" else plain
+    if packed:
+        return PackedComplexBlocks(plain, width=image.pixels.shape[-1])
+    return ColourBlocks(plain) if encoding == "bgra" else plain
 
 
 def _axes(meaning: Meaning) -> tuple[Axis, ...]:

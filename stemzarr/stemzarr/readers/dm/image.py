@@ -15,10 +15,10 @@ from stemzarr.readers.dm.tags import ARRAY, TagData, TagGroup
 
 __all__ = ["Calibration", "DMPixels", "read_pixels"]
 
-Encoding = Literal["plain", "packed-complex", "bgra"]
+Encoding = Literal["plain", "packed-complex", "packed-complex-old", "bgra"]
 
 _TYPES: Final[dict[int, tuple[str, Encoding]]] = {
-    1: ("i2", "plain"), 2: ("f4", "plain"), 3: ("c8", "plain"), 5: ("c8", "packed-complex"),
+    1: ("i2", "plain"), 2: ("f4", "plain"), 3: ("c8", "plain"), 5: ("f4", "packed-complex-old"),
     6: ("u1", "plain"), 7: ("i4", "plain"), 8: ("u4", "bgra"), 9: ("i1", "plain"),
     10: ("u2", "plain"), 11: ("u4", "plain"), 12: ("f8", "plain"), 13: ("c16", "plain"),
     14: ("b1", "plain"), 23: ("u4", "bgra"), 27: ("c8", "packed-complex"),
@@ -49,7 +49,7 @@ class DMPixels:
     """What ``ImageData`` says of an image."""
 
     shape: tuple[int, ...]
-    """Lengths of the dims on disk, slowest first."""
+    """Lengths of the dims on disk, slowest first; of a packed plane those of the whole."""
     dtype: str
     """numpy type string of the values on disk, with their byte order."""
     encoding: Encoding
@@ -64,12 +64,16 @@ class DMPixels:
     """What was odd."""
 
     @property
+    def packed_shape(self) -> tuple[int, ...]:
+        """Lengths of the dims of the values that the disk holds."""
+        if self.encoding == "packed-complex":
+            return (*self.shape[:-1], self.shape[-1] // 2 + 1)
+        return self.shape
+
+    @property
     def nbytes(self) -> int:
         """Size of the values on disk in bytes."""
-        shape = self.shape
-        if self.encoding == "packed-complex":
-            shape = (*shape[:-1], shape[-1] // 2 + 1)
-        return math.prod(shape) * np.dtype(self.dtype).itemsize
+        return math.prod(self.packed_shape) * np.dtype(self.dtype).itemsize
 
 
 def read_pixels(image: TagGroup, *, path: Path, tag_path: str) -> DMPixels | None:
@@ -95,6 +99,11 @@ def read_pixels(image: TagGroup, *, path: Path, tag_path: str) -> DMPixels | Non
         if kind is None:
             return None
         notes = (f"DataType {code} is unknown: the values are taken for what the tag says",)
+    if encoding == "packed-complex-old" and not (
+        len(dims) == len(("y", "x")) and dims[0] == dims[1] and dims[0] % 2 == 0
+    ):
+        encoding = "plain"
+        notes = (f"a packed FFT plane of shape {dims} cannot be unpacked: its bytes are kept",)
     pixels = DMPixels(
         shape=dims,
         dtype=np.dtype(kind).newbyteorder(_order(data)).str,

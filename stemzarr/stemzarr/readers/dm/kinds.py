@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from stemzarr.errors import OptionError
 from stemzarr.model import Kind, Layout, LayoutOrder
@@ -16,6 +19,7 @@ from stemzarr.readers.units import normalise_units, quantity_of
 
 __all__ = ["Meaning", "find_meaning"]
 
+_PICTURES: Final[dict[int, Kind]] = {1: "profile", 2: "image", 3: "stack"}
 _SPECTRAL_SIGNALS = ("eels", "x-ray", "cl", "eds", "edx")
 
 
@@ -75,6 +79,8 @@ def find_meaning(pixels: DMPixels, tags: TagGroup, options: ReadOptions, *, path
         The user's scan shape does not fit the number of frames.
     """
     clues = _read_clues(pixels, tags)
+    if pixels.encoding != "plain":
+        return _plain(clues, _PICTURES.get(len(pixels.shape), "array"))
     if options.scan_shape is not None and len(pixels.shape) == len(("frame", "y", "x")):
         return _as_scan(clues, options.scan_shape, options, path, "the user gives the scan shape")
     by_rank = {1: _line, 2: _plane, 3: _cube}
@@ -138,7 +144,7 @@ def _plane(clues: _Clues, _options: ReadOptions, _path: Path) -> Meaning:
             calibrations=(Calibration(), *pixels.calibrations),
         )
     units = tuple(c.units for c in pixels.calibrations)
-    diffraction = pixels.encoding == "plain" and pair_meaning(units) == "detector"
+    diffraction = np.dtype(pixels.dtype).kind != "c" and pair_meaning(units) == "detector"
     if clues.format == "diffraction image" and pair_meaning(units) is None:
         diffraction = True
     return _plain(clues, "diffraction" if diffraction else "image")
