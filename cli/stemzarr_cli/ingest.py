@@ -104,18 +104,19 @@ def _ingest_all(
     for number, source in enumerate(sources, start=1):
         count = f"{number}/{len(sources)} " if len(sources) > 1 else ""
         failed = {**dict.fromkeys(_FAILED), "name": name or source.stem, "status": "failed"}
-        with report.attempt(failed), report.progress(f"{count}{source.name}") as progress:
-            result = lake.ingest(source, name=name, options=options, progress=progress)
+        with report.attempt(failed):
+            with report.progress(f"{count}{source.name}") as progress:
+                result = lake.ingest(source, name=name, options=options, progress=progress)
             report.result(result.json(), functools.partial(_draw, report, result.json()))
 
 
 def _draw(report: Report, found: Mapping[str, Any]) -> None:
     ratio = found["source_bytes"] / max(1, found["stored_bytes"])
     size = f"{format_bytes(found['source_bytes'])} → {format_bytes(found['stored_bytes'])}"
-    what = f"{found['kind']}  {format_shape(found['shape'])} {found['dtype']}"
-    spent = f"in {format_seconds(found['seconds'])}"
-    report.say(f"{found['name']}  {found['status']}  {what}  {size} ({ratio:.1f}×) {spent}")
-    report.say(f"  {format_path(found['store'])}")
+    what = f"{found['kind']} {format_shape(found['shape'])} {found['dtype']}"
+    spent = "" if found["status"] == "unchanged" else f" in {format_seconds(found['seconds'])}"
+    report.say(f"{found['name']}  {found['status']}{spent}, {what}")
+    report.say(f"  {size} ({ratio:.1f}×) in {format_path(found['store'])}")
 
 
 def _show_plan(report: Report, path: Path, options: IngestOptions) -> None:

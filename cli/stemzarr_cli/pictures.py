@@ -31,6 +31,7 @@ _HEAT = np.array(
 )
 _LOW_PERCENTILE = 1.0
 _HIGH_PERCENTILE = 99.5
+_FAINTEST = 1e-6
 
 
 def stretch(image: NDArray[np.floating], *, log: bool = False) -> NDArray[np.float64]:
@@ -47,8 +48,10 @@ def stretch(image: NDArray[np.floating], *, log: bool = False) -> NDArray[np.flo
     values = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
     if log:
         values = np.clip(values, 0.0, None)
+        top = float(values.max()) or 1.0
+        values /= top
         background = np.median(values[values > 0]) if values.any() else 1.0
-        values = np.log1p(values / background)
+        values = np.log1p(values / max(float(background), _FAINTEST))
     low, high = np.percentile(values, (_LOW_PERCENTILE, _HIGH_PERCENTILE))
     if high <= low:
         return np.full(values.shape, 0.5 if high else 0.0)
