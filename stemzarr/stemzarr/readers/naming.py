@@ -21,13 +21,14 @@ _DEVICES: Final = frozenset(
 def make_slugs(titles: Iterable[str]) -> tuple[str, ...]:
     """Return a name for each title that is safe in paths and dims, unique without case.
 
-    Lower-case ASCII letters, digits and single underscores, beginning with a letter; a title of
-    which nothing is left becomes ``document``; repeated ones are numbered from 2.
+    Lower-case ASCII letters, digits and single underscores; a title of which nothing is left
+    becomes ``document``, a name that is taken otherwise gets it in front, repeated ones are
+    numbered from 2.
 
     Examples
     --------
     >>> make_slugs(["Survey Image", "survey image", "スキャン", "2nd scan", "scan"])
-    ('survey_image', 'survey_image_2', 'document', 'document_2nd_scan', 'document_scan')
+    ('survey_image', 'survey_image_2', 'document', '2nd_scan', 'document_scan')
     """
     taken: set[str] = set()
     slugs = []
@@ -47,6 +48,6 @@ def _slug(title: str) -> str:
     words = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")[:_LONGEST].strip("_")
     if not words:
         return "document"
-    if not words[0].isalpha() or words in _RESERVED | _DEVICES:
+    if words in _RESERVED | _DEVICES:
         return f"document_{words}"
     return words
