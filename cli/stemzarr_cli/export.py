@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from stemzarr.errors import OptionError, SourceNotFoundError
 from stemzarr.options import ExportOptions, ReadOptions
-from stemzarr.registry import EXPORTERS
+from stemzarr.registry import EXPORTERS, exporters
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import BYTES
-from stemzarr_cli.places import find_source
+from stemzarr_cli.places import Place, find_source
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_bytes, format_path, format_seconds, format_shape
@@ -19,14 +24,40 @@ from stemzarr_cli.viewing import view_options
 
 if TYPE_CHECKING:
     from stemzarr.api import ExportResult
+    from stemzarr.model import Progress
     from stemzarr.views import View
+    from stemzarr_catalog import Entry
 
 _FORMATS = [exporter.name for exporter in EXPORTERS]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What every file of one command has in common."""
+
+    format: str | None
+    """Name of the exporter."""
+    document: str | None
+    """Slug of the document."""
+    view: View | None
+    """The recipe."""
+    options: ExportOptions
+    """Budget, threads, form."""
+    read: ReadOptions
+    """How a source is understood."""
+
+
 @click.command(cls=Command)
-@click.argument("source")
-@click.argument("dest", type=click.Path(path_type=Path))
+@click.argument("source", required=False)
+@click.argument("dest", required=False, type=click.Path(path_type=Path))
+@click.option("--query", metavar="QUERY", help="Export all entries that a query finds.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where they go, each under its name; the folder is made.",
+)
 @click.option(
     "--format",
     "format_name",
@@ -55,8 +86,10 @@ def export(  # noqa: PLR0913 - one argument for each option
     report: Report,
     /,
     *,
-    source: str,
-    dest: Path,
+    source: str | None,
+    dest: Path | None,
+    query: str | None,
+    folder: Path | None,
     format_name: str | None,
     document: str | None,
     view: View | None,
@@ -70,26 +103,113 @@ def export(  # noqa: PLR0913 - one argument for each option
     stemzarr reads. A view is applied in this order: region, scan step, downsampling,
     normalisation. A .pt is float32 unless --dtype says otherwise. DEST appears when it is
     complete, or not at all.
+
+    Many at once: stemzarr export --query 'kind=4d-stem' --to FOLDER --format pt
     """
+    options = ExportOptions(**{key: value for key, value in chosen.items() if value is not None})
+    wanted = _Wanted(format=format_name, document=document, view=view, options=options, read=read)
+    report.resume = "what was begun is not there; the same command begins it again"
+    if source is not None and dest is not None and query is None and folder is None:
+        _export_one(report, find_source(source, lake), dest, wanted)
+    elif source is None and query is not None and folder is not None and format_name is not None:
+        _export_many(report, lake, query, folder, wanted)
+    else:
+        msg = "needs SOURCE and DEST, or --query, --to and --format"
+        raise OptionError(msg, hint="stemzarr export -h")
+
+
+def _export_one(report: Report, place: Place, dest: Path, wanted: _Wanted) -> None:
+    with report.progress(f"exporting {dest.name}") as progress:
+        result = _write(place, dest, wanted, progress)
+    report.result(result.json(), lambda: _draw(report, result, wanted.view))
+
+
+def _export_many(
+    report: Report, where: Path | None, query: str, folder: Path, wanted: _Wanted
+) -> None:
+    """Export all entries of a query under one display; those that fail are named."""
+    from stemzarr_catalog import open_lake
+
+    lake = open_lake(where)
+    entries = lake.search(query)
+    if not entries:
+        msg = f"no entry is found by {query!r}"
+        raise SourceNotFoundError(msg, path=lake.path, hint="stemzarr ls shows what there is")
+    suffix = _suffix(wanted.format)
+    folder.mkdir(parents=True, exist_ok=True)
+    with report.progress(f"exporting {len(entries)} entries") as progress:
+        parts = _parts(progress, [_size(entry) for entry in entries])
+        for entry, part in zip(entries, parts, strict=True):
+            with report.attempt({"dest": str(folder / f"{entry.name}{suffix}")}):
+                place = Place(path=entry.path, entry=entry, lake=lake)
+                result = _write(place, folder / f"{entry.name}{suffix}", wanted, part)
+                report.result(result.json(), functools.partial(_draw, report, result, None))
+
+
+def _size(entry: Entry) -> int:
+    import numpy as np
+
+    return math.prod(entry.shape) * int(np.dtype(entry.dtype).itemsize)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """Moves the display of several exports as far as one of them is."""
+
+    whole: Progress
+    """The display of all."""
+    before: int
+    """Bytes of those that came before."""
+    size: int
+    """Bytes of this one."""
+    total: int
+    """Bytes of all."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take how far this one is."""
+        self.whole(self.before + self.size * done // max(1, total), self.total)
+
+
+def _parts(whole: Progress | None, sizes: list[int]) -> Iterator[Progress | None]:
+    """Yield the callback of each export."""
+    before = 0
+    for size in sizes:
+        yield whole and _Part(whole=whole, before=before, size=size, total=sum(sizes))
+        before += size
+
+
+def _suffix(name: str | None) -> str:
+    """Return the suffix of a format.
+
+    Raises
+    ------
+    OptionError
+        There is no such format.
+    """
+    for exporter in exporters():
+        if exporter.name == name:
+            return exporter.suffixes[0]
+    msg = f"there is no format {name!r}"
+    raise OptionError(msg, hint=f"known formats: {', '.join(_FORMATS)}")
+
+
+def _write(place: Place, dest: Path, wanted: _Wanted, progress: Progress | None) -> ExportResult:
+    """Export one source, and note it beside the entry that it came from."""
     import stemzarr
 
-    options = ExportOptions(**{key: value for key, value in chosen.items() if value is not None})
-    place = find_source(source, lake)
-    report.resume = "nothing was written; the same command begins again"
-    with report.progress(f"exporting {dest.name}") as progress:
-        result = stemzarr.export(
-            place.path,
-            dest,
-            view=view,
-            document=document,
-            format=format_name,
-            options=options,
-            read=read,
-            progress=progress,
-        )
+    result = stemzarr.export(
+        place.path,
+        dest,
+        view=wanted.view,
+        document=wanted.document,
+        format=wanted.format,
+        options=wanted.options,
+        read=wanted.read,
+        progress=progress,
+    )
     if place.entry is not None and place.lake is not None and not place.lake.read_only:
         place.lake.add_export(place.entry.name, {**result.json(), **result.provenance})
-    report.result(result.json(), lambda: _draw(report, result, view))
+    return result
 
 
 def _draw(report: Report, result: ExportResult, view: View | None) -> None:

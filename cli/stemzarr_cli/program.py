@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("stemzarr_cli.export:export", "Write a scan, or a view of it, in another format."),
     "tag": ("stemzarr_cli.tag:tag", "Add tags, remarks and fields of your own to entries."),
     "catalog": ("stemzarr_cli.catalog:catalog", "Keep the index of a lake."),
+    "doctor": ("stemzarr_cli.doctor:doctor", "Check this installation."),
     "demo": ("stemzarr_cli.demo:demo", "Go the whole way on a small realistic dm4."),
 }
 """Name → where the command is, and its line in the help."""

@@ -12,6 +12,7 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
 )
 from rich.progress import (
@@ -19,10 +20,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from stemzarr.model import Progress
 from stemzarr_cli.text import format_bytes, format_seconds
 
-__all__ = ["memory_in_use", "show_progress"]
+__all__ = ["Bar", "memory_in_use", "show_progress"]
 
 _NARROW = 100
 
@@ -75,8 +75,35 @@ class _Memory(ProgressColumn):
         return Text(f"{format_bytes(memory_in_use())} of memory", style="dim")
 
 
+class Bar:
+    """The bar of one operation: called with bytes done and bytes in all, it moves.
+
+    Parameters
+    ----------
+    display, task
+        The display, running, and its only task.
+    """
+
+    def __init__(self, display: Display, task: TaskID) -> None:
+        self._display = display
+        self._task = task
+
+    def __call__(self, done: int, total: int) -> None:
+        """Move to `done` of `total`."""
+        self._display.update(self._task, completed=done, total=total)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the bar away while something is printed."""
+        self._display.stop()
+        try:
+            yield
+        finally:
+            self._display.start()
+
+
 @contextlib.contextmanager
-def show_progress(doing: str, console: Console) -> Iterator[Progress]:
+def show_progress(doing: str, console: Console) -> Iterator[Bar]:
     """Show a bar while the block runs, and give the callback that moves it."""
     wide = console.width >= _NARROW
     columns: list[ProgressColumn] = [
@@ -89,10 +116,8 @@ def show_progress(doing: str, console: Console) -> Iterator[Progress]:
         _TimeLeft(),
         *((_Memory(),) if console.width >= _NARROW * 3 // 4 else ()),
     ]
-    with Display(*columns, console=console, transient=True) as display:
-        task = display.add_task(doing, total=None)
-
-        def advance(done: int, total: int) -> None:
-            display.update(task, completed=done, total=total)
-
-        yield advance
+    display = Display(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    )
+    with display:
+        yield Bar(display, display.add_task(doing, total=None))

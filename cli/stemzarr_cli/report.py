@@ -20,7 +20,7 @@ from stemzarr_cli.text import one_line, printable
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from stemzarr.model import Progress
+    from stemzarr_cli.progress import Bar
 
 __all__ = ["BROKEN_PIPE", "FAILED", "INTERRUPTED", "USAGE", "Report"]
 
@@ -55,15 +55,17 @@ class Report:
         self.quiet = quiet
         self.debug = debug
         self.status = 0
+        self._bar: Bar | None = None
         self.resume: str | None = None
         """What a person does after an interruption."""
 
     def result(self, record: Mapping[str, Any], draw: Callable[[], None]) -> None:
         """Give one result: its JSON line, or whatever `draw` prints for a person."""
-        if self.as_json:
-            click.echo(json.dumps(record, allow_nan=False))
-        elif not self.quiet:
-            draw()
+        with self._paused():
+            if self.as_json:
+                click.echo(json.dumps(record, allow_nan=False))
+            elif not self.quiet:
+                draw()
 
     def say(self, text: str = "", **style: Any) -> None:  # noqa: ANN401 - words of click.style
         """Print one line of a result for a person; `text` is made safe for the terminal."""
@@ -80,13 +82,15 @@ class Report:
     def note(self, text: str) -> None:
         """Print a message that is no result, on stderr."""
         if not self.quiet:
-            click.echo(one_line(text), err=True)
+            with self._paused():
+                click.echo(one_line(text), err=True)
 
     def fail(self, error: BaseException) -> None:
         """Print an error on one line of stderr and remember that something failed."""
-        if self.debug:
-            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-        click.echo(f"{self.name}: {one_line(explain(error))}", err=True)
+        with self._paused():
+            if self.debug:
+                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+            click.echo(f"{self.name}: {one_line(explain(error))}", err=True)
         wrong_usage = isinstance(error, OptionError | QueryError)
         self.status = max(self.status, USAGE if wrong_usage else FAILED)
 
@@ -121,15 +125,23 @@ class Report:
         return _console(sys.stdout)
 
     @contextlib.contextmanager
-    def progress(self, doing: str) -> Iterator[Progress | None]:
+    def progress(self, doing: str) -> Iterator[Bar | None]:
         """Show how far a long operation is, where a person is watching stderr."""
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
         from stemzarr_cli.progress import show_progress
 
-        with show_progress(one_line(doing), _console(sys.stderr)) as callback:
-            yield callback
+        with show_progress(one_line(doing), _console(sys.stderr)) as bar:
+            self._bar = bar
+            try:
+                yield bar
+            finally:
+                self._bar = None
+
+    def _paused(self) -> contextlib.AbstractContextManager[None]:
+        """Return what takes the progress display away while something is printed."""
+        return self._bar.paused() if self._bar is not None else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def warnings_as_notes(self) -> Iterator[None]:

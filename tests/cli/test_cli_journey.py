@@ -156,3 +156,32 @@ def test_pt_is_a_bare_tensor(scan: Path, tmp_path: Path, say: Callable[..., Line
     assert list(tensor.shape) == line["shape"] == [42, 1, 12, 8]
     assert tensor.dtype == torch.float32
     assert json.loads(dest.with_name("scan.pt.json").read_text(encoding="utf-8"))
+
+
+def test_many_are_exported_at_once(scan: Path, tmp_path: Path, say: Callable[..., Lines]) -> None:
+    """All entries of a query are written under their names; what fails is named, the rest done."""
+    lake = tmp_path / "lake"
+    write_synthetic_dm4(tmp_path / "other.dm4", (3, 3), (8, 8), seed=1)
+    say("ingest", scan, tmp_path / "other.dm4", "--lake", lake)
+    words = ("export", "--query", "kind=4d-stem", "--format", "hspy", "--lake", lake)
+    lines = say(*words, "--to", tmp_path / "out")
+    assert sorted(Path(line["dest"]).name for line in lines) == ["other.hspy", "scan.hspy"]
+    (tmp_path / "out" / "scan.hspy").unlink()
+    lines = say(*words, "--to", tmp_path / "out", status=1)
+    assert [Path(line["dest"]).name for line in lines if not line.get("error")] == ["scan.hspy"]
+    assert [Path(line["dest"]).name for line in lines if line.get("error")] == ["other.hspy"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "scan"],
+        ["export", "scan", "x.hspy", "--to", "folder"],
+        ["export", "--query", "kind=image", "--to", "folder"],
+        ["export", "--query", "kind=image", "--to", "folder", "--format", "nonsense"],
+    ],
+)
+def test_half_a_request_is_wrong_usage(words: list[str], lake: Path) -> None:
+    """SOURCE and DEST belong together, and so do ``--query``, ``--to`` and ``--format``."""
+    assert run([*words, "--lake", str(lake)]) == (1 if "nonsense" in words else 2)
+    assert not Path("folder").exists()
