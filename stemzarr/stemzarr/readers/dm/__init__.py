@@ -10,6 +10,7 @@ from stemzarr.files import read_positioned
 from stemzarr.model import Segment, Source, main_document
 from stemzarr.options import ReadOptions
 from stemzarr.readers.dm.documents import read_documents
+from stemzarr.readers.dm.metadata import read_metadata
 from stemzarr.readers.dm.tags import TagTree, read_tags
 
 __all__ = ["read_dm"]
@@ -51,6 +52,7 @@ def read_dm(path: Path, options: ReadOptions) -> Source:
         modified_ns=status.st_mtime_ns,
         documents=documents,
         main=main_document(documents),
+        load_metadata=functools.partial(read_metadata, path),
         load_header=functools.partial(read_header, path, tree.file_size, segments),
         segments=segments,
     )

@@ -14,6 +14,7 @@ from stemzarr.readers.contiguous import ContiguousBlocks
 from stemzarr.readers.dm.facts import find_facts
 from stemzarr.readers.dm.image import Calibration, DMPixels, read_pixels
 from stemzarr.readers.dm.kinds import Meaning, find_meaning
+from stemzarr.readers.dm.notes import find_notes
 from stemzarr.readers.dm.pixels import ColourBlocks, PackedComplexBlocks
 from stemzarr.readers.dm.tags import TagData, TagGroup
 from stemzarr.readers.naming import make_slugs
@@ -153,8 +154,7 @@ def _blocks(image: _Image, path: Path) -> Blocks:
 
 def _axes(meaning: Meaning) -> tuple[Axis, ...]:
     """Return the axes in canonical order."""
-    turn = meaning.rotation
-    sizes = (*meaning.disk_shape[turn:], *meaning.disk_shape[:turn])
+    turn, sizes = meaning.rotation, meaning.shape
     calibrations = (*meaning.calibrations[turn:], *meaning.calibrations[:turn])
     names = dims_of_kind(meaning.kind, len(sizes))
     return tuple(map(_axis, names, sizes, calibrations))
@@ -178,10 +178,8 @@ def _axis(name: str, size: int, calibration: Calibration) -> Axis:
 
 def _document(image: _Image, slug: str, root: TagGroup, path: Path) -> Document:
     axes = _axes(image.meaning)
-    facts, fact_paths = find_facts(root, image.index)
-    notes = [*image.pixels.notes, *image.meaning.notes]
-    if image.meaning.kind == "4d-stem" and not all(axis.calibrated for axis in axes[2:]):
-        notes.append("the detector is not calibrated: its coordinates are pixels")
+    facts, paths = find_facts(root, image.index, scan_shape=image.meaning.scan_shape)
+    notes = find_notes(image.tags.group("ImageTags"), image.meaning, axes)
     return Document(
         index=image.index,
         slug=slug,
@@ -194,6 +192,6 @@ def _document(image: _Image, slug: str, root: TagGroup, path: Path) -> Document:
         channels=COLOUR_CHANNELS if image.pixels.encoding == "bgra" else (),
         thumbnail=image.thumbnail,
         facts=facts,
-        fact_paths=fact_paths,
-        notes=tuple(notes),
+        fact_paths=paths,
+        notes=(*image.pixels.notes, *notes),
     )

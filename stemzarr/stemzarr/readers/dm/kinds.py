@@ -15,7 +15,7 @@ from stemzarr.options import ReadOptions
 from stemzarr.readers.dm.image import Calibration, DMPixels
 from stemzarr.readers.dm.layout import LayoutClues, detect_layout, pair_meaning
 from stemzarr.readers.dm.tags import TagData, TagGroup
-from stemzarr.readers.units import normalise_units, quantity_of
+from stemzarr.readers.units import Quantity, normalise_units, quantity_of
 
 __all__ = ["Meaning", "find_meaning"]
 
@@ -37,8 +37,18 @@ class Meaning:
     """How many of the leading dims on disk come last in canonical order."""
     layout: Layout | None = None
     """For 4D data: why the axes are believed to be so."""
-    notes: tuple[str, ...] = ()
-    """What a person should know."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the dims in canonical order."""
+        return (*self.disk_shape[self.rotation :], *self.disk_shape[: self.rotation])
+
+    @property
+    def scan_shape(self) -> tuple[int, int] | None:
+        """(height, width) of the scan of a 4D or spectrum image; None for other kinds."""
+        if self.kind not in ("4d-stem", "spectrum-image"):
+            return None
+        return self.shape[0], self.shape[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ class _Clues:
     scan_shape: tuple[int, int] | None
 
     @property
-    def quantities(self) -> list[str]:
+    def quantities(self) -> list[Quantity]:
         return [quantity_of(normalise_units(c.units)) for c in self.pixels.calibrations]
 
 
@@ -242,22 +252,4 @@ def _scan(clues: _Clues, options: ReadOptions, path: Path) -> Meaning:
         calibrations=pixels.calibrations,
         rotation=rotation,
         layout=layout,
-        notes=_scan_notes(clues, layout),
     )
-
-
-def _scan_notes(clues: _Clues, layout: Layout) -> tuple[str, ...]:
-    notes = []
-    shape = clues.pixels.shape
-    scan = shape[2:] if layout.order == "scan-fast" else shape[:2]
-    if clues.si_shape is not None and clues.si_shape != scan:
-        notes.append(
-            f"the SI tags are stale: they name a scan of {clues.si_shape[0]} x"
-            f" {clues.si_shape[1]}, the data hold {scan[0]} x {scan[1]}"
-        )
-    if layout.confidence == "low":
-        notes.append(
-            f"nothing sure says which axes are the scan: {layout.order} is assumed;"
-            " set it with --layout"
-        )
-    return tuple(notes)

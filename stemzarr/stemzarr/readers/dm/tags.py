@@ -74,7 +74,7 @@ class TagData:
         return self.info[:2] == (ARRAY, TEXT)
 
     def array(self, payload: bytes | None = None) -> NDArray[Any]:
-        """Return the elements, without a copy; shape (count,), or () for a single value.
+        """Return the elements without a copy: shape (count,), () for a single value.
 
         Parameters
         ----------
@@ -85,8 +85,11 @@ class TagData:
         if data is None:
             msg = f"{self.nbytes} bytes at {self.offset} were left in the file"
             raise ValueError(msg)
-        values = np.frombuffer(data, self.dtype, 1 if self.count is None else self.count)
-        return values[0:1].reshape(()) if self.count is None else values
+        shape = () if self.count is None else (self.count,)
+        dtype, inner = self.dtype.subdtype or (self.dtype, ())
+        if dtype.itemsize == 0:
+            return np.zeros((*shape, *inner), dtype)
+        return np.frombuffer(data, dtype).reshape((*shape, *inner))
 
     def text(self, payload: bytes | None = None) -> str:
         """Return an array of UTF-16 code units as text, without trailing zeros."""
@@ -103,7 +106,7 @@ class TagData:
         if self.info == (BOOLEAN,):
             return self.payload != b"\x00"
         values = self.array()
-        return values.item() if self.count is None else values
+        return values.item() if values.ndim == 0 else values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,7 +331,8 @@ class _Parser:
             base, after = self.element(info, at + 1)
             return self.repeated(base, info[after]), after + 1
         if code == STRUCT:
-            fields, after = [], at + 3
+            fields: list[tuple[str, np.dtype[Any]]] = []
+            after = at + 3
             for number in range(info[at + 2]):
                 base, after = self.element(info, after + 1)
                 fields.append((f"f{number}", base))
