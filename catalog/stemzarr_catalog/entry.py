@@ -85,6 +85,11 @@ class Entry:
         return list(self._record["documents"])
 
     @property
+    def document(self) -> dict[str, Any]:
+        """The main document, as one of `documents`."""
+        return next(document for document in self.documents if document["main"])
+
+    @property
     def stored_bytes(self) -> int:
         """Size of the store, as its manifest has it; 0 where it has none."""
         return int(self._record.get("stored_bytes") or 0)

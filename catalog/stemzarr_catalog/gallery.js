@@ -1,0 +1,271 @@
+"use strict";
+(() => {
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const about = read("about");
+  const entries = read("entries");
+  const page = document.getElementById("page");
+  const PAGE = 60;
+  const SHORT = 8;
+
+  // Whatever comes from metadata becomes text, never markup.
+  const make = (tag, attributes = {}, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (value === true) element.setAttribute(name, "");
+      else if (value !== false && value !== null && value !== undefined)
+        element.setAttribute(name, value);
+    }
+    element.append(...children.filter((child) => child !== null && child !== undefined));
+    return element;
+  };
+
+  const number = (value) =>
+    typeof value !== "number" ? String(value)
+      : Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(5)));
+  const bytes = (value) => {
+    if (!value) return "–";
+    const units = ["B", "kB", "MB", "GB", "TB"];
+    const power = Math.min(4, Math.floor(Math.log10(value) / 3));
+    return `${(value / 1000 ** power).toPrecision(3).replace(/\.?0+$/, "")} ${units[power]}`;
+  };
+  const UNITS = { keV: "keV", mm: "mm", mrad: "mrad", s: "s", nA: "nA", deg: "°" };
+  const fact = (name, value) => {
+    const unit = UNITS[name.split("_").pop()];
+    if (name === "acquired") return String(value).replace("T", " ");
+    if (unit === "s" && value > 0 && value < 0.1)
+      return value < 1e-4 ? `${number(value * 1e6)} µs` : `${number(value * 1e3)} ms`;
+    return unit ? `${number(value)} ${unit}` : number(value);
+  };
+  const label = (name) => name.replace(/_(keV|mm|mrad|s|nA|deg)$/, "").replaceAll("_", " ");
+
+  const FACETS = [
+    ["kind", (e) => [e.kind]],
+    ["tag", (e) => e.tags],
+    ["specimen", (e) => [e.facts.specimen]],
+    ["beam_energy_keV", (e) => [e.facts.beam_energy_keV]],
+    ["camera_length_mm", (e) => [e.facts.camera_length_mm]],
+    ["instrument", (e) => [e.facts.instrument]],
+    ["detector", (e) => [e.facts.detector]],
+    ["operator", (e) => [e.facts.operator]],
+    ["day", (e) => [(e.facts.acquired || "").slice(0, 10) || undefined]],
+  ];
+  const SORTS = {
+    name: [(e) => e.name.toLowerCase(), 1],
+    "newest first": [(e) => e.facts.acquired, -1],
+    "oldest first": [(e) => e.facts.acquired, 1],
+    "last ingested": [(e) => e.ingested, -1],
+    "largest first": [(e) => e.size, -1],
+    "beam energy": [(e) => e.facts.beam_energy_keV, -1],
+    "camera length": [(e) => e.facts.camera_length_mm, 1],
+  };
+
+  for (const entry of entries) {
+    entry.words = [entry.name, entry.title, entry.kind, entry.source, entry.remark, ...entry.tags,
+      ...Object.values(entry.facts), ...Object.entries(entry.own).flat(),
+      ...entry.documents.map((d) => d[0])].join(" ").toLowerCase();
+    entry.values = {};
+    for (const [name, get] of FACETS)
+      entry.values[name] = get(entry).filter((v) => v !== undefined && v !== null).map(String);
+  }
+
+  const state = { text: "", sort: "name", chosen: {}, open: new Set() };
+  const load = () => {
+    const stored = new URLSearchParams(location.hash.slice(1));
+    state.text = stored.get("q") || "";
+    state.sort = SORTS[stored.get("sort")] ? stored.get("sort") : "name";
+    state.chosen = {};
+    for (const [name] of FACETS) {
+      const values = stored.getAll(name);
+      if (values.length) state.chosen[name] = new Set(values);
+    }
+  };
+  const store = () => {
+    const parts = new URLSearchParams();
+    if (state.text) parts.set("q", state.text);
+    if (state.sort !== "name") parts.set("sort", state.sort);
+    for (const [name, values] of Object.entries(state.chosen))
+      for (const value of values) parts.append(name, value);
+    history.replaceState(null, "", `#${parts}`);
+  };
+
+  const matches = (entry, except) => {
+    for (const [name, values] of Object.entries(state.chosen))
+      if (name !== except && values.size && !entry.values[name].some((v) => values.has(v)))
+        return false;
+    return true;
+  };
+  const words = () => state.text.toLowerCase().split(/\s+/).filter(Boolean);
+
+  const picture = (entry, [name, data], big) =>
+    make("img", {
+      src: `data:image/png;base64,${data}`, alt: `${name} of ${entry.name}`, title: name,
+      loading: "lazy", class: big ? "coarse" : "",
+    });
+  const pictures = (entry) => {
+    const box = make("div", { class: "pictures" });
+    if (entry.pictures.length) box.append(...entry.pictures.map((p) => picture(entry, p, false)));
+    else box.append(make("div", { class: "empty" }, "no preview"));
+    return box;
+  };
+  const sizes = (entry) => `${entry.shape.join(" × ")}  ${entry.dtype}`;
+  const summary = (entry) => ["beam_energy_keV", "camera_length_mm", "exposure_s"]
+    .filter((n) => n in entry.facts).map((n) => fact(n, entry.facts[n])).join(" · ");
+
+  const card = (entry) => make("button", { class: "card", type: "button", onclick: () => show(entry) },
+    pictures(entry),
+    make("div", { class: "text" },
+      make("div", { class: "name" }, entry.name),
+      make("div", { class: "line" }, entry.facts.specimen || entry.title || "\u00a0"),
+      make("div", { class: "line" }, sizes(entry)),
+      make("div", { class: "line" }, summary(entry) || "\u00a0"),
+      make("div", { class: "chips" }, make("span", { class: "chip kind" }, entry.kind),
+        ...entry.tags.map((tag) => make("span", { class: "chip" }, tag)))));
+
+  const dialog = make("dialog", { "aria-label": "entry" });
+  let shown = [];
+  let current = 0;
+  const step = (by) => {
+    if (!shown.length) return;
+    current = (current + by + shown.length) % shown.length;
+    fill(shown[current]);
+  };
+  const row = (name, value) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, value));
+  const fill = (entry) => {
+    const rows = Object.entries(entry.facts).map(([n, v]) => row(label(n), fact(n, v)));
+    for (const axis of entry.axes)
+      rows.push(row(axis.name, `${axis.size} × ${number(axis.scale)} ${axis.units}` +
+        (axis.calibrated ? "" : " (not calibrated)")));
+    for (const [name, value] of Object.entries(entry.own)) rows.push(row(name, number(value)));
+    if (entry.remark) rows.push(row("remark", entry.remark));
+    for (const [title, kind, shape] of entry.documents)
+      rows.push(row("also in it", `${title}: ${kind} ${shape.join(" × ")}`));
+    rows.push(row("source", `${entry.source}, ${bytes(entry.size)}, stored in ${bytes(entry.stored)}`));
+    rows.push(row("store", make("a", { href: entry.link }, entry.store)));
+    const figures = make("div", { class: "pictures" }, ...entry.pictures.map((p) =>
+      make("figure", {}, picture(entry, p, true), make("figcaption", {}, p[0]))));
+    dialog.replaceChildren(figures,
+      make("div", { class: "bar" },
+        make("button", { type: "button", "aria-label": "previous", onclick: () => step(-1) }, "‹"),
+        make("button", { type: "button", "aria-label": "next", onclick: () => step(1) }, "›"),
+        make("button", { type: "button", "aria-label": "close", onclick: () => dialog.close() }, "×")),
+      make("div", { class: "detail" },
+        make("h2", {}, entry.name),
+        make("div", { class: "line" }, `${entry.title}  ·  ${sizes(entry)}`),
+        make("div", { class: "chips" }, make("span", { class: "chip kind" }, entry.kind),
+          ...entry.tags.map((tag) => make("span", { class: "chip" }, tag))),
+        make("table", {}, make("tbody", {}, ...rows)),
+        make("pre", {}, `import stemzarr\nscan = stemzarr.open(${JSON.stringify(entry.store)})`)));
+    if (!entry.pictures.length) figures.remove();
+  };
+  const show = (entry) => {
+    current = shown.indexOf(entry);
+    fill(entry);
+    dialog.showModal();
+  };
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowRight") step(1);
+    if (event.key === "ArrowLeft") step(-1);
+  });
+
+  const count = make("span", { class: "count", role: "status" });
+  const search = make("input", {
+    type: "search", placeholder: "Search names, specimens, tags, remarks …", "aria-label": "Search",
+    oninput: () => { state.text = search.value; update(); },
+  });
+  const sort = make("select", {
+    "aria-label": "Sort", onchange: () => { state.sort = sort.value; update(); },
+  }, ...Object.keys(SORTS).map((name) => make("option", { value: name }, name)));
+  const clear = make("button", {
+    type: "button", onclick: () => { state.text = ""; state.chosen = {}; mirror(); update(); },
+  }, "Clear");
+  const mirror = () => { search.value = state.text; sort.value = state.sort; };
+  const aside = make("aside", { "aria-label": "Facets" });
+  const cards = make("div", { id: "cards" });
+  const end = make("div", { "aria-hidden": "true" });
+  let drawn = 0;
+  const draw = () => {
+    cards.append(...shown.slice(drawn, drawn + PAGE).map(card));
+    drawn = Math.min(shown.length, drawn + PAGE);
+  };
+  new IntersectionObserver((seen) => {
+    if (seen[0].isIntersecting && drawn < shown.length) draw();
+  }, { rootMargin: "800px" }).observe(end);
+
+  const natural = new Intl.Collator(undefined, { numeric: true });
+  const facet = (name, found) => {
+    const counts = new Map();
+    for (const entry of entries) for (const value of entry.values[name]) counts.set(value, 0);
+    if (!counts.size) return null;
+    for (const entry of found) if (matches(entry, name))
+      for (const value of entry.values[name]) counts.set(value, counts.get(value) + 1);
+    const chosen = state.chosen[name] || new Set();
+    const numeric = /_(keV|mm)$/.test(name) || name === "day";
+    const order = [...counts].sort((a, b) => numeric
+      ? natural.compare(b[0], a[0]) : b[1] - a[1] || natural.compare(a[0], b[0]));
+    const all = state.open.has(name);
+    const listed = all ? order : order.filter(([v], i) => i < SHORT || chosen.has(v));
+    const group = make("fieldset", {}, make("legend", {}, label(name)));
+    for (const [value, times] of listed)
+      group.append(make("label", { class: times ? "value" : "value none", title: value },
+        make("input", {
+          type: "checkbox", checked: chosen.has(value), onchange: (event) => {
+            if (event.target.checked) chosen.add(value); else chosen.delete(value);
+            state.chosen[name] = chosen;
+            if (!chosen.size) delete state.chosen[name];
+            update();
+          },
+        }),
+        make("span", {}, fact(name, /_(keV|mm)$/.test(name) ? Number(value) : value)),
+        make("output", {}, String(times))));
+    if (order.length > SHORT)
+      group.append(make("button", {
+        class: "more", type: "button",
+        onclick: () => { if (all) state.open.delete(name); else state.open.add(name); update(); },
+      }, all ? "fewer" : `all ${order.length}`));
+    return group;
+  };
+
+  const update = () => {
+    const wanted = words();
+    const found = entries.filter((entry) => wanted.every((word) => entry.words.includes(word)));
+    const [key, direction] = SORTS[state.sort];
+    shown = found.filter((entry) => matches(entry)).sort((a, b) => {
+      const [x, y] = [key(a), key(b)];
+      if (x === undefined || x === null) return y === undefined || y === null ? 0 : 1;
+      if (y === undefined || y === null) return -1;
+      return direction * (typeof x === "number" ? x - y : natural.compare(x, y));
+    });
+    const focused = document.activeElement && document.activeElement.closest("label.value");
+    const place = focused && focused.title;
+    const scrolled = aside.scrollTop;
+    aside.replaceChildren(...FACETS.map(([name]) => facet(name, found)).filter(Boolean));
+    aside.scrollTop = scrolled;
+    if (place) for (const item of aside.querySelectorAll("label.value"))
+      if (item.title === place) item.firstChild.focus();
+    count.textContent = shown.length === entries.length
+      ? `${entries.length} entries` : `${shown.length} of ${entries.length}`;
+    cards.replaceChildren();
+    drawn = 0;
+    if (shown.length) draw();
+    else cards.append(make("div", { class: "nothing" }, "Nothing is found by that."));
+    store();
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && document.activeElement !== search && !dialog.open) {
+      event.preventDefault();
+      search.focus();
+    }
+  });
+  const made = `${about.query ? `Query: ${about.query} · ` : ""}made by stemzarr ${about.version}, ${about.made}`;
+  page.replaceChildren(
+    make("header", {}, make("h1", {}, about.title), count, search, sort, clear),
+    make("main", {}, aside, make("section", { "aria-label": "Entries" }, cards, end)),
+    make("footer", {}, made), dialog);
+  addEventListener("hashchange", () => { load(); mirror(); update(); });
+  load();
+  mirror();
+  update();
+})();

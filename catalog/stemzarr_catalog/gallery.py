@@ -1,0 +1,191 @@
+"""One HTML page of a lake: pictures, facets, search and sorting, with no network and no server."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import html
+import json
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import stemzarr
+from stemzarr.errors import StoreExistsError
+from stemzarr.files import publish
+from stemzarr.model import Progress
+from stemzarr.options import as_path
+from stemzarr_catalog.entry import Entry
+from stemzarr_catalog.lake import Lake
+from stemzarr_catalog.pictures import read_pictures, render_png, to_base64
+
+__all__ = ["write_gallery"]
+
+_MARK = '<meta name="generator" content="stemzarr gallery">'
+_MANY = 1500
+_SIZE, _SMALL_SIZE = 128, 64
+"""Pixels of a picture, and of one among many: five thousand entries must stay a page."""
+
+_FACTS = (
+    "beam_energy_keV",
+    "camera_length_mm",
+    "convergence_angle_mrad",
+    "exposure_s",
+    "dwell_time_s",
+    "probe_current_nA",
+    "magnification",
+    "tilt_alpha_deg",
+    "tilt_beta_deg",
+    "specimen",
+    "instrument",
+    "detector",
+    "operator",
+    "session",
+    "software",
+    "acquired",
+)
+
+
+def write_gallery(
+    lake: Lake,
+    dest: str | os.PathLike[str],
+    query: str = "",
+    *,
+    title: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Write one self-contained page of the entries that a query is true of.
+
+    Parameters
+    ----------
+    lake
+        The lake.
+    dest
+        The page; ``index.html`` in it where it is a folder. An older gallery is replaced.
+    query
+        Which entries are shown; all by default.
+    title
+        Title of the page; the name of the lake's folder by default.
+    overwrite
+        Whether a file that is no gallery is replaced.
+    progress
+        Is told how many entries are done.
+
+    Returns
+    -------
+    int
+        How many entries the page shows.
+
+    Raises
+    ------
+    StoreExistsError
+        A file that is no gallery stands at `dest`.
+    QueryError, WriteError
+        The query cannot be understood, or the page not be written.
+    """
+    target = as_path(dest)
+    target = target / "index.html" if target.is_dir() else target
+    if target.exists() and not overwrite and not _is_gallery(target):
+        hint = "choose another name, or --overwrite (overwrite=True) to replace it"
+        raise StoreExistsError("exists already and is no gallery", path=target, hint=hint)
+    entries = lake.search(query)
+    size = _SIZE if len(entries) <= _MANY else _SMALL_SIZE
+    shown = []
+    for number, entry in enumerate(entries, start=1):
+        shown.append(_describe(entry, target.parent, size))
+        if progress is not None:
+            progress(number, len(entries))
+    page = render_page(title or lake.path.name, shown, query)
+    with publish(target, sync=False) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return len(shown)
+
+
+def _is_gallery(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _MARK.encode() in file.read(4096)
+
+
+def _describe(entry: Entry, folder: Path, size: int) -> dict[str, Any]:
+    """Return what the page knows of an entry; short keys, since there are thousands."""
+    source = entry.source
+    pictures = [
+        [picture.name.replace("_", " "), to_base64(render_png(picture, size))]
+        for picture in read_pictures(entry.path, size)
+    ]
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "kind": entry.kind,
+        "dims": entry.dims,
+        "shape": entry.shape,
+        "dtype": entry.dtype,
+        "facts": {key: entry.facts[key] for key in _FACTS if key in entry.facts},
+        "axes": entry.document["axes"],
+        "documents": [
+            [document["title"], document["kind"], document["shape"]]
+            for document in entry.documents
+            if not document["main"]
+        ],
+        "source": source.get("name"),
+        "size": source.get("size"),
+        "stored": entry.stored_bytes,
+        "ingested": (source.get("ingest") or {}).get("finished"),
+        "tags": entry.notes.tags,
+        "remark": entry.notes.remark,
+        "own": dict(entry.notes.fields),
+        "store": str(entry.path),
+        "link": _link(entry.path, folder),
+        "pictures": pictures,
+    }
+
+
+def _link(store: Path, folder: Path) -> str:
+    """Return the address of a store as seen from the page: relative, so that both can be moved."""
+    try:
+        return f"./{quote(Path(os.path.relpath(store, folder)).as_posix())}"
+    except ValueError:
+        # On Windows there is no way from one drive to another.
+        return store.as_uri()
+
+
+def render_page(title: str, entries: list[dict[str, Any]], query: str = "") -> str:
+    """Return the page; whatever stands in the entries is text there and never markup or code."""
+    folder = Path(__file__).parent
+    script = (folder / "gallery.js").read_text(encoding="utf-8")
+    style = (folder / "gallery.css").read_text(encoding="utf-8")
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="minutes")
+    about = {"title": title, "query": query, "made": now, "version": stemzarr.__version__}
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}';"
+        f" script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    return "".join(
+        (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
+            _MARK,
+            f'\n<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
+            f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n",
+            '<div id="page"><noscript>This page needs JavaScript.</noscript></div>\n',
+            f'<script type="application/json" id="about">{_json(about)}</script>\n',
+            f'<script type="application/json" id="entries">{_json(entries)}</script>\n',
+            f"<script>{script}</script>\n</body>\n</html>\n",
+        )
+    )
+
+
+def _digest(text: str) -> str:
+    """Return the digest by which a browser recognises the one script or style that may act."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return JSON that no HTML parser takes for the end of its script."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
