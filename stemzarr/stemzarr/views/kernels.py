@@ -11,20 +11,23 @@ with its square: below 1e-6 up to a factor of 8.
 
 from __future__ import annotations
 
-import functools
-import math
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.views.separable import (
+    Operator,
+    apply_separable,
+    fourier_operator,
+    gauss_operator,
+)
 from stemzarr.views.view import Method, Reduce, View
 
 __all__ = ["downsample", "join_scan", "sum_dtype", "working_dtype"]
 
 _EXACT_IN_FLOAT32 = 2**24
-_TRUNCATE = 4.0
 
 
 def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -143,7 +146,7 @@ def downsample_view(values: NDArray[Any], view: View) -> NDArray[Any]:
         return _bin(values, view.factors, view.reduce)
     dtype = working_dtype(values.dtype)
     rows, columns = _operators(values.shape[-2:], view, dtype)
-    return _separable(values.astype(dtype, copy=False), rows, columns)
+    return apply_separable(values.astype(dtype, copy=False), rows, columns)
 
 
 def _bin(values: NDArray[Any], factors: tuple[int, int], reduce: Reduce) -> NDArray[Any]:
@@ -198,57 +201,13 @@ def join_scan(values: NDArray[Any], factor: int, reduce: Reduce) -> NDArray[Any]
     return means
 
 
-def _separable(values: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
-    """Return ``rows @ pattern @ columns.T`` for every pattern."""
-    size_y, size_x = values.shape[-2:]
-    flat = np.ascontiguousarray(values).reshape(-1, size_x)
-    narrow = (flat @ columns.T).reshape(-1, size_y, columns.shape[0])
-    reduced: NDArray[Any] = np.matmul(rows, narrow)
-    return reduced.reshape(*values.shape[:-2], *reduced.shape[-2:])
-
-
 def _operators(
     sizes: tuple[int, ...], view: View, dtype: np.dtype[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    def operator(place: int) -> NDArray[Any]:
+) -> tuple[Operator, Operator]:
+    def operator(place: int) -> Operator:
         size, factor = sizes[place], view.factors[place]
         if view.method == "fft":
             return fourier_operator(size, factor, dtype)
         return gauss_operator(size, factor, view.sigmas[place], dtype)
 
     return operator(0), operator(1)
-
-
-@functools.lru_cache(maxsize=16)
-def fourier_operator(size: int, factor: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return the matrix (size // factor, size) that crops the spectrum of one axis.
-
-    Each side of the Nyquist frequency of an even result takes half of what both sides had, as
-    `scipy.signal.resample` does; the mean is kept.
-    """
-    kept = size // factor
-    spectrum = np.fft.rfft(np.eye(size), axis=0)[: kept // 2 + 1]
-    if kept % 2 == 0 and kept < size:
-        spectrum[-1] *= 2
-    matrix: NDArray[Any] = np.fft.irfft(spectrum, kept, axis=0) * (kept / size)
-    return matrix.astype(dtype)
-
-
-@functools.lru_cache(maxsize=16)
-def gauss_operator(size: int, factor: int, sigma: float, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return the matrix (size // factor, size) that smooths one axis and keeps every n-th pixel.
-
-    The kernel ends at 4 sigma and the axis is reflected at its ends (d c b a | a b c d), as
-    `scipy.ndimage.gaussian_filter` does by default.
-    """
-    matrix = np.zeros((size // factor, size))
-    radius = math.floor(_TRUNCATE * sigma + 0.5)
-    offsets = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 * (offsets / sigma) ** 2) if sigma else np.ones(1)
-    weights /= weights.sum()
-    centres = np.arange(size // factor) * factor
-    for offset, weight in zip(offsets, weights, strict=True):
-        place = (centres + offset) % (2 * size)
-        place = np.where(place < size, place, 2 * size - 1 - place)
-        np.add.at(matrix, (np.arange(len(centres)), place), weight)
-    return matrix.astype(dtype)

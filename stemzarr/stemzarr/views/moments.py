@@ -99,7 +99,7 @@ class Moments:
 def _join(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Join the moments of parts (Chan, Golub and LeVeque, The American Statistician 37, 242)."""
     counts = rows[:, _COUNT]
-    joined = rows.sum(axis=0)
+    joined: NDArray[np.float64] = rows.sum(axis=0)
     joined[_LOW], joined[_HIGH] = rows[:, _LOW].min(), rows[:, _HIGH].max()
     for mean, spread in ((_MEAN, _SPREAD), (_LOG_MEAN, _LOG_SPREAD)):
         joined[mean] = (rows[:, mean] * counts).sum() / max(1.0, joined[_COUNT])

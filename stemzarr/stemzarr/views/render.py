@@ -32,7 +32,7 @@ __all__ = ["ViewBlocks", "apply", "measure_document"]
 _SCAN = ("scan_y", "scan_x")
 _DETECTOR = ("det_y", "det_x")
 _PIECE_BYTES = 4 * 1024**2
-_CACHE_BYTES = 512 * 1024
+_CACHE_BYTES = 1024**2
 _MEMORY = 256 * 1024**2
 
 
