@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from stemzarr.store.open import read_record, read_store
+from stemzarr.store.facts import Change
+from stemzarr.store.open import open_previews, read_record, read_store
 from stemzarr.store.plan import StorePlan, plan_store
+from stemzarr.store.rebuild import RebuildResult, rebuild
+from stemzarr.store.revise import revise
+from stemzarr.store.verify import VerifyReport, verify_store
 from stemzarr.store.write import StoreResult, write_store
 
 __all__ = [
+    "Change",
+    "RebuildResult",
     "StorePlan",
     "StoreResult",
+    "VerifyReport",
+    "open_previews",
     "plan_store",
     "read_record",
     "read_store",
+    "rebuild",
+    "revise",
+    "verify_store",
     "write_store",
 ]

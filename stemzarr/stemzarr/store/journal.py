@@ -18,7 +18,10 @@ import xxhash
 from stemzarr.files import remove_tree, sync_folder, write_error
 from stemzarr.store.shard import write_file
 
-__all__ = ["Journal", "ShardRecord", "open_journal"]
+__all__ = ["FOLDS", "PARTS", "TREE", "Journal", "ShardRecord", "open_journal"]
+
+TREE, FOLDS, PARTS = "tree", "folds", "parts"
+"""Folders of an ingest: what becomes the store, what its shards folded to, unfinished files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +60,12 @@ class Journal:
     @property
     def tree(self) -> Path:
         """The folder that becomes the store."""
-        return self.folder / "tree"
+        return self.folder / TREE
 
     @property
     def folds(self) -> Path:
         """The folder of what the shards folded to."""
-        return self.folder / "folds"
+        return self.folder / FOLDS
 
     def add(self, record: ShardRecord) -> None:
         """Note that a shard is done."""
@@ -118,6 +121,7 @@ def open_journal(folder: Path, identity: dict[str, Any], *, sync: bool) -> tuple
         lines = []
     head = _parse(lines[0]) if lines else None
     reason = _difference(head, identity) if lines or folder.exists() else ""
+    remove_tree(folder / PARTS)
     if head == identity:
         for content in filter(None, map(_parse, lines[1:])):
             record = ShardRecord(**content)

@@ -7,6 +7,7 @@ others: ``root`` is the digest of the root's node, the rest of that file repeats
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,11 @@ import numpy as np
 import xxhash
 
 from stemzarr.errors import DamagedStoreError
-from stemzarr.store.journal import digest_of
 from stemzarr.store.schema import Nodes, to_json
 from stemzarr.store.shard import write_file
-from stemzarr.store.tree import Tree, read_small_array
+from stemzarr.store.tree import REVISION, Tree, read_small_array
 
-__all__ = ["MANIFEST", "Manifest", "read_manifest", "write_manifest"]
+__all__ = ["MANIFEST", "Manifest", "digest_node", "files_of", "read_manifest", "write_manifest"]
 
 MANIFEST = "source/manifest"
 """Path of the manifest in a store."""
@@ -43,24 +43,22 @@ def digest_node(node: dict[str, object]) -> str:
 def files_of(store: Path) -> list[str]:
     """Return the paths of all files of a store that a manifest lists, sorted."""
     paths = (path.relative_to(store).as_posix() for path in store.rglob("*") if path.is_file())
-    return sorted(p for p in paths if p != "zarr.json" and not p.startswith(f"{MANIFEST}/"))
+    own = (f"{MANIFEST}/", f"{REVISION}/")
+    return sorted(p for p in paths if p != "zarr.json" and not p.startswith(own))
 
 
-def write_manifest(tree: Tree, known: dict[str, tuple[int, str]]) -> None:
-    """Write the manifest of all files of `tree`, and note its node.
+def write_manifest(tree: Tree, files: Mapping[str, tuple[int, str]]) -> None:
+    """Write the manifest of a store, and note its node.
 
     Parameters
     ----------
     tree
-        The store, with all files but the root's ``zarr.json``.
-    known
-        Size and digest of files that are known already, by path.
+        The store; all its other nodes must be known.
+    files
+        Size and digest of every file that the manifest lists, by path.
     """
-    files = {
-        path: list(known.get(path) or digest_of(tree.folder / path))
-        for path in files_of(tree.folder)
-    }
-    content = {"root": digest_node(tree.nodes[""]), "files": files}
+    listed = {path: list(state) for path, state in files.items()}
+    content = {"root": digest_node(tree.nodes[""]), "files": listed}
     text = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
     values = np.frombuffer(text, np.uint8)
     tree.write_array(MANIFEST, values, ("manifest_byte",), codec="zstd")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
+from stemzarr.errors import CorruptFileError
 from stemzarr.model import (
     CHANNEL,
     Axis,
+    Blocks,
     Brightness,
     Document,
     Fact,
@@ -23,10 +23,14 @@ from stemzarr.model import (
 )
 from stemzarr.options import ReadOptions
 from stemzarr.store.blocks import StoreBlocks
-from stemzarr.store.schema import FACT_NAMES, Nodes
+from stemzarr.store.schema import FACT_NAMES, Nodes, prefix_of
 from stemzarr.store.tree import read_nodes, read_small_array
+from stemzarr.store.virtual import SourceBlocks
 
-__all__ = ["read_record", "read_store"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["open_previews", "read_record", "read_store"]
 
 
 def read_store(path: Path, options: ReadOptions | None = None) -> Source:
@@ -46,24 +50,28 @@ def read_store(path: Path, options: ReadOptions | None = None) -> Source:
     """
     del options
     nodes = read_nodes(path)
-    record = nodes["source"]["attributes"]
-    root = path / "zarr.json"
-    state = root.stat()
-    return Source(
-        path=path,
-        format="stemzarr",
-        size=state.st_size,
-        modified_ns=state.st_mtime_ns,
-        documents=tuple(
-            _read_document(path, nodes, item, record["main"]) for item in record["documents"]
-        ),
-        main=record["main"],
-        load_metadata=_Metadata(path),
-        load_header=_Header(path),
-        segments=tuple(_segment(item) for item in record["segments"]),
-        complete=bool(nodes[""]["attributes"].get("complete", 1)),
-        notes=tuple(record["notes"]),
-    )
+    state = (path / "zarr.json").stat()
+    try:
+        record = nodes["source"]["attributes"]
+        return Source(
+            path=path,
+            format="stemzarr",
+            size=state.st_size,
+            modified_ns=state.st_mtime_ns,
+            documents=tuple(
+                _read_document(path, nodes, record, item) for item in record["documents"]
+            ),
+            main=record["main"],
+            load_metadata=_Metadata(path),
+            load_header=_Header(path),
+            segments=tuple(_segment(item) for item in record["segments"]),
+            complete=bool(nodes[""]["attributes"]["complete"]),
+            notes=tuple(record["notes"]),
+        )
+    except (KeyError, TypeError, IndexError) as error:
+        raise CorruptFileError(
+            f"its metadata lack {error}", path=path, hint="stemzarr verify says what is damaged"
+        ) from error
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -74,8 +82,56 @@ def read_record(path: Path) -> dict[str, Any]:
     SourceNotFoundError, CorruptFileError, SchemaVersionError
         As in `read_store`.
     """
-    record: dict[str, Any] = read_nodes(path)["source"]["attributes"]
+    nodes = read_nodes(path)
+    if "source" not in nodes:
+        raise CorruptFileError("its metadata lack the group source", path=path)
+    record: dict[str, Any] = nodes["source"]["attributes"]
     return record
+
+
+def open_previews(path: Path, document: int | str | None = None) -> xr.Dataset:
+    """Return the previews and statistics of a document, in memory.
+
+    Parameters
+    ----------
+    path
+        The store.
+    document
+        Slug or index; the main document by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        For a scan ``mean_diffraction``, ``max_diffraction`` (det_y, det_x), ``total_intensity``,
+        ``bright_field``, ``annular_dark_field`` (scan_y, scan_x) with calibrated coordinates;
+        attributes are the statistics and the disk. Empty where nothing was previewed.
+
+    Raises
+    ------
+    EntryNotFoundError, DamagedStoreError
+        There is no such document, or a preview is damaged.
+    """
+    import xarray as xr
+
+    nodes, source = read_nodes(path), read_store(path)
+    chosen = source.document if document is None else source.find(document)
+    prefix = prefix_of(chosen, source.main)
+    group = f"{prefix}preview"
+    strip = 0 if chosen.index == source.main else len(chosen.slug) + 1
+    variables = {}
+    for name, node in nodes.items():
+        if name.startswith(f"{group}/"):
+            dims = tuple(dim[strip:] for dim in node["dimension_names"])
+            values = read_small_array(path, nodes, name)
+            variables[name.rpartition("/")[2]] = xr.Variable(dims, values, node["attributes"])
+    used = {dim for variable in variables.values() for dim in variable.dims}
+    coords = {
+        axis.name: xr.Variable((axis.name,), axis.values(), axis.attributes())
+        for axis in chosen.axes
+        if axis.name in used
+    }
+    attributes = nodes[group]["attributes"] if group in nodes else {}
+    return xr.Dataset(variables, coords, attributes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,13 +166,14 @@ def _segment(item: dict[str, Any]) -> Segment:
     return Segment(**{**item, "shape": tuple(item["shape"])})
 
 
-def _read_document(path: Path, nodes: Nodes, item: dict[str, Any], main: int) -> Document:
-    is_main = item["index"] == main
+def _read_document(
+    path: Path, nodes: Nodes, record: dict[str, Any], item: dict[str, Any]
+) -> Document:
+    is_main = item["index"] == record["main"]
     prefix = "" if is_main else f"documents/{item['slug']}/"
+    stored = "" if is_main else f"{item['slug']}_"
     attributes = dict(nodes[prefix.rstrip("/")]["attributes"])
-    node = nodes[f"{prefix}intensity"]
-    strip = 0 if is_main else len(item["slug"]) + 1
-    dims = [name[strip:] for name in node["dimension_names"]]
+    pixels = _read_pixels(path, nodes, record, item)
     facts, others = _split(attributes)
     return Document(
         index=item["index"],
@@ -124,23 +181,51 @@ def _read_document(path: Path, nodes: Nodes, item: dict[str, Any], main: int) ->
         title=attributes["title"],
         kind=cast("Kind", attributes["kind"]),
         axes=tuple(
-            _axis(dim, size, nodes[prefix + stored]["attributes"])
-            for dim, stored, size in zip(dims, node["dimension_names"], node["shape"], strict=True)
+            _axis(dim, size, nodes[f"{prefix}{stored}{dim}"]["attributes"])
+            for dim, size in zip(pixels.dims, pixels.blocks.shape, strict=True)
             if dim != CHANNEL
         ),
-        blocks=StoreBlocks.from_node(path, f"{prefix}intensity", node),
+        blocks=pixels.blocks,
         layout=None if item.get("layout") is None else _layout(item["layout"]),
-        brightness=_brightness(node["attributes"]),
-        channels=tuple(node["attributes"].get("channel_names", ())),
+        brightness=_brightness(pixels.attributes),
+        channels=tuple(pixels.attributes.get("channel_names", ())),
         thumbnail=item["thumbnail"],
         facts=facts,
         fact_paths=item["fact_paths"],
         attributes=others,
         notes=tuple(item["notes"]),
         statistics=_statistics(nodes, f"{prefix}preview"),
-        valid=read_small_array(path, nodes, f"{prefix}valid").astype(np.bool_)
+        valid=read_small_array(path, nodes, f"{prefix}valid")
         if f"{prefix}valid" in nodes
         else None,
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Pixels:
+    """What a store, or the record of a virtual one, says of the pixels of a document."""
+
+    blocks: Blocks
+    dims: tuple[str, ...]
+    attributes: dict[str, Any]
+
+
+def _read_pixels(path: Path, nodes: Nodes, record: dict[str, Any], item: dict[str, Any]) -> _Pixels:
+    if record.get("virtual"):
+        pixels = item["pixels"]
+        return _Pixels(
+            blocks=SourceBlocks.from_record(record, item),
+            dims=tuple(pixels["dims"]),
+            attributes=pixels["attributes"],
+        )
+    is_main = item["index"] == record["main"]
+    array = "intensity" if is_main else f"documents/{item['slug']}/intensity"
+    node = nodes[array]
+    strip = 0 if is_main else len(item["slug"]) + 1
+    return _Pixels(
+        blocks=StoreBlocks.from_node(path, array, node),
+        dims=tuple(name[strip:] for name in node["dimension_names"]),
+        attributes=node["attributes"],
     )
 
 

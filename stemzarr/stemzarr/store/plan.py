@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from stemzarr.model import Document, Source
+from stemzarr.model import Blocks, Document, Source
 from stemzarr.options import Codec, IngestOptions
 
-__all__ = ["ArrayPlan", "Box", "StorePlan", "chunk_shape", "plan_store", "shard_shape"]
+__all__ = ["ArrayPlan", "Box", "StorePlan", "box_shape", "chunk_shape", "plan_store", "shard_shape"]
 
 CHUNK_BYTES = 1024**2
 """Target of a chunk: one random pattern decodes in under a millisecond, and the ratio of the
@@ -226,7 +226,8 @@ class StorePlan:
     codec: Codec
     """Compression of the pixels."""
     threads: int
-    """Threads that work at once; fewer than asked for where the budget holds no more buffers."""
+    """Threads or worker processes that work at once, fewer than asked for where the budget holds no
+    more buffers; 1 on a cluster, whose every worker has the whole budget."""
     memory: int
     """Bytes of buffers at most."""
     virtual: bool = False
@@ -260,19 +261,28 @@ def _working_bytes(array: ArrayPlan) -> int:
     return 4 * array.chunk_bytes + (16 + itemsize) * pattern
 
 
-def _box_shape(
-    document: Document, chunk: Sequence[int], shard: Sequence[int], room: int
+def box_shape(
+    blocks: Blocks, chunk: Sequence[int], shard: Sequence[int], room: int
 ) -> tuple[int, ...]:
     """Return what to read at once: the source's own blocks, else a few MiB, within `room`.
 
     A box is a run of chunks in C order, so that the bytes of a shard do not depend on it.
+
+    Parameters
+    ----------
+    blocks
+        The pixels.
+    chunk, shard
+        How they are cut in the store.
+    room
+        Bytes of the read buffer; a single chunk is read even where it is larger.
     """
-    shape, itemsize = document.shape, document.dtype.itemsize
+    shape, itemsize = blocks.shape, blocks.dtype.itemsize
     chunk_bytes = math.prod(chunk) * itemsize
     cuts = zip(shard, shape, chunk, strict=True)
     most = [max(1, math.ceil(min(s, n) / c)) for s, n, c in cuts]
-    blocks = zip(most, document.blocks.block_shape, chunk, strict=True)
-    counts = [min(m, max(1, math.ceil(b / c))) for m, b, c in blocks]
+    preferred = zip(most, blocks.block_shape, chunk, strict=True)
+    counts = [min(m, max(1, math.ceil(b / c))) for m, b, c in preferred]
     first = next((dim for dim, count in enumerate(counts) if count > 1), len(counts))
     counts[first + 1 :] = most[first + 1 :]
     for dim in range(len(counts)):
@@ -312,7 +322,7 @@ def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
         pattern_ndim=document.pattern_ndim,
         chunk=chunk,
         shard=shard,
-        box=_box_shape(document, chunk, shard, room),
+        box=box_shape(document.blocks, chunk, shard, room),
     )
 
 
@@ -334,7 +344,8 @@ def plan_store(source: Source, options: IngestOptions) -> StorePlan:
     }
     least = [plan_array(doc, paths[doc.index], 0) for doc in source.documents]
     need = max(array.box_bytes + _working_bytes(array) for array in least)
-    threads = max(1, min(options.threads, options.memory // need))
+    wanted = options.workers or (1 if options.scheduler else options.threads)
+    threads = max(1, min(wanted, options.memory // need))
     share = options.memory // threads
     arrays = tuple(
         plan_array(document, array.path, share - _working_bytes(array))

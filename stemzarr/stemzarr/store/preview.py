@@ -46,7 +46,7 @@ class Folded:
     """Exact statistics of all finite values; of the magnitude where values are complex."""
     integral: bool
     """Whether every value is an integer."""
-    mean: NDArray[np.floating[Any]] | None = None
+    mean: NDArray[Any] | None = None
     """(det_y, det_x) mean of all patterns, values that are not finite taken as 0; float32, or
     float64 where the source is."""
     top: NDArray[Any] | None = None
@@ -99,7 +99,7 @@ def reduce_folds(folds: Path, records: list[ShardRecord], array: ArrayPlan) -> F
     return Folded(
         statistics=statistics,
         integral=integral,
-        mean=(total / patterns).astype(wide).reshape(pattern),
+        mean=np.asarray(total / patterns, wide).reshape(pattern),
         top=np.where(top == lowest(top.dtype), 0, top).astype(top.dtype).reshape(pattern),
         images=np.moveaxis(images, -1, 0),
     )

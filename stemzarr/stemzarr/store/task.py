@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from stemzarr.files import write_error
 from stemzarr.model import Blocks
 from stemzarr.store.encode import ChunkCodec
 from stemzarr.store.fold import DiskMask, ShardFold
-from stemzarr.store.journal import ShardRecord
+from stemzarr.store.journal import FOLDS, PARTS, TREE, ShardRecord
 from stemzarr.store.plan import ArrayPlan, Box
 from stemzarr.store.shard import ShardFile, write_file
 
@@ -47,6 +48,11 @@ class Workspace:
             self._buffer = np.empty(nbytes, np.uint8)
         return self._buffer[:nbytes].view(dtype).reshape(shape)
 
+    def tell(self, nbytes: int) -> None:
+        """Report values that are done."""
+        if self.report is not None:
+            self.report(nbytes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardTask:
@@ -62,16 +68,20 @@ class ShardTask:
     """The pixels."""
     codec: ChunkCodec
     """How chunks are encoded."""
-    tree: Path
-    """Folder that becomes the store."""
-    folds: Path
-    """Folder for what the shard folds to."""
+    folder: Path
+    """Folder of the journal."""
     fold: bool
     """Whether previews and statistics are wanted."""
     mask: DiskMask | None
     """Pixels of the virtual images, for scans."""
     sync: bool
     """Whether the shard is flushed to the disk."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the shard's values."""
+        shape = self.array.shard_box(self.number)[1]
+        return math.prod(shape) * np.dtype(self.array.dtype).itemsize
 
     def run(self, workspace: Workspace) -> ShardRecord:
         """Write the shard and say what it holds.
@@ -83,13 +93,19 @@ class ShardTask:
         WriteError
             The shard cannot be written.
         """
-        path = self.tree / self.array.shard_path(self.number)
+        part = part_path(self.folder)
         try:
-            return self._write(path, workspace)
+            record = self._write(part, workspace)
+            path = self.folder / TREE / record.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(path)
         except OSError as error:
             if isinstance(error, StemzarrError):
                 raise
-            raise write_error(path, error) from error
+            raise write_error(self.folder, error) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return record
 
     def _write(self, path: Path, workspace: Workspace) -> ShardRecord:
         dtype = np.dtype(self.array.dtype)
@@ -104,8 +120,7 @@ class ShardTask:
                 values = workspace.array(box[1], dtype)
                 self.blocks.read_into(values, box[0])
                 self._write_chunks(shard, box, values, fold, digests)
-                if workspace.report is not None:
-                    workspace.report(values.nbytes)
+                workspace.tell(values.nbytes)
             digest = shard.finish(sync=self.sync)
         folded = self._write_fold(fold)
         return ShardRecord(
@@ -145,8 +160,20 @@ class ShardTask:
             return None
         name = f"{self.place}-{self.number}.npz"
         content = fold.to_bytes()
-        write_file(self.folds / name, content, sync=self.sync)
+        part = part_path(self.folder)
+        write_file(part, content, sync=self.sync)
+        (self.folder / FOLDS).mkdir(exist_ok=True)
+        part.replace(self.folder / FOLDS / name)
         return name, xxhash.xxh3_128_hexdigest(content)
+
+
+def part_path(folder: Path) -> Path:
+    """Return a path for a file that is not whole yet.
+
+    A cluster may run a task again whose first worker it lost sight of, so no two runs may write
+    one file.
+    """
+    return folder / PARTS / uuid.uuid4().hex
 
 
 def digest_values(chunk: NDArray[Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from stemzarr.errors import (
     SchemaVersionError,
     SourceNotFoundError,
 )
+from stemzarr.files import remove_tree, sync_folder, write_error
 from stemzarr.model import Document
 from stemzarr.options import Codec
 from stemzarr.store.encode import codec_from_metadata, find_codec
@@ -33,9 +35,22 @@ from stemzarr.store.schema import (
 )
 from stemzarr.store.shard import write_file
 
-__all__ = ["Tree", "read_nodes", "read_small_array", "write_labels"]
+__all__ = [
+    "COMMITTED",
+    "REVISION",
+    "Tree",
+    "finish_revision",
+    "read_nodes",
+    "read_small_array",
+    "write_labels",
+]
 
 _PIECE = 16 * 1024**2
+
+REVISION = ".revision"
+"""Folder in a store with the files of a revision that is under way."""
+COMMITTED = "committed"
+"""File in it that lists them once all are there: from then on the revision counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +109,12 @@ class Tree:
 
     def write_nodes(self) -> None:
         """Write every ``zarr.json`` but the root's, which marks a store as complete."""
-        for path, node in self.nodes.items():
-            if path:
-                write_file(self.folder / path / "zarr.json", to_json(node))
+        for path in filter(None, self.nodes):
+            write_file(self.folder / path / "zarr.json", self.node_bytes(path))
+
+    def node_bytes(self, path: str) -> bytes:
+        """Return the ``zarr.json`` of a group or array."""
+        return to_json(self.nodes[path])
 
 
 def write_labels(tree: Tree, document: Document, main: int, attributes: Mapping[str, Any]) -> None:
@@ -119,6 +137,7 @@ def read_nodes(path: Path) -> Nodes:
     SourceNotFoundError, ReadError, CorruptFileError, SchemaVersionError
         There is no store, it cannot be read, is none of ours, or is newer than this program.
     """
+    finish_revision(path)
     file = path / "zarr.json"
     try:
         content = file.read_bytes()
@@ -173,3 +192,30 @@ def read_small_array(path: Path, nodes: Nodes, name: str) -> NDArray[Any]:
             raise DamagedStoreError(msg, path=file) from error
         pieces.append(piece)
     return np.concatenate(pieces)[: shape[0]]
+
+
+def finish_revision(path: Path) -> None:
+    """Put the files of a committed revision in place, the root's metadata last.
+
+    A revision that a crash cut short is finished by whoever opens the store next; where that is
+    another process at the same time, both do the same.
+
+    Raises
+    ------
+    WriteError
+        The store cannot be written.
+    """
+    folder = path / REVISION
+    try:
+        names = (folder / COMMITTED).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    try:
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                (folder / name).replace(path / name)
+        sync_folder(path)
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(folder)
+    except OSError as error:
+        raise write_error(path, error) from error

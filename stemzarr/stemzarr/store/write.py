@@ -6,8 +6,8 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
-import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import xxhash
 
 import stemzarr
 from stemzarr.errors import (
+    OptionError,
     SourceChangedError,
     SourceNotFoundError,
     StemzarrError,
@@ -28,10 +29,12 @@ from stemzarr.model import Document, Progress, Source
 from stemzarr.options import IngestOptions
 from stemzarr.store.disk import Disk, disk_mask, find_disk, sample_mean
 from stemzarr.store.encode import find_codec
-from stemzarr.store.journal import Journal, ShardRecord, open_journal
-from stemzarr.store.manifest import write_manifest
+from stemzarr.store.facts import apply_facts
+from stemzarr.store.journal import Journal, ShardRecord, digest_of, open_journal
+from stemzarr.store.manifest import files_of, write_manifest
 from stemzarr.store.plan import ArrayPlan, StorePlan, plan_store
 from stemzarr.store.preview import Folded, reduce_folds, write_preview
+from stemzarr.store.redact import redact_source
 from stemzarr.store.run import Tally, run_in_threads
 from stemzarr.store.schema import (
     SCHEMA_VERSION,
@@ -43,8 +46,11 @@ from stemzarr.store.schema import (
 from stemzarr.store.shard import write_file
 from stemzarr.store.task import ShardTask
 from stemzarr.store.tree import Tree, write_labels
+from stemzarr.store.virtual import describe_pixels
 
-__all__ = ["StoreResult", "write_store"]
+__all__ = ["StoreResult", "document_record", "write_store"]
+
+_SYNC_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +137,11 @@ def write_store(
         try:
             _write_pixels(ingest, progress)
             _check_unchanged(source)
-        except SourceChangedError:
-            ingest.journal.remove()
+            _complete(ingest)
+            stored = _publish(ingest, dest)
+        except BaseException as error:
+            _keep_or_remove(ingest.journal, error)
             raise
-        _complete(ingest)
-        stored = _publish(ingest, dest)
     return StoreResult(
         path=dest,
         status="resumed" if resumed else "ingested",
@@ -157,14 +163,32 @@ def _check_destination(dest: Path, options: IngestOptions) -> None:
         raise SourceNotFoundError("the folder does not exist", path=dest.parent, hint="make it")
 
 
-def _begin(source: Source, dest: Path, options: IngestOptions) -> _Ingest:
-    _check_unchanged(source)
+def _keep_or_remove(journal: Journal, error: BaseException) -> None:
+    """Keep finished shards for the next try, unless they are of a source that changed."""
+    if isinstance(error, SourceChangedError) or not journal.records:
+        journal.remove()
+    elif isinstance(error, StemzarrError):
+        error.hint = "; ".join(filter(None, [error.hint, "the same command continues"]))
+
+
+def _prepare(source: Source, options: IngestOptions) -> Source:
+    """Return the source with the user's facts, and without what is redacted."""
+    if options.redact and options.virtual:
+        msg = "redact and virtual exclude each other"
+        raise OptionError(msg, hint="a virtual store names its source and shows all of it")
+    if options.facts:
+        source, _ = apply_facts(source, options.facts)
+    return redact_source(source) if options.redact else source
+
+
+def _begin(original: Source, dest: Path, options: IngestOptions) -> _Ingest:
+    _check_unchanged(original)
+    source = _prepare(original, options)
     plan = plan_store(source, options)
-    header_digest = xxhash.xxh3_128_digest(source.load_header())
+    header_digest = xxhash.xxh3_128_digest(original.load_header())
     identity = _identity(source, options, plan, header_digest)
     folder = dest.with_name(f".{dest.name}.ingest")
     journal, anew = open_journal(folder, identity, sync=options.sync)
-    notes = [*source.notes, *([anew] if anew else [])]
     return _Ingest(
         source=source,
         options=options,
@@ -172,7 +196,7 @@ def _begin(source: Source, dest: Path, options: IngestOptions) -> _Ingest:
         journal=journal,
         header_digest=header_digest,
         tree=Tree(folder=journal.tree),
-        notes=notes,
+        notes=[*source.notes, *([anew] if anew else [])],
     )
 
 
@@ -223,7 +247,12 @@ def _write_pixels(ingest: _Ingest, progress: Progress | None) -> None:
     tasks: list[ShardTask] = []
     for place, array in enumerate(ingest.plan.arrays):
         tasks += _tasks_of(ingest, place, array, tally)
-    run_in_threads(tasks, ingest.plan.threads, ingest.journal.add, tally)
+    if not (ingest.options.workers or ingest.options.scheduler):
+        run_in_threads(tasks, ingest.plan.threads, ingest.journal.add, tally)
+    elif tasks:
+        from stemzarr.store.cluster import run_on_cluster
+
+        run_on_cluster(tasks, ingest.options, ingest.journal.add, tally)
 
 
 def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> list[ShardTask]:
@@ -242,8 +271,7 @@ def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> li
             array=array,
             blocks=document.blocks,
             codec=find_codec(ingest.plan.codec, document.dtype, array.chunk),
-            tree=ingest.tree.folder,
-            folds=ingest.journal.folds,
+            folder=ingest.journal.folder,
             fold=ingest.options.preview,
             mask=mask,
             sync=ingest.options.sync,
@@ -281,7 +309,10 @@ def _complete(ingest: _Ingest) -> None:
             write_preview(tree, document, main, folded, _disk(document))
     _write_source(ingest)
     tree.write_nodes()
-    write_manifest(tree, known)
+    write_manifest(
+        tree,
+        {path: known.get(path) or digest_of(tree.folder / path) for path in files_of(tree.folder)},
+    )
     write_file(tree.folder / "zarr.json", consolidated(tree.nodes))
 
 
@@ -294,7 +325,7 @@ def _note_integers(ingest: _Ingest, document: Document, folded: Folded) -> None:
 def _write_source(ingest: _Ingest) -> None:
     """Write the group ``source``: where all this came from."""
     source = ingest.source
-    header = source.load_header() if source.rebuildable else b""
+    header = source.load_header() if source.rebuildable and not ingest.plan.virtual else b""
     metadata = json.dumps(source.load_metadata(), ensure_ascii=False, allow_nan=False).encode()
     for name, content in (("header", header), ("original_metadata", metadata)):
         if content:
@@ -310,7 +341,7 @@ def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
     finished = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     return {
         "name": source.path.name,
-        "path": str(source.path),
+        "path": None if options.redact else str(source.path),
         "format": source.format,
         "size": source.size,
         "modified": _iso(source.modified_ns),
@@ -319,11 +350,17 @@ def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
         "hash": None if ingest.plan.virtual else _hash(ingest),
         "sha256": _sha256(source.path) if options.sha256 else None,
         "rebuildable": source.rebuildable and not ingest.plan.virtual,
+        "redacted": options.redact,
+        "virtual": options.virtual,
         "layout": None if layout is None else dataclasses.asdict(layout),
         "main": source.main,
         "notes": list(ingest.notes),
-        "documents": [_document_record(document) for document in source.documents],
-        "segments": [dataclasses.asdict(segment) for segment in source.segments],
+        "documents": [
+            document_record(document, virtual=options.virtual) for document in source.documents
+        ],
+        "segments": []
+        if options.virtual
+        else [dataclasses.asdict(segment) for segment in source.segments],
         "ingest": {
             "version": stemzarr.__version__,
             "options": options.record(),
@@ -333,9 +370,10 @@ def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
     }
 
 
-def _document_record(document: Document) -> dict[str, Any]:
+def document_record(document: Document, *, virtual: bool) -> dict[str, Any]:
+    """Return what ``source`` records of a document that its group does not say."""
     layout = document.layout
-    return {
+    record = {
         "index": document.index,
         "slug": document.slug,
         "thumbnail": document.thumbnail,
@@ -343,6 +381,7 @@ def _document_record(document: Document) -> dict[str, Any]:
         "fact_paths": dict(document.fact_paths),
         "layout": None if layout is None else dataclasses.asdict(layout),
     }
+    return record | {"pixels": describe_pixels(document)} if virtual else record
 
 
 def _hash(ingest: _Ingest) -> str:
@@ -367,18 +406,13 @@ def _iso(nanoseconds: int) -> str:
 def _publish(ingest: _Ingest, dest: Path) -> int:
     """Flush what is not flushed, show the store by a rename, and return its size in bytes."""
     tree = ingest.tree.folder
-    shards = {record.path for record in ingest.journal.records.values()}
-    stored = 0
+    files = [path for path in tree.rglob("*") if path.is_file()]
     try:
-        for folder, _, names in os.walk(tree):
-            for name in names:
-                path = Path(folder, name)
-                stored += path.stat().st_size
-                if ingest.options.sync and path.relative_to(tree).as_posix() not in shards:
-                    sync_path(path)
-            if ingest.options.sync:
-                sync_folder(Path(folder))
-        replace(tree, dest)
+        stored = sum(path.stat().st_size for path in files)
+        if ingest.options.sync:
+            shards = {tree / record.path for record in ingest.journal.records.values()}
+            _sync_all(tree, [path for path in files if path not in shards])
+        replace(ingest.tree.folder, dest)
         if ingest.options.sync:
             sync_folder(dest.parent)
     except OSError as error:
@@ -387,3 +421,11 @@ def _publish(ingest: _Ingest, dest: Path) -> int:
         raise write_error(dest, error) from error
     ingest.journal.remove()
     return stored
+
+
+def _sync_all(tree: Path, files: list[Path]) -> None:
+    """Flush files and folders; many at once, as each waits for the disk and not for us."""
+    folders = [tree, *(path for path in tree.rglob("*") if path.is_dir())]
+    with ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="stemzarr-sync") as pool:
+        list(pool.map(sync_path, files))
+        list(pool.map(sync_folder, folders))

@@ -1,0 +1,144 @@
+"""Calibration and facts set by hand: parsed, checked and put in the place of the source's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stemzarr.errors import EntryNotFoundError, OptionError
+from stemzarr.model import Axis, Brightness, Document, Fact, Source
+from stemzarr.store.schema import FACT_NAMES
+
+__all__ = ["Change", "apply_facts"]
+
+_TEXT_FACTS = frozenset(
+    {"instrument", "detector", "operator", "specimen", "session", "software", "acquired"}
+)
+_EITHER = frozenset({"spot_size"})
+_AXIS_FIELDS = ("scale", "offset", "units")
+_BY_HAND = "set by hand"
+
+_Set = tuple[Document, Fact | None, Fact]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One value that was set by hand."""
+
+    fact: str
+    """What was set, as the user wrote it."""
+    before: Fact | None
+    """The value before; None where there was none."""
+    after: Fact
+    """The value now."""
+
+
+def apply_facts(source: Source, facts: Mapping[str, Fact]) -> tuple[Source, tuple[Change, ...]]:
+    """Return the source with values set by hand, and what changed.
+
+    Parameters
+    ----------
+    source
+        What is calibrated.
+    facts
+        Values by name: a fact such as ``camera_length_mm``, ``title``, an axis' field such as
+        ``det_x.scale``, ``det_x.offset``, ``det_x.units``, or ``brightness.scale``,
+        ``brightness.offset``, ``brightness.units``; of another document than the main one with
+        its slug and a slash before it, such as ``survey/x.scale``.
+
+    Raises
+    ------
+    OptionError
+        There is no such fact or axis, or the value does not fit.
+    EntryNotFoundError
+        There is no such document.
+    """
+    documents = {document.index: document for document in source.documents}
+    changes: list[Change] = []
+    for name, value in facts.items():
+        slug, slash, fact = name.rpartition("/")
+        document = source.find(slug) if slash else source.document
+        current = documents[document.index]
+        try:
+            documents[document.index], before, after = _set(current, fact, value)
+        except (OptionError, EntryNotFoundError) as error:
+            raise OptionError(error.message, path=source.path, hint=error.hint) from error
+        if before != after:
+            changes.append(Change(fact=name, before=before, after=after))
+    ordered = tuple(documents[document.index] for document in source.documents)
+    return dataclasses.replace(source, documents=ordered), tuple(changes)
+
+
+def _set(document: Document, name: str, value: Fact) -> _Set:
+    """Return the document with the value set, the value before, and the value now."""
+    if name == "title":
+        return dataclasses.replace(document, title=str(value)), document.title, str(value)
+    owner, dot, field = name.partition(".")
+    if dot and owner == "brightness":
+        return _set_brightness(document, field, value)
+    if dot:
+        return _set_axis(document, owner, field, value)
+    if name not in FACT_NAMES - {"complete"}:
+        known = ", ".join(sorted(FACT_NAMES - {"complete"}))
+        hint = f"known: {known}, title, AXIS.scale, AXIS.offset, AXIS.units, brightness.scale …"
+        raise OptionError(f"there is no fact {name!r}", hint=hint)
+    if name in _TEXT_FACTS:
+        value = str(value)
+    elif name not in _EITHER:
+        value = _number(name, value)
+    changed = dataclasses.replace(
+        document,
+        facts={**document.facts, name: value},
+        fact_paths={**document.fact_paths, name: _BY_HAND},
+    )
+    return changed, document.facts.get(name), value
+
+
+def _number(name: str, value: Fact, *, zero: bool = True) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or (not zero and number == 0):
+        what = "a finite number" if zero else "a finite number other than 0"
+        raise OptionError(f"{name} is {value!r}", hint=f"give {what}")
+    return number
+
+
+def _set_axis(document: Document, name: str, field: str, value: Fact) -> _Set:
+    axis = document.axis(name)
+    if field not in _AXIS_FIELDS:
+        hint = f"it has {', '.join(f'{name}.{known}' for known in _AXIS_FIELDS)}"
+        raise OptionError(f"an axis has no {field!r}", hint=hint)
+    changes: dict[str, Any] = {field: _field_value(f"{name}.{field}", field, value)}
+    if field == "units":
+        changes["calibrated"] = changes["units"] != "pixel"
+    elif field == "scale":
+        changes["calibrated"] = axis.units != "pixel"
+    axes: tuple[Axis, ...] = tuple(
+        dataclasses.replace(other, **changes) if other.name == name else other
+        for other in document.axes
+    )
+    return dataclasses.replace(document, axes=axes), getattr(axis, field), changes[field]
+
+
+def _set_brightness(document: Document, field: str, value: Fact) -> _Set:
+    if field not in _AXIS_FIELDS:
+        raise OptionError(f"brightness has no {field!r}", hint="it has scale, offset, units")
+    before = document.brightness
+    changes: dict[str, Any] = {field: _field_value(f"brightness.{field}", field, value)}
+    after = dataclasses.replace(before or Brightness(), **changes)
+    changed = dataclasses.replace(document, brightness=after)
+    return changed, None if before is None else getattr(before, field), changes[field]
+
+
+def _field_value(name: str, field: str, value: Fact) -> Fact:
+    if field == "units":
+        text = str(value).strip()
+        if not text:
+            raise OptionError(f"{name} is empty", hint="write nm, 1/nm, mrad, eV or pixel")
+        return text
+    return _number(name, value, zero=field != "scale")

@@ -1,0 +1,363 @@
+"""Checks a store: every file against the manifest, every chunk against its checksum and digest."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from stemzarr.errors import CorruptFileError, DamagedStoreError, StemzarrError
+from stemzarr.files import read_positioned
+from stemzarr.model import Blocks, Document, Progress, Source
+from stemzarr.options import available_threads
+from stemzarr.registry import read_source
+from stemzarr.segments import iterate_segment
+from stemzarr.store.blocks import StoreBlocks
+from stemzarr.store.journal import digest_of
+from stemzarr.store.manifest import Manifest, digest_node, files_of, read_manifest
+from stemzarr.store.open import read_store
+from stemzarr.store.plan import ArrayPlan, Box, box_shape
+from stemzarr.store.run import Tally
+from stemzarr.store.schema import Nodes, consolidated
+from stemzarr.store.task import Workspace, digest_values
+from stemzarr.store.tree import read_nodes
+from stemzarr.store.virtual import SourceBlocks, read_options
+
+__all__ = ["VerifyReport", "digest_shard", "plan_of", "verify_store"]
+
+_ROOM = 128 * 1024**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What a verification found."""
+
+    path: Path
+    """The store."""
+    problems: tuple[str, ...]
+    """What is wrong, one sentence each; empty where all is well."""
+    files: int
+    """Files that were compared with the manifest."""
+    chunks: int
+    """Chunks that were decoded and digested."""
+    nbytes: int
+    """Bytes of values in them."""
+    original: str | None
+    """The source that the values were compared with; None where none was."""
+    rebuildable: bool
+    """Whether the source can be given back byte for byte."""
+    seconds: float
+    """Time that it took."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+        return not self.problems
+
+    def json(self) -> dict[str, Any]:
+        """Return the report as JSON."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {"ok": self.ok, **fields, "path": str(self.path), "problems": list(self.problems)}
+
+
+@dataclass(slots=True)
+class _Findings:
+    """Problems and counts, gathered from several threads."""
+
+    problems: list[str] = field(default_factory=list)
+    files: int = 0
+    chunks: int = 0
+    nbytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def problem(self, text: str) -> None:
+        with self._lock:
+            self.problems.append(text)
+
+    def count(self, chunks: int, nbytes: int) -> None:
+        with self._lock:
+            self.chunks += chunks
+            self.nbytes += nbytes
+
+
+def verify_store(
+    path: Path,
+    *,
+    source: Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Check every file and chunk of a store, and compare it with its original if that is given.
+
+    Parameters
+    ----------
+    path
+        The store.
+    source
+        The original file.
+    threads
+        How many threads decode; all processors by default.
+    progress
+        Is told how many bytes of values are checked.
+
+    Raises
+    ------
+    SourceNotFoundError, ReadError
+        There is no store, or the original cannot be read; damage is reported, not raised.
+    """
+    started = time.perf_counter()
+    found = _Findings()
+    try:
+        nodes = read_nodes(path)
+        store = read_store(path)
+        record = nodes["source"]["attributes"]
+    except CorruptFileError as error:
+        found.problem(f"zarr.json: {error.message}")
+        return _report(path, found, None, started, rebuildable=False)
+    _check_metadata(path, nodes, found)
+    manifest = _manifest(path, nodes, found)
+    if manifest is not None:
+        _check_files(path, manifest, found)
+    original = None if source is None else read_source(source, read_options(record))
+    arrays = list(_arrays(store, original, found))
+    factor = 1 if original is None else 2
+    total = factor * sum(plan.nbytes for _, plan, _ in arrays)
+    tally = Tally(total=total, progress=progress)
+    with ThreadPoolExecutor(threads or available_threads()) as pool:
+        digests = _digest_arrays(pool, arrays, found, tally)
+        _check_hash(store, record, digests, found)
+    if original is not None:
+        _compare_rest(store, record, original, found)
+    if record["virtual"]:
+        _check_virtual(store, found)
+    named = None if original is None else str(original.path)
+    return _report(path, found, named, started, rebuildable=record["rebuildable"])
+
+
+def _report(
+    path: Path, found: _Findings, original: str | None, started: float, *, rebuildable: bool
+) -> VerifyReport:
+    return VerifyReport(
+        path=path,
+        problems=tuple(sorted(found.problems)),
+        files=found.files,
+        chunks=found.chunks,
+        nbytes=found.nbytes,
+        original=original,
+        rebuildable=rebuildable,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _check_metadata(path: Path, nodes: Nodes, found: _Findings) -> None:
+    """Compare the root's metadata with the nodes that they repeat, byte for byte."""
+    below: Nodes = {"": nodes[""]}
+    for file in path.rglob("zarr.json"):
+        name = file.parent.relative_to(path).as_posix()
+        if file.parent == path:
+            continue
+        try:
+            below[name] = json.loads(file.read_bytes())
+        except (OSError, ValueError) as error:
+            found.problem(f"{name}/zarr.json: cannot be read: {error}")
+            return
+    if consolidated(below) != (path / "zarr.json").read_bytes():
+        found.problem("zarr.json: does not repeat the metadata of the groups and arrays below it")
+
+
+def _manifest(path: Path, nodes: Nodes, found: _Findings) -> Manifest | None:
+    try:
+        manifest = read_manifest(path, nodes)
+    except DamagedStoreError as error:
+        found.problem(f"source/manifest: {error.message}")
+        return None
+    if digest_node(nodes[""]) != manifest.root:
+        found.problem("zarr.json: its attributes are not those that the manifest knows")
+    return manifest
+
+
+def _check_files(path: Path, manifest: Manifest, found: _Findings) -> None:
+    there = set(files_of(path))
+    for name in sorted(set(manifest.files) - there):
+        found.problem(f"{name}: is missing")
+    for name in sorted(there - set(manifest.files)):
+        found.problem(f"{name}: does not belong to the store")
+    for name in sorted(there & set(manifest.files)):
+        found.files += 1
+        size, digest = manifest.files[name]
+        try:
+            now_size, now = digest_of(path / name)
+        except OSError as error:
+            found.problem(f"{name}: cannot be read: {error.strerror or error}")
+            continue
+        if now_size != size:
+            found.problem(f"{name}: has {now_size} bytes instead of {size}")
+        elif now != digest:
+            found.problem(f"{name}: its bytes changed")
+
+
+def _arrays(
+    store: Source, original: Source | None, found: _Findings
+) -> Iterator[tuple[Document, ArrayPlan, Blocks | None]]:
+    """Yield every document with the cut of its array, and the same pixels in the original."""
+    for document in store.documents:
+        if not isinstance(document.blocks, StoreBlocks):
+            continue
+        other = None
+        if original is not None:
+            known = {each.index: each for each in original.documents}
+            match = known.get(document.index)
+            if match is None or (match.shape, match.dtype) != (document.shape, document.dtype):
+                found.problem(f"{document.slug}: is not in {original.path.name} in this form")
+            else:
+                other = match.blocks
+        yield document, plan_of(document, document.blocks, other), other
+
+
+def plan_of(document: Document, blocks: StoreBlocks, other: Blocks | None) -> ArrayPlan:
+    """Return how an array of a store is cut, its boxes those that suit the `other` blocks."""
+    return ArrayPlan(
+        document=document.index,
+        slug=document.slug,
+        path=blocks.array,
+        shape=blocks.shape,
+        dtype=blocks.dtype.str,
+        pattern_ndim=document.pattern_ndim,
+        chunk=blocks.chunk,
+        shard=blocks.shard,
+        box=box_shape(other or blocks, blocks.chunk, blocks.shard, _ROOM),
+    )
+
+
+def _digest_arrays(
+    pool: ThreadPoolExecutor,
+    arrays: list[tuple[Document, ArrayPlan, Blocks | None]],
+    found: _Findings,
+    tally: Tally,
+) -> list[bytes | None]:
+    """Return the digests of all chunks in canonical order, a shard each; None where damaged."""
+    own = threading.local()
+
+    def work(job: tuple[Document, ArrayPlan, Blocks | None, int]) -> bytes | None:
+        if not hasattr(own, "workspace"):
+            own.workspace = Workspace(report=tally.add)
+        return _digest_shard(*job, own.workspace, found)
+
+    jobs = [(*array, number) for array in arrays for number in range(array[1].shards)]
+    return list(pool.map(work, jobs))
+
+
+def _digest_shard(
+    document: Document,
+    plan: ArrayPlan,
+    other: Blocks | None,
+    number: int,
+    workspace: Workspace,
+    found: _Findings,
+) -> bytes | None:
+    digests: list[bytes] = []
+    damaged = False
+    for box in plan.chunks_of(plan.shard_box(number)):
+        start, shape = box
+        values = workspace.array(shape, document.dtype)
+        try:
+            document.blocks.read_into(values, start)
+        except StemzarrError as error:
+            found.problem(f"{document.slug}: {error.message}")
+            damaged = True
+            continue
+        digests.append(digest_values(values))
+        found.count(1, values.nbytes)
+        workspace.tell(values.nbytes)
+    if other is not None and not damaged:
+        others = digest_shard(other, plan, number, workspace)
+        for mine, (box, theirs) in zip(digests, others, strict=True):
+            if mine != theirs:
+                ranges = ", ".join(f"{a}:{a + n}" for a, n in zip(*box, strict=True))
+                found.problem(f"{document.slug}: values [{ranges}] differ from the original")
+    return None if damaged else b"".join(digests)
+
+
+def digest_shard(
+    blocks: Blocks, plan: ArrayPlan, number: int, workspace: Workspace
+) -> Iterator[tuple[Box, bytes]]:
+    """Yield every chunk of a shard with the digest of its values, read in boxes.
+
+    Parameters
+    ----------
+    blocks
+        The pixels, in a store or not.
+    plan
+        How they are cut.
+    number
+        Place of the shard in the grid.
+    workspace
+        Gives memory and is told how much is done.
+    """
+    for box in plan.boxes(number):
+        values = workspace.array(box[1], blocks.dtype)
+        blocks.read_into(values, box[0])
+        for start, shape in plan.chunks_of(box):
+            ends = zip(start, box[0], shape, strict=True)
+            inside = tuple(slice(a - o, a - o + n) for a, o, n in ends)
+            yield (start, shape), digest_values(np.ascontiguousarray(values[inside]))
+        workspace.tell(values.nbytes)
+
+
+def _check_hash(
+    store: Source, record: dict[str, Any], digests: list[bytes | None], found: _Findings
+) -> None:
+    """Compare all values with the digest that was taken when they were read from the source."""
+    if "hash" not in record or None in digests:
+        return
+    state = xxhash.xxh3_128(bytes.fromhex(record["header_hash"]))
+    for digest in digests:
+        state.update(digest or b"")
+    if state.hexdigest() != record["hash"]:
+        found.problem("intensity: the values are not those that were read from the source")
+    if record["rebuildable"] and not record["redacted"]:
+        try:
+            header = xxhash.xxh3_128_hexdigest(store.load_header())
+        except DamagedStoreError as error:
+            found.problem(f"source/header: {error.message}")
+            return
+        if header != record["header_hash"]:
+            found.problem("source/header: is not what was read from the source")
+
+
+def _compare_rest(
+    store: Source, record: dict[str, Any], original: Source, found: _Findings
+) -> None:
+    """Compare what is no plain pixel: size, header, and pixels that lie on disk in another form."""
+    name = original.path.name
+    if original.size != record["size"]:
+        found.problem(f"{name}: has {original.size} bytes instead of {record['size']}")
+        return
+    if xxhash.xxh3_128_hexdigest(original.load_header()) != record["header_hash"]:
+        found.problem(f"{name}: differs from the store outside its pixels")
+    for segment in store.segments:
+        if segment.encoding == "plain":
+            continue
+        document = store.find(segment.document)
+        for offset, stored in iterate_segment(document.blocks, segment):
+            there = bytearray(len(stored))
+            read_positioned(original.path, memoryview(there), offset)
+            if there != stored:
+                found.problem(f"{document.slug}: its bytes at {offset} in {name} differ")
+
+
+def _check_virtual(store: Source, found: _Findings) -> None:
+    blocks = store.document.blocks
+    if isinstance(blocks, SourceBlocks):
+        try:
+            blocks.check()
+        except StemzarrError as error:
+            found.problem(f"{error.path}: {error.message}")

@@ -1,0 +1,123 @@
+"""Virtual stores: the labels here, the pixels in the source, which must not move or change."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import SourceChangedError, SourceNotFoundError
+from stemzarr.files import read_error
+from stemzarr.model import Blocks, Document
+from stemzarr.options import ReadOptions
+from stemzarr.registry import read_source
+
+__all__ = ["SourceBlocks", "describe_pixels", "read_options"]
+
+
+def describe_pixels(document: Document) -> dict[str, Any]:
+    """Return what a virtual store must know of the pixels that it does not hold."""
+    return {
+        "shape": list(document.shape),
+        "dtype": document.dtype.str,
+        "block_shape": list(document.blocks.block_shape),
+        "dims": list(document.dims),
+        "attributes": document.intensity_attributes(),
+    }
+
+
+def read_options(record: dict[str, Any]) -> ReadOptions:
+    """Return the options that the source of a store was read with."""
+    options = dict(record["ingest"]["options"]["read"])
+    if options.get("scan_shape") is not None:
+        options["scan_shape"] = tuple(options["scan_shape"])
+    return ReadOptions(**options)
+
+
+@functools.lru_cache(maxsize=16)
+def _blocks_of(path: Path, options: ReadOptions, index: int, _state: tuple[int, int]) -> Blocks:
+    return read_source(path, options).find(index).blocks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceBlocks:
+    """The pixels of one document, read from the source that a virtual store names."""
+
+    path: Path
+    """The source."""
+    options: ReadOptions
+    """How it is understood."""
+    index: int
+    """`Document.index` in the source."""
+    state: tuple[int, int]
+    """Size and modification time in nanoseconds when it was catalogued."""
+    shape: tuple[int, ...]
+    """Lengths of the dims."""
+    dtype: np.dtype[Any]
+    """Type of the values."""
+    block_shape: tuple[int, ...]
+    """The box that is cheapest to read as a whole."""
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any], item: dict[str, Any]) -> Self:
+        """Return the blocks that the record of a virtual store describes."""
+        pixels = item["pixels"]
+        return cls(
+            path=Path(record["path"]),
+            options=read_options(record),
+            index=item["index"],
+            state=(record["size"], record["modified_ns"]),
+            shape=tuple(pixels["shape"]),
+            dtype=np.dtype(pixels["dtype"]),
+            block_shape=tuple(pixels["block_shape"]),
+        )
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of ``out.shape`` whose first corner is at `start`.
+
+        Raises
+        ------
+        SourceNotFoundError
+            The source was moved or removed.
+        SourceChangedError
+            It has another size or time than when it was catalogued.
+        """
+        if math.prod(out.shape):
+            self.check()
+            _blocks_of(self.path, self.options, self.index, self.state).read_into(out, start)
+
+    def check(self) -> None:
+        """Raise where the source is gone or changed."""
+        check_source(self.path, self.state)
+
+
+def check_source(path: Path, state: tuple[int, int]) -> None:
+    """Raise where a catalogued source is gone or changed.
+
+    Raises
+    ------
+    SourceNotFoundError, SourceChangedError, ReadError
+        It is gone, it changed, it cannot be looked at.
+    """
+    try:
+        now = path.stat()
+    except FileNotFoundError:
+        raise SourceNotFoundError(
+            "the source of a virtual store is gone",
+            path=path,
+            hint="put it back, or ingest it from where it is now",
+        ) from None
+    except OSError as error:
+        raise read_error(path, error) from error
+    if not path.is_dir() and (now.st_size, now.st_mtime_ns) != state:
+        raise SourceChangedError(
+            f"changed since it was catalogued: {state[0]} bytes then, {now.st_size} now",
+            path=path,
+            hint="ingest it again",
+        )
