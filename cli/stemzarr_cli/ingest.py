@@ -34,6 +34,12 @@ _FAILED = ("name", "store", "kind", "shape", "dtype", "source_bytes", "stored_by
 )
 @click.option("--memory", type=BYTES, help="Budget for buffers. [default: 512MiB]")
 @click.option("--threads", type=int, metavar="N", help="[default: as many as processors]")
+@click.option(
+    "--workers", type=int, default=0, metavar="N", help="Use N processes of this machine instead."
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Use a dask.distributed cluster instead.")
+@click.option("--virtual", is_flag=True, help="Catalogue the file in place, copying no pixels.")
+@click.option("--redact", is_flag=True, help="Leave out operator, specimen, paths and printers.")
 @click.option("--sha256", is_flag=True, help="Record the file's SHA-256 too, for a second read.")
 @click.option("--no-preview", is_flag=True, help="Leave previews and statistics out.")
 @click.option("--no-sync", is_flag=True, help="Trust the system to write to the disk in time.")

@@ -26,7 +26,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("stemzarr_cli.ls:ls", "List the lake, or the part of it that a query finds."),
     "show": ("stemzarr_cli.show:show", "Show one entry: facts, axes, pictures, metadata."),
     "export": ("stemzarr_cli.export:export", "Write a scan, or a view of it, in another format."),
+    "verify": ("stemzarr_cli.verify:verify", "Check every file and chunk of stores."),
+    "calibrate": (
+        "stemzarr_cli.calibrate:calibrate",
+        "Revise calibration and facts of a store.",
+    ),
     "tag": ("stemzarr_cli.tag:tag", "Add tags, remarks and fields of your own to entries."),
+    "gallery": ("stemzarr_cli.gallery:gallery", "Write one HTML page of the lake."),
     "catalog": ("stemzarr_cli.catalog:catalog", "Keep the index of a lake."),
     "doctor": ("stemzarr_cli.doctor:doctor", "Check this installation."),
     "demo": ("stemzarr_cli.demo:demo", "Go the whole way on a small realistic dm4."),

@@ -38,11 +38,17 @@ def memory_in_use() -> int:
 
 
 class _Amount(ProgressColumn):
-    """Bytes done of all bytes."""
+    """Bytes done of all bytes, or things of all things."""
+
+    def __init__(self, counted: str | None) -> None:
+        super().__init__()
+        self._counted = counted
 
     def render(self, task: Task) -> Text:
         if task.total is None:
             return Text("")
+        if self._counted is not None:
+            return Text(f"{task.completed:.0f} of {task.total:.0f} {self._counted}")
         return Text(f"{format_bytes(task.completed)} of {format_bytes(task.total)}")
 
 
@@ -103,16 +109,26 @@ class Bar:
 
 
 @contextlib.contextmanager
-def show_progress(doing: str, console: Console) -> Iterator[Bar]:
-    """Show a bar while the block runs, and give the callback that moves it."""
+def show_progress(doing: str, console: Console, counted: str | None = None) -> Iterator[Bar]:
+    """Show a bar while the block runs, and give the callback that moves it.
+
+    Parameters
+    ----------
+    doing
+        What is going on, in a word or two.
+    console
+        Where it is shown.
+    counted
+        What is counted, where it is not bytes.
+    """
     wide = console.width >= _NARROW
     columns: list[ProgressColumn] = [
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30 if wide else 10),
         TextColumn("{task.percentage:>3.0f} %"),
-        *((_Amount(),) if wide else ()),
-        _Rate(),
+        *((_Amount(counted),) if wide or counted else ()),
+        *(() if counted else (_Rate(),)),
         _TimeLeft(),
         *((_Memory(),) if console.width >= _NARROW * 3 // 4 else ()),
     ]

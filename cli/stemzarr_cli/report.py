@@ -125,14 +125,14 @@ class Report:
         return _console(sys.stdout)
 
     @contextlib.contextmanager
-    def progress(self, doing: str) -> Iterator[Bar | None]:
-        """Show how far a long operation is, where a person is watching stderr."""
+    def progress(self, doing: str, *, counted: str | None = None) -> Iterator[Bar | None]:
+        """Show how far a long operation is, in bytes or what is counted, where a person watches."""
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
         from stemzarr_cli.progress import show_progress
 
-        with show_progress(one_line(doing), _console(sys.stderr)) as bar:
+        with show_progress(one_line(doing), _console(sys.stderr), counted) as bar:
             self._bar = bar
             try:
                 yield bar

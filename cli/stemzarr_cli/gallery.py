@@ -1,0 +1,46 @@
+"""``stemzarr gallery``: one page of pictures of the lake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.report import Report
+from stemzarr_cli.text import format_path
+
+
+@click.command(cls=Command)
+@click.argument("dest", type=click.Path(path_type=Path))
+@click.argument("query", nargs=-1)
+@click.option("--title", metavar="TEXT", help="Title of the page. [default: the lake's name]")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is no gallery.")
+@lake_option
+@click.pass_obj
+def gallery(
+    report: Report,
+    /,
+    *,
+    dest: Path,
+    query: tuple[str, ...],
+    title: str | None,
+    overwrite: bool,
+    lake: Path | None,
+) -> None:
+    """Write one HTML page of the lake.
+
+    It holds the pictures and facts of all entries, or of those that QUERY finds, with a filter
+    and sorting, and needs no network. DEST is a file, or a folder that gets an index.html.
+    """
+    from stemzarr_catalog import open_lake
+    from stemzarr_catalog.gallery import write_gallery
+
+    opened = open_lake(lake)
+    with report.progress("drawing", counted="entries") as progress:
+        shown = write_gallery(
+            opened, dest, " ".join(query), title=title, overwrite=overwrite, progress=progress
+        )
+    page = dest / "index.html" if dest.is_dir() else dest
+    record = {"dest": str(page.absolute()), "entries": shown, "bytes": page.stat().st_size}
+    report.result(record, lambda: report.say(f"{format_path(page)}  {shown} entries"))

@@ -1,0 +1,135 @@
+"""``stemzarr verify``: whether stores are sound, and which originals are safe to delete."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stemzarr.errors import DamagedStoreError, OptionError
+from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.places import find_source
+from stemzarr_cli.report import Report
+from stemzarr_cli.text import format_bytes, format_path, format_seconds, one_line
+
+if TYPE_CHECKING:
+    from stemzarr.store import VerifyReport
+    from stemzarr_catalog import Entry
+
+
+@click.command(cls=Command)
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Compare one store with its original, value by value and byte by byte.",
+)
+@click.option(
+    "--originals",
+    is_flag=True,
+    help="List the sources that their stores can give back byte for byte: safe to delete.",
+)
+@lake_option
+@click.pass_obj
+def verify(
+    report: Report,
+    /,
+    *,
+    names: tuple[str, ...],
+    source: Path | None,
+    originals: bool,
+    lake: Path | None,
+) -> None:
+    """Check every file and chunk of stores.
+
+    Files are compared with the manifest, chunks with their checksums and digests. Nothing is
+    repaired. NAME is a name in the lake or the path of a store.
+
+    With --originals, stores of the lake (all, or those named) are checked and compared with the
+    files that they were made from; a file is listed only when its store is sound, holds every
+    byte of it, and it is still the same.
+    """
+    if originals:
+        if source is not None:
+            raise OptionError("--originals finds the sources itself", hint="leave --source out")
+        _list_originals(report, names, lake)
+        return
+    if not names or (source is not None and len(names) > 1):
+        msg = "needs NAME..., and just one with --source"
+        raise OptionError(msg, hint="'stemzarr ls' lists the names of a lake")
+    for name in names:
+        with report.attempt():
+            path = find_source(name, lake).path
+            with report.progress(f"verifying {path.stem}") as progress:
+                import stemzarr
+
+                found = stemzarr.verify(path, source=source, progress=progress)
+            _tell(report, found)
+
+
+def _tell(report: Report, found: VerifyReport) -> None:
+    """Print what was found; every problem is an error of its own."""
+    report.result(found.json(), functools.partial(_draw, report, found))
+    for problem in found.problems:
+        report.fail(DamagedStoreError(problem, path=found.path))
+
+
+def _draw(report: Report, found: VerifyReport) -> None:
+    state = "sound" if found.ok else f"DAMAGED, {len(found.problems)} problems"
+    checked = f"{found.files} files and {found.chunks} chunks"
+    amount = f"{format_bytes(found.nbytes)} in {format_seconds(found.seconds)}"
+    report.say(f"{found.path.stem}  {state}: {checked}, {amount}")
+    if found.original is not None and found.ok:
+        same = "the same, byte for byte" if found.rebuildable else "the same values"
+        report.say(f"  {same}, as {format_path(found.original)}")
+
+
+def _list_originals(report: Report, names: tuple[str, ...], where: Path | None) -> None:
+    from stemzarr_catalog import open_lake
+
+    lake = open_lake(where)
+    for name in names or tuple(lake):
+        with report.attempt():
+            _judge(report, lake[name])
+
+
+def _judge(report: Report, entry: Entry) -> None:
+    """Print the original of an entry if it is safe to delete, or say on stderr why it is not."""
+    import stemzarr
+
+    why_not = _reason_to_keep(entry)
+    original = Path(entry.source.get("path") or "")
+    if why_not is None:
+        with report.progress(f"comparing {original.name}") as progress:
+            found = stemzarr.verify(entry.path, source=original, progress=progress)
+        if not found.ok:
+            _tell(report, found)
+            why_not = "its store is damaged, or it is another file now"
+    if why_not is not None:
+        report.note(f"keep {original}: {why_not}")
+        return
+    record: dict[str, Any] = {
+        "name": entry.name,
+        "original": str(original),
+        "bytes": entry.source.get("size"),
+        "safe": True,
+    }
+    report.result(record, functools.partial(report.say, one_line(original)))
+
+
+def _reason_to_keep(entry: Entry) -> str | None:
+    """Return why an original must be kept, as far as the record of its store tells."""
+    source = entry.source
+    path = source.get("path")
+    if source.get("virtual"):
+        return "its entry is virtual, so the pixels are nowhere else"
+    if not source.get("rebuildable"):
+        return f"a store cannot give {source.get('format')} files back byte for byte"
+    if source.get("redacted"):
+        return "its store is redacted, so what it gives back would differ"
+    if not path or not Path(path).exists():
+        return "it is not there any more"
+    return None
