@@ -52,16 +52,18 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+def shard_of(lake: Path) -> Path:
+    """Return a shard of the scan's pixels."""
+    return next(path for path in lake.glob("stores/scan.zarr/intensity/c/**/*") if path.is_file())
+
+
 def test_verify_finds_what_is_sound_and_what_is_not(
     made: Path, lake: Path, say: Callable[..., Lines]
 ) -> None:
     """A sound store passes, with its original too; a flipped byte is one line and status 1."""
     assert say("verify", "scan")[0]["ok"] is True
     assert say("verify", "scan", "--source", made / "scan.dm4")[0]["ok"] is True
-    shard = next(
-        path for path in (lake / "stores/scan.zarr/intensity/c").rglob("*") if path.is_file()
-    )
-    flip(shard)
+    flip(shard_of(lake))
     (found,) = say("verify", "scan", status=1)
     assert found["problems"]
 
@@ -86,7 +88,7 @@ def test_originals_are_listed_when_they_are_safe_to_delete(
     shutil.copy2(made / "scan.dm4", moved)
     say("ingest", moved, "--name", "redacted", "--redact")
     assert [line["name"] for line in say("verify", "--originals")] == ["scan"]
-    flip(next(p for p in (lake / "stores/scan.zarr/intensity/c").rglob("*") if p.is_file()))
+    flip(shard_of(lake))
     assert not [line for line in say("verify", "--originals", status=1) if line.get("safe")]
 
 
@@ -121,10 +123,8 @@ def test_a_wrong_fact_changes_nothing(
 
 def test_ingest_takes_facts_at_once(made: Path, say: Callable[..., Lines]) -> None:
     """``--set`` outranks the file."""
-    source = made / "scan.dm4"
-    say(
-        "ingest", source, "--name", "set", "--set", "camera_length_mm=77", "--set", "session=monday"
-    )
+    facts = ("--set", "camera_length_mm=77", "--set", "session=monday")
+    say("ingest", made / "scan.dm4", "--name", "set", *facts)
     (entry,) = say("show", "set")
     assert entry["facts"]["camera_length_mm"] == 77
     assert entry["facts"]["session"] == "monday"
@@ -138,7 +138,7 @@ def test_virtual_copies_no_pixels(made: Path, lake: Path, say: Callable[..., Lin
     assert line["shape"] == [5, 6, 16, 16]
 
 
-def test_tags_are_found_and_survive(lake: Path, say: Callable[..., Lines]) -> None:
+def test_tags_are_found_and_survive(say: Callable[..., Lines]) -> None:
     """What a person adds is found by a query, after a rebuild too, and can be taken away."""
     say("tag", "scan", "--add", "good", "-a", "for paper", "--remark", "thin", "--set", "rank=3")
     say("catalog", "rebuild")
@@ -165,7 +165,7 @@ def test_the_path_is_what_intake_opens(lake: Path, say: Callable[..., Lines]) ->
     assert say("catalog", "path") == [{"path": str(lake / "catalog.yaml")}]
 
 
-def test_the_gallery_is_one_page(lake: Path, tmp_path: Path, say: Callable[..., Lines]) -> None:
+def test_the_gallery_is_one_page(tmp_path: Path, say: Callable[..., Lines]) -> None:
     """A page is written; a file that is no gallery is not replaced."""
     (line,) = say("gallery", tmp_path / "page.html", "kind=4d-stem", "--title", "Monday")
     assert line["entries"] == 1
