@@ -82,6 +82,17 @@ def test_a_read_beyond_the_end_says_how_much_is_missing(tmp_path: Path) -> None:
         read_positioned(path, memoryview(bytearray(8)), 7)
 
 
+def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+    """A new file under an old name gives its own bytes, though the old one is still open."""
+    path, out = tmp_path / "bytes", bytearray(3)
+    for content in (b"old", b"new"):
+        fresh = tmp_path / "fresh"
+        fresh.write_bytes(content)
+        fresh.replace(path)
+        read_positioned(path, memoryview(out), 0)
+        assert out == content
+
+
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     """The error is ours, with the path."""
     with pytest.raises(ReadError, match="nothing-here") as caught:

@@ -19,6 +19,7 @@ from stemzarr.errors import ReadError, SourceChangedError, StemzarrError, WriteE
 
 __all__ = [
     "PositionedFile",
+    "open_shared",
     "publish",
     "read_positioned",
     "remove_tree",
@@ -116,19 +117,36 @@ def cache_open_files(
 
 
 @cache_open_files(_OPEN_FILES)
-def _shared_file(path: Path, _process: int) -> PositionedFile:
+def _shared_file(path: Path, _process: int, _identity: tuple[int, int]) -> PositionedFile:
     return PositionedFile(path)
 
 
+def open_shared(path: Path) -> PositionedFile:
+    """Return the file from a small cache of open files of this process; the caller never closes it.
+
+    A file that was replaced by another of the same name is opened anew.
+
+    Raises
+    ------
+    ReadError
+        The file cannot be opened.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise read_error(path, error) from error
+    return _shared_file(path, os.getpid(), (state.st_dev, state.st_ino))
+
+
 def read_positioned(path: Path, out: memoryview, offset: int) -> None:
-    """Fill `out` from `offset` on, through a small cache of open files of this process.
+    """Fill `out` from `offset` on, as `open_shared` opens the file.
 
     Raises
     ------
     SourceChangedError, ReadError
         The bytes cannot be had.
     """
-    _shared_file(path, os.getpid()).read_into(out, offset)
+    open_shared(path).read_into(out, offset)
 
 
 def forget_open_files() -> None:

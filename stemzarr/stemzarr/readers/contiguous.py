@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.files import read_positioned
+from stemzarr.files import open_shared
 from stemzarr.transposing import transpose_into
 
 __all__ = ["ContiguousBlocks"]
@@ -101,17 +101,18 @@ class ContiguousBlocks:
         first = sum(index * stride for index, stride in zip(start, strides, strict=True))
         starts = _positions(out.shape[:dim], strides) + first
         offsets = (self.offset + starts * out.itemsize).tolist()
+        file = open_shared(self.path)
         if span == math.prod(out.shape[dim:]):
             room, step = out.reshape(-1).view(np.uint8).data, span * out.itemsize
             for number, offset in enumerate(offsets):
-                read_positioned(self.path, room[number * step : (number + 1) * step], offset)
+                file.read_into(room[number * step : (number + 1) * step], offset)
         else:
             scratch = np.empty(span, out.dtype)
             byte_strides = tuple(stride * out.itemsize for stride in strides[dim:])
             picked = np.lib.stride_tricks.as_strided(scratch, out.shape[dim:], byte_strides)
             units = out.reshape(len(offsets), *out.shape[dim:])
             for number, offset in enumerate(offsets):
-                read_positioned(self.path, scratch.view(np.uint8).data, offset)
+                file.read_into(scratch.view(np.uint8).data, offset)
                 units[number] = picked
         if np.dtype(self.disk_dtype).byteorder == ">":
             out.byteswap(inplace=True)

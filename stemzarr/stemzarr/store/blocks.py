@@ -25,7 +25,7 @@ _RUN_BYTES = 4 * 1024**2
 
 
 @functools.lru_cache(maxsize=_INDEXES)
-def _index_of(path: Path, chunks: int, _state: tuple[int, int]) -> NDArray[np.uint64]:
+def _index_of(path: Path, chunks: int, _state: tuple[int, ...]) -> NDArray[np.uint64]:
     return read_index(path, chunks)
 
 
@@ -152,7 +152,8 @@ class StoreBlocks:
             number = number * n + i
         try:
             state = path.stat()
-            index = _index_of(path, math.prod(per), (state.st_size, state.st_mtime_ns))
+            known = (state.st_ino, state.st_size, state.st_mtime_ns)
+            index = _index_of(path, math.prod(per), known)
         except OSError as error:
             raise self._damaged(place, error) from error
         offset, length = (int(value) for value in index[number])
