@@ -50,7 +50,7 @@ def test_the_whole_plane_is_that_of_a_fourier_transform(shape: tuple[int, int]) 
 
 
 def test_rows_are_mirrored_unlike_in_rosettasciio() -> None:
-    """What rosettasciio does: it conjugates and mirrors no rows, right only where they are equal."""
+    """What rosettasciio does: conjugate and mirror no rows, right only where they are equal."""
     image = np.random.default_rng(0).normal(size=(6, 8))
     plane = np.fft.fftshift(np.fft.fft2(image))
     half = pack_plane(plane)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from stemzarr.errors import CorruptFileError, TruncatedFileError
+from stemzarr.errors import (
+    CorruptFileError,
+    OptionError,
+    StemzarrError,
+    TruncatedFileError,
+    UnsupportedDataError,
+)
 from stemzarr.files import read_positioned
-from stemzarr.model import Segment, Source, main_document
+from stemzarr.model import Document, Segment, Source, main_document
 from stemzarr.options import ReadOptions
 from stemzarr.readers.dm.documents import read_documents
 from stemzarr.readers.dm.metadata import read_metadata
+from stemzarr.readers.dm.salvage import describe_loss, is_cut
 from stemzarr.readers.dm.tags import TagTree, read_tags
 
 __all__ = ["read_dm"]
-
-_LEAST_BEYOND_SIZE = 8
-"""A tree ends at least this many bytes after what the header's size field says."""
 
 
 def read_dm(path: Path, options: ReadOptions) -> Source:
@@ -37,24 +41,36 @@ def read_dm(path: Path, options: ReadOptions) -> Source:
         The file contradicts its format; the message names tag and byte.
     LayoutError
         The evidence for the order of a scan's axes contradicts itself.
+    OptionError
+        An option cannot act on this file.
+    UnsupportedDataError
+        The pixels lie in another file.
     """
+    if options.dataset is not None:
+        hint = "leave --dataset out: all of its documents are read"
+        raise OptionError("a DM file has no data sets with paths", path=path, hint=hint)
     tree = read_tags(path)
-    if tree.early_end is not None:
+    if tree.early_end is not None and not (options.salvage and is_cut(tree)):
         raise _early_end(tree, path)
-    documents, segments = read_documents(tree.root, options, path=path)
-    if not documents:
-        raise CorruptFileError("it holds no image", path=path, hint="open it in its own program")
-    status = path.stat()
+    found = read_documents(tree, options, path=path)
+    complete = tree.early_end is None
+    if not found.documents or not (complete or _has_main(found.documents)):
+        raise _no_image(tree, path)
+    segments = found.segments if complete else ()
     return Source(
         path=path,
         format=f"dm{tree.version}",
         size=tree.file_size,
-        modified_ns=status.st_mtime_ns,
-        documents=documents,
-        main=main_document(documents),
+        modified_ns=path.stat().st_mtime_ns,
+        documents=found.documents,
+        main=main_document(found.documents),
         load_metadata=functools.partial(read_metadata, path),
-        load_header=functools.partial(read_header, path, tree.file_size, segments),
+        load_header=functools.partial(read_header, path, tree.file_size, segments)
+        if complete
+        else bytes,
         segments=segments,
+        complete=complete,
+        notes=(*found.notes, *(() if complete else (describe_loss(tree),))),
     )
 
 
@@ -69,15 +85,28 @@ def read_header(path: Path, size: int, segments: tuple[Segment, ...]) -> bytes:
     return bytes(header)
 
 
+def _has_main(documents: tuple[Document, ...]) -> bool:
+    return not all(document.thumbnail for document in documents)
+
+
 def _early_end(tree: TagTree, path: Path) -> CorruptFileError:
     """Return why a file is not complete: cut, or contradicting itself."""
+    if is_cut(tree):
+        hint = "copy it again, or recover its patterns with --salvage"
+        return TruncatedFileError(describe_loss(tree), path=path, hint=hint)
     end = tree.early_end
-    if end is None:
-        raise ValueError("the tree is complete")
-    where = f"tag {end.tag_path} at byte {end.offset} wants {end.wanted} bytes"
-    declared = tree.declared_size + _LEAST_BEYOND_SIZE
-    if tree.declared_size and declared <= tree.file_size:
-        msg = f"{where}, beyond the end of the file at {tree.file_size}"
-        return CorruptFileError(msg, path=path, hint="copy the file again from its origin")
-    msg = f"ends at byte {tree.file_size} of about {declared} declared: {where}"
-    return TruncatedFileError(msg, path=path, hint="copy it again, or recover it with --salvage")
+    where = "" if end is None else f"tag {end.tag_path} at byte {end.offset} wants {end.wanted}"
+    msg = f"{where} bytes, beyond the end of the file at byte {tree.file_size}"
+    return CorruptFileError(msg, path=path, hint="copy the file again from its origin")
+
+
+def _no_image(tree: TagTree, path: Path) -> StemzarrError:
+    if tree.early_end is not None:
+        hint = "copy it again from its origin"
+        return TruncatedFileError(
+            f"nothing is complete: it {describe_loss(tree)}", path=path, hint=hint
+        )
+    if path.suffix.lower() == ".gtg":
+        msg = "K2-IS data, whose pixels lie in .bin files, cannot be read"
+        return UnsupportedDataError(msg, path=path, hint="export it in GMS as dm4")
+    return CorruptFileError("it holds no image", path=path, hint="open it in its own program")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from stemzarr.model import Axis, Blocks, Document, Segment, dims_of_kind
+from stemzarr.errors import OptionError, TruncatedFileError
+from stemzarr.model import Axis, Blocks, Document, Fact, Segment, dims_of_kind
 from stemzarr.options import ReadOptions
 from stemzarr.packing import COLOUR_CHANNELS
 from stemzarr.readers.contiguous import ContiguousBlocks
 from stemzarr.readers.dm.facts import find_facts
-from stemzarr.readers.dm.image import Calibration, DMPixels, read_pixels
+from stemzarr.readers.dm.image import RGBA, Calibration, DMPixels, read_pixels
 from stemzarr.readers.dm.kinds import Meaning, find_meaning
 from stemzarr.readers.dm.notes import find_notes
 from stemzarr.readers.dm.pixels import ColourBlocks, PackedComplexBlocks
-from stemzarr.readers.dm.tags import TagData, TagGroup
+from stemzarr.readers.dm.salvage import PartialBlocks, recover_pixels
+from stemzarr.readers.dm.survey import SurveyLink, find_survey, unique_id
+from stemzarr.readers.dm.tags import TagGroup, TagTree
 from stemzarr.readers.naming import make_slugs
 from stemzarr.readers.units import is_calibrated, normalise_units
 
-__all__ = ["read_documents"]
+__all__ = ["DMDocuments", "read_documents"]
 
 _LONG_NAMES = {
     "scan_y": "scan position y",
@@ -40,82 +42,133 @@ class _Image:
     meaning: Meaning
     thumbnail: bool
     survey: bool
+    file_size: int
 
     @property
     def name(self) -> str:
         value = self.tags.value("Name")
         return value.strip() if isinstance(value, str) else ""
 
+    @property
+    def survey_link(self) -> SurveyLink | None:
+        return find_survey(self.tags.group("ImageTags"))
 
-def read_documents(
-    root: TagGroup, options: ReadOptions, *, path: Path
-) -> tuple[tuple[Document, ...], tuple[Segment, ...]]:
+    @property
+    def cut(self) -> bool:
+        return self.pixels.offset + self.pixels.nbytes > self.file_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DMDocuments:
+    """What the images of a tag tree are."""
+
+    documents: tuple[Document, ...]
+    """The documents in the order of the file."""
+    segments: tuple[Segment, ...]
+    """Where their pixels lie, sorted by offset."""
+    notes: tuple[str, ...]
+    """What was left out."""
+
+
+def read_documents(tree: TagTree, options: ReadOptions, *, path: Path) -> DMDocuments:
     """Return the documents of a tag tree, and where their pixels lie.
 
     Raises
     ------
     CorruptFileError
         Type, dims and size of an image contradict one another.
+    TruncatedFileError
+        A tree that ended early has lost what is needed.
     LayoutError
         The evidence for the order of a scan's axes contradicts itself.
+    OptionError
+        The user's scan shape fits no image.
+    UnsupportedDataError
+        The pixels lie in another file.
     """
-    images = list(_images(root, options, path))
-    slugs = make_slugs(map(_slug_title, images))
+    images, notes = _read_images(tree, options, path)
+    if tree.early_end is None or not all(image.thumbnail for image in images):
+        _check_scan_shape(images, options, path)
+    slugs = dict(zip((i.index for i in images), make_slugs(map(_slug_title, images)), strict=True))
+    links = _link_surveys(images, slugs)
     documents = tuple(
-        _document(image, slug, root, path) for image, slug in zip(images, slugs, strict=True)
+        _document(image, slugs[image.index], links[image.index], tree.root, path)
+        for image in images
     )
     segments = sorted((_segment(image) for image in images), key=lambda part: part.offset)
-    return documents, tuple(segments)
+    return DMDocuments(documents=documents, segments=tuple(segments), notes=tuple(notes))
 
 
-def _images(root: TagGroup, options: ReadOptions, path: Path) -> Iterator[_Image]:
-    thumbnails = {entry.value("ImageIndex") for entry in root.group("Thumbnails").groups()}
-    entries = [tag.body for tag in root.group("ImageList").entries]
-    surveys = _survey_ids(entries)
-    for index, entry in enumerate(entries):
-        if not isinstance(entry, TagGroup):
-            continue
-        pixels = read_pixels(entry, path=path, tag_path=f"ImageList/[{index}]")
+def _read_images(tree: TagTree, options: ReadOptions, path: Path) -> tuple[list[_Image], list[str]]:
+    entries = [tag.body for tag in tree.root.group("ImageList").entries]
+    groups = [(n, entry) for n, entry in enumerate(entries) if isinstance(entry, TagGroup)]
+    thumbnails = _thumbnails(tree.root, groups)
+    links = [find_survey(entry.group("ImageTags")) for _, entry in groups]
+    surveys = {link.survey_id for link in links if link is not None} - {None}
+    images, notes = [], []
+    for index, entry in groups:
+        tag_path = f"ImageList/[{index}]"
+        if tree.early_end is None:
+            pixels = read_pixels(entry, path=path, tag_path=tag_path)
+        else:
+            pixels = recover_pixels(entry, tree, options, path=path, tag_path=tag_path)
         if pixels is None:
+            notes.append(f"{tag_path} holds no pixels that we can read")
             continue
-        thumbnail = index in thumbnails
-        tags = entry.group("ImageTags")
-        chosen = ReadOptions() if thumbnail else options
-        yield _Image(
+        chosen = ReadOptions() if index in thumbnails else options
+        meaning = find_meaning(pixels, entry.group("ImageTags"), chosen, path=path)
+        image = _Image(
             index=index,
             tags=entry,
             pixels=pixels,
-            meaning=find_meaning(pixels, tags, chosen, path=path),
-            thumbnail=thumbnail,
-            survey=_unique_id(entry.find("UniqueID")) in surveys,
+            meaning=meaning,
+            thumbnail=index in thumbnails,
+            survey=unique_id(entry.find("UniqueID")) in surveys,
+            file_size=tree.file_size,
         )
+        images.append(image)
+    return images, notes
 
 
-def _unique_id(node: TagGroup | TagData | None) -> tuple[int, ...] | None:
-    """Return an image's identifier from a group or struct of numbers; None for all zeros."""
-    if isinstance(node, TagData):
-        value = node.value()
-        numbers = tuple(value) if isinstance(value, tuple) else ()
-    else:
-        numbers = tuple(node.value(i) for i in range(len(node.entries))) if node else ()
-    known = all(isinstance(number, int) for number in numbers) and any(numbers)
-    return tuple(number % (1 << 32) for number in numbers) if known else None
+def _thumbnails(root: TagGroup, groups: list[tuple[int, TagGroup]]) -> set[int]:
+    """Return the indices of thumbnails, by the list that a file has which did not end early."""
+    listed = {entry.value("ImageIndex") for entry in root.group("Thumbnails").groups()}
+    if root.get("Thumbnails") is not None:
+        return {index for index in listed if isinstance(index, int)}
+    first = groups[:1] if len(groups) > 1 else []
+    return {
+        index
+        for index, entry in first
+        if str(entry.value("Name") or "").startswith("Image Of ")
+        and entry.value("ImageData", "DataType") == RGBA
+    }
 
 
-def _survey_links(tags: TagGroup) -> Iterator[tuple[tuple[int, ...] | None, Any]]:
-    """Iterate over identifier and rectangle (top, left, bottom, right) of survey images."""
-    for entry in tags.group("SurveyImages").groups():
-        yield _unique_id(entry.find("Unique Image ID")), entry.value("Spectrum Image Rect")
-    survey = tags.group("SI", "Acquisition", "Survey Image")
-    rectangle = survey.value("Spectrum Image Rect") or tags.value(
-        "SI", "Acquisition", "Spectrum Image Rect"
-    )
-    yield _unique_id(survey.find("UID")), rectangle
+def _check_scan_shape(images: list[_Image], options: ReadOptions, path: Path) -> None:
+    if options.scan_shape is None:
+        return
+    shapes = [image.meaning.scan_shape for image in images if not image.thumbnail]
+    if options.scan_shape not in shapes:
+        msg = f"scan_shape {options.scan_shape} fits none of its images"
+        hint = "it is for stacks of patterns: leave it out for scans that know their shape"
+        raise OptionError(msg, path=path, hint=hint)
 
 
-def _survey_ids(entries: Sequence[TagGroup | TagData]) -> set[tuple[int, ...]]:
-    groups = [entry.group("ImageTags") for entry in entries if isinstance(entry, TagGroup)]
-    return {uid for tags in groups for uid, _ in _survey_links(tags) if uid is not None}
+def _link_surveys(images: list[_Image], slugs: dict[int, str]) -> dict[int, dict[str, Fact]]:
+    """Return for each image the attributes that tie scan and survey image together."""
+    links: dict[int, dict[str, Fact]] = {image.index: {} for image in images}
+    surveys = {unique_id(image.tags.find("UniqueID")): image for image in images if image.survey}
+    for image in images:
+        link = image.survey_link
+        if link is None or image.survey or image.thumbnail:
+            continue
+        links[image.index] |= link.attributes()
+        survey = surveys.get(link.survey_id)
+        if survey is not None:
+            links[image.index]["survey_document"] = slugs[survey.index]
+            rectangle = {**link.attributes(), "scan_document": slugs[image.index]}
+            links[survey.index] = {**rectangle, **links[survey.index]}
+    return links
 
 
 def _slug_title(image: _Image) -> str:
@@ -149,7 +202,21 @@ def _blocks(image: _Image, path: Path) -> Blocks:
     )
     if packed:
         return PackedComplexBlocks(plain, width=image.pixels.shape[-1])
+    if image.cut:
+        return _partial_blocks(image, plain, path)
     return ColourBlocks(plain) if encoding == "bgra" else plain
+
+
+def _partial_blocks(image: _Image, base: ContiguousBlocks, path: Path) -> PartialBlocks:
+    """Return the patterns of a scan that its file holds before it ends."""
+    pattern = math.prod(base.shape[2:]) * base.dtype.itemsize
+    there = max(0, image.file_size - image.pixels.offset)
+    patterns = 0 if base.rotation else there // max(1, pattern)
+    if patterns == 0:
+        order = "detector pixels are slowest on disk" if base.rotation else "the file is too short"
+        msg = f"ImageList/[{image.index}] has no complete pattern: {order}"
+        raise TruncatedFileError(msg, path=path, hint="copy the file again from its origin")
+    return PartialBlocks(base=base, patterns=patterns, pattern_ndim=2)
 
 
 def _axes(meaning: Meaning) -> tuple[Axis, ...]:
@@ -176,22 +243,34 @@ def _axis(name: str, size: int, calibration: Calibration) -> Axis:
     )
 
 
-def _document(image: _Image, slug: str, root: TagGroup, path: Path) -> Document:
-    axes = _axes(image.meaning)
+def _document(
+    image: _Image, slug: str, attributes: dict[str, Fact], root: TagGroup, path: Path
+) -> Document:
+    axes, blocks = _axes(image.meaning), _blocks(image, path)
     facts, paths = find_facts(root, image.index, scan_shape=image.meaning.scan_shape)
-    notes = find_notes(image.tags.group("ImageTags"), image.meaning, axes)
+    notes = [
+        *image.pixels.notes,
+        *find_notes(image.tags.group("ImageTags"), image.meaning, axes),
+    ]
+    valid = None
+    if isinstance(blocks, PartialBlocks):
+        valid = blocks.valid()
+        facts["complete"] = 0
+        notes.append(f"recovered {blocks.patterns} of {valid.size} patterns; the rest is zero")
     return Document(
         index=image.index,
         slug=slug,
         title=image.name or slug,
         kind=image.meaning.kind,
         axes=axes,
-        blocks=_blocks(image, path),
+        blocks=blocks,
         layout=image.meaning.layout,
         brightness=image.pixels.brightness,
         channels=COLOUR_CHANNELS if image.pixels.encoding == "bgra" else (),
         thumbnail=image.thumbnail,
         facts=facts,
         fact_paths=paths,
-        notes=(*image.pixels.notes, *notes),
+        attributes=attributes,
+        notes=tuple(notes),
+        valid=valid,
     )

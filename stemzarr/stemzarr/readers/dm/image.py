@@ -9,11 +9,11 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from stemzarr.errors import CorruptFileError
+from stemzarr.errors import CorruptFileError, UnsupportedDataError
 from stemzarr.model import Brightness
 from stemzarr.readers.dm.tags import ARRAY, TagData, TagGroup
 
-__all__ = ["Calibration", "DMPixels", "read_pixels"]
+__all__ = ["RGBA", "Calibration", "DMPixels", "read_pixels"]
 
 Encoding = Literal["plain", "packed-complex", "packed-complex-old", "bgra"]
 
@@ -25,6 +25,8 @@ _TYPES: Final[dict[int, tuple[str, Encoding]]] = {
     28: ("c16", "packed-complex"), 39: ("i8", "plain"), 40: ("u8", "plain"),
 }  # fmt: skip
 """numpy type and encoding of each ``DataType`` of DM."""
+RGBA: Final = 23
+"""``DataType`` of colour pictures."""
 _ELEMENTS: Final = {
     2: "i2", 3: "i4", 4: "u2", 5: "u4", 6: "f4", 7: "f8", 8: "b1", 9: "i1", 10: "u1",
     11: "i8", 12: "u8",
@@ -76,19 +78,36 @@ class DMPixels:
         return math.prod(self.packed_shape) * np.dtype(self.dtype).itemsize
 
 
-def read_pixels(image: TagGroup, *, path: Path, tag_path: str) -> DMPixels | None:
+def read_pixels(
+    image: TagGroup, *, path: Path, tag_path: str, shape: tuple[int, ...] | None = None
+) -> DMPixels | None:
     """Return what an entry of ``ImageList`` says of its pixels; None if it has none.
+
+    Parameters
+    ----------
+    image
+        The entry.
+    path, tag_path
+        File and place of the entry, for messages.
+    shape
+        Lengths of the dims, slowest first, where the file has lost them.
 
     Raises
     ------
     CorruptFileError
         Type, dims and size of the data contradict one another.
+    UnsupportedDataError
+        The pixels lie in another file.
     """
     group = image.group("ImageData")
     data = group.get("Data")
-    dims = _dimensions(group)
-    if not isinstance(data, TagData) or data.count is None or not dims:
+    dims = shape or _dimensions(group)
+    if not dims:
         return None
+    if not isinstance(data, TagData) or not data.count:
+        msg = f"{tag_path} has dims {dims[::-1]} and no pixels: they lie in another file"
+        hint = "K2-IS, K3-IS and Continuum raw data are not read: export them in GMS as dm4"
+        raise UnsupportedDataError(msg, path=path, hint=hint)
     code = group.value("DataType")
     kind: str | None
     encoding: Encoding
