@@ -1,1 +1,10 @@
-"""Training straight from stores."""
+"""Training straight from stores: patterns rendered, shuffled and batched as they are needed."""
+
+from __future__ import annotations
+
+from stemzarr.torch.dataset import PatternDataset
+from stemzarr.torch.sampler import PatternSampler, make_loader
+from stemzarr.torch.scaling import DeviceScaling
+from stemzarr.torch.split import split_blocks
+
+__all__ = ["DeviceScaling", "PatternDataset", "PatternSampler", "make_loader", "split_blocks"]

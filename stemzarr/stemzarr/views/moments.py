@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from stemzarr.errors import UnsupportedDataError
 from stemzarr.model import Blocks, Statistics, read_box
 from stemzarr.views.boxes import Box, map_boxes, plan_boxes
 
-__all__ = ["Moments", "measure_blocks", "measure_patterns"]
+__all__ = ["Moments", "join_statistics", "measure_blocks", "measure_patterns"]
 
 _GROUP = 1024
 _CACHE_VALUES = 64 * 1024
@@ -79,21 +80,42 @@ class Moments:
     def statistics(self) -> Statistics:
         """Return the statistics of all that was added; without any finite value, all are 0."""
         rest = [_join(self._waiting)] if len(self._waiting) else []
-        total = _join(np.array([*self._groups, *rest]))
-        count = int(total[_COUNT])
-        if not count:
-            total[:] = 0
-        several = max(1, count)
-        return Statistics(
-            count=count,
-            min=float(total[_LOW]),
-            max=float(total[_HIGH]),
-            mean=float(total[_MEAN]),
-            std=math.sqrt(total[_SPREAD] / several),
-            zero_fraction=float(total[_ZEROS]) / several,
-            log1p_mean=float(total[_LOG_MEAN]),
-            log1p_std=math.sqrt(total[_LOG_SPREAD] / several),
+        return _to_statistics(_join(np.array([*self._groups, *rest])))
+
+
+def join_statistics(parts: Sequence[Statistics]) -> Statistics:
+    """Return the statistics of the values of all parts together."""
+    rows = [
+        (
+            part.count,
+            part.min if part.count else math.inf,
+            part.max if part.count else -math.inf,
+            part.zero_fraction * part.count,
+            part.mean,
+            part.std**2 * part.count,
+            part.log1p_mean,
+            part.log1p_std**2 * part.count,
         )
+        for part in parts
+    ]
+    return parts[0] if len(parts) == 1 else _to_statistics(_join(np.array(rows)))
+
+
+def _to_statistics(total: NDArray[np.float64]) -> Statistics:
+    count = int(total[_COUNT])
+    if not count:
+        total = np.zeros(8)
+    several = max(1, count)
+    return Statistics(
+        count=count,
+        min=float(total[_LOW]),
+        max=float(total[_HIGH]),
+        mean=float(total[_MEAN]),
+        std=math.sqrt(total[_SPREAD] / several),
+        zero_fraction=float(total[_ZEROS]) / several,
+        log1p_mean=float(total[_LOG_MEAN]),
+        log1p_std=math.sqrt(total[_LOG_SPREAD] / several),
+    )
 
 
 def _join(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,412 @@
+"""Patterns of stores and other sources as a torch dataset, rendered when they are asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, get_worker_info
+
+from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.model import Document, Source, Statistics, read_box
+from stemzarr.options import as_path, available_threads, check_at_least
+from stemzarr.registry import read_source
+from stemzarr.torch.scaling import DeviceScaling
+from stemzarr.views.boxes import map_boxes, splits_patterns
+from stemzarr.views.moments import join_statistics
+from stemzarr.views.normalize import Scaling, scaling_from
+from stemzarr.views.render import ViewBlocks, apply, measure_document
+from stemzarr.views.view import View
+
+__all__ = ["PatternDataset"]
+
+_UNIT_BYTES = 4 * 1024**2
+_MEMORY = 128 * 1024**2
+_PATTERN_NDIM = 2
+
+
+@runtime_checkable
+class HasPath(Protocol):
+    """An entry of a lake, or whatever else knows where its store is."""
+
+    @property
+    def path(self) -> os.PathLike[str]:
+        """The store or file."""
+
+
+Trainable = str | os.PathLike[str] | Document | Source | HasPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The patterns of one document that take part."""
+
+    document: Document
+    """The document, its view applied."""
+    positions: NDArray[np.int64]
+    """Positions that take part, counted row by row, in ascending order."""
+    unit: tuple[int, ...]
+    """How many positions along each leading dim are rendered together."""
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Lengths of the leading dims."""
+        return self.document.shape[:-_PATTERN_NDIM]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many units there are along each leading dim."""
+        return tuple(-(-size // unit) for size, unit in zip(self.lead, self.unit, strict=True))
+
+    def locate(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return for each position the number of its unit and its place inside that unit."""
+        if not self.lead:
+            return np.zeros_like(positions), np.zeros_like(positions)
+        places = np.unravel_index(positions, self.lead)
+        units, inside = [], np.zeros_like(positions)
+        for place, unit, size in zip(places, self.unit, self.lead, strict=True):
+            number = place // unit
+            units.append(number)
+            width = np.minimum(unit, size - number * unit)
+            inside = inside * width + (place - number * unit)
+        return np.ravel_multi_index(tuple(units), self.grid).astype(np.int64), inside
+
+    def render(self, number: int) -> NDArray[Any]:
+        """Return the patterns of a unit, shape (positions, det_y, det_x)."""
+        place = np.unravel_index(number, self.grid) if self.lead else ()
+        start = [int(p) * unit for p, unit in zip(place, self.unit, strict=True)]
+        sizes = zip(start, self.unit, self.lead, strict=True)
+        shape = [min(unit, size - a) for a, unit, size in sizes]
+        detector = self.document.shape[-_PATTERN_NDIM:]
+        values = read_box(
+            self.document.blocks, (*start, *(0 for _ in detector)), (*shape, *detector)
+        )
+        return values.reshape(-1, *detector)
+
+
+class PatternDataset(Dataset[torch.Tensor]):
+    """Diffraction patterns of one or many sources, each a tensor (1, det_y, det_x).
+
+    Nothing is converted beforehand: a view is rendered when its patterns are asked for. Patterns
+    are counted source by source, each row by row. Give it to a loader together with
+    `PatternSampler`, or use `make_loader`: then every block of the disk is decoded once an epoch.
+    Any other sampler works too, but random single patterns decode a block each.
+
+    Parameters
+    ----------
+    sources
+        One source or several: stores, other files, entries of a lake, or documents.
+    view
+        The recipe; its `dtype` is float32 unless it names another. Where it normalises by
+        statistics, the patterns of all sources are scaled by one pair of numbers.
+    scale_on_device
+        Whether clipping, normalisation and cast are left to `scaling`, a module for the device
+        that trains. Batches then come in the type that the steps before give, often of half the
+        size.
+    memory
+        Budget in bytes for rendered patterns, shared by all workers of a loader.
+    threads
+        Threads that render where no worker processes do; all processors where None.
+
+    Raises
+    ------
+    OptionError
+        The sources have detectors of different sizes, or there is none.
+    UnsupportedDataError
+        A source holds no patterns, or lies on disk so that every pattern is spread over it.
+
+    Notes
+    -----
+    It can be pickled and forked: each process renders for itself and keeps no thread.
+    """
+
+    def __init__(
+        self,
+        sources: Trainable | Sequence[Trainable],
+        view: View | None = None,
+        *,
+        scale_on_device: bool = False,
+        memory: int = _MEMORY,
+        threads: int | None = None,
+    ) -> None:
+        check_at_least("memory", memory, _UNIT_BYTES)
+        documents = [_open(source) for source in _several(sources)]
+        if not documents:
+            msg = "there is no source to train from"
+            raise OptionError(msg, hint="give a store, a file or a list of them")
+        self._memory = memory
+        self._threads = threads or available_threads()
+        self.view = view or View()
+        self._scaling, viewed = _apply_jointly(
+            documents, self.view, self._threads, on_device=scale_on_device
+        )
+        self._parts = tuple(_make_part(document) for document in viewed)
+        _check_alike(self._parts)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        counts = [len(part.positions) for part in self._parts]
+        self._ends = np.cumsum(counts)
+        self._cache: OrderedDict[tuple[int, int], NDArray[Any]] = OrderedDict()
+        self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to this process."""
+        state = self.__dict__.copy()
+        del state["_cache"], state["_lock"], state["_ends"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of all patterns, (N, 1, det_y, det_x), as that of an exported tensor."""
+        det_y, det_x = self._parts[0].document.shape[-_PATTERN_NDIM:]
+        return len(self), 1, det_y, det_x
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the tensors."""
+        return torch.from_numpy(np.empty(0, self._parts[0].document.dtype)).dtype
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The documents, their views applied."""
+        return tuple(part.document for part in self._parts)
+
+    @functools.cached_property
+    def scaling(self) -> DeviceScaling:
+        """The module that finishes batches on the device: identity where nothing is left to do."""
+        return DeviceScaling(self._scaling)
+
+    def position(self, index: int) -> tuple[int, tuple[int, ...]]:
+        """Return which document a pattern is of, and its scan position in the view."""
+        part, position = (int(found[0]) for found in self._find(np.array([index])))
+        return part, tuple(int(i) for i in np.unravel_index(position, self._parts[part].lead or 1))
+
+    def take(self, kept: Sequence[NDArray[np.bool_]]) -> PatternDataset:
+        """Return a dataset of some of the patterns: a mask over the scan for each document."""
+        other = object.__new__(PatternDataset)
+        parts = [
+            dataclasses.replace(part, positions=part.positions[mask.reshape(-1)[part.positions]])
+            for part, mask in zip(self._parts, kept, strict=True)
+        ]
+        other.__setstate__({**self.__getstate__(), "_parts": tuple(parts)})
+        return other
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.fetch([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[torch.Tensor]:
+        """Return patterns one by one, for torch's loader to stack."""
+        return list(self.fetch(indices).unbind(0))
+
+    def fetch(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return patterns as one tensor (len(indices), 1, det_y, det_x).
+
+        Every unit of the disk that they need is decoded once, or comes from the cache.
+
+        Raises
+        ------
+        IndexError
+            There is no such pattern.
+        """
+        wanted = np.asarray(indices, np.int64)
+        keys, inside = self._locate(wanted)
+        batch = torch.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
+        out = batch.numpy()[:, 0]
+        units, which = np.unique(keys, axis=0, return_inverse=True)
+        rows_of = [np.flatnonzero(which.reshape(-1) == number) for number in range(len(units))]
+        with self._lock:
+            for number, values in self._render(units):
+                rows = rows_of[number]
+                out[rows] = values[inside[rows]]
+        return batch
+
+    def _find(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return document and flat position of each pattern."""
+        if len(indices) and not (-len(self) <= indices.min() and indices.max() < len(self)):
+            msg = f"there are {len(self)} patterns, and no pattern {indices.max()}"
+            raise IndexError(msg)
+        indices = np.where(indices < 0, indices + len(self), indices)
+        parts = np.searchsorted(self._ends, indices, side="right")
+        positions = np.empty_like(indices)
+        for number in np.unique(parts):
+            rows = parts == number
+            first = self._ends[number] - len(self._parts[number].positions)
+            positions[rows] = self._parts[number].positions[indices[rows] - first]
+        return parts, positions
+
+    def _locate(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return (document, unit) of each pattern, and its place in the unit."""
+        parts, positions = self._find(indices)
+        keys = np.stack([parts, np.zeros_like(parts)], axis=1)
+        inside = np.empty_like(indices)
+        for number in np.unique(parts):
+            rows = parts == number
+            keys[rows, 1], inside[rows] = self._parts[number].locate(positions[rows])
+        return keys, inside
+
+    def _render(self, units: NDArray[np.int64]) -> Iterable[tuple[int, NDArray[Any]]]:
+        """Yield number and patterns of each unit: the cached ones first, then the others."""
+        missing = []
+        for number, (part, unit) in enumerate(units.tolist()):
+            values = self._cache.get((part, unit))
+            if values is None:
+                missing.append((number, part, unit))
+            else:
+                self._cache.move_to_end((part, unit))
+                yield number, values
+        worker = get_worker_info()
+        threads = self._threads if worker is None else 1
+        room = self._memory // (1 if worker is None else worker.num_workers)
+        for number, key, values in map_boxes(self._render_unit, missing, threads=threads):
+            self._keep(key, values, room)
+            yield number, values
+
+    def _render_unit(
+        self, wanted: tuple[int, int, int]
+    ) -> tuple[int, tuple[int, int], NDArray[Any]]:
+        number, part, unit = wanted
+        return number, (part, unit), self._parts[part].render(unit)
+
+    def _keep(self, key: tuple[int, int], values: NDArray[Any], room: int) -> None:
+        self._cache[key] = values
+        held = sum(kept.nbytes for kept in self._cache.values())
+        while held > room and len(self._cache) > 1:
+            _, dropped = self._cache.popitem(last=False)
+            held -= dropped.nbytes
+
+    def units(self) -> NDArray[np.int64]:
+        """Return for every pattern the number of the unit that it is decoded with, shape (N,)."""
+        keys, _ = self._locate(np.arange(len(self)))
+        firsts = np.cumsum([0, *(math.prod(part.grid) for part in self._parts[:-1])])
+        numbers: NDArray[np.int64] = firsts[keys[:, 0]] + keys[:, 1]
+        return numbers
+
+    def units_in_memory(self, workers: int) -> int:
+        """Return how many units a process keeps where `workers` share the budget."""
+        largest = max(_unit_bytes(part) for part in self._parts)
+        return max(1, self._memory // max(1, workers) // largest)
+
+    @property
+    def tiles(self) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+        """For each document, the lengths of its leading dims and those of a unit."""
+        return tuple((part.lead, part.unit) for part in self._parts)
+
+
+def _several(sources: Trainable | Sequence[Trainable]) -> Sequence[Trainable]:
+    if isinstance(sources, str | os.PathLike | Document | Source | HasPath):
+        return [sources]
+    return list(sources)
+
+
+def _open(source: Trainable) -> Document:
+    if isinstance(source, Document):
+        return source
+    if isinstance(source, Source):
+        return source.document
+    if isinstance(source, str | os.PathLike):
+        return read_source(as_path(source)).document
+    return read_source(as_path(source.path)).document
+
+
+def _apply_jointly(
+    documents: Sequence[Document], view: View, threads: int, *, on_device: bool
+) -> tuple[Scaling, list[Document]]:
+    """Apply a view to all documents, scaled by the statistics of all of their patterns.
+
+    Returns
+    -------
+    tuple
+        What is left to the device, and the documents.
+    """
+    plain = dataclasses.replace(view, normalize="none", clip_negative=False, dtype=None)
+    viewed = [apply(document, plain, threads=threads) for document in documents]
+    statistics: Statistics | None = None
+    if view.normalize in ("log1p-zscore", "minmax"):
+        statistics = join_statistics(
+            [measure_document(document, threads=threads) for document in viewed]
+        )
+    scaling = scaling_from(view.normalize, statistics, clip=view.clip_negative)
+    if on_device:
+        return scaling, viewed
+    dtype = np.dtype(view.dtype or np.float32)
+    return Scaling(), [_scale(document, scaling, dtype, statistics) for document in viewed]
+
+
+def _scale(
+    document: Document, scaling: Scaling, dtype: np.dtype[Any], statistics: Statistics | None
+) -> Document:
+    cast = apply(document, View(dtype=dtype.name))
+    if not isinstance(cast.blocks, ViewBlocks):
+        return cast
+    blocks = dataclasses.replace(cast.blocks, scaling=scaling, statistics=statistics)
+    return dataclasses.replace(cast, blocks=blocks, statistics=None)
+
+
+def _make_part(document: Document) -> Part:
+    if document.pattern_ndim != _PATTERN_NDIM or document.channels:
+        msg = f"the document {document.slug!r} is of kind {document.kind!r} and holds no patterns"
+        raise UnsupportedDataError(msg, hint="train from 4D scans, stacks or single patterns")
+    if splits_patterns(document.blocks, _PATTERN_NDIM):
+        msg = f"the patterns of {document.slug!r} are spread over the whole file"
+        raise UnsupportedDataError(msg, hint="ingest it into a store and train from that")
+    lead = document.shape[:-_PATTERN_NDIM]
+    kept = np.ones(lead, bool) if document.valid is None else document.valid
+    unit = _choose_unit(document)
+    positions = np.flatnonzero(kept).astype(np.int64)
+    return Part(document=document, positions=positions, unit=unit)
+
+
+def _choose_unit(document: Document) -> tuple[int, ...]:
+    """Return how many positions are rendered together: a block of the disk, or a part of it.
+
+    Only blocks beyond the size of a store's chunks are taken in parts: they are a run of plain
+    bytes, which nothing decodes as a whole.
+    """
+    lead, blocks = document.shape[:-_PATTERN_NDIM], document.blocks
+    block = [min(n, size) for n, size in zip(blocks.block_shape, lead, strict=False)]
+    source = blocks
+    while isinstance(source, ViewBlocks):
+        source = source.source
+    if math.prod(source.block_shape) * source.dtype.itemsize <= _UNIT_BYTES:
+        return tuple(block)
+    pattern = math.prod(document.shape[-_PATTERN_NDIM:]) * document.dtype.itemsize
+    room = max(1, _UNIT_BYTES // pattern)
+    for dim in reversed(range(len(lead))):
+        block[dim] = max(1, min(block[dim], room))
+        room //= block[dim]
+    return tuple(block)
+
+
+def _unit_bytes(part: Part) -> int:
+    pattern = math.prod(part.document.shape[-_PATTERN_NDIM:])
+    return math.prod(part.unit) * pattern * part.document.dtype.itemsize
+
+
+def _check_alike(parts: Sequence[Part]) -> None:
+    sizes = {part.document.shape[-_PATTERN_NDIM:] for part in parts}
+    if len(sizes) > 1:
+        found = ", ".join(f"{y} × {x}" for y, x in sorted(sizes))
+        msg = f"the patterns have different sizes: {found}"
+        raise OptionError(msg, hint="cut them alike with the region of a view, det_y and det_x")
+    types = {part.document.dtype.name for part in parts}
+    if len(types) > 1:
+        msg = f"the patterns have different types: {', '.join(sorted(types))}"
+        raise OptionError(msg, hint="leave scaling to the processor: scale_on_device=False")

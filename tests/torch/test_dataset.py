@@ -1,0 +1,333 @@
+"""Training straight from documents and stores: right patterns, each once, each block once."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import pickle
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.model import ArrayBlocks, Axis, Document, Source, dims_of_kind, read_box
+from stemzarr.options import IngestOptions
+from stemzarr.store import write_store
+from stemzarr.views import View, apply
+
+torch = pytest.importorskip("torch")
+
+from stemzarr.torch import (  # noqa: E402 - needs torch
+    PatternDataset,
+    PatternSampler,
+    make_loader,
+    split_blocks,
+)
+
+SHAPE = (9, 14, 8, 10)
+COUNTS = np.random.default_rng(4).poisson(1.0, SHAPE).astype(np.uint16)
+# every pattern can be told from the others by its first pixels
+COUNTS[..., 0, 0] = np.arange(9)[:, np.newaxis]
+COUNTS[..., 0, 1] = np.arange(14)
+
+
+@dataclasses.dataclass(frozen=True)
+class TiledBlocks(ArrayBlocks):
+    """An array in blocks, that counts how often each block is read."""
+
+    block: tuple[int, ...] = (1, 4, 8, 10)
+    reads: Counter[tuple[int, ...]] = dataclasses.field(default_factory=Counter)
+    lock: Any = dataclasses.field(default_factory=threading.Lock)
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        return self.block
+
+    def read_into(self, out: NDArray[Any], start: Any) -> None:
+        spans = [
+            range(a // b, -(-(a + n) // b))
+            for a, n, b in zip(start, out.shape, self.block, strict=True)
+        ]
+        with self.lock:
+            for y in spans[0]:
+                self.reads.update((y, x) for x in spans[1])
+        super().read_into(out, start)
+
+
+def scan(values: NDArray[Any] = COUNTS, **fields: Any) -> Document:
+    """Return a 4D document in small blocks."""
+    axes = tuple(
+        Axis(name=name, size=size)
+        for name, size in zip(dims_of_kind("4d-stem", 4), values.shape, strict=True)
+    )
+    given: dict[str, Any] = {"blocks": ArrayBlocks(values)} | fields
+    return Document(index=0, slug="scan", title="scan", kind="4d-stem", axes=axes, **given)
+
+
+@pytest.fixture(autouse=True)
+def workers_are_gone() -> Iterator[None]:
+    """Let the loaders of a test end their workers."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Return a store of the counts."""
+    document = scan()
+    source = Source(
+        path=tmp_path / "scan.dm4",
+        format="dm4",
+        size=0,
+        modified_ns=0,
+        documents=(document,),
+        main=0,
+    )
+    (tmp_path / "scan.dm4").touch()
+    source = dataclasses.replace(source, modified_ns=(tmp_path / "scan.dm4").stat().st_mtime_ns)
+    write_store(source, tmp_path / "scan.zarr", IngestOptions())
+    return tmp_path / "scan.zarr"
+
+
+def values_of(document: Document) -> NDArray[Any]:
+    """Return all patterns of a document, (N, 1, det_y, det_x)."""
+    values = read_box(document.blocks, (0,) * 4, document.shape)
+    return values.reshape(-1, 1, *values.shape[2:])
+
+
+def numbers_of(batches: Any) -> list[int]:
+    """Return which pattern of the scan each pattern of some batches is."""
+    patterns = torch.cat(list(batches)).numpy()[:, 0]
+    return [int(p[0, 0]) * SHAPE[1] + int(p[0, 1]) for p in patterns]
+
+
+@given(
+    step=st.integers(1, 3),
+    factor=st.integers(1, 4),
+    method=st.sampled_from(["bin", "stride", "gauss", "fft"]),
+    normalize=st.sampled_from(["none", "log1p", "log1p-zscore", "minmax"]),
+    wanted=st.lists(st.integers(0, 8), min_size=1, max_size=12),
+)
+@settings(max_examples=40)
+def test_patterns_are_those_of_the_exported_tensor(
+    step: int, factor: int, method: Any, normalize: Any, wanted: list[int]
+) -> None:
+    """A pattern is what the same view exports at the same place, alone or in a batch."""
+    view = View(scan_step=step, downsample=factor, method=method, normalize=normalize)
+    document = scan(blocks=TiledBlocks(COUNTS))
+    exported = values_of(apply(document, dataclasses.replace(view, dtype="float32")))
+    dataset = PatternDataset(document, view, threads=2)
+    assert dataset.shape == exported.shape
+    assert len(dataset) == len(exported)
+    assert dataset.dtype == torch.float32
+    batch = torch.stack(dataset.__getitems__(wanted))
+    np.testing.assert_allclose(batch, exported[wanted], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(dataset[wanted[0]], exported[wanted[0]], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(dataset[-1], exported[-1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [None, "fork", "spawn"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_pattern_comes_once_from_any_workers(
+    store: Path, method: str | None, workers: int
+) -> None:
+    """Workers of every kind give each pattern exactly once, and the same values."""
+    count = 0 if method is None else workers
+    dataset = PatternDataset(store)
+    loader = make_loader(dataset, 16, num_workers=count, multiprocessing_context=method)
+    numbers = numbers_of(loader)
+    assert sorted(numbers) == list(range(9 * 14))
+    assert numbers != sorted(numbers)
+
+
+@given(
+    batch=st.integers(1, 40),
+    workers=st.integers(0, 3),
+    world=st.integers(1, 4),
+    shuffle=st.booleans(),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=60)
+def test_ranks_share_an_epoch_without_loss_or_overlap(
+    batch: int, workers: int, world: int, shuffle: bool, seed: int
+) -> None:
+    """All ranks together give every pattern once, in batches of the size that was asked for."""
+    dataset = PatternDataset(scan(blocks=TiledBlocks(COUNTS)), memory=4 * 1024**2)
+    samplers = [
+        PatternSampler(
+            dataset,
+            batch,
+            shuffle=shuffle,
+            seed=seed,
+            num_workers=workers,
+            rank=rank,
+            world_size=world,
+        )
+        for rank in range(world)
+    ]
+    epochs = [list(sampler) for sampler in samplers]
+    assert sorted(n for epoch in epochs for part in epoch for n in part) == list(range(126))
+    for sampler, epoch in zip(samplers, epochs, strict=True):
+        assert len(epoch) == len(sampler)
+        assert all(len(part) == batch for part in epoch[:-1])
+
+
+@given(batch=st.integers(1, 30), workers=st.integers(0, 3), world=st.integers(1, 4))
+def test_dropping_the_last_gives_every_rank_as_many_batches(
+    batch: int, workers: int, world: int
+) -> None:
+    """With drop_last all batches are full and all ranks have equally many: none waits for ever."""
+    dataset = PatternDataset(scan())
+    counts = set()
+    for rank in range(world):
+        sampler = PatternSampler(
+            dataset, batch, drop_last=True, num_workers=workers, rank=rank, world_size=world
+        )
+        parts = list(sampler)
+        assert all(len(part) == batch for part in parts)
+        assert len(parts) == len(sampler)
+        counts.add(len(parts))
+    assert len(counts) == 1
+
+
+def test_the_order_follows_seed_and_epoch() -> None:
+    """The same seed and epoch give the same order; each pass and each seed another one."""
+    dataset = PatternDataset(scan())
+    first = PatternSampler(dataset, 10, seed=3)
+    one, two = list(first), list(first)
+    assert one != two
+    again = PatternSampler(dataset, 10, seed=3)
+    again.set_epoch(1)
+    assert list(again) == two
+    assert list(PatternSampler(dataset, 10, seed=4)) != one
+
+
+@pytest.mark.parametrize("method", ["bin", "stride", "gauss", "fft"])
+def test_every_block_is_decoded_once_an_epoch(method: Any) -> None:
+    """However patterns are shuffled, an epoch reads every block of the disk once."""
+    values = np.tile(COUNTS, (2, 2, 1, 1))
+    blocks = TiledBlocks(values)
+    dataset = PatternDataset(
+        scan(values, blocks=blocks), View(downsample=2, method=method), memory=4 * 1024**2
+    )
+    patterns = list(make_loader(dataset, 25, seed=1))
+    assert sum(map(len, patterns)) == 18 * 28
+    assert set(blocks.reads.values()) == {1}
+    assert len(blocks.reads) == 18 * 7
+
+
+def test_memory_is_bounded_by_the_budget() -> None:
+    """The cache holds no more than its budget, whatever order is asked for."""
+    values = np.zeros((16, 64, 64, 64), np.uint16)
+    blocks = TiledBlocks(values, block=(1, 16, 64, 64))
+    dataset = PatternDataset(scan(values, blocks=blocks), memory=4 * 1024**2)
+    for start in range(0, len(dataset), 100):
+        dataset.fetch(range(start, min(start + 100, len(dataset)), 7))
+        assert sum(kept.nbytes for kept in dataset._cache.values()) <= 4 * 1024**2
+
+
+def test_several_sources_are_one_data_set() -> None:
+    """Patterns of several scans follow each other, scaled by one pair of numbers."""
+    other = (COUNTS[:4] * 3).astype(np.uint16)
+    dataset = PatternDataset([scan(), scan(other)], View(normalize="log1p-zscore"))
+    assert len(dataset) == 126 + 56
+    together = dataset.fetch(range(len(dataset))).double()
+    assert abs(float(together.mean())) < 1e-6
+    assert abs(float(together.std(correction=0)) - 1) < 1e-5
+    assert dataset.position(126 + 15) == (1, (1, 1))
+    logs = np.log1p(np.concatenate([COUNTS.ravel(), other.ravel()]).astype(float))
+    expected = (np.log1p(COUNTS[0, 0]) - logs.mean()) / logs.std()
+    np.testing.assert_allclose(dataset[0][0], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalize", ["none", "log1p", "log1p-zscore", "minmax"])
+def test_scaling_on_the_device_gives_the_same(normalize: Any) -> None:
+    """Counts that are scaled by the module equal patterns that were scaled before."""
+    view = View(downsample=2, reduce="sum", normalize=normalize)
+    there = PatternDataset(scan(), view, scale_on_device=True)
+    here = PatternDataset(scan(), view)
+    raw = there.fetch(range(20))
+    assert raw.dtype == torch.uint32
+    np.testing.assert_allclose(there.scaling(raw), here.fetch(range(20)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(here.scaling(here.fetch([1])), here.fetch([1]))
+
+
+def test_patterns_that_were_not_recovered_are_left_out() -> None:
+    """A salvaged scan trains with what it holds."""
+    valid = np.ones((9, 14), bool)
+    valid[7:] = False
+    dataset = PatternDataset(scan(valid=valid))
+    assert len(dataset) == 7 * 14
+    assert dataset.position(len(dataset) - 1) == (0, (6, 13))
+
+
+@given(st.integers(1, 4), st.integers(0, 2), st.floats(0.1, 0.6), st.integers(0, 3))
+def test_a_block_split_keeps_neighbours_apart(
+    tile: int, gap: int, fraction: float, seed: int
+) -> None:
+    """Training and validation share no pattern, and none of theirs are nearer than the gap."""
+    dataset = PatternDataset(scan(blocks=TiledBlocks(COUNTS, block=(1, 2, 8, 10))))
+    try:
+        training, validation = split_blocks(dataset, fraction, tile=tile, gap=gap, seed=seed)
+    except OptionError:
+        assert gap
+        return
+    places = [
+        np.array([part.position(index)[1] for index in range(len(part))])
+        for part in (training, validation)
+    ]
+    apart = np.abs(places[0][:, np.newaxis] - places[1][np.newaxis]).max(axis=2)
+    assert apart.min() > gap
+    if gap == 0:
+        assert len(training) + len(validation) == len(dataset)
+    np.testing.assert_array_equal(training[0][0, 0, :2], places[0][0].astype(np.float32))
+
+
+def test_a_data_set_survives_a_pickle_and_threads(store: Path) -> None:
+    """A copy in another process gives the same; several threads may ask at once."""
+    dataset = PatternDataset(store, View(downsample=2))
+    expected = dataset.fetch(range(len(dataset)))
+    copy: PatternDataset = pickle.loads(pickle.dumps(dataset))
+    found: dict[int, Any] = {}
+    threads = [
+        threading.Thread(target=lambda n=n: found.update({n: copy.fetch(range(len(copy)))}))
+        for n in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(batch, expected) for batch in found.values())
+    assert len(found) == 3
+
+
+def test_any_other_sampler_works(store: Path) -> None:
+    """A plain loader that shuffles by itself gives every pattern once too."""
+    loader = torch.utils.data.DataLoader(PatternDataset(store), batch_size=32, shuffle=True)
+    assert sorted(numbers_of(loader)) == list(range(126))
+
+
+def test_what_cannot_train_is_refused() -> None:
+    """No source, patterns of different sizes, or no patterns at all: errors that say what to do."""
+    with pytest.raises(OptionError, match="no source"):
+        PatternDataset([])
+    with pytest.raises(OptionError, match="different sizes: 8 × 8, 8 × 10"):
+        PatternDataset([scan(), scan(COUNTS[..., :8])])
+    image = dataclasses.replace(
+        scan(), kind="image", axes=scan().axes[2:], blocks=ArrayBlocks(COUNTS[0, 0])
+    )
+    with pytest.raises(UnsupportedDataError, match="holds no patterns"):
+        PatternDataset(image)
+    slabs = TiledBlocks(COUNTS, block=(9, 14, 1, 10))
+    with pytest.raises(UnsupportedDataError, match="spread over the whole file"):
+        PatternDataset(scan(blocks=slabs))
+    with pytest.raises(IndexError, match="no pattern 126"):
+        PatternDataset(scan())[126]
