@@ -54,9 +54,12 @@ class CountedScan:
         radius = 0.07 * side
         halo = 0.06 * np.exp(-np.hypot(y, x) / (0.18 * side))
         means = np.empty((_GRAINS, height, width), np.float32)
-        means[:] = halo + 9 * _disk(np.hypot(y, x), radius)
         for grain in range(_GRAINS):
-            for spot_y, spot_x, strength in _lattice(rng, 0.22 * side):
+            spots = list(_lattice(rng, 0.22 * side))
+            # What a grain diffracts is missing in its direct beam: bright field shows the grains.
+            direct = np.clip(20 - sum(strength for *_, strength in spots), 5, 13)
+            means[grain] = halo + direct * _disk(np.hypot(y, x), radius)
+            for spot_y, spot_x, strength in spots:
                 means[grain] += strength * _disk(np.hypot(y - spot_y, x - spot_x), radius)
         return means
 
