@@ -1,0 +1,176 @@
+"""Damage of any kind is found and named; what is whole stays readable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemzarr.errors import (
+    DamagedStoreError,
+    SourceNotFoundError,
+    StoreExistsError,
+    UnsupportedDataError,
+)
+from stemzarr.model import Source, read_box
+from stemzarr.options import IngestOptions
+from stemzarr.registry import read_source
+from stemzarr.store import read_record, read_store, rebuild, verify_store, write_store
+from stemzarr.testing import write_synthetic_dm4
+from stemzarr.testing.sources import counted
+
+NO_SYNC = IngestOptions(sync=False)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small realistic dm4 with three documents."""
+    path = tmp_path_factory.mktemp("dm") / "scan.dm4"
+    write_synthetic_dm4(path, (4, 5), (16, 18))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(scan: Path) -> Path:
+    """Return the store of that file."""
+    store = scan.with_name("whole.zarr")
+    write_store(read_source(scan), store, NO_SYNC)
+    return store
+
+
+def files(store: Path) -> list[Path]:
+    """Return all files of a store, sorted."""
+    return sorted(path for path in store.rglob("*") if path.is_file())
+
+
+def test_a_whole_store_verifies_and_equals_its_source(scan: Path, whole: Path) -> None:
+    """All files, chunks and values are counted, nothing is found."""
+    report = verify_store(whole, source=scan)
+    assert report.ok
+    assert report.problems == ()
+    assert report.rebuildable
+    assert report.files == len(files(whole)) - 3
+    assert report.nbytes == sum(document.nbytes for document in read_store(whole).documents)
+    assert report.json()["ok"] is True
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_any_flipped_bit_of_any_file_is_found(whole: Path, data: st.DataObject) -> None:
+    """One flipped bit anywhere in the store, metadata included, is a problem."""
+    path = data.draw(st.sampled_from(files(whole)), label="file")
+    content = path.read_bytes()
+    where = data.draw(st.integers(0, len(content) - 1), label="byte")
+    damaged = bytearray(content)
+    damaged[where] ^= 1 << data.draw(st.integers(0, 7), label="bit")
+    path.write_bytes(damaged)
+    try:
+        try:
+            assert not verify_store(whole).ok
+        except (ValueError, SourceNotFoundError) as error:
+            assert str(whole) in str(error)  # noqa: PT017 - a store that says it is none is found
+    finally:
+        path.write_bytes(content)
+
+
+def test_every_lost_or_cut_or_added_file_is_found(whole: Path) -> None:
+    """Each file of the store in turn: removed, cut by a byte; and one that does not belong."""
+    for path in files(whole):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1])
+        if path != whole / "zarr.json":
+            assert not verify_store(whole).ok, path
+            path.unlink()
+            assert not verify_store(whole).ok, path
+        path.write_bytes(content)
+    extra = whole / "intensity" / "c" / "9"
+    extra.write_bytes(b"")
+    assert verify_store(whole).problems == ("intensity/c/9: does not belong to the store",)
+    extra.unlink()
+    assert verify_store(whole).ok
+
+
+def test_another_original_is_told_apart(scan: Path, whole: Path, tmp_path: Path) -> None:
+    """One changed count, one changed byte of the header: both are named."""
+    content = bytearray(scan.read_bytes())
+    segment = max(read_store(whole).segments, key=lambda each: each.nbytes)
+    content[segment.offset + 11] ^= 1
+    (tmp_path / "count.dm4").write_bytes(content)
+    (problem,) = verify_store(whole, source=tmp_path / "count.dm4").problems
+    assert "differ from the original" in problem
+    content[segment.offset + 11] ^= 1
+    content[content.index("Microscopist".encode("utf-16-le"))] ^= 1
+    (tmp_path / "header.dm4").write_bytes(content)
+    report = verify_store(whole, source=tmp_path / "header.dm4")
+    assert any("outside its pixels" in problem for problem in report.problems)
+
+
+def test_what_is_undamaged_stays_readable(
+    make_source: Callable[..., Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one chunk spoiled, all patterns of the others read as they were."""
+    values = counted((4, 6, 16, 16))
+    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 1024)
+    write_store(make_source(values), tmp_path / "x.zarr", NO_SYNC)
+    shard = tmp_path / "x.zarr/intensity/c/0/0/0/0"
+    content = bytearray(shard.read_bytes())
+    content[40] ^= 4
+    shard.write_bytes(content)
+    blocks = read_store(tmp_path / "x.zarr").document.blocks
+    with pytest.raises(DamagedStoreError, match=r"\[0:1, 0:2, 0:16, 0:16\]"):
+        read_box(blocks, (0, 0, 0, 0), (1, 1, 16, 16))
+    np.testing.assert_array_equal(read_box(blocks, (1, 0, 0, 0), (3, 6, 16, 16)), values[1:])
+    (problem,) = [p for p in verify_store(tmp_path / "x.zarr").problems if "chunk" in p]
+    assert "checksum" in problem
+
+
+@pytest.mark.parametrize("layout", ["detector-fast", "scan-fast"])
+def test_the_original_comes_back_to_the_byte(tmp_path: Path, layout: str) -> None:
+    """A dm4 of either layout, all its documents and tags, equals what its store rebuilds."""
+    scan = tmp_path / "scan.dm4"
+    write_synthetic_dm4(scan, (5, 6), (10, 12), layout=layout)  # type: ignore[arg-type]
+    write_store(read_source(scan), tmp_path / "x.zarr", NO_SYNC)
+    result = rebuild(tmp_path / "x.zarr", tmp_path / "again.dm4")
+    assert result.exact
+    assert (tmp_path / "again.dm4").read_bytes() == scan.read_bytes()
+    with pytest.raises(StoreExistsError):
+        rebuild(tmp_path / "x.zarr", tmp_path / "again.dm4")
+    assert verify_store(tmp_path / "x.zarr", source=tmp_path / "again.dm4").ok
+
+
+def test_sha256_is_recorded_and_checked(scan: Path, tmp_path: Path) -> None:
+    """With `sha256` the record has the digest that any tool gives, and rebuilding checks it."""
+    import hashlib
+
+    write_store(read_source(scan), tmp_path / "x.zarr", IngestOptions(sync=False, sha256=True))
+    digest = hashlib.sha256(scan.read_bytes()).hexdigest()
+    assert read_record(tmp_path / "x.zarr")["sha256"] == digest
+    rebuild(tmp_path / "x.zarr", tmp_path / "again.dm4")
+
+
+def test_every_dm_sample_is_rebuilt(samples: Path, tmp_path: Path) -> None:
+    """Files of all GMS versions and other writers come back to the byte and verify."""
+    for path in sorted((samples / "dm").glob("*.dm[34]")):
+        store, again = tmp_path / f"{path.name}.zarr", tmp_path / path.name
+        write_store(read_source(path), store, NO_SYNC)
+        assert verify_store(store, source=path).ok, path.name
+        rebuild(store, again)
+        assert again.read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_damaged_store_rebuilds_nothing(
+    make_source: Callable[..., Source], scan: Path, tmp_path: Path
+) -> None:
+    """A lost shard leaves no file at the destination; a source without segments is refused."""
+    write_store(read_source(scan), tmp_path / "x.zarr", NO_SYNC)
+    (tmp_path / "x.zarr/intensity/c/0/0/0/0").unlink()
+    with pytest.raises(DamagedStoreError):
+        rebuild(tmp_path / "x.zarr", tmp_path / "again.dm4")
+    write_store(make_source(counted((2, 2, 8, 8))), tmp_path / "y.zarr", NO_SYNC)
+    with pytest.raises(UnsupportedDataError, match="every byte"):
+        rebuild(tmp_path / "y.zarr", tmp_path / "again.dm4")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["source.bin", "x.zarr", "y.zarr"]
