@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -23,19 +22,16 @@ from stemzarr.errors import (
     StemzarrError,
     UnsupportedDataError,
 )
-from stemzarr.files import cache_open_files, read_error
+from stemzarr.files import read_error
 
 __all__ = ["Hdf5Blocks", "Stamp", "data_set_blocks", "open_hdf5", "stored_dtype", "walk"]
 
 _DEEPEST = 64
 _MOST_OBJECTS = 200_000
 _CHUNK_CACHE = 64 * 1024**2
-_OPEN_FILES = 8
 _ROW_BYTES = 16 * 1024**2
 _LARGEST_RATIO = 10_000
 _SMALL = 1024**3
-_PLUGIN_FILTERS = 256
-"""Filters from this number on are no part of HDF5 itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +171,17 @@ def _check_filters(data: h5py.Dataset, path: Path) -> None:
     codes = [filters.get_filter(number)[0] for number in range(filters.get_nfilters())]
     if all(h5py.h5z.filter_avail(code) for code in codes):
         return
-    with contextlib.suppress(ImportError):
-        importlib.import_module("hdf5plugin")
+    _register_filters()
     missing = [code for code in codes if not h5py.h5z.filter_avail(code)]
     if missing:
         msg = f"{data.name!r} is compressed by the HDF5 filter {missing[0]}, which is not installed"
         raise MissingDependencyError(msg, path=path, hint="pip install hdf5plugin")
+
+
+def _register_filters() -> None:
+    """Let HDF5 decode what detectors and other programs compress by filters of their own."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("hdf5plugin")
 
 
 def stored_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, ...]] | None:
@@ -202,16 +203,13 @@ def stored_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, ...]] 
     return (base.newbyteorder("<"), colours) if base.kind == "u" else None
 
 
-@cache_open_files(_OPEN_FILES)
-def _cached_file(path: Path, _stamp: Stamp, _process: int) -> h5py.File:
-    with contextlib.suppress(ImportError):
-        importlib.import_module("hdf5plugin")
-    return h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE)
-
-
 @contextlib.contextmanager
-def shared_file(path: Path, stamp: Stamp, name: str) -> Iterator[h5py.File]:
-    """Give an open file out of a small cache of this process, for decoding what `name` names.
+def reading(path: Path, stamp: Stamp, name: str) -> Iterator[h5py.File]:
+    """Open a file for decoding what `name` names, and close it.
+
+    It is opened for each read, in half a millisecond: HDF5 keeps the state of an open file, so
+    that a file rewritten in place would be read through its old state, and cannot be rewritten
+    by this process at all.
 
     Raises
     ------
@@ -221,8 +219,10 @@ def shared_file(path: Path, stamp: Stamp, name: str) -> Iterator[h5py.File]:
     if Stamp.of(path) != stamp:
         msg = "changed since it was recognised"
         raise SourceChangedError(msg, path=path, hint="open it again")
+    _register_filters()
     try:
-        yield _cached_file(path, stamp, os.getpid())
+        with h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE) as file:
+            yield file
     except StemzarrError:
         raise
     except Exception as error:  # h5py raises whatever the bytes make it stumble over
@@ -259,7 +259,7 @@ class Hdf5Blocks:
         SourceChangedError, ReadError
             The file is another one by now, or its bytes cannot be decoded.
         """
-        with shared_file(self.path, self.stamp, self.name) as file:
+        with reading(self.path, self.stamp, self.name) as file:
             if out.size:
                 fill(file[self.name], out, start)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib
 import inspect
 import logging
@@ -128,20 +129,28 @@ def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tupl
     MissingDependencyError
         The plugin needs a package that is not installed.
     """
+    failure = ""
     try:
         with quiet():  # what is said while importing is not about the file
             importlib.import_module(plugin.api)
         with quiet() as messages:
-            signals = plugin.read(path)
+            try:
+                signals = plugin.read(path)
+            except ImportError:
+                raise
+            except Exception as error:  # noqa: BLE001 - foreign code raises anything
+                failure = f"{type(error).__name__}: {one_line(error)}"
+            if failure:
+                gc.collect()  # files that the plugin left open are closed here, in quiet
     except ImportError as error:
         msg = f"the format {plugin.name!r} needs {error.name or error}, which is not installed"
         hint = f"pip install 'rosettasciio[{plugin.api.rpartition('.')[2]}]'"
         raise MissingDependencyError(msg, path=path, hint=hint) from error
-    except Exception as error:  # foreign code raises whatever the bytes make it stumble over
-        msg = f"is no {plugin.name} file that can be read: {one_line(error)}"
+    if failure:
+        msg = f"is no {plugin.name} file that can be read: {failure}"
         raise CorruptFileError(
             msg, path=path, hint="it may be truncated, or of another format than its suffix says"
-        ) from error
+        )
     told = dict.fromkeys(f"RosettaSciIO: {' '.join(text.split())[:300]}" for text in messages)
     return signals, tuple(told)[:_MOST_MESSAGES]
 

@@ -24,7 +24,7 @@ from stemzarr.readers.hdf5_files import (
     data_set_blocks,
     fill,
     open_hdf5,
-    shared_file,
+    reading,
     stored_dtype,
 )
 from stemzarr.readers.labelling import FoundAxis, Hints
@@ -299,7 +299,7 @@ class TopspinBlocks:
         SourceChangedError, ReadError
             The file is another one by now, or its bytes cannot be decoded.
         """
-        with shared_file(self.path, self.stamp, self.name) as file:
+        with reading(self.path, self.stamp, self.name) as file:
             group = file[self.name]
             for place in range(out.shape[0] if out.size else 0):
                 data = group[f"{start[0] + place}/Data"]
