@@ -81,7 +81,7 @@ def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
             return shape, fortran, dtype, file.tell()
     except OSError as error:
         raise read_error(path, error) from error
-    except (ValueError, TypeError, SyntaxError, EOFError, MemoryError) as error:
+    except Exception as error:  # numpy evaluates text here and raises whatever it stumbles over
         msg = f"is no readable .npy file: {' '.join(str(error).split())[:200]}"
         raise CorruptFileError(msg, path=path, hint="save it again with numpy.save") from error
 
