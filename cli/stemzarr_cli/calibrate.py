@@ -33,9 +33,10 @@ def calibrate(
     from stemzarr.store import revise
 
     place = find_source(name, lake)
-    changes = revise(place.path, dict(facts))
     if place.entry is not None and place.lake is not None:
-        place.lake.update(place.entry.name)
+        changes = place.lake.calibrate(place.entry.name, dict(facts))
+    else:
+        changes = revise(place.path, dict(facts))
     record = {"name": place.path.stem, "changes": [dataclasses.asdict(one) for one in changes]}
     report.result(record, functools.partial(_draw, report, record))
 

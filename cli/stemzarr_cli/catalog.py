@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from stemzarr.errors import OptionError
+from stemzarr.errors import DamagedStoreError, OptionError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.report import Report
+from stemzarr_cli.text import format_path
 
 
 @click.group()
@@ -80,3 +81,62 @@ def path(report: Report, /, *, lake: Path | None) -> None:
 
     yaml = str(open_lake(lake).yaml)
     report.result({"path": yaml}, lambda: report.say(yaml))
+
+
+@catalog.command(cls=Command)
+@lake_option
+@click.pass_obj
+def validate(report: Report, /, *, lake: Path | None) -> None:
+    """Check attributes, notes, names, the index and catalog.yaml.
+
+    Every attribute is compared with the JSON Schema of stores. Pixels are not read: that is
+    'stemzarr verify'.
+    """
+    from stemzarr_catalog import open_lake
+    from stemzarr_catalog.validate import validate_lake
+
+    opened = open_lake(lake)
+    sound = True
+    for finding in validate_lake(opened):
+        sound = False
+        report.result(finding.json(), lambda: None)
+        report.fail(DamagedStoreError(finding.message, path=finding.path))
+    if sound and not report.as_json:
+        report.say(f"{opened.path}: {len(opened)} entries, all as they should be")
+
+
+@catalog.command(cls=Command)
+@click.argument("dest", type=click.Path(path_type=Path))
+@click.argument("query", nargs=-1)
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["stac", "parquet"]),
+    help="[default: parquet for a DEST that ends so, else stac]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace what stands at DEST.")
+@lake_option
+@click.pass_obj
+def export(
+    report: Report,
+    /,
+    *,
+    dest: Path,
+    query: tuple[str, ...],
+    format_name: str | None,
+    overwrite: bool,
+    lake: Path | None,
+) -> None:
+    """Write the catalog for other programs.
+
+    As a static STAC collection in the folder DEST, or as one Parquet table DEST.parquet, of all
+    entries or of those that QUERY finds.
+    """
+    from stemzarr_catalog import open_lake
+    from stemzarr_catalog.export import export_parquet, export_stac
+
+    chosen = format_name or ("parquet" if dest.suffix == ".parquet" else "stac")
+    write = export_parquet if chosen == "parquet" else export_stac
+    written = write(open_lake(lake), dest, " ".join(query), overwrite=overwrite)
+    record = {"dest": str(dest.absolute()), "format": chosen, "entries": written}
+    report.result(record, lambda: report.say(f"{format_path(dest)}  {chosen}  {written} entries"))

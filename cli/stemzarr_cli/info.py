@@ -62,7 +62,8 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
         for evidence in layout["evidence"]:
             report.say(f"  {evidence}")
         report.say()
-    if main["facts"]:
-        report.show(facts_table(main["facts"]))
+    facts = {name: value for name, value in main["facts"].items() if name != "complete"}
+    if facts:
+        report.show(facts_table(facts))
     for note in (*found["notes"], *main["notes"]):
         report.show(Text(f"note: {printable(note)}", style="yellow"))

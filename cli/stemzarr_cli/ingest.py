@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +11,11 @@ from typing import Any
 import click
 
 from stemzarr.errors import OptionError
-from stemzarr.options import IngestOptions, ReadOptions
+from stemzarr.options import IngestOptions
 from stemzarr_cli.command import Command, lake_option
-from stemzarr_cli.parameters import ASSIGNMENT, BYTES
 from stemzarr_cli.places import expand_folders
-from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
+from stemzarr_cli.storing import store_options
 from stemzarr_cli.text import format_bytes, format_path, format_seconds, format_shape
 
 _FAILED = ("name", "store", "kind", "shape", "dtype", "source_bytes", "stored_bytes", "seconds")
@@ -24,52 +24,28 @@ _FAILED = ("name", "store", "kind", "shape", "dtype", "source_bytes", "stored_by
 @click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...")
 @click.option("--name", metavar="NAME", help="Name of the entry, for a single file.")
-@read_options
-@click.option(
-    "--codec",
-    type=click.Choice(["zstd", "lz4", "none"]),
-    default="zstd",
-    show_default=True,
-    help="Compression: zstd is small, lz4 is fast.",
-)
-@click.option("--memory", type=BYTES, help="Budget for buffers. [default: 512MiB]")
-@click.option("--threads", type=int, metavar="N", help="[default: as many as processors]")
-@click.option(
-    "--workers", type=int, default=0, metavar="N", help="Use N processes of this machine instead."
-)
-@click.option("--scheduler", metavar="ADDRESS", help="Use a dask.distributed cluster instead.")
-@click.option("--virtual", is_flag=True, help="Catalogue the file in place, copying no pixels.")
-@click.option("--redact", is_flag=True, help="Leave out operator, specimen, paths and printers.")
-@click.option("--sha256", is_flag=True, help="Record the file's SHA-256 too, for a second read.")
-@click.option("--no-preview", is_flag=True, help="Leave previews and statistics out.")
-@click.option("--no-sync", is_flag=True, help="Trust the system to write to the disk in time.")
-@click.option(
-    "--set",
-    "facts",
-    type=ASSIGNMENT,
-    multiple=True,
-    help="Calibration or fact that outranks the file's, such as camera_length_mm=115.",
-)
+@store_options
 @click.option("--overwrite", is_flag=True, help="Replace the store that has the name.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be written, and how.")
 @lake_option
 @click.pass_obj
-def ingest(
+def ingest(  # noqa: PLR0913 - one argument for each option
     report: Report,
     /,
     *,
     files: tuple[str, ...],
     name: str | None,
+    options: IngestOptions,
     lake: Path | None,
+    overwrite: bool,
     dry_run: bool,
-    **chosen: Any,  # noqa: ANN401 - fields of IngestOptions
 ) -> None:
     """Turn files into labelled, compressed stores.
 
     A folder stands for all files below it that stemzarr reads. A file that is in the lake
     already is left as it is. Memory stays within the budget, whatever the size of a file.
     """
-    options = _options(**chosen)
+    options = dataclasses.replace(options, overwrite=overwrite)
     sources = list(expand_folders(files))
     if name is not None and len(sources) > 1:
         msg = f"--name is {name!r} for {len(sources)} files"
@@ -81,20 +57,6 @@ def ingest(
         return
     report.resume = "the same command goes on where this one stopped"
     _ingest_all(report, sources, lake, options, name)
-
-
-def _options(
-    *,
-    read: ReadOptions,
-    facts: tuple[tuple[str, Any], ...],
-    no_preview: bool,
-    no_sync: bool,
-    **chosen: Any,  # noqa: ANN401 - fields of IngestOptions
-) -> IngestOptions:
-    given = {key: value for key, value in chosen.items() if value is not None}
-    return IngestOptions(
-        read=read, facts=dict(facts), preview=not no_preview, sync=not no_sync, **given
-    )
 
 
 def _ingest_all(

@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("query", nargs=-1)
 @click.option("--facet", metavar="FIELD", help="Count the values of a field instead.")
+@click.option("--sessions", is_flag=True, help="List days at an instrument instead of entries.")
 @click.option("--sort", metavar="FIELD", help="Sort by a field; -FIELD puts the largest first.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="List N entries at most.")
 @lake_option
 @click.pass_obj
-def ls(
+def ls(  # noqa: PLR0913 - one argument for each option
     report: Report,
     /,
     *,
     query: tuple[str, ...],
     facet: str | None,
+    sessions: bool,
     sort: str | None,
     limit: int | None,
     lake: Path | None,
@@ -44,6 +46,9 @@ def ls(
     words = " ".join(query)
     if facet is not None:
         _count(report, opened, facet, words)
+        return
+    if sessions:
+        _list_sessions(report, opened, words)
         return
     descending = sort is not None and sort.startswith("-")
     field = sort.removeprefix("-") if sort else None
@@ -71,3 +76,15 @@ def _count(report: Report, lake: Lake, field: str, query: str) -> None:
     for value, count in counts.items():
         record = {"field": field, "value": value, "count": count}
         report.result(record, functools.partial(report.say, f"{names[value]:<{width}}  {count}"))
+
+
+def _list_sessions(report: Report, lake: Lake, query: str) -> None:
+    """Print each day of one person at one instrument, the latest first."""
+    found = [session.json() for session in lake.sessions(query)]
+    if report.as_json:
+        for record in found:
+            report.result(record, lambda: None)
+    elif found:
+        from stemzarr_cli.tables import sessions_table
+
+        report.show(sessions_table(found))

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Revise calibration and facts of a store.",
     ),
     "tag": ("stemzarr_cli.tag:tag", "Add tags, remarks and fields of your own to entries."),
+    "watch": ("stemzarr_cli.watch:watch", "Ingest what arrives in folders."),
     "gallery": ("stemzarr_cli.gallery:gallery", "Write one HTML page of the lake."),
     "catalog": ("stemzarr_cli.catalog:catalog", "Keep the index of a lake."),
     "doctor": ("stemzarr_cli.doctor:doctor", "Check this installation."),

@@ -11,7 +11,15 @@ from rich.text import Text
 
 from stemzarr_cli.text import format_bytes, format_number, format_shape, printable
 
-__all__ = ["axes_table", "documents_table", "entries_table", "facts_table", "nbytes", "plan_table"]
+__all__ = [
+    "axes_table",
+    "documents_table",
+    "entries_table",
+    "facts_table",
+    "nbytes",
+    "plan_table",
+    "sessions_table",
+]
 
 _MINUTES = len("2026-11-22T12:00")
 _WIDE = 90
@@ -139,5 +147,20 @@ def entries_table(entries: Iterable[Mapping[str, Any]]) -> Table:
             "" if size is None else format_bytes(size),
             *(Text(printable(entry["facts"].get("acquired", ""))[:_MINUTES]) for _ in dated),
             Text(printable(entry["title"])),
+        )
+    return table
+
+
+def sessions_table(sessions: Iterable[Mapping[str, Any]]) -> Table:
+    """Return one row for each day of one person at one instrument."""
+    table = _table("day", "instrument", "operator", "entries", "size", "specimens")
+    for session in sessions:
+        table.add_row(
+            session["day"] or "not known",
+            Text(printable(session["instrument"] or "")),
+            Text(printable(session["operator"] or "")),
+            str(session["entries"]),
+            format_bytes(session["size"]),
+            Text(printable(", ".join(session["specimens"]))),
         )
     return table

@@ -173,3 +173,39 @@ def test_the_gallery_is_one_page(tmp_path: Path, say: Callable[..., Lines]) -> N
     (tmp_path / "mine.html").write_text("mine", encoding="utf-8")
     say("gallery", tmp_path / "mine.html", status=1)
     assert (tmp_path / "mine.html").read_text(encoding="utf-8") == "mine"
+
+
+def test_sessions_group_what_was_acquired_together(say: Callable[..., Lines]) -> None:
+    """One day of one person at one instrument is one line."""
+    (session,) = say("ls", "--sessions")
+    assert session["operator"] == "A. Microscopist"
+    assert session["names"] == ["scan"]
+
+
+def test_validate_names_what_is_wrong(
+    lake: Path, say: Callable[..., Lines], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sound lake passes; what lies among the stores and is none is one line."""
+    assert say("catalog", "validate") == []
+    (lake / "stores" / "mine.txt").touch()
+    assert run(["catalog", "validate", "--lake", str(lake)]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1
+    assert "mine.txt" in captured.err
+
+
+def test_the_catalog_leaves_for_other_programs(tmp_path: Path, say: Callable[..., Lines]) -> None:
+    """A folder becomes a STAC collection; nothing is replaced unasked."""
+    (line,) = say("catalog", "export", tmp_path / "stac")
+    assert (line["format"], line["entries"]) == ("stac", 1)
+    assert (tmp_path / "stac" / "collection.json").is_file()
+    say("catalog", "export", tmp_path / "stac", status=1)
+    say("catalog", "export", tmp_path / "stac", "--overwrite")
+
+
+def test_parquet_by_its_suffix(tmp_path: Path, say: Callable[..., Lines]) -> None:
+    """DEST.parquet is a table with one row an entry."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (line,) = say("catalog", "export", tmp_path / "lake.parquet", "kind=4d-stem")
+    assert line["format"] == "parquet"
+    assert parquet.read_table(tmp_path / "lake.parquet").num_rows == 1

@@ -1,0 +1,90 @@
+"""``stemzarr watch``: ingests what arrives in folders."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stemzarr.options import IngestOptions
+from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.report import Report
+from stemzarr_cli.storing import store_options
+from stemzarr_cli.text import format_path
+
+if TYPE_CHECKING:
+    from stemzarr_catalog.watch import WatchEvent
+
+
+@click.command(cls=Command)
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...")
+@click.option(
+    "--settle",
+    type=float,
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a file must stand still before it is read.",
+)
+@click.option(
+    "--poll",
+    type=float,
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often the folders are looked through.",
+)
+@click.option(
+    "--retry",
+    type=float,
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="When a failed file is tried again; later four times as long, and so on.",
+)
+@click.option(
+    "--attempts",
+    type=int,
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Attempts after which a file is given up until it changes.",
+)
+@store_options
+@lake_option
+@click.pass_obj
+def watch(  # noqa: PLR0913 - one argument for each option
+    report: Report,
+    /,
+    *,
+    folders: tuple[str, ...],
+    settle: float,
+    poll: float,
+    retry: float,
+    attempts: int,
+    options: IngestOptions,
+    lake: Path | None,
+) -> None:
+    """Ingest what arrives in folders.
+
+    Files below the folders are taken when they have stood still for a while and hold all that
+    they declare, never half-written. Ctrl-C ends it; a restart reads nothing again.
+    """
+    from stemzarr_catalog import open_lake
+    from stemzarr_catalog.watch import WatchOptions
+    from stemzarr_catalog.watch import watch as watch_folders
+
+    patience = WatchOptions(settle_s=settle, poll_s=poll, retry_s=retry, attempts=attempts)
+    opened = open_lake(lake, create=True)
+    report.resume = "the same command goes on, and reads nothing again"
+    report.note(f"watching {', '.join(folders)} for {format_path(opened.path)}; Ctrl-C ends it")
+    for event in watch_folders(opened, folders, options=options, patience=patience):
+        report.result(event.json(), functools.partial(_draw, report, event))
+
+
+def _draw(report: Report, event: WatchEvent) -> None:
+    name = f" as {event.name}" if event.name else ""
+    why = f": {event.error}" if event.error else ""
+    report.say(f"{event.time}  {format_path(event.path)}  {event.status}{name}{why}")
