@@ -63,11 +63,18 @@ class StemzarrError(Exception):
         """Return the error on one line: path, message, hint."""
         where = "" if self.path is None else f"{self.path}: "
         what_to_do = "" if self.hint is None else f" ({self.hint})"
-        return f"{where}{self.message}{what_to_do}"
+        return _printable(f"{where}{self.message}{what_to_do}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with path and hint, which errors of worker processes would lose otherwise."""
         return _rebuild, (type(self), self.message, self.path, self.hint)
+
+
+def _printable(text: str) -> str:
+    """Return text on one line, free of what could steer a terminal: files choose their names."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _rebuild(

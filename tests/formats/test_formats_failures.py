@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -79,3 +80,14 @@ def test_a_data_set_of_a_format_without_paths(tmp_path: Path) -> None:
     np.save(path, np.zeros((2, 2)))
     with pytest.raises(OptionError, match="no data set"):
         read_source(path, ReadOptions(dataset="a"))
+
+
+def test_messages_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    """Names that a file chooses appear in a message on one line, their control bytes spelled."""
+    path = tmp_path / "names.h5"
+    with h5py.File(path, "w") as file:
+        file["evil\x1b[31m\nname"] = np.zeros((2, 2, 2, 2))
+    with pytest.raises(StemzarrError) as caught:
+        read_source(path, ReadOptions(dataset="missing"))
+    assert str(caught.value).isprintable()
+    assert r"\x1b[31m" in str(caught.value)
