@@ -12,12 +12,12 @@ import xarray as xr
 from stemzarr.errors import OptionError
 from stemzarr.labelled import from_dataset, to_dataset
 from stemzarr.model import Document
-from stemzarr.views import View, apply
+from stemzarr.views import View, apply, virtual_image
 
 __all__ = ["StemAccessor"]
 
 
-@xr.register_dataset_accessor("stem")
+@xr.register_dataset_accessor("stem")  # type: ignore[no-untyped-call]
 class StemAccessor:
     """What can be asked of a 4D-STEM Dataset, in the units of its axes.
 
@@ -96,6 +96,4 @@ class StemAccessor:
         OptionError, UnsupportedDataError
             The ring is empty, or the Dataset is no 4D-STEM scan.
         """
-        from stemzarr.views import virtual_image
-
         return virtual_image(self.document, inner=inner, outer=outer, center=center)

@@ -134,7 +134,7 @@ def to_dataset(document: Document, prefix: str = "") -> xr.Dataset:
         float64 coordinate in calibrated units for every dim but ``channel``; flat attributes.
         Nothing is read until values are asked for.
     """
-    dims = tuple(name if name == CHANNEL else prefix + name for name in document.dims)
+    dims = tuple(prefix + name for name in document.dims)
     lazy = indexing.LazilyIndexedArray(BlocksArray(document.blocks, document.pattern_ndim))
     intensity = xr.Variable(dims, lazy, document.intensity_attributes())
     chunks = dask_chunks(document.blocks, document.pattern_ndim)

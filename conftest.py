@@ -1,0 +1,11 @@
+"""What pytest leaves out where an extra is not installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+collect_ignore_glob = (
+    []
+    if find_spec("torch")
+    else ["stemzarr/stemzarr/exporters/torch_tensor.py", "stemzarr/stemzarr/torch/*"]
+)

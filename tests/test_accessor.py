@@ -1,0 +1,77 @@
+"""The accessor of xarray Datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import stemzarr
+import stemzarr.accessor
+from stemzarr.errors import OptionError
+from stemzarr.testing import write_synthetic_dm4
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store of a small scan."""
+    folder = tmp_path_factory.mktemp("accessor")
+    write_synthetic_dm4(folder / "scan.dm4", (6, 5), (17, 19), "uint16")
+    stemzarr.ingest(folder / "scan.dm4", folder / "scan.zarr")
+    return folder / "scan.zarr"
+
+
+@pytest.mark.parametrize("opened_by", [stemzarr.open, xr.open_zarr])
+def test_a_view_is_what_xarray_would_coarsen(store: Path, opened_by: object) -> None:
+    """The Dataset may come from stemzarr or from plain xarray; coordinates follow."""
+    scan = opened_by(store)  # type: ignore[operator]
+    viewed = scan.stem.view(scan_step=2, downsample=2)
+    expected = scan.isel(scan_y=slice(None, None, 2), scan_x=slice(None, None, 2))
+    expected = expected.coarsen(det_y=2, det_x=2, boundary="trim").mean()
+    assert viewed.intensity.chunks is not None
+    np.testing.assert_allclose(viewed.intensity, expected.intensity, rtol=1e-6)
+    for dim in expected.intensity.dims:
+        np.testing.assert_allclose(viewed[dim], expected[dim], rtol=1e-9, atol=1e-12)
+
+
+def test_a_view_of_a_selection_is_the_selection_of_a_view(store: Path) -> None:
+    """What an analysis selected can be viewed like a whole scan."""
+    scan = stemzarr.open(store)
+    rows = slice(1, 4)
+    selected = scan.isel(scan_y=rows).stem.view(downsample=3, method="fft")
+    viewed = scan.stem.view(downsample=3, method="fft").isel(scan_y=rows)
+    xr.testing.assert_allclose(selected.intensity, viewed.intensity)
+
+
+def test_a_virtual_image_sums_the_ring_in_the_units_of_the_detector(store: Path) -> None:
+    """The same sum by xarray's own masking."""
+    scan = stemzarr.open(store)
+    step = float(scan.det_y[1] - scan.det_y[0])
+    image = scan.stem.virtual_image(inner=2 * step, outer=6.5 * step, center=(0.0, 0.0))
+    radius = np.hypot(scan.det_y, scan.det_x)
+    ring = scan.intensity.where((radius >= 2 * step) & (radius < 6.5 * step), 0)
+    np.testing.assert_array_equal(image, ring.sum(("det_y", "det_x")).transpose("scan_y", "scan_x"))
+    assert image.dims == ("scan_y", "scan_x")
+    assert image.dtype.kind in "iu"
+
+
+def test_a_view_and_its_fields_exclude_each_other(store: Path) -> None:
+    """A recipe is given once; a field that no view has is named."""
+    scan = stemzarr.open(store)
+    with pytest.raises(OptionError, match="exclude each other"):
+        scan.stem.view(stemzarr.View(), downsample=2)
+    with pytest.raises(OptionError, match="no field binning"):
+        scan.stem.view(binning=2)
+
+
+def test_the_whole_tree_opens_with_every_document(store: Path) -> None:
+    """`xr.open_datatree` gives the same tree from the dm4 as from its store."""
+    dm4 = store.with_name("scan.dm4")
+    from_store = xr.open_datatree(store, engine="zarr")
+    from_dm4 = xr.open_datatree(dm4)
+    assert set(from_dm4.children) <= set(from_store.children)
+    for path in ("/documents/survey", "/documents/thumbnail", "/"):
+        np.testing.assert_array_equal(from_dm4[path].intensity, from_store[path].intensity)
+        assert from_dm4[path].intensity.dims == from_store[path].intensity.dims
