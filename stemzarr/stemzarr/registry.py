@@ -171,6 +171,18 @@ EXPORTERS: tuple[Exporter, ...] = (
         extra="torch",
         dtype="float32",
     ),
+    Exporter(name="zarr", target="stemzarr.exporters.zarr_store:write_zarr", suffixes=(".zarr",)),
+    Exporter(name="emd", target="stemzarr.exporters.emd:write_emd", suffixes=(".emd", ".h5")),
+    Exporter(name="npy", target="stemzarr.exporters.npy:write_npy", suffixes=(".npy",)),
+    Exporter(name="png", target="stemzarr.exporters.picture:write_png", suffixes=(".png",)),
+    Exporter(name="tif", target="stemzarr.exporters.picture:write_tif", suffixes=(".tif", ".tiff")),
+    Exporter(
+        name="blo",
+        target="stemzarr.exporters.blockfile:write_blo",
+        suffixes=(".blo",),
+        extra="hyperspy",
+    ),
+    Exporter(name="dm", target="stemzarr.exporters.dm:write_dm_source", suffixes=(".dm3", ".dm4")),
 )
 """Built-in exporters."""
 

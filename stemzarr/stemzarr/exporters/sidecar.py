@@ -6,9 +6,21 @@ import dataclasses
 from typing import Any
 
 from stemzarr.model import Axis, Blocks, Document
+from stemzarr.registry import ExportRequest
 from stemzarr.views.render import ViewBlocks
 
-__all__ = ["describe_document"]
+__all__ = ["describe_document", "describe_export"]
+
+
+def describe_export(request: ExportRequest, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return the sidecar of a file that holds the main document as an array of `shape`."""
+    document = request.documents[0]
+    return {
+        "shape": list(shape),
+        "dtype": document.dtype.name,
+        **describe_document(document),
+        "provenance": request.provenance,
+    }
 
 
 def describe_document(document: Document) -> dict[str, Any]:

@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from isal import isal_zlib
 
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.exporters.positioned import PositionedWriter
-from stemzarr.exporters.sidecar import describe_document
+from stemzarr.exporters.raw import write_raw
+from stemzarr.exporters.sidecar import describe_export
 from stemzarr.exporters.zip_record import find_record
-from stemzarr.model import Document, read_box
+from stemzarr.model import Document
 from stemzarr.registry import Exported, ExportRequest
-from stemzarr.views.boxes import Box, map_boxes, plan_boxes
 
 __all__ = ["write_pt"]
 
@@ -40,18 +39,13 @@ def write_pt(request: ExportRequest) -> Exported:
     """
     document = request.documents[0]
     shape = _tensor_shape(document, request)
-    sidecar = {
-        "shape": list(shape),
-        "dtype": document.dtype.name,
-        **describe_document(document),
-        "provenance": request.provenance,
-    }
+    sidecar = describe_export(request, shape)
     _lay_out(request, shape, document.dtype, sidecar)
     record = find_record(request.dest, "/data/0")
+    checksum = write_raw(request.dest, record.offset, document, request.options, request.progress)
     with PositionedWriter(request.dest) as file:
-        checksum = memoryview(struct.pack("<I", _fill(file, record.offset, document, request)))
         for place in record.checksums:
-            file.write(checksum, place)
+            file.write(memoryview(struct.pack("<I", checksum)), place)
     return Exported(shape=shape, dtype=document.dtype.name, sidecar=sidecar)
 
 
@@ -92,23 +86,3 @@ def _lay_out(
         del flat, tensor, content
     finally:
         sparse.unlink(missing_ok=True)
-
-
-def _fill(file: PositionedWriter, offset: int, document: Document, request: ExportRequest) -> int:
-    """Render the document into the hole, in threads, and return the CRC-32 of its bytes."""
-    blocks, options = document.blocks, request.options
-    plan = plan_boxes(blocks, document.pattern_ndim, memory=options.memory, threads=options.threads)
-
-    def render_box(box: Box) -> tuple[int, int]:
-        values = read_box(blocks, box.start, box.shape).reshape(-1).view(np.uint8).data
-        place = int(np.ravel_multi_index(box.start, document.shape))
-        file.write(values, offset + place * document.dtype.itemsize)
-        return isal_zlib.crc32(values), values.nbytes
-
-    checksum, done = 0, 0
-    for part, nbytes in map_boxes(render_box, plan.boxes, threads=plan.threads):
-        checksum = isal_zlib.crc32_combine(checksum, part, nbytes)
-        done += nbytes
-        if request.progress is not None:
-            request.progress(done, document.nbytes)
-    return checksum

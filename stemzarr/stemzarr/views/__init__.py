@@ -8,6 +8,7 @@ from stemzarr.views.moments import measure_blocks
 from stemzarr.views.region import parse_roi
 from stemzarr.views.render import ViewBlocks, apply, measure_document
 from stemzarr.views.view import Method, Normalize, Reduce, View
+from stemzarr.views.virtual import find_center, virtual_image
 
 __all__ = [
     "Box",
@@ -19,9 +20,11 @@ __all__ = [
     "ViewBlocks",
     "apply",
     "downsample",
+    "find_center",
     "map_boxes",
     "measure_blocks",
     "measure_document",
     "parse_roi",
     "plan_boxes",
+    "virtual_image",
 ]

@@ -1,0 +1,129 @@
+"""EMD 1.0 files, as py4DSTEM and emdfile read them.
+
+The groups follow https://emdatasets.com/format: a root with the calibration as metadata, and
+below it the array with one vector a dim, two values long since all dims are linear.
+"""
+
+from __future__ import annotations
+
+import getpass
+import uuid
+from typing import Any
+
+import h5py
+import numpy as np
+
+from stemzarr.exporters.hdf5 import write_dataset
+from stemzarr.model import Axis, Document
+from stemzarr.registry import Exported, ExportRequest
+
+__all__ = ["write_emd"]
+
+_UNITS = {"pixel": ("pixels", 1.0), "1/nm": ("A^-1", 0.1), "1/Å": ("A^-1", 1.0), "Å": ("A", 1.0)}
+_ROOT = "stemzarr_root"
+
+
+def write_emd(request: ExportRequest) -> Exported:
+    """Write the main document as an EMD 1.0 file; a 4D scan becomes py4DSTEM's ``DataCube``.
+
+    Reciprocal lengths are given in 1/Å, the only ones that py4DSTEM takes.
+    """
+    document = request.documents[0]
+    cube = document.kind == "4d-stem"
+    with h5py.File(request.dest, "w", libver=("v108", "v108")) as file:
+        file.attrs.update(
+            {
+                "emd_group_type": "file",
+                "version_major": 1,
+                "version_minor": 0,
+                "UUID": str(uuid.uuid4()),
+                "authoring_program": "stemzarr",
+                "authoring_user": _user(),
+            }
+        )
+        root = _group(file, _ROOT, "root", "Root")
+        bundle = _group(root, "metadatabundle", "metadatabundle")
+        if cube:
+            _write_metadata(bundle, "calibration", "Calibration", _calibration(document))
+        tags = {
+            "facts": {**document.facts, **document.attributes},
+            "provenance": request.provenance,
+            "original_metadata": request.source.load_metadata(),
+        }
+        _write_metadata(bundle, "stemzarr", "Metadata", tags)
+        name = "datacube" if cube else document.slug
+        array = _group(root, name, "array", "DataCube" if cube else "Array")
+        for place, axis in enumerate(document.axes):
+            _write_dim(array, place, axis)
+        data = write_dataset(
+            array,
+            "data",
+            document.blocks,
+            document.pattern_ndim,
+            request.options,
+            request.progress,
+        )
+        data.attrs["units"] = "pixel intensity"
+    return Exported(shape=document.shape, dtype=document.dtype.name)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
+
+
+def _group(parent: h5py.Group, name: str, kind: str, python_class: str = "") -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs["emd_group_type"] = kind
+    if python_class:
+        group.attrs["python_class"] = python_class
+    return group
+
+
+def _write_dim(array: h5py.Group, place: int, axis: Axis) -> None:
+    units, factor = _UNITS.get(axis.units, (axis.units, 1.0))
+    first_two = (axis.offset + np.arange(2) * axis.scale) * factor
+    vector = array.create_dataset(f"dim{place}", data=first_two[: max(1, axis.size)])
+    vector.attrs["name"] = axis.name
+    vector.attrs["units"] = units
+
+
+def _calibration(document: Document) -> dict[str, Any]:
+    """Return the pixel sizes; py4DSTEM knows one for both directions, here that along x."""
+    calibration: dict[str, Any] = {}
+    for letter, name in (("R", "scan_x"), ("Q", "det_x")):
+        axis = document.axis(name)
+        units, factor = _UNITS.get(axis.units, (axis.units, 1.0))
+        calibration[f"{letter}_pixel_size"] = axis.scale * factor
+        calibration[f"{letter}_pixel_units"] = units
+    return calibration
+
+
+def _write_metadata(bundle: h5py.Group, name: str, python_class: str, tree: dict[str, Any]) -> None:
+    group = _group(bundle, name, "metadata", python_class)
+    for key, value in tree.items():
+        _write_item(group, key, value)
+
+
+def _write_item(group: h5py.Group, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Write a value as emdfile's Metadata does, its type beside it."""
+    key = name.replace("/", "∕") if name.strip(".") else f"_{len(group)}"  # noqa: RUF001
+    if isinstance(value, dict | list | tuple):
+        members = value if isinstance(value, dict) else dict(enumerate(value))
+        below = group.create_group(key)
+        below.attrs["type"] = np.bytes_("dict")
+        for inner, item in members.items():
+            _write_item(below, str(inner), item)
+        return
+    stored: Any
+    if value is None:
+        kind, stored = "None", np.bytes_("_None")
+    elif isinstance(value, bool):
+        kind, stored = "bool", value
+    elif isinstance(value, int | float) and abs(value) < 2**63:
+        kind, stored = "number", value
+    else:
+        kind, stored = "string", str(value).encode().replace(b"\0", b"")
+    group.create_dataset(key, data=stored).attrs["type"] = np.bytes_(kind)

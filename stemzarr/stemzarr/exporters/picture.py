@@ -1,0 +1,181 @@
+"""Pictures: 2D documents, and virtual images of scans, as ``.png`` and as calibrated ``.tif``."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import zlib
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import UnsupportedDataError
+from stemzarr.model import ArrayBlocks, Axis, Document, read_box
+from stemzarr.registry import Exported, ExportRequest
+from stemzarr.views.virtual import virtual_image
+
+__all__ = ["write_png", "write_tif"]
+
+_PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
+_BRIGHTEST = 99.9
+_SAMPLE_FORMATS = {"u": 1, "b": 1, "i": 2, "f": 3}
+_TIFF_LARGEST = 2**32 - 2**16
+_SHORT, _LONG, _RATIONAL, _ASCII, _DOUBLE = 3, 4, 5, 2, 12
+
+
+def write_png(request: ExportRequest) -> Exported:
+    """Write an image as a grey 8-bit picture, from its smallest value to the brightest 0.1 %.
+
+    A 4D scan becomes the virtual image over its whole detector. Colour stays as it is.
+    """
+    document = _image(request)
+    values = _all(document)
+    pixels = values if document.channels and values.dtype == np.uint8 else _to_bytes(values)
+    size_y, size_x = pixels.shape[:2]
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1  # noqa: PLR2004 - with channels
+    rows = pixels.reshape(size_y, -1)
+    # every row begins with the number of its filter: none
+    lines = np.concatenate([np.zeros((size_y, 1), np.uint8), rows], axis=1)
+    header = struct.pack(">IIBBBBB", size_x, size_y, 8, _PNG_COLOURS[channels], 0, 0, 0)
+    text = f"Description\0{document.title}: {_pixel_size(document)}".encode("latin-1", "replace")
+    chunks = [
+        (b"IHDR", header),
+        (b"tEXt", text),
+        (b"IDAT", zlib.compress(lines.tobytes())),
+        (b"IEND", b""),
+    ]
+    with request.dest.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for name, content in chunks:
+            checksum = zlib.crc32(name + content)
+            file.write(struct.pack(">I", len(content)) + name + content)
+            file.write(struct.pack(">I", checksum))
+    return Exported(shape=pixels.shape, dtype="uint8")
+
+
+def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    finite = values[np.isfinite(values)].astype(np.float64)
+    low = finite.min(initial=0.0) if not finite.size else finite.min()
+    high = np.percentile(finite, _BRIGHTEST) if finite.size else 1.0
+    high = high if high > low else low + 1.0
+    scaled = (np.nan_to_num(values.astype(np.float64), nan=low) - low) * (255 / (high - low))
+    pixels: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return pixels
+
+
+def _pixel_size(document: Document) -> str:
+    y, x = document.axes
+    return f"pixels of {y.scale:g} {y.units} × {x.scale:g} {x.units}"
+
+
+def write_tif(request: ExportRequest) -> Exported:
+    """Write an image with its values and pixel size as a TIFF that ImageJ and HyperSpy scale.
+
+    A 4D scan becomes the virtual image over its whole detector.
+
+    Raises
+    ------
+    UnsupportedDataError
+        The document has no two dims, its values no type of TIFF, or they exceed its 4 GB.
+    """
+    document = _image(request)
+    values = _all(document)
+    if values.dtype.kind not in _SAMPLE_FORMATS or values.nbytes > _TIFF_LARGEST:
+        msg = f"a TIFF cannot hold {values.nbytes} bytes of {values.dtype}"
+        raise UnsupportedDataError(msg, hint="export .npy or .hspy")
+    stored = values.astype(np.uint8) if values.dtype.kind == "b" else values
+    little = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
+    with request.dest.open("wb") as file:
+        file.write(_tiff_head(document, stored))
+        file.write(np.ascontiguousarray(little).data)
+    return Exported(shape=values.shape, dtype=values.dtype.name)
+
+
+def _tiff_head(document: Document, values: NDArray[Any]) -> bytes:
+    """Return header, directory and the values that the directory points to (TIFF 6.0, 1992)."""
+    size_y, size_x = values.shape[:2]
+    samples = values.shape[2] if values.ndim == 3 else 1  # noqa: PLR2004 - with channels
+    bits = struct.pack(f"<{samples}H", *[8 * values.dtype.itemsize] * samples)
+    kinds = struct.pack(f"<{samples}H", *[_SAMPLE_FORMATS[values.dtype.kind]] * samples)
+    y, x = document.axes
+    fields: list[tuple[int, int, bytes]] = [
+        (256, _LONG, struct.pack("<I", size_x)),
+        (257, _LONG, struct.pack("<I", size_y)),
+        (258, _SHORT, bits),
+        (259, _SHORT, struct.pack("<H", 1)),
+        (262, _SHORT, struct.pack("<H", 2 if samples > 2 else 1)),  # noqa: PLR2004 - RGB
+        (270, _ASCII, _imagej(document)),
+        (273, _LONG, b"\0\0\0\0"),
+        (277, _SHORT, struct.pack("<H", samples)),
+        (278, _LONG, struct.pack("<I", size_y)),
+        (279, _LONG, struct.pack("<I", values.nbytes)),
+        (282, _RATIONAL, _resolution(x)),
+        (283, _RATIONAL, _resolution(y)),
+        (296, _SHORT, struct.pack("<H", 1)),
+        *([(338, _SHORT, struct.pack("<H", 2))] if samples in (2, 4) else []),
+        (339, _SHORT, kinds),
+        # the tags of DigitalMicrograph, from which HyperSpy takes units and offsets
+        (65003, _ASCII, _latin(x.units)),
+        (65004, _ASCII, _latin(y.units)),
+        (65006, _DOUBLE, struct.pack("<d", x.offset)),
+        (65007, _DOUBLE, struct.pack("<d", y.offset)),
+        (65009, _DOUBLE, struct.pack("<d", x.scale)),
+        (65010, _DOUBLE, struct.pack("<d", y.scale)),
+    ]
+    return _tiff_directory(fields)
+
+
+def _tiff_directory(fields: list[tuple[int, int, bytes]]) -> bytes:
+    widths = {_SHORT: 2, _LONG: 4, _RATIONAL: 8, _ASCII: 1, _DOUBLE: 8}
+    start = 8 + 2 + 12 * len(fields) + 4
+    large = b""
+    places = []
+    for _, _, content in fields:
+        places.append(start + len(large))
+        if len(content) > 4:  # noqa: PLR2004 - what fits into an entry stands there
+            large += content + b"\0" * (len(content) % 2)
+    pixels = start + len(large)
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(fields))
+    for (tag, kind, content), place in zip(fields, places, strict=True):
+        value = content.ljust(4, b"\0") if len(content) <= 4 else struct.pack("<I", place)  # noqa: PLR2004
+        value = struct.pack("<I", pixels) if tag == 273 else value  # noqa: PLR2004 - StripOffsets
+        head += struct.pack("<HHI", tag, kind, len(content) // widths[kind]) + value
+    return head + struct.pack("<I", 0) + large
+
+
+def _latin(text: str) -> bytes:
+    return text.encode("latin-1", "replace") + b"\0"
+
+
+def _imagej(document: Document) -> bytes:
+    """Return the description in which ImageJ keeps the unit, which has to be ASCII."""
+    unit = document.axes[1].units.replace("µ", "\\u00B5").replace("Å", "\\u00C5")
+    return f"ImageJ=1.53k\nunit={unit}\n".encode("ascii", "backslashreplace") + b"\0"
+
+
+def _resolution(axis: Axis) -> bytes:
+    """Return pixels per unit as a fraction of two 32-bit numbers, as exact as these can be."""
+    per_unit = Fraction(1 / abs(axis.scale)) if axis.scale else Fraction(1)
+    limited = per_unit.limit_denominator(2**20)
+    if limited.numerator >= 2**32 or not limited.numerator:
+        limited = Fraction(max(1, min(2**32 - 1, round(per_unit))))
+    return struct.pack("<II", limited.numerator, limited.denominator)
+
+
+def _image(request: ExportRequest) -> Document:
+    document = request.documents[0]
+    if document.kind == "4d-stem":
+        image = virtual_image(document, threads=request.options.threads).to_numpy()
+        return dataclasses.replace(
+            document, kind="image", axes=document.axes[:2], blocks=ArrayBlocks(image)
+        )
+    if len(document.axes) != 2 or document.dtype.kind == "c":  # noqa: PLR2004 - an image
+        msg = f"the document {document.slug!r} is no image but {document.kind} {document.dtype}"
+        raise UnsupportedDataError(msg, hint="choose an image with --document, or another format")
+    return document
+
+
+def _all(document: Document) -> NDArray[Any]:
+    return read_box(document.blocks, (0,) * len(document.shape), document.shape)

@@ -1,0 +1,146 @@
+"""Virtual images: what a ring of the detector counts at every scan position."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.model import Document, read_box
+from stemzarr.options import available_threads
+from stemzarr.views.boxes import Box, map_boxes, plan_boxes
+from stemzarr.views.kernels import sum_dtype, working_dtype
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["find_center", "virtual_image"]
+
+_MEMORY = 256 * 1024**2
+_SAMPLES = 4
+_HALF = 0.5
+
+
+def virtual_image(
+    document: Document,
+    *,
+    inner: float = 0.0,
+    outer: float | None = None,
+    center: tuple[float, float] | None = None,
+    threads: int | None = None,
+    memory: int = _MEMORY,
+) -> xr.DataArray:
+    """Return the sum over a ring of the detector at every scan position.
+
+    Parameters
+    ----------
+    document
+        A 4D scan.
+    inner, outer
+        Radii of the ring in the units of the detector axes; a pixel counts when its centre is at
+        least `inner` and less than `outer` away from `center`. No `outer` means all beyond.
+    center
+        Position (det_y, det_x) in the units of the detector axes; by default the centre of the
+        bright central disk. Without radii it does not matter.
+    threads, memory
+        Threads and budget in bytes of the one pass over the values.
+
+    Returns
+    -------
+    xarray.DataArray
+        (scan_y, scan_x) with calibrated coordinates; exact integers for integer data.
+
+    Raises
+    ------
+    OptionError
+        The ring holds no pixel.
+    UnsupportedDataError
+        The document is no 4D scan, or its values are complex.
+    """
+    import xarray as xr
+
+    if document.kind != "4d-stem" or document.dtype.kind == "c":
+        msg = f"the document {document.slug!r} is {document.kind} of {document.dtype}"
+        raise UnsupportedDataError(msg, hint="virtual images need a 4D scan of real values")
+    whole = inner <= 0 and outer is None
+    center = center or ((0.0, 0.0) if whole else find_center(document))
+    mask = _ring(document, inner, math.inf if outer is None else outer, center)
+    image = _sum_masked(document, mask, threads or available_threads(), memory)
+    coords = {
+        axis.name: xr.Variable((axis.name,), axis.values(), axis.attributes())
+        for axis in document.axes[:2]
+    }
+    attributes = {"long_name": "virtual image", "inner": inner, "center": list(center)}
+    attributes |= {} if outer is None else {"outer": outer}
+    return xr.DataArray(image, coords, document.dims[:2], "virtual_image", attributes)
+
+
+def _ring(
+    document: Document, inner: float, outer: float, center: tuple[float, float]
+) -> NDArray[np.bool_]:
+    y, x = (axis.values() - place for axis, place in zip(document.axes[2:], center, strict=True))
+    distance = np.hypot(y[:, np.newaxis], x[np.newaxis, :])
+    mask: NDArray[np.bool_] = (distance >= inner) & (distance < outer)
+    if not mask.any():
+        units = document.axes[3].units
+        msg = f"the ring from {inner:g} to {outer:g} {units} holds no pixel of the detector"
+        raise OptionError(msg, hint=f"the detector reaches to {distance.max():.4g} {units}")
+    return mask
+
+
+def _sum_masked(
+    document: Document, mask: NDArray[np.bool_], threads: int, memory: int
+) -> NDArray[np.generic]:
+    """Return the sums of the pixels under a mask, reading only the rectangle that encloses it."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    window = mask[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
+    dtype = document.dtype
+    summing = np.float64 if dtype.kind == "f" else sum_dtype(dtype, max(2, int(mask.sum())))
+    everything = bool(window.all())
+    weights = window.astype(dtype)
+    plan = plan_boxes(document.blocks, 2, memory=memory, threads=threads)
+    image: NDArray[np.generic] = np.empty(document.shape[:2], summing)
+
+    def sum_box(box: Box) -> None:
+        start, shape = (*box.start[:2], top, left), (*box.shape[:2], *window.shape)
+        values = read_box(document.blocks, start, shape)
+        out = image[box.slices()[:2]]
+        for place in np.ndindex(*box.shape[:2]):
+            pattern = values[place] if everything else values[place] * weights
+            out[place] = pattern.sum(dtype=summing)
+
+    for _ in map_boxes(sum_box, plan.boxes, threads=plan.threads):
+        pass
+    return image if dtype.kind != "f" else image.astype(working_dtype(dtype))
+
+
+def find_center(document: Document) -> tuple[float, float]:
+    """Return the centre of the bright central disk, (det_y, det_x) in the units of the axes.
+
+    It is the centre of mass of the pixels brighter than half of the brightest, in the mean of a
+    few patterns, smoothed over 3 × 3 pixels so that hot pixels do not count.
+    """
+    size_y, size_x, *detector = document.shape
+    mean = np.zeros(detector)
+    for y in np.unique(np.linspace(0, size_y - 1, _SAMPLES).astype(int)):
+        for x in np.unique(np.linspace(0, size_x - 1, _SAMPLES).astype(int)):
+            pattern = read_box(document.blocks, (int(y), int(x), 0, 0), (1, 1, *detector))[0, 0]
+            mean += np.nan_to_num(pattern.astype(np.float64), posinf=0, neginf=0)
+    padded = np.pad(mean, 1, mode="edge")
+    nine = [
+        padded[i : i + mean.shape[0], j : j + mean.shape[1]] for i in range(3) for j in range(3)
+    ]
+    smooth = np.median(nine, axis=0)
+    bright = smooth >= max(_HALF * smooth.max(), np.finfo(float).tiny)
+    if not bright.any():
+        bright[:] = True
+    places = np.argwhere(bright).mean(axis=0)
+    y_axis, x_axis = document.axes[2:]
+    return (
+        y_axis.offset + float(places[0]) * y_axis.scale,
+        x_axis.offset + float(places[1]) * x_axis.scale,
+    )

@@ -1,0 +1,268 @@
+"""Other formats, each opened by the program it is for, values and calibration compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.exporters.blockfile import write_blo
+from stemzarr.exporters.dm import write_dm_source
+from stemzarr.exporters.emd import write_emd
+from stemzarr.exporters.npy import write_npy
+from stemzarr.exporters.picture import write_png, write_tif
+from stemzarr.exporters.zarr_store import write_zarr
+from stemzarr.model import Document, read_box
+from stemzarr.options import IngestOptions, ReadOptions
+from stemzarr.readers.dm import read_dm
+from stemzarr.registry import EXPORTERS, ExportRequest, find_exporter
+from stemzarr.store import read_store, write_store
+from stemzarr.testing import DMImage, write_dm
+from stemzarr.views import View, apply
+
+tifffile = pytest.importorskip("tifffile")
+Image = pytest.importorskip("PIL.Image")
+
+COUNTS = np.random.default_rng(3).poisson(0.9, (6, 7, 10, 12)).astype(np.uint16)
+
+MakeDocument = Callable[..., Document]
+MakeRequest = Callable[..., ExportRequest]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "complex64", "bool"])
+def test_numpy_loads_what_was_written(
+    make_document: MakeDocument, make_request: MakeRequest, dtype: str
+) -> None:
+    """Numpy maps the file; the sidecar says what the numbers are."""
+    request = make_request(make_document("4d-stem", COUNTS.astype(dtype)), "scan.npy")
+    exported = write_npy(request)
+    values = np.load(request.dest)
+    assert values.dtype == dtype
+    np.testing.assert_array_equal(values, COUNTS.astype(dtype))
+    assert exported.sidecar is not None
+    sidecar = json.loads(json.dumps(exported.sidecar, allow_nan=False))
+    assert sidecar["dims"] == ["scan_y", "scan_x", "det_y", "det_x"]
+    assert sidecar["coordinates"]["det_x"]["units"] == "1/nm"
+
+
+def test_a_view_becomes_a_store_of_its_own(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """The derived store opens in plain xarray, with the view's coordinates and its lineage."""
+    made = apply(make_document("4d-stem", COUNTS), View(scan_step=2, downsample=2))
+    request = make_request(made, "view.zarr")
+    folder = request.dest.parent
+    (folder / "scan 1.dm4").touch()
+    state = (folder / "scan 1.dm4").stat()
+    source = dataclasses.replace(
+        request.source, path=folder / "scan 1.dm4", size=0, modified_ns=state.st_mtime_ns
+    )
+    write_zarr(dataclasses.replace(request, source=source))
+    with xr.open_zarr(request.dest) as opened:
+        expected = COUNTS[::2, ::2].reshape(3, 4, 5, 2, 6, 2).mean(axis=(3, 5))
+        np.testing.assert_allclose(opened["intensity"], expected, rtol=1e-6)
+        for axis in made.axes:
+            np.testing.assert_array_equal(opened[axis.name], axis.values())
+        assert opened.attrs["derived_from"] == "scan 1.dm4"
+        assert "blocks of 2×2 detector pixels" in opened.attrs["view"]
+        assert json.loads(opened.attrs["provenance"])["stemzarr"] == "test"
+    assert not read_store(request.dest).rebuildable
+
+
+def test_py4dstems_own_reader_opens_emd(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """emdfile, with which py4DSTEM reads, gives values, dim vectors and the calibration."""
+    emdfile = pytest.importorskip("emdfile")
+    document = make_document("4d-stem", COUNTS, facts={"beam_energy_keV": 200.0})
+    request = make_request(document, "scan.h5")
+    write_emd(request)
+    with h5py.File(request.dest) as file:
+        group = file["stemzarr_root/datacube"]
+        assert group.attrs["python_class"] == "DataCube"
+        array = emdfile.Array.from_h5(group)
+        bundle = file["stemzarr_root/metadatabundle"]
+        calibration = emdfile.Metadata.from_h5(bundle["calibration"])
+        tags = emdfile.Metadata.from_h5(bundle["stemzarr"])
+    np.testing.assert_array_equal(array.data, COUNTS)
+    for place, axis in enumerate(document.axes):
+        factor = 0.1 if axis.units == "1/nm" else 1.0
+        np.testing.assert_allclose(array.dims[place], axis.values() * factor, atol=1e-12)
+    assert list(array.dim_units) == ["nm", "nm", "A^-1", "A^-1"]
+    np.testing.assert_allclose(calibration["Q_pixel_size"], document.axis("det_x").scale / 10)
+    assert (calibration["R_pixel_units"], calibration["Q_pixel_units"]) == ("nm", "A^-1")
+    assert tags["facts"]["beam_energy_keV"] == 200.0
+    assert tags["original_metadata"]["Microscope Info"]["Name"] == "Titan"
+    assert emdfile._get_EMD_version(str(request.dest))[:2] == (1, 0)
+
+
+def test_rosettasciio_reads_emd_axes(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """The structure of EMD 1.0 holds: header, root, array, vectors of two values a dim."""
+    request = make_request(make_document("diffraction", COUNTS[0, 0]), "pattern.emd")
+    write_emd(request)
+    with h5py.File(request.dest) as file:
+        assert (file.attrs["version_major"], file.attrs["version_minor"]) == (1, 0)
+        assert file.attrs["emd_group_type"] == "file"
+        assert file["stemzarr_root"].attrs["emd_group_type"] == "root"
+        array = file["stemzarr_root/diffraction"]
+        assert array.attrs["emd_group_type"] == "array"
+        assert [array[f"dim{n}"].attrs["name"] for n in (0, 1)] == ["det_y", "det_x"]
+        assert array["dim0"].shape == (2,)
+
+
+def test_blo_opens_in_rosettasciio(make_document: MakeDocument, make_request: MakeRequest) -> None:
+    """A scan of bytes comes back from the block file; other types are refused with a way out."""
+    blockfile = pytest.importorskip("rsciio.blockfile")
+    square = COUNTS[..., :10].astype(np.uint8)
+    facts = {"camera_length_mm": 200.0, "beam_energy_keV": 200.0}
+    document = make_document("4d-stem", square, facts=facts)
+    request = make_request(document, "scan.blo")
+    write_blo(request)
+    (found,) = blockfile.file_reader(request.dest)[:1]
+    np.testing.assert_array_equal(found["data"], square)
+    wavelength_nm = 0.0025079  # of electrons of 200 keV
+    centimetres = document.axis("det_x").scale * wavelength_nm * 20
+    np.testing.assert_allclose(found["axes"][3]["scale"], centimetres, rtol=1e-3)
+    np.testing.assert_allclose(found["axes"][1]["scale"], document.axis("scan_x").scale)
+    assert [axis["units"] for axis in found["axes"]] == ["nm", "nm", "cm", "cm"]
+    with pytest.raises(UnsupportedDataError, match="dtype uint8"):
+        write_blo(make_request(make_document("4d-stem", COUNTS), "wide.blo"))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
+def test_tiff_keeps_values_and_scale(
+    make_document: MakeDocument, make_request: MakeRequest, dtype: str
+) -> None:
+    """Tifffile gives the values in their type, and the pixel size as ImageJ understands it."""
+    document = make_document("image", COUNTS[0, 0].astype(dtype))
+    request = make_request(document, "image.tif")
+    write_tif(request)
+    with tifffile.TiffFile(request.dest) as file:
+        np.testing.assert_array_equal(file.asarray(), COUNTS[0, 0].astype(dtype))
+        page = file.pages[0]
+        for tag, axis in (("XResolution", document.axes[1]), ("YResolution", document.axes[0])):
+            numerator, denominator = page.tags[tag].value
+            np.testing.assert_allclose(denominator / numerator, axis.scale, rtol=1e-6)
+        assert file.imagej_metadata is not None
+        assert file.imagej_metadata["unit"] == "nm"
+
+
+def test_hyperspy_scales_the_tiff(make_document: MakeDocument, make_request: MakeRequest) -> None:
+    """HyperSpy reads pixel size and unit from the file."""
+    hs = pytest.importorskip("hyperspy.api")
+    document = make_document("image", COUNTS[0, 0])
+    request = make_request(document, "image.tif")
+    write_tif(request)
+    signal = hs.load(request.dest)
+    np.testing.assert_array_equal(signal.data, COUNTS[0, 0])
+    assert [axis.units for axis in signal.axes_manager.signal_axes] == ["nm", "nm"]
+    for ours, theirs in zip(reversed(document.axes), signal.axes_manager.signal_axes, strict=True):
+        np.testing.assert_allclose((theirs.scale, theirs.offset), (ours.scale, ours.offset))
+
+
+def test_png_shows_the_image(make_document: MakeDocument, make_request: MakeRequest) -> None:
+    """A picture is grey, from the smallest value to the brightest, and says its scale."""
+    ramp = np.linspace(-2, 5, 6 * 8).reshape(6, 8)
+    request = make_request(make_document("image", ramp), "image.png")
+    write_png(request)
+    with Image.open(request.dest) as picture:
+        pixels = np.asarray(picture)
+        assert picture.mode == "L"
+        assert "0.25 nm" in picture.info["Description"]
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    assert (np.diff(pixels.ravel().astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize(("channels", "mode"), [("red green blue", "RGB"), ("r g b a", "RGBA")])
+def test_colour_stays_as_it_is(
+    make_document: MakeDocument, make_request: MakeRequest, channels: str, mode: str
+) -> None:
+    """Colour images keep every channel, in both formats."""
+    names = channels.split()
+    values = np.random.default_rng(0).integers(0, 255, (6, 8, len(names))).astype(np.uint8)
+    document = make_document("image", values, channels=names)
+    for write, name in ((write_png, "image.png"), (write_tif, "image.tif")):
+        request = make_request(document, name)
+        write(request)
+        with Image.open(request.dest) as picture:
+            assert picture.mode == mode
+            np.testing.assert_array_equal(np.asarray(picture), values)
+
+
+def test_a_scan_becomes_its_virtual_image(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """Asked for a picture of a scan, the sum over the detector is drawn."""
+    request = make_request(make_document("4d-stem", COUNTS), "scan.tif")
+    write_tif(request)
+    np.testing.assert_array_equal(tifffile.imread(request.dest), COUNTS.sum(axis=(2, 3)))
+
+
+def test_pictures_of_other_documents_are_refused(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """A spectrum is no picture; the message names other formats."""
+    document = make_document("spectrum", COUNTS[0, 0, 0])
+    for write in (write_png, write_tif):
+        with pytest.raises(UnsupportedDataError, match="is no image but spectrum"):
+            write(make_request(document, "spectrum.png"))
+
+
+def test_a_store_gives_its_dm4_back(tmp_path: Path, make_request: MakeRequest) -> None:
+    """From a store, or from the file itself, the same bytes come; a view is refused."""
+    path = tmp_path / "scan.dm4"
+    write_dm(path, [DMImage(data=COUNTS)])
+    source = read_dm(path, ReadOptions())
+    write_store(source, tmp_path / "scan.zarr", IngestOptions())
+    for number, given in enumerate((source, read_store(tmp_path / "scan.zarr"))):
+        request = make_request(given.document, f"again{number}.dm4")
+        write_dm_source(dataclasses.replace(request, source=given))
+        assert request.dest.read_bytes() == path.read_bytes()
+    viewed = make_request(apply(source.document, View(downsample=2)), "view.dm4")
+    with pytest.raises(OptionError, match="takes no view"):
+        write_dm_source(dataclasses.replace(viewed, source=source))
+
+
+def test_a_source_of_another_format_becomes_no_dm4(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """What was no DM file is not made one."""
+    request = make_request(make_document("4d-stem", COUNTS), "scan.dm4")
+    source = dataclasses.replace(request.source, format="hspy")
+    with pytest.raises(UnsupportedDataError, match="becomes no DM file"):
+        write_dm_source(dataclasses.replace(request, source=source))
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS, ids=lambda exporter: str(exporter.name))
+def test_suffixes_find_their_exporter(exporter: Any) -> None:
+    """Every suffix of the table leads to its exporter, in capitals too, and so does its name."""
+    for suffix in exporter.suffixes:
+        assert find_exporter(Path(f"x{suffix.upper()}")).name == exporter.name
+    assert find_exporter(Path("x"), exporter.name) is exporter
+
+
+def test_exports_read_back_through_our_own_readers(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """What is written as .hspy and .emd is understood by this package's own readers."""
+    from stemzarr.exporters.hspy import write_hspy
+    from stemzarr.registry import read_source
+
+    document = make_document("4d-stem", COUNTS)
+    for write, name in ((write_hspy, "scan.hspy"), (write_emd, "scan.h5")):
+        request = make_request(document, name)
+        write(request)
+        again = read_source(request.dest).document
+        assert again.kind == "4d-stem"
+        np.testing.assert_array_equal(read_box(again.blocks, (0, 0, 0, 0), again.shape), COUNTS)
+        np.testing.assert_allclose(again.axis("scan_x").values(), document.axis("scan_x").values())
