@@ -26,8 +26,7 @@ from typing import Any
 
 from stemzarr.options import IngestOptions
 from stemzarr.testing import write_synthetic_dm4
-from stemzarr_catalog import Lake, open_lake
-from stemzarr_catalog import index as tables
+from stemzarr_catalog import Lake, open_lake, tables
 from stemzarr_catalog.intake_yaml import render_yaml
 from stemzarr_catalog.notes import Notes
 from stemzarr_catalog.record import Record, read_record, read_signature

@@ -196,7 +196,7 @@ class LakeEntries(Mapping[str, LakeEntry]):
 
     @cached_property
     def _found(self) -> set[str]:
-        return set(self._lake.search(self._query).names)
+        return set(self._lake.names(self._query))
 
     def __getitem__(self, name: str) -> LakeEntry:
         if name not in self:

@@ -156,6 +156,11 @@ class Entry:
             "store": str(self.path),
         }
 
+    def _repr_html_(self) -> str:
+        from stemzarr_catalog.html_repr import entry_html
+
+        return entry_html(self)
+
     def __repr__(self) -> str:
         sizes = ", ".join(f"{d}: {n}" for d, n in zip(self.dims, self.shape, strict=True))
         return f"<Entry {self.name!r} {self.kind} ({sizes}) {self.dtype}>"
@@ -183,6 +188,11 @@ class EntryList(list[Entry]):
     def names(self) -> list[str]:
         """The names of the entries."""
         return [entry.name for entry in self]
+
+    def _repr_html_(self) -> str:
+        from stemzarr_catalog.html_repr import entries_html
+
+        return entries_html(self)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return a table with one row an entry, its name as index and a column for each fact."""

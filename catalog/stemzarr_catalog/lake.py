@@ -15,8 +15,7 @@ from stemzarr.errors import EntryNotFoundError, SourceNotFoundError, StemzarrErr
 from stemzarr.files import remove_tree, write_error
 from stemzarr.model import Fact, Progress
 from stemzarr.options import IngestOptions, as_path
-from stemzarr_catalog import index as tables
-from stemzarr_catalog import search
+from stemzarr_catalog import search, tables
 from stemzarr_catalog.entry import Entry, EntryList
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
@@ -26,6 +25,7 @@ from stemzarr_catalog.reconcile import note_signature, read_store_record, reconc
 from stemzarr_catalog.sessions import Session, read_sessions
 
 if TYPE_CHECKING:
+    from stemzarr.store import Change
     from stemzarr_catalog.ingesting import Ingested
 
 __all__ = ["ENVIRONMENT", "Lake", "find_lake", "is_lake", "open_lake"]
@@ -336,6 +336,16 @@ class Lake:
         )
         return EntryList(map(self._entry, rows))
 
+    def names(self, query: str = "") -> list[str]:
+        """Return the names of the entries that a query is true of, sorted.
+
+        Raises
+        ------
+        QueryError
+            The query cannot be understood.
+        """
+        return self._read(lambda connection: search.names_of(connection, query))
+
     def facets(self, field: str, query: str = "") -> dict[Fact | None, int]:
         """Count the values of a field among the entries of a query, the most frequent first.
 
@@ -394,6 +404,32 @@ class Lake:
         from stemzarr_catalog.ingesting import ingest_into
 
         return ingest_into(self, as_path(path), name, options or IngestOptions(), progress)
+
+    def calibrate(self, name: str, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
+        """Set calibration and facts of an entry; the store keeps the earlier values.
+
+        Parameters
+        ----------
+        name
+            The entry.
+        facts
+            Values by name, such as ``camera_length_mm`` or ``det_x.scale``.
+
+        Returns
+        -------
+        tuple of Change
+            What is different now.
+
+        Raises
+        ------
+        EntryNotFoundError, OptionError, WriteError
+            There is no such entry or fact, or the store cannot be written.
+        """
+        from stemzarr.store import revise
+
+        changes = revise(self[name].path, facts)
+        self.update(name)
+        return changes
 
     def remove(self, name: str) -> None:
         """Delete an entry: its store and its notes.
@@ -497,6 +533,12 @@ class Lake:
             with self.index.writing() as connection:
                 tables.replace_notes(connection, entry.name, notes, note_signature(path))
         return self[name]
+
+    def _repr_html_(self) -> str:
+        from stemzarr_catalog.html_repr import lake_html
+
+        first = self.search(sort="acquired", descending=True, limit=20)
+        return lake_html(str(self.path), len(self), self.facets("kind"), first)
 
     def __repr__(self) -> str:
         return f"<Lake {str(self.path)!r} with {len(self)} entries>"

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from stemzarr.errors import StemzarrError
-from stemzarr_catalog import index as tables
+from stemzarr_catalog import tables
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.names import safe_name
 from stemzarr_catalog.notes import Notes, read_notes

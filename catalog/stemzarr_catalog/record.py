@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stemzarr.errors import DamagedStoreError, StemzarrError
-from stemzarr.model import Fact
+from stemzarr.model import Document, Fact, Source
 from stemzarr_catalog.fields import FIELDS
 
 __all__ = ["Record", "Signature", "flatten_tags", "read_record", "read_signature"]
@@ -19,7 +19,6 @@ Signature = str
 
 _LONGEST_TEXT = 512
 _LONGEST_LIST = 64
-_NO_FACTS = {"title", "kind", "stemzarr_schema"}
 _BULKY = {"documents", "segments", "main"}
 _STATISTICS = ("min", "max", "mean", "std", "zero_fraction")
 
@@ -86,98 +85,88 @@ def read_record(store: Path, name: str) -> Record:
 
 
 def _read(store: Path, name: str) -> Record:
+    from stemzarr.store import read_store
     from stemzarr.store.tree import read_nodes, read_small_array
 
     signature = read_signature(store) or ""
     nodes = read_nodes(store)
-    attributes = nodes[""]["attributes"]
-    source = nodes["source"]["attributes"]
-    documents = [_document(nodes, item, source["main"]) for item in source["documents"]]
-    main = next(document for document in documents if document["main"])
-    facts = _facts(attributes)
-    provenance = {key: value for key, value in source.items() if key not in _BULKY}
-    columns = _columns(name, main, documents, facts, provenance)
-    content = {}
-    for part in ("manifest", "original_metadata"):
-        if f"source/{part}" in nodes:
-            text = read_small_array(store, nodes, f"source/{part}").tobytes()
-            content[part] = json.loads(text)
-    if "manifest" in content:
-        columns["stored"] = sum(size for size, _ in content["manifest"]["files"].values())
+    opened = read_store(store)
+    record = nodes["source"]["attributes"]
+    provenance = {key: value for key, value in record.items() if key not in _BULKY}
+    main = opened.document
+    facts = {k: v for k, v in {**main.facts, **main.attributes}.items() if v != ""}
+    columns = _columns(name, opened, facts, provenance)
+    if "source/manifest" in nodes:
+        files = json.loads(read_small_array(store, nodes, "source/manifest").tobytes())["files"]
+        columns["stored"] = sum(size for size, _ in files.values())
+    documents = [_describe(document, opened.main) for document in opened.documents]
     return Record(
         name=name,
         signature=signature,
         columns=columns,
-        more=_more(main, facts, nodes.get("preview", {}).get("attributes", {})),
+        more=_more(main, facts),
         json={
             "name": name,
-            **{key: main[key] for key in ("title", "kind", "dims", "shape", "dtype")},
+            **{
+                key: value
+                for key, value in _describe(main, opened.main).items()
+                if key in ("title", "kind", "dims", "shape", "dtype")
+            },
             "facts": facts,
             "source": provenance,
             "documents": documents,
             "stored_bytes": columns.get("stored"),
         },
-        header_hash=str(source.get("header_hash", "")),
-        tags=content.get("original_metadata", {}),
+        header_hash=str(record.get("header_hash", "")),
+        tags=opened.load_metadata(),
     )
 
 
-def _document(nodes: Json, item: Json, main: int) -> Json:
-    """Return one document of a store, with the plain names of its dims."""
-    slug, is_main = item["slug"], item["index"] == main
-    prefix = "" if is_main else f"documents/{slug}/"
-    attributes = nodes[prefix.rstrip("/")]["attributes"]
-    array = nodes[f"{prefix}intensity"]
-    stored = array["dimension_names"]
-    dims = [dim if is_main else dim.removeprefix(f"{slug}_") for dim in stored]
-    axes = []
-    for stored_dim, dim, size in zip(stored, dims, array["shape"], strict=True):
-        coordinate = nodes.get(f"{prefix}{stored_dim}", {}).get("attributes")
-        if coordinate is not None:
-            known = {key: coordinate[key] for key in ("offset", "scale", "units")}
-            axes.append(
-                {"name": dim, "size": size, **known, "calibrated": bool(coordinate["calibrated"])}
-            )
+def _describe(document: Document, main: int) -> Json:
+    """Return one document as the entry lists it."""
     return {
-        "index": item["index"],
-        "slug": slug,
-        "main": is_main,
-        "thumbnail": bool(item.get("thumbnail", False)),
-        "title": str(attributes["title"]),
-        "kind": str(attributes["kind"]),
-        "dims": dims,
-        "shape": array["shape"],
-        "dtype": str(array["data_type"]),
-        "axes": axes,
+        "index": document.index,
+        "slug": document.slug,
+        "main": document.index == main,
+        "thumbnail": document.thumbnail,
+        "title": document.title,
+        "kind": document.kind,
+        "dims": list(document.dims),
+        "shape": list(document.shape),
+        "dtype": document.dtype.name,
+        "axes": [
+            {
+                "name": axis.name,
+                "size": axis.size,
+                "offset": axis.offset,
+                "scale": axis.scale,
+                "units": axis.units,
+                "calibrated": axis.calibrated,
+            }
+            for axis in document.axes
+        ],
     }
 
 
-def _facts(attributes: Json) -> dict[str, Fact]:
-    return {
-        key: value
-        for key, value in attributes.items()
-        if key not in _NO_FACTS and isinstance(value, str | int | float) and value != ""
-    }
-
-
-def _columns(
-    name: str, main: Json, documents: list[Json], facts: Mapping[str, Fact], source: Json
-) -> dict[str, Fact]:
+def _columns(name: str, opened: Source, facts: Mapping[str, Fact], record: Json) -> dict[str, Fact]:
     """Return the values of built-in fields; a value of another type than its field is left out."""
-    layout = source.get("layout") or {}
-    ingest = source.get("ingest") or {}
+    main = opened.document
+    layout = record.get("layout") or {}
+    ingest = record.get("ingest") or {}
     candidates: dict[str, Any] = {
         **facts,
-        **dict(zip(main["dims"], main["shape"], strict=True)),
-        **{key: main[key] for key in ("title", "kind", "dtype")},
+        **dict(zip(main.dims, main.shape, strict=True)),
+        "title": main.title,
+        "kind": main.kind,
+        "dtype": main.dtype.name,
         "name": name,
-        "ndim": len(main["dims"]),
-        "documents": len(documents),
-        "source": source.get("name"),
-        **{key: source.get(key) for key in ("format", "size", "hash", "rebuildable")},
+        "ndim": len(main.dims),
+        "documents": len(opened.documents),
+        "source": record.get("name"),
+        **{key: record.get(key) for key in ("format", "size", "hash", "rebuildable")},
         "layout": layout.get("order"),
         "ingested": ingest.get("finished"),
-        "virtual": bool((ingest.get("options") or {}).get("virtual", False)),
+        "virtual": bool(record.get("virtual", False)),
     }
     return {
         key: int(value) if isinstance(value, bool) else value
@@ -192,13 +181,14 @@ def _fits(value: object, kind: str) -> bool:
     return isinstance(value, int | float)
 
 
-def _more(main: Json, facts: Mapping[str, Fact], preview: Json) -> dict[str, Fact]:
+def _more(main: Document, facts: Mapping[str, Fact]) -> dict[str, Fact]:
+    """Return what has no column of its own: other attributes, calibrations, statistics."""
     more = {key: value for key, value in facts.items() if key not in FIELDS}
-    for axis in main["axes"]:
-        for key in ("scale", "offset", "units"):
-            if key in axis:
-                more[f"{axis['name']}.{key}"] = axis[key]
-    return more | {key: preview[key] for key in _STATISTICS if key in preview}
+    for axis in main.axes:
+        more |= {f"{axis.name}.{key}": getattr(axis, key) for key in ("scale", "offset", "units")}
+    if main.statistics is not None:
+        more |= {key: getattr(main.statistics, key) for key in _STATISTICS}
+    return more
 
 
 def flatten_tags(tags: Mapping[str, Any]) -> Iterator[tuple[str, Fact]]:

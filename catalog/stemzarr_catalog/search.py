@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 from stemzarr.model import Fact
 from stemzarr_catalog.fields import FIELDS, field_of, nearest
-from stemzarr_catalog.index import fetch
 from stemzarr_catalog.names import fold
 from stemzarr_catalog.query import parse_query
 from stemzarr_catalog.sql import compile_query, sort_column
+from stemzarr_catalog.tables import fetch
 
-__all__ = ["close_names", "count", "facets", "names", "repeated_hashes", "row", "rows", "rows_with"]
+__all__ = [
+    "close_names",
+    "count",
+    "facets",
+    "names",
+    "names_of",
+    "repeated_hashes",
+    "row",
+    "rows",
+    "rows_with",
+]
 
 _MOST_SIMILAR = 20_000
+_AT_ONCE = 500
+"""Parameters of one statement; SQLite may be built to take no more than 999."""
+
+
+_ROW = "SELECT name, record, notes FROM entry JOIN detail USING (id)"
 
 Row = tuple[str, str, str]
 """Name, record and notes of an entry, the last two as JSON text."""
@@ -33,15 +49,13 @@ def names(connection: sqlite3.Connection) -> list[str]:
 
 def row(connection: sqlite3.Connection, name: str) -> Row | None:
     """Return name, record and notes of an entry; None where there is none of that name."""
-    found = connection.execute(
-        "SELECT name, record, notes FROM entry WHERE name = ? COLLATE BINARY", (name,)
-    ).fetchone()
+    found = connection.execute(f"{_ROW} WHERE name = ? COLLATE BINARY", (name,)).fetchone()
     return None if found is None else (found[0], found[1], found[2])
 
 
 def rows_with(connection: sqlite3.Connection, column: str, value: str) -> list[Row]:
     """Return name, record and notes of the entries that have a value in a column, by name."""
-    sql = f'SELECT name, record, notes FROM entry WHERE "{column}" = ? ORDER BY name'
+    sql = f'{_ROW} WHERE "{column}" = ? ORDER BY name'
     return [(name, record, notes) for name, record, notes in fetch(connection, sql, (value,))]
 
 
@@ -69,18 +83,40 @@ def rows(
     descending: bool = False,
 ) -> list[Row]:
     """Return name, record and notes of the entries that a query is true of."""
+    found, values = _ordered(connection, query, sort, limit, descending=descending)
+    ordered = fetch(connection, found, values)
+    details: dict[int, tuple[str, str]] = {}
+    for start in range(0, len(ordered), _AT_ONCE):
+        ids = [entry for _, entry in ordered[start : start + _AT_ONCE]]
+        marks = ", ".join("?" * len(ids))
+        sql = f"SELECT id, record, notes FROM detail WHERE id IN ({marks})"
+        details |= {entry: (record, noted) for entry, record, noted in fetch(connection, sql, ids)}
+    return [(name, *details[entry]) for name, entry in ordered]
+
+
+def names_of(connection: sqlite3.Connection, query: str) -> list[str]:
+    """Return the names of the entries that a query is true of, sorted."""
+    found, values = _ordered(connection, query)
+    return [name for name, *_ in fetch(connection, found, values)]
+
+
+def _ordered(
+    connection: sqlite3.Connection,
+    query: str,
+    sort: str | None = None,
+    limit: int | None = None,
+    *,
+    descending: bool = False,
+) -> tuple[str, tuple[Any, ...]]:
+    """Return SQL that gives name and id of entries in their order, and its parameters."""
     condition, values = compile_query(parse_query(query), connection)
     column, sort_values = sort_column(sort or "name", connection)
     direction = "DESC" if descending else "ASC"
     sql = (
-        f"SELECT name, record, notes FROM entry WHERE {condition}"
+        f"SELECT name, id FROM entry WHERE {condition}"
         f" ORDER BY {column} {direction} NULLS LAST, name {direction} LIMIT ?"
     )
-    most = -1 if limit is None else limit
-    return [
-        (name, record, notes)
-        for name, record, notes in fetch(connection, sql, (*values, *sort_values, most))
-    ]
+    return sql, (*values, *sort_values, -1 if limit is None else limit)
 
 
 def facets(connection: sqlite3.Connection, field: str, query: str = "") -> dict[Fact | None, int]:

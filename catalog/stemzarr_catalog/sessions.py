@@ -6,9 +6,9 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from stemzarr_catalog.index import fetch
 from stemzarr_catalog.query import parse_query
 from stemzarr_catalog.sql import compile_query
+from stemzarr_catalog.tables import fetch
 
 __all__ = ["Session", "read_sessions"]
 

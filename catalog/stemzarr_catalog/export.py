@@ -1,0 +1,271 @@
+"""The catalog for other programs: STAC items, and a table in Parquet."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import stemzarr
+from stemzarr.errors import MissingDependencyError, StoreExistsError
+from stemzarr.files import publish
+from stemzarr.options import as_path
+from stemzarr_catalog.entry import Entry
+from stemzarr_catalog.lake import Lake
+from stemzarr_catalog.pictures import read_pictures, render_png
+
+__all__ = ["export_parquet", "export_stac", "stac_item"]
+
+_STAC = "1.1.0"
+_DATACUBE = "https://stac-extensions.github.io/datacube/v2.2.0/schema.json"
+_FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+_ZARR = "application/vnd+zarr"
+_PREVIEW = 256
+
+
+def stac_item(entry: Entry, href: str) -> dict[str, Any]:
+    """Return an entry as a STAC item.
+
+    Parameters
+    ----------
+    entry
+        The entry.
+    href
+        Address of its store.
+
+    Notes
+    -----
+    A scan has no place on Earth, so its geometry is null, as the specification allows
+    (https://github.com/radiantearth/stac-spec/blob/v1.1.0/item-spec/item-spec.md). Facts keep
+    their names behind ``stemzarr:``; dims and coordinates are those of the datacube extension.
+    """
+    source, document = entry.source, entry.document
+    acquired = entry.facts.get("acquired") or (source.get("ingest") or {}).get("finished")
+    properties: dict[str, Any] = {
+        "datetime": _instant(str(acquired)) if acquired else None,
+        "title": entry.title,
+        "stemzarr:kind": entry.kind,
+        "stemzarr:dtype": entry.dtype,
+        "stemzarr:shape": list(entry.shape),
+        **{f"stemzarr:{key}": value for key, value in entry.facts.items()},
+        "stemzarr:source": {key: source.get(key) for key in ("name", "format", "size", "hash")},
+        "cube:dimensions": {axis["name"]: _dimension(axis) for axis in document["axes"]},
+        "cube:variables": {"intensity": {"type": "data", "dimensions": list(entry.dims)}},
+    }
+    if properties["datetime"] is None:
+        # STAC wants a range where there is no instant; nothing at all is known here.
+        properties |= {"start_datetime": _NEVER, "end_datetime": _instant(_now())}
+    if "instrument" in entry.facts:
+        properties["instruments"] = [str(entry.facts["instrument"])]
+    if entry.notes.tags:
+        properties["keywords"] = list(entry.notes.tags)
+    if entry.notes.remark:
+        properties["description"] = entry.notes.remark
+    asset: dict[str, Any] = {"href": href, "type": _ZARR, "roles": ["data"], "title": entry.title}
+    if entry.stored_bytes:
+        asset["file:size"] = entry.stored_bytes
+    return {
+        "type": "Feature",
+        "stac_version": _STAC,
+        "stac_extensions": [_DATACUBE, _FILE],
+        "id": entry.name,
+        "geometry": None,
+        "properties": properties,
+        "links": [],
+        "assets": {"store": asset},
+    }
+
+
+_NEVER = "1970-01-01T00:00:00Z"
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+def _instant(text: str) -> str | None:
+    """Return ISO 8601 text as RFC 3339 in UTC; local time without a zone is taken as UTC."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _dimension(axis: dict[str, Any]) -> dict[str, Any]:
+    last = axis["offset"] + axis["scale"] * max(0, axis["size"] - 1)
+    extent = sorted((axis["offset"], last))
+    dimension: dict[str, Any] = {"type": "other", "extent": extent, "unit": axis["units"]}
+    return dimension | ({"step": abs(axis["scale"])} if axis["scale"] else {})
+
+
+def export_stac(
+    lake: Lake, folder: str | os.PathLike[str], query: str = "", *, overwrite: bool = False
+) -> int:
+    """Write a static STAC collection: ``collection.json``, and an item with a thumbnail an entry.
+
+    Parameters
+    ----------
+    lake
+        The lake.
+    folder
+        The folder to make.
+    query
+        Which entries are written; all by default.
+    overwrite
+        Whether a folder that stands there is replaced.
+
+    Returns
+    -------
+    int
+        How many items were written.
+
+    Raises
+    ------
+    StoreExistsError
+        Something stands at `folder`.
+    QueryError, WriteError
+        The query cannot be understood, or the files not be written.
+    """
+    target = as_path(folder)
+    _check(target, overwrite=overwrite)
+    entries = lake.search(query)
+    with publish(target, sync=False) as temporary:
+        temporary.mkdir()
+        items = [_write_item(entry, temporary, target) for entry in entries]
+        _write_json(temporary / "collection.json", _collection(lake, items))
+    return len(items)
+
+
+def _check(target: Path, *, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        hint = "choose another name, or --overwrite (overwrite=True) to replace it"
+        raise StoreExistsError("exists already", path=target, hint=hint)
+
+
+def _write_item(entry: Entry, temporary: Path, target: Path) -> dict[str, Any]:
+    try:
+        # The item lies one folder below the collection.
+        href = quote(Path(os.path.relpath(entry.path, target / entry.name)).as_posix())
+    except ValueError:
+        href = entry.path.as_uri()
+    item = stac_item(entry, href)
+    item["collection"] = _collection_id(target)
+    folder = temporary / entry.name
+    folder.mkdir()
+    pictures = read_pictures(entry.path, _PREVIEW)
+    for picture in pictures:
+        file = folder / f"{picture.name}.png"
+        file.write_bytes(render_png(picture, _PREVIEW))
+        role = "thumbnail" if picture is pictures[0] else "overview"
+        item["assets"][picture.name] = {
+            "href": f"./{file.name}",
+            "type": "image/png",
+            "roles": [role],
+            "title": picture.name.replace("_", " "),
+        }
+    item["links"] = [
+        {"rel": rel, "href": "../collection.json", "type": "application/json"}
+        for rel in ("root", "parent", "collection")
+    ]
+    _write_json(folder / f"{entry.name}.json", item)
+    return item
+
+
+def _collection_id(target: Path) -> str:
+    return f"stemzarr-{hashlib.sha256(target.name.encode()).hexdigest()[:8]}"
+
+
+def _collection(lake: Lake, items: list[dict[str, Any]]) -> dict[str, Any]:
+    moments = sorted(filter(None, (item["properties"]["datetime"] for item in items)))
+    interval = [moments[0], moments[-1]] if moments else [_NEVER, None]
+    kinds = sorted({item["properties"]["stemzarr:kind"] for item in items})
+    links = [{"rel": "root", "href": "./collection.json", "type": "application/json"}]
+    links += [
+        {"rel": "item", "href": f"./{item['id']}/{item['id']}.json", "type": "application/geo+json"}
+        for item in items
+    ]
+    return {
+        "type": "Collection",
+        "stac_version": _STAC,
+        "id": items[0]["collection"] if items else "stemzarr",
+        "title": lake.path.name,
+        "description": f"Electron microscopy data, catalogued by stemzarr {stemzarr.__version__}",
+        "license": "other",
+        "extent": {
+            "spatial": {"bbox": [[-180.0, -90.0, 180.0, 90.0]]},
+            "temporal": {"interval": [interval]},
+        },
+        "summaries": {"stemzarr:kind": kinds},
+        "links": links,
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def export_parquet(
+    lake: Lake, dest: str | os.PathLike[str], query: str = "", *, overwrite: bool = False
+) -> int:
+    """Write the entries of a query as one Parquet table, a column for each fact.
+
+    Returns
+    -------
+    int
+        How many rows were written.
+
+    Raises
+    ------
+    MissingDependencyError
+        pyarrow is not installed.
+    StoreExistsError
+        Something stands at `dest`.
+    QueryError, WriteError
+        The query cannot be understood, or the file not be written.
+    """
+    target = as_path(dest)
+    _check(target, overwrite=overwrite)
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Parquet needs pyarrow, which is not installed", hint="pip install pyarrow"
+        ) from error
+    rows = [_plain_row(entry) for entry in lake.search(query)]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: _column([row.get(name) for row in rows]) for name in names}
+    with publish(target) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+    return len(rows)
+
+
+def _plain_row(entry: Entry) -> dict[str, Any]:
+    row = entry.row()
+    document = entry.document
+    scales = {f"{axis['name']}.scale": axis["scale"] for axis in document["axes"]}
+    units = {f"{axis['name']}.units": axis["units"] for axis in document["axes"]}
+    return {
+        **row,
+        "shape": list(entry.shape),
+        "tags": list(entry.notes.tags),
+        **scales,
+        **units,
+        "record": json.dumps(entry.json(), ensure_ascii=False),
+    }
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Return the values of a column as one type: text where they are of several."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1:
+        return values
+    convert = float if kinds == {int, float} else str
+    return [None if value is None else convert(value) for value in values]

@@ -1,0 +1,99 @@
+"""What a notebook shows of a lake, a list of entries, and an entry."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stemzarr_catalog.pictures import read_pictures, render_png, to_base64
+
+if TYPE_CHECKING:
+    from stemzarr_catalog.entry import Entry
+
+__all__ = ["entries_html", "entry_html", "lake_html"]
+
+_ROWS = 20
+_PICTURE, _SMALL_PICTURE = 192, 48
+_STYLE = "font-family:system-ui,sans-serif;font-size:13px;text-align:left"
+
+
+def _cell(value: object, tag: str = "td") -> str:
+    style = "padding:2px 14px 2px 0;text-align:left;vertical-align:middle"
+    return f'<{tag} style="{style}">{html.escape(str(value))}</{tag}>'
+
+
+def _table(rows: Iterable[Sequence[object]]) -> str:
+    lines = ("".join((_cell(row[0], "th"), *map(_cell, row[1:]))) for row in rows)
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def _pictures(entry: Entry, size: int) -> str:
+    images = (
+        f'<img alt="{html.escape(picture.name)}" title="{html.escape(picture.name)}"'
+        f' src="data:image/png;base64,{to_base64(render_png(picture, size))}"'
+        f' style="display:inline-block;margin:0 6px 0 0;height:{size}px;image-rendering:pixelated">'
+        for picture in read_pictures(entry.path, size)
+    )
+    return "".join(images)
+
+
+def _sizes(record: Mapping[str, Any]) -> str:
+    pairs = zip(record["dims"], record["shape"], strict=True)
+    return ", ".join(f"{dim}: {size}" for dim, size in pairs)
+
+
+def entry_html(entry: Entry) -> str:
+    """Return an entry as HTML: pictures, facts, axes, source, notes; all text escaped."""
+    notes = entry.notes
+    axes = [
+        (axis["name"], f"{axis['size']} × {axis['scale']:.6g} {axis['units']}")
+        for axis in entry.document["axes"]
+    ]
+    others = [
+        (document["slug"], f"{document['kind']}: {document['title']} ({_sizes(document)})")
+        for document in entry.documents
+        if not document["main"]
+    ]
+    source = entry.source
+    rows: list[Sequence[object]] = [
+        *entry.facts.items(),
+        *axes,
+        *others,
+        ("source", f"{source.get('name')} ({source.get('format')}, {source.get('size')} bytes)"),
+        ("store", entry.path),
+    ]
+    if notes.tags:
+        rows.append(("tags", ", ".join(notes.tags)))
+    if notes.remark:
+        rows.append(("remark", notes.remark))
+    rows += notes.fields.items()
+    head = f"{entry.kind} ({_sizes(entry.document)}) {entry.dtype}"
+    return (
+        f'<div style="{_STYLE}"><b>{html.escape(entry.name)}</b> {html.escape(head)}<br>'
+        f'<div style="margin:6px 0">{_pictures(entry, _PICTURE)}</div>{_table(rows)}</div>'
+    )
+
+
+def entries_html(entries: Sequence[Entry], *, total: int | None = None) -> str:
+    """Return entries as an HTML table with small pictures, the first ones of a long list."""
+    shown = entries[:_ROWS]
+    rest = (len(entries) if total is None else total) - len(shown)
+    head = "".join(_cell(title, "th") for title in ("name", "", "kind", "shape", "dtype", "facts"))
+    lines = []
+    for entry in shown:
+        keys = ("specimen", "beam_energy_keV", "camera_length_mm", "acquired")
+        facts = [f"{key}: {entry.facts[key]}" for key in keys if key in entry.facts]
+        shape = " × ".join(map(str, entry.shape))
+        cells = "".join(map(_cell, (entry.kind, shape, entry.dtype, ", ".join(facts))))
+        pictures = f"<td>{_pictures(entry, _SMALL_PICTURE)}</td>"
+        lines.append(f"<tr>{_cell(entry.name, 'th')}{pictures}{cells}</tr>")
+    more = f"<p>and {rest} more</p>" if rest > 0 else ""
+    return f'<div style="{_STYLE}"><table><tr>{head}</tr>{"".join(lines)}</table>{more}</div>'
+
+
+def lake_html(path: str, count: int, kinds: Mapping[Any, int], first: Sequence[Entry]) -> str:
+    """Return a lake as HTML: what it holds by kind, and its first entries."""
+    parts = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+    head = f"<b>Lake</b> {html.escape(path)}: {count} entries ({html.escape(parts)})"
+    return f'<div style="{_STYLE}">{head}</div>{entries_html(first, total=count)}'

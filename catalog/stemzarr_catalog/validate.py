@@ -1,0 +1,184 @@
+"""Whether a lake is what it should be: its stores' attributes, notes, names, index and YAML."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stemzarr.errors import StemzarrError
+from stemzarr_catalog.lake import Lake
+from stemzarr_catalog.names import fold, is_device_name, safe_name
+from stemzarr_catalog.notes import read_notes
+from stemzarr_catalog.reconcile import list_stores
+
+__all__ = ["Finding", "validate_lake", "validate_store"]
+
+_DEFINITION_OF = {"preview": "preview", "source": "source", "intensity": "intensity"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is not as it should be."""
+
+    name: str | None
+    """Name of the entry; None for the lake as a whole."""
+    path: str
+    """The file or folder."""
+    message: str
+    """What was found, and what to do."""
+
+    def json(self) -> dict[str, Any]:
+        """Return the finding as ``catalog validate --json`` prints it."""
+        return {"name": self.name, "path": self.path, "message": self.message}
+
+
+def validate_lake(lake: Lake) -> Iterator[Finding]:
+    """Give all that is wrong with a lake; pixels are for `verify`, and not read.
+
+    Parameters
+    ----------
+    lake
+        The lake, whose index is brought in line with its folders first.
+    """
+    lake.refresh(thorough=True)
+    problems = lake.problems
+    for name in list_stores(lake.path):
+        path = lake.store_path(name)
+        if name in problems:
+            yield Finding(name=name, path=str(path), message=problems[name])
+        if name in lake:
+            yield from validate_store(path, name)
+    yield from _stray_folders(lake)
+    yield from _stray_notes(lake)
+    yield from _twins(lake)
+    yield from _yaml(lake)
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    from stemzarr.store.schema import ATTRIBUTE_SCHEMA
+
+    schema: dict[str, Any] = json.loads(ATTRIBUTE_SCHEMA.read_text(encoding="utf-8"))
+    return schema
+
+
+@functools.cache
+def _validator(definition: str) -> Any:  # noqa: ANN401 - a validator of jsonschema
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator({**_schema(), "$ref": f"#/$defs/{definition}"})
+
+
+def validate_store(store: Path, name: str | None = None) -> Iterator[Finding]:
+    """Give every attribute of a store that is not as the JSON Schema of stores has it.
+
+    Parameters
+    ----------
+    store
+        The store.
+    name
+        Name of its entry.
+    """
+    from stemzarr.store.tree import read_nodes
+
+    try:
+        nodes = read_nodes(store)
+    except StemzarrError as error:
+        yield Finding(name=name, path=str(store), message=str(error))
+        return
+    for path, node in sorted(nodes.items()):
+        definition = _definition(path, node)
+        if definition is None:
+            continue
+        for wrong in _validator(definition).iter_errors(node.get("attributes", {})):
+            where = f"{path or 'root'}: {wrong.json_path.removeprefix('$').lstrip('.')}"
+            message = f"{where}: {wrong.message[:200]}"
+            yield Finding(name=name, path=str(store / path / "zarr.json"), message=message)
+
+
+def _definition(path: str, node: dict[str, Any]) -> str | None:
+    """Return which part of the schema a node must fit; None where it says nothing."""
+    last = path.rsplit("/", 1)[-1]
+    parts = path.split("/")
+    if path == "":
+        return "root"
+    if node.get("node_type") == "group":
+        is_document = parts[0] == "documents" and len(parts) == 2  # noqa: PLR2004 - with its slug
+        return "document" if is_document else _DEFINITION_OF.get(last)
+    if last == "intensity":
+        return "intensity"
+    is_axis = node.get("dimension_names") == [last] and parts[0] in (last, "documents")
+    return "coordinate" if is_axis else None
+
+
+def _stray_folders(lake: Lake) -> Iterator[Finding]:
+    """Give what lies among the stores and is none."""
+    known = set(list_stores(lake.path))
+    for path in sorted(lake.stores.iterdir()):
+        name = path.name.removesuffix(".zarr")
+        if path.name.startswith(".") or (path.suffix == ".zarr" and name in known):
+            continue
+        if path.is_symlink():
+            message = "is a link, which a lake does not follow; move the store itself here"
+        elif path.suffix == ".zarr" and name != safe_name(name):
+            message = f"cannot be an entry's name; rename it to {safe_name(name)}.zarr"
+        elif path.suffix == ".zarr" and is_device_name(name):
+            message = "is the name of a device on Windows; rename it"
+        else:
+            message = "is no store; move it elsewhere"
+        yield Finding(name=None, path=str(path), message=message)
+
+
+def _stray_notes(lake: Lake) -> Iterator[Finding]:
+    folder = lake.path / "notes"
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        name = path.name.removesuffix(".json")
+        if name in lake:
+            continue
+        try:
+            read_notes(path)
+            message = "are notes of an entry that is not there; remove or rename them"
+        except StemzarrError as error:
+            message = str(error)
+        yield Finding(name=name, path=str(path), message=message)
+
+
+def _twins(lake: Lake) -> Iterator[Finding]:
+    """Give names that are one on a file system without case."""
+    names: dict[str, str] = {}
+    for name in lake:
+        other = names.setdefault(fold(name), name)
+        if other != name:
+            message = f"cannot be told from {other} on a file system without case; rename it"
+            yield Finding(name=name, path=str(lake.store_path(name)), message=message)
+
+
+def _yaml(lake: Lake) -> Iterator[Finding]:
+    import yaml
+
+    from stemzarr_catalog.intake_yaml import LARGEST
+
+    try:
+        content = yaml.safe_load(lake.yaml.read_text(encoding="utf-8"))
+        listed = set(content["sources"]) - {"lake"}
+    except (
+        OSError,
+        UnicodeDecodeError,
+        yaml.YAMLError,
+        TypeError,
+        KeyError,
+        AttributeError,
+    ) as error:
+        message = f"cannot be read: {error}; run stemzarr catalog rebuild"
+        yield Finding(name=None, path=str(lake.yaml), message=message)
+        return
+    names = set(lake)
+    expected = names if len(names) <= LARGEST else set()
+    if listed != expected:
+        count = len(listed ^ expected)
+        message = f"differs from the stores in {count} entries; run stemzarr catalog rebuild"
+        yield Finding(name=None, path=str(lake.yaml), message=message)

@@ -1,0 +1,332 @@
+"""Ingests what arrives in folders, once it is complete, and remembers what it has done.
+
+Folders are looked through again and again, since network file systems tell nobody of new files;
+where watchdog is installed and the system tells, the next look comes at once. A file is taken when
+its size and modification time have stood still for a while and its reader finds it complete: DM
+files declare their size in the header.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from stemzarr.errors import (
+    OptionError,
+    SourceChangedError,
+    SourceNotFoundError,
+    StemzarrError,
+    TruncatedFileError,
+)
+from stemzarr.files import publish
+from stemzarr.model import Progress
+from stemzarr.options import IngestOptions, as_path, check_at_least
+from stemzarr.registry import find_reader, read_source, readers
+from stemzarr_catalog.lake import Lake
+
+__all__ = ["WatchEvent", "WatchOptions", "Watcher", "watch"]
+
+Status = Literal["ingested", "resumed", "unchanged", "incomplete", "failed", "given up"]
+
+_LOG = "watch.jsonl"
+_DONE = ("ingested", "resumed", "unchanged")
+_LATER = ("incomplete", "given up")
+_LONGEST_LOG = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchOptions:
+    """How patiently folders are watched."""
+
+    settle_s: float = 10.0
+    """Seconds for which a file must stand still before it is read."""
+    poll_s: float = 5.0
+    """Seconds between two looks at the folders."""
+    retry_s: float = 30.0
+    """Seconds before the second attempt; each further one waits four times as long."""
+    attempts: int = 5
+    """Attempts after which a file is given up until it changes."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        check_at_least("settle_s", self.settle_s, 0)
+        check_at_least("poll_s", self.poll_s, 0.05)
+        check_at_least("retry_s", self.retry_s, 0)
+        check_at_least("attempts", self.attempts, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchEvent:
+    """What became of a file that was seen; also a line of the log."""
+
+    path: str
+    """The file."""
+    size: int
+    """Its size then."""
+    modified_ns: int
+    """Its modification time then."""
+    status: Status
+    """What became of it."""
+    name: str | None = None
+    """Name of its entry."""
+    error: str | None = None
+    """Why it was not ingested."""
+    time: str = ""
+    """When that was, in UTC."""
+
+    def json(self) -> dict[str, Any]:
+        """Return the line of the log."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of a file between two looks."""
+
+    state: tuple[int, int]
+    """Size and modification time."""
+    since: float
+    """When it was first seen in this state, by the watcher's clock."""
+    due: float = 0.0
+    """When it may be tried again."""
+    tried: int = 0
+    """Attempts that failed."""
+    done: bool = False
+    """Whether nothing is left to do until it changes."""
+
+
+class Watcher:
+    """Looks through folders and ingests what is complete.
+
+    Parameters
+    ----------
+    lake
+        Where to; its folder keeps the log, by which a new watcher knows what is done.
+    folders
+        Where from, with all below them.
+    options
+        How sources are ingested.
+    patience
+        How patiently.
+    clock
+        Gives seconds; another one serves tests.
+    progress
+        Is told how far each ingest is.
+
+    Raises
+    ------
+    SourceNotFoundError
+        A folder does not exist.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        folders: Sequence[str | os.PathLike[str]],
+        *,
+        options: IngestOptions | None = None,
+        patience: WatchOptions | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        progress: Progress | None = None,
+    ) -> None:
+        self.lake = lake
+        self.folders = [as_path(folder) for folder in folders]
+        for folder in self.folders:
+            if not folder.is_dir():
+                hint = "name folders that exist"
+                raise SourceNotFoundError("there is no such folder", path=folder, hint=hint)
+        self.options = options or IngestOptions()
+        self.patience = patience or WatchOptions()
+        self._clock = clock
+        self._progress = progress
+        self._log = lake.path / _LOG
+        self._seen: dict[Path, _Seen] = {}
+        self._remember()
+
+    def _remember(self) -> None:
+        """Take from the log what is done, and shorten a long log to what still matters."""
+        last: dict[str, dict[str, Any]] = {}
+        lines = 0
+        with contextlib.suppress(FileNotFoundError), self._log.open(encoding="utf-8") as file:
+            for line in file:
+                lines += 1
+                # A line that a crash cut off says nothing.
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    event = json.loads(line)
+                    last[event["path"]] = event
+        names = set(self.lake)
+        for path, event in last.items():
+            kept = event.get("status") in _DONE and event.get("name") in names
+            if kept or event.get("status") == "given up":
+                state = (event.get("size", -1), event.get("modified_ns", -1))
+                self._seen[Path(path)] = _Seen(state=state, since=0.0, done=True)
+        if lines > max(_LONGEST_LOG, 2 * len(last)):
+            with publish(self._log) as temporary:
+                text = "".join(f"{json.dumps(event)}\n" for event in last.values())
+                temporary.write_text(text, encoding="utf-8")
+
+    def step(self) -> Iterator[WatchEvent]:
+        """Look once and ingest what is complete; give what became of each file."""
+        present = set()
+        for path, state in self._list():
+            present.add(path)
+            seen = self._seen.get(path)
+            if seen is None or seen.state != state:
+                self._seen[path] = seen = _Seen(state=state, since=self._clock())
+            if not seen.done and self._is_due(seen) and _is_source(path):
+                event = self._take(path, seen)
+                if event is not None:
+                    self._write(event)
+                    yield event
+        for path in [path for path in self._seen if path not in present]:
+            del self._seen[path]
+
+    def _list(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+        """Give all visible files below the folders, outside lakes and stores, and their states."""
+        waiting = list(self.folders)
+        while waiting:
+            folder = waiting.pop()
+            with contextlib.suppress(OSError), os.scandir(folder) as listing:
+                for item in sorted(listing, key=lambda item: item.name):
+                    if item.name.startswith(".") or item.is_symlink():
+                        continue
+                    if item.is_dir():
+                        path = Path(item.path)
+                        if path != self.lake.path and not (path / "zarr.json").exists():
+                            waiting.append(path)
+                    elif item.is_file():
+                        status = item.stat()
+                        yield Path(item.path), (status.st_size, status.st_mtime_ns)
+
+    def _is_due(self, seen: _Seen) -> bool:
+        now = self._clock()
+        return now - seen.since >= self.patience.settle_s and now >= seen.due
+
+    def _take(self, path: Path, seen: _Seen) -> WatchEvent | None:
+        """Ingest a file, or say why not; nothing where it is to be looked at again."""
+        try:
+            if not read_source(path, self.options.read).complete:
+                return self._leave(path, seen, "it holds less than it declares")
+            result = self.lake.ingest(path, options=self.options, progress=self._progress)
+        except TruncatedFileError as error:
+            return self._leave(path, seen, str(error))
+        except (SourceChangedError, SourceNotFoundError):
+            seen.since = self._clock()
+            return None
+        except OptionError:
+            raise
+        except StemzarrError as error:
+            return self._retry(path, seen, str(error))
+        seen.done = True
+        status: Any = result.status
+        return _event(path, seen, status, name=result.name)
+
+    def _leave(self, path: Path, seen: _Seen, why: str) -> WatchEvent:
+        """Wait until the file changes: whoever writes it has not finished."""
+        seen.done = True
+        return _event(path, seen, "incomplete", error=why)
+
+    def _retry(self, path: Path, seen: _Seen, why: str) -> WatchEvent:
+        seen.tried += 1
+        seen.done = seen.tried >= self.patience.attempts
+        seen.due = self._clock() + self.patience.retry_s * 4 ** (seen.tried - 1)
+        return _event(path, seen, "given up" if seen.done else "failed", error=why)
+
+    def _write(self, event: WatchEvent) -> None:
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps(event.json())}\n")
+
+
+def _event(
+    path: Path,
+    seen: _Seen,
+    status: Status,
+    *,
+    name: str | None = None,
+    error: str | None = None,
+) -> WatchEvent:
+    size, modified_ns = seen.state
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return WatchEvent(
+        path=str(path),
+        size=size,
+        modified_ns=modified_ns,
+        status=status,
+        name=name,
+        error=error,
+        time=now,
+    )
+
+
+def _is_source(path: Path) -> bool:
+    """Tell whether a reader knows the file by its bytes or suffix."""
+    try:
+        return find_reader(path) is not readers()[-1]
+    except StemzarrError:
+        return False
+
+
+def watch(
+    lake: Lake,
+    folders: Sequence[str | os.PathLike[str]],
+    *,
+    options: IngestOptions | None = None,
+    patience: WatchOptions | None = None,
+    stop: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> Iterator[WatchEvent]:
+    """Watch folders until `stop` is set, and give what becomes of each file.
+
+    Raises
+    ------
+    SourceNotFoundError
+        A folder does not exist.
+    """
+    watcher = Watcher(lake, folders, options=options, patience=patience, progress=progress)
+    stop = stop or threading.Event()
+    stirred = threading.Event()
+    with _told_of_changes(watcher.folders, stirred):
+        while not stop.is_set():
+            stirred.clear()
+            yield from watcher.step()
+            stirred.wait(watcher.patience.poll_s)
+
+
+@contextlib.contextmanager
+def _told_of_changes(folders: Sequence[Path], stirred: threading.Event) -> Iterator[None]:
+    """Set `stirred` when the system tells of a change, where watchdog can listen."""
+    try:
+        from watchdog.events import FileSystemEventHandler
+        from watchdog.observers import Observer
+    except ImportError:
+        yield
+        return
+
+    class Stir(FileSystemEventHandler):
+        def on_closed(self, event: object) -> None:
+            del event
+            stirred.set()
+
+        on_moved = on_closed
+
+    observer = Observer()
+    for folder in folders:
+        observer.schedule(Stir(), str(folder), recursive=True)
+    # Where the system's limit of watches is reached, looking again and again is enough.
+    with contextlib.suppress(OSError):
+        observer.start()
+    try:
+        yield
+    finally:
+        observer.stop()
+        if observer.is_alive():
+            observer.join()
