@@ -24,6 +24,9 @@ _OPTIONS = (
         "--scan-shape", type=SCAN_SHAPE, help="Scan positions, where the file holds a plain stack."
     ),
     click.option("--dataset", metavar="PATH", help="The data set inside an HDF5 file."),
+    click.option(
+        "--salvage", is_flag=True, help="Recover the complete patterns of a truncated file."
+    ),
 )
 
 
@@ -35,7 +38,7 @@ def read_options(function: Callable[..., Any]) -> Callable[..., Any]:
         from stemzarr.options import ReadOptions
 
         names = ("layout", "scan_shape", "dataset", "salvage")
-        read = ReadOptions(**{name: options.pop(name) for name in names if name in options})
+        read = ReadOptions(**{name: options.pop(name) for name in names})
         return function(*args, read=read, **options)
 
     for option in reversed(_OPTIONS):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import xarray as xr
 
+from stemzarr.registry import read_source
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr_cli.program import run
 
@@ -209,3 +210,24 @@ def test_parquet_by_its_suffix(tmp_path: Path, say: Callable[..., Lines]) -> Non
     (line,) = say("catalog", "export", tmp_path / "lake.parquet", "kind=4d-stem")
     assert line["format"] == "parquet"
     assert parquet.read_table(tmp_path / "lake.parquet").num_rows == 1
+
+
+def test_salvage_recovers_what_is_complete(
+    made: Path, tmp_path: Path, say: Callable[..., Lines]
+) -> None:
+    """A cut file is refused with the way out, which then works and marks what is missing."""
+    data = (made / "scan.dm4").read_bytes()
+    source = read_source(made / "scan.dm4")
+    pixels = next(part for part in source.segments if part.document == source.main)
+    cut = tmp_path / "cut.dm4"
+    cut.write_bytes(data[: pixels.offset + pixels.nbytes // 2])
+    say("ingest", cut, status=1)
+    (line,) = say("ingest", cut, "--salvage", "--scan-shape", "5,6")
+    with (
+        xr.open_zarr(line["store"]) as scan,
+        xr.open_zarr(say("show", "scan")[0]["store"]) as whole,
+    ):
+        valid = scan.valid.values
+        assert 0 < valid.sum() < valid.size
+        assert (scan.intensity.values[valid] == whole.intensity.values[valid]).all()
+        assert scan.attrs["complete"] == 0

@@ -125,7 +125,7 @@ def raising(error: BaseException) -> click.Group:
             1,
             "x.dm4: ends early (copy",
         ),
-        (CorruptFileError("two\nlines \x1b[2J", path="x\ny"), 1, r"x y: two lines \x1b[2J"),
+        (CorruptFileError("two\nlines \x1b[2J", path="x\ny"), 1, r"lines \x1b[2J"),
         (OSError(28, "No space left on device", "x.zarr"), 1, "x.zarr: No space left"),
         (MemoryError(), 1, "not enough memory"),
         (ZeroDivisionError("division by zero"), 1, "--debug"),
