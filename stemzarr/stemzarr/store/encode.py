@@ -25,6 +25,7 @@ __all__ = ["CRC_BYTES", "ChunkCodec", "crc_matches", "find_codec", "with_crc"]
 CRC_BYTES = 4
 """Bytes that crc32c appends to a chunk."""
 _LEVEL = 1
+_BLOSC_HEADER = 16
 _LARGEST_BLOSC = blosc.MAX_BUFFERSIZE
 
 
@@ -97,22 +98,37 @@ class ChunkCodec:
         DamagedStoreError
             The checksum or the size does not fit; `out` then holds nothing meaningful.
         """
-        if not crc_matches(stored):
-            raise DamagedStoreError("the checksum does not fit the bytes")
-        encoded = stored[:-CRC_BYTES]
         flat = out.reshape(-1).view(np.uint8)
+        self.check(stored, flat.nbytes)
+        encoded = stored[:-CRC_BYTES]
         if self.name == "none":
-            if len(encoded) != flat.nbytes:
-                raise DamagedStoreError(f"holds {len(encoded)} bytes instead of {flat.nbytes}")
             flat[...] = np.frombuffer(encoded, np.uint8)
             return
-        declared = int.from_bytes(encoded[4:8], "little")
-        if declared != flat.nbytes:
-            raise DamagedStoreError(f"declares {declared} bytes instead of {flat.nbytes}")
         try:
             blosc.decompress(encoded, flat)
         except (RuntimeError, ValueError) as error:
             raise DamagedStoreError(f"cannot be decompressed: {error}") from error
+
+    def check(self, stored: memoryview, nbytes: int) -> None:
+        """Raise unless a chunk as it lies on disk is whole and says that it holds `nbytes`.
+
+        Raises
+        ------
+        DamagedStoreError
+            The checksum or the size does not fit.
+        """
+        if not crc_matches(stored):
+            raise DamagedStoreError("the checksum does not fit the bytes")
+        encoded = stored[:-CRC_BYTES]
+        if self.name == "none":
+            declared = len(encoded)
+        else:
+            declared, length = (int.from_bytes(encoded[a : a + 4], "little") for a in (4, 12))
+            if length != len(encoded) or length < _BLOSC_HEADER:
+                # Blosc reads as far as its header says, whatever the length of its buffer.
+                raise DamagedStoreError(f"has {len(encoded)} bytes and declares {length}")
+        if declared != nbytes:
+            raise DamagedStoreError(f"holds {declared} bytes instead of {nbytes}")
 
 
 def find_codec(choice: Codec, dtype: np.dtype[Any], chunk: tuple[int, ...]) -> ChunkCodec:

@@ -19,7 +19,15 @@ from stemzarr.store.schema import Nodes, to_json
 from stemzarr.store.shard import write_file
 from stemzarr.store.tree import REVISION, Tree, read_small_array
 
-__all__ = ["MANIFEST", "Manifest", "digest_node", "files_of", "read_manifest", "write_manifest"]
+__all__ = [
+    "MANIFEST",
+    "Manifest",
+    "check_digests",
+    "digest_node",
+    "files_of",
+    "read_manifest",
+    "write_manifest",
+]
 
 MANIFEST = "source/manifest"
 """Path of the manifest in a store."""
@@ -82,5 +90,37 @@ def read_manifest(path: Path, nodes: Nodes) -> Manifest:
             name: (int(size), str(digest)) for name, (size, digest) in content["files"].items()
         }
         return Manifest(files=files, root=content["root"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedStoreError(f"the manifest cannot be read: {error}", path=path) from error
+
+
+def check_digests(path: Path, nodes: Nodes) -> None:
+    """Raise unless the nodes of a store are those that were written, byte for byte.
+
+    ``zarr.json`` has no checksum of its own: a shape, a calibration or a fact with one changed
+    digit would be believed otherwise.
+
+    Parameters
+    ----------
+    path
+        The store.
+    nodes
+        As its consolidated metadata give them.
+
+    Raises
+    ------
+    DamagedStoreError
+        A node differs from its digest in the manifest, or the manifest is damaged itself.
+    """
+    manifest = read_manifest(path, nodes)
+    digests = {"": manifest.root}
+    for name, (_, digest) in manifest.files.items():
+        if name.endswith("/zarr.json"):
+            digests[name.removesuffix("/zarr.json")] = digest
+    for name in sorted({*nodes, *digests} - {MANIFEST}):
+        if name not in nodes or digests.get(name) != digest_node(nodes[name]):
+            raise DamagedStoreError(
+                f"the metadata of {name or 'the root'} changed since they were written",
+                path=path,
+                hint="restore zarr.json from a copy, or look at it with xarray.open_zarr",
+            )

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from stemzarr.errors import CorruptFileError
+from stemzarr.errors import CorruptFileError, DamagedStoreError, StemzarrError
 from stemzarr.model import (
     CHANNEL,
     Axis,
@@ -23,6 +23,7 @@ from stemzarr.model import (
 )
 from stemzarr.options import ReadOptions
 from stemzarr.store.blocks import StoreBlocks
+from stemzarr.store.manifest import check_digests
 from stemzarr.store.schema import FACT_NAMES, Nodes, prefix_of
 from stemzarr.store.tree import read_nodes, read_small_array
 from stemzarr.store.virtual import SourceBlocks
@@ -30,7 +31,7 @@ from stemzarr.store.virtual import SourceBlocks
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["open_previews", "read_record", "read_store"]
+__all__ = ["open_previews", "read_record", "read_store", "source_of_nodes"]
 
 
 def read_store(path: Path, options: ReadOptions | None = None) -> Source:
@@ -47,11 +48,25 @@ def read_store(path: Path, options: ReadOptions | None = None) -> Source:
     ------
     SourceNotFoundError, CorruptFileError, SchemaVersionError
         There is no store, it is none of ours, or it is newer than this program.
+    DamagedStoreError
+        Its metadata are not those that were written.
     """
     del options
     nodes = read_nodes(path)
-    state = (path / "zarr.json").stat()
+    check_digests(path, nodes)
+    return source_of_nodes(path, nodes)
+
+
+def source_of_nodes(path: Path, nodes: Nodes) -> Source:
+    """Return what a store holds by its metadata, whose digests are not looked at.
+
+    Raises
+    ------
+    CorruptFileError, SchemaVersionError, DamagedStoreError
+        The metadata contradict themselves, or what they need is damaged.
+    """
     try:
+        state = (path / "zarr.json").stat()
         record = nodes["source"]["attributes"]
         return Source(
             path=path,
@@ -68,7 +83,9 @@ def read_store(path: Path, options: ReadOptions | None = None) -> Source:
             complete=bool(nodes[""]["attributes"]["complete"]),
             notes=tuple(record["notes"]),
         )
-    except (KeyError, TypeError, IndexError) as error:
+    except StemzarrError:
+        raise
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise CorruptFileError(
             f"its metadata lack {error}", path=path, hint="stemzarr verify says what is damaged"
         ) from error
@@ -83,8 +100,7 @@ def read_record(path: Path) -> dict[str, Any]:
         As in `read_store`.
     """
     nodes = read_nodes(path)
-    if "source" not in nodes:
-        raise CorruptFileError("its metadata lack the group source", path=path)
+    check_digests(path, nodes)
     record: dict[str, Any] = nodes["source"]["attributes"]
     return record
 
@@ -145,7 +161,11 @@ class _Metadata:
         if "source/original_metadata" not in nodes:
             return {}
         text = read_small_array(self.path, nodes, "source/original_metadata").tobytes()
-        tree: dict[str, Any] = json.loads(text)
+        try:
+            tree: dict[str, Any] = dict(json.loads(text))
+        except (ValueError, TypeError, RecursionError) as error:
+            msg = f"the metadata of its source cannot be read: {error}"
+            raise DamagedStoreError(msg, path=self.path) from error
         return tree
 
 

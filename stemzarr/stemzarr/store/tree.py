@@ -24,6 +24,7 @@ from stemzarr.files import remove_tree, sync_folder, write_error
 from stemzarr.model import Document
 from stemzarr.options import Codec
 from stemzarr.store.encode import codec_from_metadata, find_codec
+from stemzarr.store.nodes import check_nodes
 from stemzarr.store.schema import (
     SCHEMA_VERSION,
     Nodes,
@@ -148,10 +149,11 @@ def read_nodes(path: Path) -> Nodes:
         msg = f"cannot be read: {error.strerror or error}"
         raise ReadError(msg, path=file, hint="check its permissions") from error
     try:
-        root = json.loads(content)
+        root = json.loads(content, parse_constant=_refuse_constant)
+        json.dumps(root, ensure_ascii=False).encode()  # half a surrogate pair is no text
         nodes: Nodes = dict(root.pop("consolidated_metadata")["metadata"])
         version = root["attributes"]["stemzarr_schema"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptFileError(
             "its metadata are not those of a stemzarr store",
             path=path,
@@ -164,7 +166,16 @@ def read_nodes(path: Path) -> Nodes:
             hint="update stemzarr",
         )
     nodes[""] = root
+    wrong = check_nodes(nodes)
+    if wrong:
+        hint = "stemzarr verify says what is damaged"
+        raise CorruptFileError(f"its metadata are not sound: {wrong}", path=path, hint=hint)
     return nodes
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)
 
 
 def read_small_array(path: Path, nodes: Nodes, name: str) -> NDArray[Any]:
@@ -182,9 +193,11 @@ def read_small_array(path: Path, nodes: Nodes, name: str) -> NDArray[Any]:
     pieces = [np.empty((0, *shape[1:]), dtype)]
     for number in range(math.ceil(shape[0] / chunk[0])):
         file = path.joinpath(name, "c", str(number), *("0" for _ in chunk[1:]))
-        piece = np.empty(chunk, dtype)
         try:
-            codec.decode(memoryview(file.read_bytes()), piece)
+            stored = memoryview(file.read_bytes())
+            codec.check(stored, math.prod(chunk) * dtype.itemsize)
+            piece = np.empty(chunk, dtype)
+            codec.decode(stored, piece)
         except DamagedStoreError as error:
             raise DamagedStoreError(error.message, path=file) from error
         except OSError as error:

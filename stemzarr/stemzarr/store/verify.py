@@ -23,7 +23,7 @@ from stemzarr.segments import iterate_segment
 from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.journal import digest_of
 from stemzarr.store.manifest import Manifest, digest_node, files_of, read_manifest
-from stemzarr.store.open import read_store
+from stemzarr.store.open import source_of_nodes
 from stemzarr.store.plan import ArrayPlan, Box, box_shape
 from stemzarr.store.run import Tally
 from stemzarr.store.schema import Nodes, consolidated
@@ -117,9 +117,9 @@ def verify_store(
     found = _Findings()
     try:
         nodes = read_nodes(path)
-        store = read_store(path)
+        store = source_of_nodes(path, nodes)
         record = nodes["source"]["attributes"]
-    except CorruptFileError as error:
+    except (CorruptFileError, DamagedStoreError) as error:
         found.problem(f"zarr.json: {error.message}")
         return _report(path, found, None, started, rebuildable=False)
     _check_metadata(path, nodes, found)
