@@ -13,7 +13,7 @@ import click
 from stemzarr.errors import OptionError
 from stemzarr.options import IngestOptions
 from stemzarr_cli.command import Command, lake_option
-from stemzarr_cli.places import expand_folders
+from stemzarr_cli.places import expand_folder
 from stemzarr_cli.report import Report
 from stemzarr_cli.storing import store_options
 from stemzarr_cli.text import format_bytes, format_path, format_seconds, format_shape
@@ -46,7 +46,10 @@ def ingest(  # noqa: PLR0913 - one argument for each option
     already is left as it is. Memory stays within the budget, whatever the size of a file.
     """
     options = dataclasses.replace(options, overwrite=overwrite)
-    sources = list(expand_folders(files))
+    sources: list[Path] = []
+    for file in files:
+        with report.attempt():
+            sources += expand_folder(file)
     if name is not None and len(sources) > 1:
         msg = f"--name is {name!r} for {len(sources)} files"
         raise OptionError(msg, hint="give it with one file")
@@ -54,6 +57,8 @@ def ingest(  # noqa: PLR0913 - one argument for each option
         for source in sources:
             with report.attempt():
                 _show_plan(report, source, options)
+        return
+    if not sources:
         return
     report.resume = "the same command goes on where this one stopped"
     _ingest_all(report, sources, lake, options, name)

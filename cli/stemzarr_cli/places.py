@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from stemzarr.errors import (
     EntryNotFoundError,
     SourceNotFoundError,
-    StemzarrError,
     UnsupportedDataError,
 )
 
 if TYPE_CHECKING:
     from stemzarr_catalog import Entry, Lake
 
-__all__ = ["Place", "expand_folders", "find_record", "find_source"]
+__all__ = ["Place", "expand_folder", "find_record", "find_source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,45 +87,36 @@ def _find_entry(name: str, where: Path | None) -> Place:
     raise SourceNotFoundError(message, path=name, hint=hint)
 
 
-def expand_folders(files: Sequence[str]) -> Iterator[Path]:
-    """Yield files as they are, and for a folder everything below it that a reader recognises.
+def expand_folder(file: str) -> list[Path]:
+    """Return a file as it is, and for a folder everything below it that a reader is made for.
 
-    Stores and hidden files are passed over: the first are ingested already, the second are
-    what other programs are still writing.
+    Stores, hidden files and links to folders are passed over: the first are ingested already, the
+    second are what other programs are still writing, the third lead elsewhere or in a circle.
 
     Raises
     ------
     SourceNotFoundError
         A folder holds nothing that stemzarr reads.
     """
-    for file in files:
-        path = Path(file).expanduser()
-        if not path.is_dir() or _is_source(path):
-            yield path
-            continue
-        found = list(_below(path))
-        if not found:
-            msg = "no file below this folder is of a kind that stemzarr reads"
-            raise SourceNotFoundError(msg, path=path, hint="name the files themselves")
-        yield from found
+    from stemzarr.registry import is_data
+
+    path = Path(file).expanduser()
+    if not path.is_dir() or is_data(path):
+        return [path]
+    found = list(_below(path))
+    if not found:
+        msg = "no file below this folder is of a kind that stemzarr reads"
+        raise SourceNotFoundError(msg, path=path, hint="name the files themselves")
+    return found
 
 
 def _below(folder: Path) -> Iterator[Path]:
+    from stemzarr.registry import is_data
+
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+        if path.name.startswith(".") or (path / "zarr.json").exists():
             continue
-        if path.is_dir():
-            if not (path / "zarr.json").exists():
-                yield from _below(path)
-        elif _is_source(path):
+        if is_data(path):
             yield path
-
-
-def _is_source(path: Path) -> bool:
-    """Tell whether a reader knows the path by its bytes or suffix, the last resort apart."""
-    from stemzarr.registry import find_reader, readers
-
-    try:
-        return find_reader(path) is not readers()[-1]
-    except StemzarrError:
-        return False
+        elif path.is_dir() and not path.is_symlink():
+            yield from _below(path)

@@ -19,6 +19,7 @@ from stemzarr.errors import (
     MissingDependencyError,
     ReadError,
     SourceNotFoundError,
+    StemzarrError,
     UnknownFormatError,
 )
 from stemzarr.model import Document, Progress, Source
@@ -158,7 +159,23 @@ READERS: tuple[Reader, ...] = (
         recognises=_is_dm,
     ),
     Reader(name="hdf5", target="stemzarr.readers.hdf5:read_hdf5", recognises=_is_hdf5),
-    Reader(name="rosettasciio", target="stemzarr.readers.rosettasciio:read_rosettasciio"),
+    Reader(
+        name="rosettasciio",
+        target="stemzarr.readers.rosettasciio:read_rosettasciio",
+        # Only what microscopes write: pictures and tables lie in the same folders as their data.
+        suffixes=(
+            ".bcf",
+            ".blo",
+            ".emi",
+            ".mib",
+            ".mrc",
+            ".npy",
+            ".prz",
+            ".ser",
+            ".tvips",
+            ".zspy",
+        ),
+    ),
 )
 """Built-in readers; the first that recognises a file reads it, the last one takes the rest."""
 
@@ -217,6 +234,19 @@ def find_reader(path: Path) -> Reader:
             return reader
     suffix = path.suffix.lower()
     return next((reader for reader in known if suffix in reader.suffixes), known[-1])
+
+
+def is_data(path: Path) -> bool:
+    """Tell whether a file, found in a folder, is one that a reader is made for.
+
+    The last reader tries every file that it is given by name; of what lies about in folders it
+    takes only its own suffixes.
+    """
+    try:
+        reader = find_reader(path)
+    except StemzarrError:
+        return False
+    return reader is not readers()[-1] or path.suffix.lower() in reader.suffixes
 
 
 def read_source(path: Path, options: ReadOptions | None = None) -> Source:

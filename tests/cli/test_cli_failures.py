@@ -121,6 +121,21 @@ def test_one_failure_does_not_stop_the_rest(
     assert '"ingested"' in captured.out.splitlines()[1]
 
 
+def test_an_empty_folder_does_not_stop_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder without data is named, files beside it are ingested, and alone it makes no lake."""
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "picture.png").write_bytes(b"")
+    words = [str(tmp_path / "nothing"), "--lake", str(tmp_path / "lake")]
+    assert run(["ingest", *words]) == 1
+    one_line(capsys, "nothing", "name the files")
+    assert not (tmp_path / "lake").exists()
+    assert run(["ingest", str(intact(tmp_path)), *words, "--quiet"]) == 1
+    one_line(capsys, "nothing")
+    assert (tmp_path / "lake" / "stores" / "bad.zarr").is_dir()
+
+
 @pytest.mark.parametrize(
     "words", [["show", "nmae"], ["export", "nmae", "out.hspy"], ["info", "nmae"]]
 )
