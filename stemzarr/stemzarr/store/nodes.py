@@ -84,6 +84,21 @@ _PIXELS: Final[Form] = {
     "brightness_scale?": float, "brightness_offset?": float, "brightness_units?": str,
     "channel_names?": [str],
 }  # fmt: skip
+_CODEC_LIST: Final[Form] = [{"name": str}]
+_ARRAY: Final[Form] = {
+    "shape": [_size], "data_type": _one_of(*_DTYPES), "dimension_names": [str],
+    "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [_size]}},
+    "codecs": _CODEC_LIST,
+}  # fmt: skip
+_SHARDING: Final[Form] = {
+    "chunk_shape": [_size], "codecs": _CODEC_LIST, "index_codecs": _CODEC_LIST,
+    "index_location": "end",
+}  # fmt: skip
+_CODECS: Final[dict[str, Form]] = {
+    "bytes": {"configuration?": {"endian?": "little"}},
+    "blosc": {"configuration": {"cname": _one_of(*get_args(Codec))}},
+}
+_SHARDED: Final = ["sharding_indexed"]
 _STATISTICS: Final[Form] = {f"{name}?": float for name in Statistics.__slots__}
 
 
@@ -106,30 +121,33 @@ def check_nodes(nodes: Mapping[str, Any]) -> str:
     return _wrong_record(record) or _wrong_documents(nodes, record)
 
 
-def _misfit(value: Any, form: Form, name: str = "") -> str:  # noqa: ANN401 - any JSON
+def _misfit(value: Any, form: Form, name: str = "it") -> str:  # noqa: ANN401 - any JSON
     """Return where a value has not the form it must have, empty where it has."""
-    if isinstance(form, tuple):
-        found = [_misfit(value, each, name) for each in form]
-        return "" if "" in found else found[-1]
-    if isinstance(form, dict):
-        if not isinstance(value, dict):
-            return f"{name or 'it'} is no object"
-        below = f"{name}." if name else ""
-        for key, each in form.items():
-            known = key.removesuffix("?")
-            if known in value:
-                wrong = _misfit(value[known], each, below + known)
-            else:
-                wrong = "" if key != known else f"{below}{known} is missing"
-            if wrong:
-                return wrong
-        return ""
-    if isinstance(form, list):
-        if not isinstance(value, list):
-            return f"{name} is no list"
-        found = (_misfit(item, form[0], f"{name}[{n}]") for n, item in enumerate(value))
-        return next(filter(None, found), "")
+    match form:
+        case tuple():
+            misfits = [_misfit(value, each, name) for each in form]
+            return "" if "" in misfits else misfits[-1]
+        case dict():
+            return _misfit_object(value, form, name)
+        case list():
+            if not isinstance(value, list):
+                return f"{name} is no list"
+            below = (_misfit(item, form[0], f"{name}[{n}]") for n, item in enumerate(value))
+            return next(filter(None, below), "")
     return "" if _is_a(value, form) else f"{name} is {str(value)[:40]!r}"
+
+
+def _misfit_object(value: Any, form: dict[str, Form], name: str) -> str:  # noqa: ANN401
+    if not isinstance(value, dict):
+        return f"{name} is no object"
+    for key, each in form.items():
+        known = key.removesuffix("?")
+        wrong = "" if known != key else f"{name} has no {known}"
+        if known in value:
+            wrong = _misfit(value[known], each, f"{name}.{known}")
+        if wrong:
+            return wrong
+    return ""
 
 
 def _is_a(value: Any, form: Form) -> bool:  # noqa: ANN401 - any JSON
@@ -157,53 +175,45 @@ def _wrong_node(node: Any) -> str:  # noqa: ANN401 - any JSON
         return ""
     if node.get("node_type") != "array":
         return "is neither group nor array"
-    form: Form = {
-        "shape": [_size],
-        "data_type": _one_of(*_DTYPES),
-        "dimension_names": [str],
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [_size]}},
-        "codecs": [{"name": str}],
-    }
-    return _misfit(node, form) or _wrong_array(node)
+    return _misfit(node, _ARRAY) or _wrong_array(node)
 
 
 def _wrong_array(node: dict[str, Any]) -> str:
     """Return what is wrong with the sizes and codecs of an array whose form is right."""
     shape, chunk = node["shape"], node["chunk_grid"]["configuration"]["chunk_shape"]
+    dims, codecs = node["dimension_names"], node["codecs"]
     itemsize = _DTYPES[node["data_type"]]
-    if not (0 < len(shape) == len(chunk) == len(node["dimension_names"])):
-        return "its shape, chunks and dims differ in number"
-    if len(set(node["dimension_names"])) != len(shape):
-        return "its dims repeat"
+    if not (0 < len(shape) == len(chunk) == len(dims) == len(set(dims))):
+        return "its shape, chunks and dims do not belong together"
     if 0 in chunk or max(math.prod(shape), math.prod(chunk)) * itemsize >= _MOST_BYTES:
         return f"of shape {shape} and chunks {chunk} cannot be"
-    codecs = node["codecs"]
-    if [codec["name"] for codec in codecs] != ["sharding_indexed"]:
-        return _wrong_chain(codecs)
-    form: Form = {
-        "chunk_shape": [_size], "codecs": [{"name": str}], "index_codecs": [{"name": str}],
-        "index_location": "end",
-    }  # fmt: skip
+    if _names(codecs) != _SHARDED:
+        rows = chunk[1:] == [max(1, n) for n in shape[1:]]
+        return _wrong_chain(codecs) if rows else "its pieces are not whole rows"
     sharding = codecs[0].get("configuration")
-    wrong = _misfit(sharding, form)
-    if wrong:
-        return f"sharding: {wrong}"
-    if [codec["name"] for codec in sharding["index_codecs"]] != ["bytes", "crc32c"]:
-        return "the index of its shards is encoded in an unknown way"
+    return _misfit(sharding, _SHARDING, "sharding") or _wrong_sharding(sharding, chunk)
+
+
+def _names(codecs: list[dict[str, Any]]) -> list[str]:
+    return [codec["name"] for codec in codecs]
+
+
+def _wrong_sharding(sharding: dict[str, Any], shard: list[int]) -> str:
     inner = sharding["chunk_shape"]
-    if len(inner) != len(chunk) or any(not c or s % c for s, c in zip(chunk, inner, strict=True)):
-        return f"its shards of {chunk} are not made of whole chunks of {inner}"
+    if len(inner) != len(shard) or any(not c or s % c for s, c in zip(shard, inner, strict=True)):
+        return f"its shards of {shard} are not made of whole chunks of {inner}"
+    if _names(sharding["index_codecs"]) != ["bytes", "crc32c"]:
+        return "the index of its shards is encoded in an unknown way"
     return _wrong_chain(sharding["codecs"])
 
 
 def _wrong_chain(codecs: list[dict[str, Any]]) -> str:
     """Return what is wrong with a chain; names that are unknown are for the one who decodes."""
     for codec in codecs:
-        configuration = codec.get("configuration", {})
-        if codec["name"] == "blosc":
-            return _misfit(configuration, {"cname": _one_of(*get_args(Codec))}, "blosc")
-        if codec["name"] == "bytes" and configuration.get("endian", "little") != "little":
-            return "its values are not little-endian"
+        form = _CODECS.get(codec["name"], {})
+        wrong = _misfit(codec, form, codec["name"])
+        if wrong:
+            return wrong
     return ""
 
 
@@ -238,32 +248,39 @@ def _wrong_documents(nodes: Mapping[str, Any], record: dict[str, Any]) -> str:
 
 def _wrong_document(nodes: Mapping[str, Any], group: str, stem: str, item: dict[str, Any]) -> str:
     prefix = f"{group}/" if group else ""
-    if group not in nodes:
-        return "is missing"
-    attributes = nodes[group]["attributes"]
+    attributes = nodes.get(group, {}).get("attributes")
     wrong = _misfit(attributes, _GROUP)
+    if wrong:
+        return wrong
     nested = [k for k, v in attributes.items() if type(v) not in (str, int, float)]
-    if wrong or nested:
-        return wrong or f"its attribute {nested[0]} is neither number nor text"
+    if nested:
+        return f"its attribute {nested[0]} is neither number nor text"
     if "pixels" in item:
-        shape, dims = item["pixels"]["shape"], [stem + dim for dim in item["pixels"]["dims"]]
-    elif "codecs" in nodes.get(f"{prefix}intensity", {}):
-        node = nodes[f"{prefix}intensity"]
-        if node["codecs"][0]["name"] != "sharding_indexed":
-            return "its pixels are not in shards"
-        shape, dims = node["shape"], node["dimension_names"]
-        wrong = _misfit(node["attributes"], _PIXELS, "intensity")
+        pixels = item["pixels"]
+        shape, dims, codecs = pixels["shape"], [stem + dim for dim in pixels["dims"]], _SHARDED
     else:
-        return "has no pixels"
+        pixels = nodes.get(f"{prefix}intensity", {})
+        if "codecs" not in pixels:
+            return "has no pixels"
+        shape, dims, codecs = pixels["shape"], pixels["dimension_names"], _names(pixels["codecs"])
     valid = nodes.get(f"{prefix}valid", {"shape": shape[:2]})
-    statistics = nodes.get(f"{prefix}preview", {}).get("attributes", {})
-    wrong = wrong or _misfit(statistics, _STATISTICS, "preview")
-    if wrong or len(dims) != len(shape) or valid.get("shape") != shape[:2]:
-        return wrong or "its dims or its mask are not those of its pixels"
-    for dim, size in zip(dims, shape, strict=True):
-        if dim.removeprefix(stem) != CHANNEL:
-            wrong = wrong or _wrong_axis(nodes, prefix + dim, size)
-    return wrong
+    if codecs != _SHARDED or len(dims) != len(shape) or valid.get("shape") != shape[:2]:
+        return "its pixels, its dims and its mask do not belong together"
+    preview = nodes.get(f"{prefix}preview", {}).get("attributes", {})
+    wrong = _misfit(pixels["attributes"], _PIXELS) or _misfit(preview, _STATISTICS, "preview")
+    sizes = dict(zip(dims, shape, strict=True))
+    axes = [dim for dim in sizes if dim.removeprefix(stem) != CHANNEL]
+    found = (_wrong_axis(nodes, prefix + dim, sizes[dim]) for dim in axes)
+    return wrong or next(filter(None, found), "") or _wrong_previews(nodes, prefix, sizes)
+
+
+def _wrong_previews(nodes: Mapping[str, Any], prefix: str, sizes: Mapping[str, int]) -> str:
+    for path, node in nodes.items():
+        if path.startswith(f"{prefix}preview/") and (
+            [sizes.get(dim) for dim in node.get("dimension_names", ())] != node.get("shape")
+        ):
+            return f"{path} has not the shape of its document"
+    return ""
 
 
 def _wrong_axis(nodes: Mapping[str, Any], path: str, size: int) -> str:
