@@ -94,7 +94,7 @@ def _read(store: Path, name: str) -> Record:
     record = nodes["source"]["attributes"]
     provenance = {key: value for key, value in record.items() if key not in _BULKY}
     main = opened.document
-    facts = {k: v for k, v in {**main.facts, **main.attributes}.items() if v != ""}
+    facts = _facts({**main.facts, **main.attributes})
     columns = _columns(name, opened, facts, provenance)
     if "source/manifest" in nodes:
         files = json.loads(read_small_array(store, nodes, "source/manifest").tobytes())["files"]
@@ -120,6 +120,15 @@ def _read(store: Path, name: str) -> Record:
         header_hash=str(record.get("header_hash", "")),
         tags=opened.load_metadata(),
     )
+
+
+def _facts(attributes: Mapping[str, Any]) -> dict[str, Fact]:
+    """Return what a query can compare; a store of another program may hold anything."""
+    return {
+        key: value
+        for key, value in attributes.items()
+        if isinstance(value, str | int | float) and value != ""
+    }
 
 
 def _describe(document: Document, main: int) -> Json:

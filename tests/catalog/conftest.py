@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,13 @@ def add(lake_path: Path) -> Callable[..., Path]:
     return add_store
 
 
-@pytest.fixture
-def lake(lake_path: Path, add: Callable[..., Path]) -> Lake:
-    """Return a lake of three stores."""
-    add(
-        "scan",
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a lake of three stores that is copied for each test."""
+    path = open_lake(tmp_path_factory.mktemp("template") / "lake", create=True).path
+    stores = path / "stores"
+    write_tiny_store(
+        stores / "scan.zarr",
         beam_energy_keV=300.0,
         camera_length_mm=115.0,
         exposure_s=0.005,
@@ -126,8 +129,8 @@ def lake(lake_path: Path, add: Callable[..., Path]) -> Lake:
         detector="K3 IS",
         acquired="2026-01-15T10:20:30",
     )
-    add(
-        "map",
+    write_tiny_store(
+        stores / "map.zarr",
         beam_energy_keV=80.0,
         exposure_s=2.0,
         specimen="graphene on <SiN>",
@@ -135,10 +138,14 @@ def lake(lake_path: Path, add: Callable[..., Path]) -> Lake:
         acquired="2025-12-31T23:59:59",
         complete=False,
     )
-    add(
-        "overview",
-        kind="image",
-        shape=(7, 9),
-        tags={"Notes": {"Text": "lacey carbon"}},
-    )
+    carbon = {"Notes": {"Text": "lacey carbon"}}
+    write_tiny_store(stores / "overview.zarr", kind="image", shape=(7, 9), tags=carbon)
+    open_lake(path)
+    return path
+
+
+@pytest.fixture
+def lake(lake_path: Path, template: Path) -> Lake:
+    """Return a lake of three stores."""
+    shutil.copytree(template, lake_path, dirs_exist_ok=True)
     return open_lake(lake_path)
