@@ -85,7 +85,7 @@ def _make_data(value: Any, order: ByteOrder) -> TagData:  # noqa: ANN401 - any v
     info = _describe(array.dtype)
     return TagData(
         info=info if count is None else (ARRAY, *info, count),
-        dtype=array.dtype,
+        dtype=_as_stored(array.dtype),
         count=count,
         offset=0,
         payload=array.tobytes(),
@@ -100,6 +100,16 @@ def _typed(value: Any) -> Any:  # noqa: ANN401 - any value
         if np.iinfo(kind).min <= value <= np.iinfo(kind).max:
             return kind(value)
     raise UnsupportedDataError(f"a tag cannot hold the integer {value}")
+
+
+def _as_stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a type with bytes for truth values, as a reader finds it."""
+    if dtype.names is not None:
+        members = [
+            (f"f{number}", _as_stored(dtype[name])) for number, name in enumerate(dtype.names)
+        ]
+        return np.dtype(members)
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
 
 
 def _describe(dtype: np.dtype[Any]) -> tuple[int, ...]:

@@ -7,9 +7,9 @@
 * An array is a JSON array where it is short, else
   ``{"@array": {"dtype": …, "count": …, "base64": …}}``; pixels, which the store holds elsewhere,
   and arrays beyond 64 MiB come without ``base64`` and with their ``offset`` in the source.
-* ``@types`` of the root maps the JSON pointer (RFC 6901) of each value to its type, where that
-  is not text, truth value, 32-bit integer (``i4``) or double (``f8``): ``f4``, ``u2`` …, for
-  arrays ``f4[3]``, for structs ``(i2,i2,i2)``.
+* ``@types`` of the root maps the JSON pointer (RFC 6901) of a value to its type, such as ``f4``,
+  ``u2``, ``f4[3]`` for an array, ``(i2,i2,i2)`` for a struct. Where it says nothing, a value is
+  what JSON shows: text, a truth value, a 32-bit integer or a double.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class _Cleaner:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.size = path.stat().st_size
         self.types: dict[str, str] = {}
 
     def group(self, group: TagGroup, pointer: str) -> dict[str, Any] | list[Any]:
@@ -106,7 +107,8 @@ class _Cleaner:
     def data(self, data: TagData, pointer: str) -> Any:  # noqa: ANN401 - any JSON
         payload = data.payload
         if payload is None:
-            if pointer.endswith(_PIXELS) or data.nbytes > _LARGEST_ARRAY:
+            cut = data.offset + data.nbytes > self.size
+            if cut or pointer.endswith(_PIXELS) or data.nbytes > _LARGEST_ARRAY:
                 return {"@array": {**_describe(data), "offset": data.offset}}
             payload = _load(self.path, data)
         if data.is_text:
@@ -117,10 +119,14 @@ class _Cleaner:
         name = type_name(data.dtype, data.info[1:2] if data.count is not None else data.info)
         if data.count is not None:
             name = f"{name}[{data.count}]"
-        if name not in _DEFAULTS:
+        single = None
+        if data.count is None:
+            single = _clean_value(values.tolist(), boolean=name == "b1")
+        told = isinstance(single, bool if name == "b1" else int | float)
+        if name not in _DEFAULTS or not told:
             self.types[pointer] = name
         if data.count is None:
-            return _clean_value(values.tolist(), boolean=name == "b1")
+            return single
         if data.count <= _LONGEST_LIST and data.dtype.kind != "V" and data.dtype.subdtype is None:
             return [_clean_value(value, boolean=name.startswith("b1")) for value in values.tolist()]
         return {"@array": {**_describe(data), "base64": base64.b64encode(payload).decode()}}
@@ -163,4 +169,5 @@ def _clean_value(value: Any, *, boolean: bool) -> Any:  # noqa: ANN401 - any JSO
 
 def _describe(data: TagData) -> dict[str, Any]:
     dtype = data.dtype
-    return {"dtype": dtype.descr if dtype.names else dtype.str, "count": data.count}
+    described = [list(member) for member in dtype.descr] if dtype.names else dtype.str
+    return {"dtype": described, "count": data.count}

@@ -46,6 +46,7 @@ _MAX_TAGS = 1_000_000
 _MAX_INFO = 65_536
 _INLINE_BYTES = 64 * 1024
 _NO_NAME_BYTES = 3
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +217,7 @@ class _Parser:
         self.version = 0
 
     def tag_path(self) -> str:
-        return "/".join(self.trail) or "root"
+        return "/".join(map(_readable, self.trail)) or "root"
 
     def corrupt(self, found: str) -> CorruptFileError:
         msg = f"{found} at byte {self.position}, tag {self.tag_path()}"
@@ -316,6 +317,8 @@ class _Parser:
             count = info[used] if is_array else None
         except IndexError:
             raise self.corrupt(f"a type description that ends early: {info[:16]}") from None
+        if is_array and dtype.itemsize == 0:
+            raise self.corrupt("an array of values without size")
         if used + is_array != len(info):
             raise self.corrupt(f"a type description that goes on too long: {info[:16]}")
         return dtype, count
@@ -345,6 +348,14 @@ class _Parser:
         if count > np.iinfo(np.int32).max // max(1, base.itemsize):
             raise self.corrupt(f"an element of {count} values")
         return np.dtype((base, (count,)))
+
+
+def _readable(name: str) -> str:
+    """Return a name for a message, whatever bytes it is made of."""
+    shown = name if name.isprintable() else ascii(name)[1:-1]
+    return (
+        shown if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}\N{HORIZONTAL ELLIPSIS}"
+    )
 
 
 def read_tags(path: Path) -> TagTree:
