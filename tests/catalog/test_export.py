@@ -93,7 +93,7 @@ def test_what_is_wrong_is_found(lake: Lake, add: Add, tmp_path: Path) -> None:
     again = open_lake(lake.path)
     again.yaml.write_text("sources: {}\n")
     found = {Path(finding.path).name: finding.message for finding in validate_lake(again)}
-    assert "nested" in found["zarr.json"]
+    assert "nested" in found["wrong.zarr"]
     assert "broken.zarr" in found
     assert "is no store" in found["stray.txt"]
     assert "is a link" in found["link.zarr"]
