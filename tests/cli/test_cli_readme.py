@@ -26,13 +26,9 @@ def test_the_first_two_blocks_are_the_two_commands() -> None:
     assert "pytest" in second
 
 
-def test_the_tour_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command and every line of Python of the tour runs, in its order, in one folder."""
-    pytest.importorskip("torch")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("STEMZARR_LAKE", raising=False)
-    write_synthetic_dm4(Path("scan.dm4"), (6, 8), (16, 16))
-    for language, text in BLOCKS[2:]:
+def run_blocks(blocks: list[tuple[str, str]]) -> None:
+    """Run commands and Python of a page, in their order, in the present folder."""
+    for language, text in blocks:
         if language == "sh":
             for line in text.splitlines():
                 program_name, *words = shlex.split(line)
@@ -45,6 +41,32 @@ def test_the_tour_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             for value in names.values():
                 if hasattr(value, "close") and not isinstance(value, type):
                     value.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder that holds a scan and nothing else."""
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STEMZARR_LAKE", raising=False)
+    write_synthetic_dm4(Path("scan.dm4"), (16, 16), (16, 16))
+    return tmp_path
+
+
+def test_the_tour_works(folder: Path) -> None:
+    """Every command and every line of Python of the README's tour runs."""
+    run_blocks(BLOCKS[2:])
+    assert (folder / "again.dm4").read_bytes() == (folder / "scan.dm4").read_bytes()
+
+
+@pytest.mark.parametrize("page", ["store", "training"])
+@pytest.mark.usefixtures("folder")
+def test_the_examples_of_a_page_work(page: str) -> None:
+    """What a page shows for a store of the lake runs as it is written."""
+    write_synthetic_dm4(Path("scan.dm4"), (96, 96), (32, 32))
+    assert run(["ingest", "scan.dm4", "--quiet"]) == 0
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    run_blocks(re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
