@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 
 from stemzarr.errors import (
     MissingDependencyError,
+    OptionError,
     ReadError,
     SourceNotFoundError,
     StemzarrError,
@@ -120,6 +121,8 @@ class Exporter:
     """The extra of stemzarr that brings what this exporter imports."""
     dtype: str | None = None
     """Type of the values of a 4D export where the view names none; None keeps the source's."""
+    several: bool = False
+    """Whether a file holds more than one document."""
 
     def write(self, request: ExportRequest) -> Exported:
         """Write the file.
@@ -128,7 +131,16 @@ class Exporter:
         ------
         MissingDependencyError
             The package that this format needs is not installed.
+        OptionError
+            Several documents are given to a format that holds one.
         """
+        if len(request.documents) > 1 and not self.several:
+            given = len(request.documents)
+            msg = f"the format {self.name!r} holds one document, and {given} are given"
+            able = ", ".join(exporter.name for exporter in exporters() if exporter.several)
+            raise OptionError(
+                msg, hint=f"choose one of them, or a format that holds several: {able}"
+            )
         try:
             function = _load(self.target) if isinstance(self.target, str) else self.target
         except ImportError as error:
@@ -180,7 +192,12 @@ READERS: tuple[Reader, ...] = (
 """Built-in readers; the first that recognises a file reads it, the last one takes the rest."""
 
 EXPORTERS: tuple[Exporter, ...] = (
-    Exporter(name="hspy", target="stemzarr.exporters.hspy:write_hspy", suffixes=(".hspy",)),
+    Exporter(
+        name="hspy",
+        target="stemzarr.exporters.hspy:write_hspy",
+        suffixes=(".hspy",),
+        several=True,
+    ),
     Exporter(
         name="pt",
         target="stemzarr.exporters.torch_tensor:write_pt",
@@ -199,7 +216,12 @@ EXPORTERS: tuple[Exporter, ...] = (
         suffixes=(".blo",),
         extra="hyperspy",
     ),
-    Exporter(name="dm", target="stemzarr.exporters.dm:write_dm_source", suffixes=(".dm3", ".dm4")),
+    Exporter(
+        name="dm",
+        target="stemzarr.exporters.dm:write_dm_source",
+        suffixes=(".dm3", ".dm4"),
+        several=True,
+    ),
 )
 """Built-in exporters."""
 

@@ -266,3 +266,15 @@ def test_exports_read_back_through_our_own_readers(
         assert again.kind == "4d-stem"
         np.testing.assert_array_equal(read_box(again.blocks, (0, 0, 0, 0), again.shape), COUNTS)
         np.testing.assert_allclose(again.axis("scan_x").values(), document.axis("scan_x").values())
+
+
+def test_formats_of_one_document_refuse_several(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """No document is left out without a word; the message names formats that take all."""
+    documents = [make_document("image", COUNTS[0, 0], index=n, slug=f"n{n}") for n in range(2)]
+    with pytest.raises(OptionError, match="'npy' holds one document, and 2 are given") as caught:
+        find_exporter(Path("x.npy")).write(make_request(documents, "x.npy"))
+    assert "hspy" in str(caught.value)
+    request = make_request(documents, "x.hspy")
+    assert find_exporter(Path("x.hspy")).write(request).shape == (10, 12)
