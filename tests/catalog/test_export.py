@@ -99,7 +99,8 @@ def test_what_is_wrong_is_found(lake: Lake, add: Add, tmp_path: Path) -> None:
     assert "is a link" in found["link.zarr"]
     assert "two_words.zarr" in found["two words.zarr"]
     assert "not there" in found["nobody.json"]
-    assert len(found) == 6
+    assert "differs" in found["catalog.yaml"]
+    assert len(found) == 7
 
 
 def test_sessions_are_days_of_a_person_at_an_instrument(lake: Lake, add: Add) -> None:
