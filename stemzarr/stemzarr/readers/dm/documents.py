@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from stemzarr.readers.dm.tags import TagGroup, TagTree
 from stemzarr.readers.naming import make_slugs
 from stemzarr.readers.units import is_calibrated, normalise_units
 
-__all__ = ["DMDocuments", "read_documents"]
+__all__ = ["DMDocuments", "OpenBase", "read_documents"]
 
 _LONG_NAMES = {
     "scan_y": "scan position y",
@@ -42,7 +43,7 @@ class _Image:
     meaning: Meaning
     thumbnail: bool
     survey: bool
-    file_size: int
+    file_size: int | None
 
     @property
     def name(self) -> str:
@@ -55,7 +56,8 @@ class _Image:
 
     @property
     def cut(self) -> bool:
-        return self.pixels.offset + self.pixels.nbytes > self.file_size
+        end = self.pixels.offset + self.pixels.nbytes
+        return self.file_size is not None and end > self.file_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +72,25 @@ class DMDocuments:
     """What was left out."""
 
 
-def read_documents(tree: TagTree, options: ReadOptions, *, path: Path) -> DMDocuments:
+OpenBase = Callable[[int, DMPixels, Meaning], Blocks]
+"""Gives the values of an image as they are stored, but in canonical order."""
+
+
+def read_documents(
+    tree: TagTree, options: ReadOptions, *, path: Path, open_base: OpenBase | None = None
+) -> DMDocuments:
     """Return the documents of a tag tree, and where their pixels lie.
+
+    Parameters
+    ----------
+    tree
+        What the file holds.
+    options
+        The user's word where the file is silent or wrong.
+    path
+        The file.
+    open_base
+        Gives the pixels of an image by its index, where they are no run of bytes of the file.
 
     Raises
     ------
@@ -92,7 +111,13 @@ def read_documents(tree: TagTree, options: ReadOptions, *, path: Path) -> DMDocu
     slugs = dict(zip((i.index for i in images), make_slugs(map(_slug_title, images)), strict=True))
     links = _link_surveys(images, slugs)
     documents = tuple(
-        _document(image, slugs[image.index], links[image.index], tree.root, path)
+        _document(
+            image,
+            slugs[image.index],
+            links[image.index],
+            tree.root,
+            _blocks(image, path, open_base),
+        )
         for image in images
     )
     segments = sorted((_segment(image) for image in images), key=lambda part: part.offset)
@@ -124,7 +149,7 @@ def _read_images(tree: TagTree, options: ReadOptions, path: Path) -> tuple[list[
             meaning=meaning,
             thumbnail=index in thumbnails,
             survey=unique_id(entry.find("UniqueID")) in surveys,
-            file_size=tree.file_size,
+            file_size=None if tree.early_end is None else tree.file_size,
         )
         images.append(image)
     return images, notes
@@ -132,15 +157,15 @@ def _read_images(tree: TagTree, options: ReadOptions, path: Path) -> tuple[list[
 
 def _thumbnails(root: TagGroup, groups: list[tuple[int, TagGroup]]) -> set[int]:
     """Return the indices of thumbnails, by the list that a file has which did not end early."""
-    listed = {entry.value("ImageIndex") for entry in root.group("Thumbnails").groups()}
+    listed = [entry.value("ImageIndex") for entry in root.group("Thumbnails").groups()]
     if root.get("Thumbnails") is not None:
         return {index for index in listed if isinstance(index, int)}
     first = groups[:1] if len(groups) > 1 else []
     return {
         index
         for index, entry in first
-        if str(entry.value("Name") or "").startswith("Image Of ")
-        and entry.value("ImageData", "DataType") == RGBA
+        if str(entry.value("Name")).startswith("Image Of ")
+        and str(entry.value("ImageData", "DataType")) == str(RGBA)
     }
 
 
@@ -190,30 +215,35 @@ def _segment(image: _Image) -> Segment:
     )
 
 
-def _blocks(image: _Image, path: Path) -> Blocks:
-    encoding = image.pixels.encoding
-    packed = encoding.startswith("packed")
-    plain = ContiguousBlocks(
-        path=path,
-        offset=image.pixels.offset,
-        disk_shape=image.pixels.packed_shape if packed else image.meaning.disk_shape,
-        disk_dtype=image.pixels.dtype,
-        rotation=image.meaning.rotation,
-    )
+def _blocks(image: _Image, path: Path, open_base: OpenBase | None) -> Blocks:
+    pixels = image.pixels
+    packed = pixels.encoding.startswith("packed")
+    base: Blocks
+    if open_base is not None:
+        base = open_base(image.index, pixels, image.meaning)
+    else:
+        base = ContiguousBlocks(
+            path=path,
+            offset=pixels.offset,
+            disk_shape=pixels.packed_shape if packed else image.meaning.disk_shape,
+            disk_dtype=pixels.dtype,
+            rotation=image.meaning.rotation,
+        )
     if packed:
-        return PackedComplexBlocks(plain, width=image.pixels.shape[-1])
+        return PackedComplexBlocks(base, width=pixels.shape[-1])
     if image.cut:
-        return _partial_blocks(image, plain, path)
-    return ColourBlocks(plain) if encoding == "bgra" else plain
+        return _partial_blocks(image, base, path)
+    return ColourBlocks(base) if pixels.encoding == "bgra" else base
 
 
-def _partial_blocks(image: _Image, base: ContiguousBlocks, path: Path) -> PartialBlocks:
+def _partial_blocks(image: _Image, base: Blocks, path: Path) -> PartialBlocks:
     """Return the patterns of a scan that its file holds before it ends."""
     pattern = math.prod(base.shape[2:]) * base.dtype.itemsize
-    there = max(0, image.file_size - image.pixels.offset)
-    patterns = 0 if base.rotation else there // max(1, pattern)
+    there = max(0, (image.file_size or 0) - image.pixels.offset)
+    slow = bool(image.meaning.rotation)
+    patterns = 0 if slow else there // max(1, pattern)
     if patterns == 0:
-        order = "detector pixels are slowest on disk" if base.rotation else "the file is too short"
+        order = "detector pixels are slowest on disk" if slow else "the file is too short"
         msg = f"ImageList/[{image.index}] has no complete pattern: {order}"
         raise TruncatedFileError(msg, path=path, hint="copy the file again from its origin")
     return PartialBlocks(base=base, patterns=patterns, pattern_ndim=2)
@@ -244,9 +274,9 @@ def _axis(name: str, size: int, calibration: Calibration) -> Axis:
 
 
 def _document(
-    image: _Image, slug: str, attributes: dict[str, Fact], root: TagGroup, path: Path
+    image: _Image, slug: str, attributes: dict[str, Fact], root: TagGroup, blocks: Blocks
 ) -> Document:
-    axes, blocks = _axes(image.meaning), _blocks(image, path)
+    axes = _axes(image.meaning)
     facts, paths = find_facts(root, image.index, scan_shape=image.meaning.scan_shape)
     notes = [
         *image.pixels.notes,

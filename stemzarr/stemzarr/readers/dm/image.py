@@ -13,11 +13,11 @@ from stemzarr.errors import CorruptFileError, UnsupportedDataError
 from stemzarr.model import Brightness
 from stemzarr.readers.dm.tags import ARRAY, TagData, TagGroup
 
-__all__ = ["RGBA", "Calibration", "DMPixels", "read_pixels"]
+__all__ = ["RGBA", "Calibration", "DMPixels", "read_calibration", "read_pixels"]
 
 Encoding = Literal["plain", "packed-complex", "packed-complex-old", "bgra"]
 
-_TYPES: Final[dict[int, tuple[str, Encoding]]] = {
+_TYPES: Final[dict[int | None, tuple[str | None, Encoding]]] = {
     1: ("i2", "plain"), 2: ("f4", "plain"), 3: ("c8", "plain"), 5: ("f4", "packed-complex-old"),
     6: ("u1", "plain"), 7: ("i4", "plain"), 8: ("u4", "bgra"), 9: ("i1", "plain"),
     10: ("u2", "plain"), 11: ("u4", "plain"), 12: ("f8", "plain"), 13: ("c16", "plain"),
@@ -108,7 +108,7 @@ def read_pixels(
         msg = f"{tag_path} has dims {dims[::-1]} and no pixels: they lie in another file"
         hint = "K2-IS, K3-IS and Continuum raw data are not read: export them in GMS as dm4"
         raise UnsupportedDataError(msg, path=path, hint=hint)
-    code = group.value("DataType")
+    code = _code(group.value("DataType"))
     kind: str | None
     encoding: Encoding
     kind, encoding = _TYPES.get(code, (None, "plain"))
@@ -123,6 +123,8 @@ def read_pixels(
     ):
         encoding = "plain"
         notes = (f"a packed FFT plane of shape {dims} cannot be unpacked: its bytes are kept",)
+    if encoding == "packed-complex" and len(dims) < len(("y", "x")):
+        encoding = "plain"  # half of a line is no half of a plane
     pixels = DMPixels(
         shape=dims,
         dtype=np.dtype(kind).newbyteorder(_order(data)).str,
@@ -139,6 +141,10 @@ def read_pixels(
         )
         raise CorruptFileError(msg, path=path, hint="copy the file again from its origin")
     return pixels
+
+
+def _code(value: Any) -> int | None:  # noqa: ANN401 - whatever the tag holds
+    return value if isinstance(value, int) else None
 
 
 def _order(data: TagData) -> Literal["<", ">"]:
@@ -159,12 +165,13 @@ def _dimensions(group: TagGroup) -> tuple[int, ...]:
 
 
 def _calibrations(group: TagGroup, ndim: int) -> tuple[Calibration, ...]:
-    found = [_calibration(entry) for entry in group.group("Calibrations", "Dimension").groups()]
+    found = [read_calibration(entry) for entry in group.group("Calibrations", "Dimension").groups()]
     found += [Calibration()] * (ndim - len(found))
     return tuple(reversed(found[:ndim]))
 
 
-def _calibration(entry: TagGroup) -> Calibration:
+def read_calibration(entry: TagGroup) -> Calibration:
+    """Return what a group says of one axis; what it does not say is the default."""
     units = entry.value("Units")
     return Calibration(
         scale=_number(entry.value("Scale"), 1.0),
@@ -180,7 +187,7 @@ def _number(value: Any, otherwise: float) -> float:  # noqa: ANN401 - whatever t
 
 
 def _brightness(group: TagGroup) -> Brightness | None:
-    found = _calibration(group.group("Calibrations", "Brightness"))
+    found = read_calibration(group.group("Calibrations", "Brightness"))
     if (found.scale, found.origin, found.units.strip()) == (1.0, 0.0, ""):
         return None
     offset = 0.0 - found.origin * found.scale

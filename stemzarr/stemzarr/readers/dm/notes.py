@@ -42,7 +42,7 @@ def _scan_notes(tags: TagGroup, scan_shape: tuple[int, int]) -> Iterator[str]:
     acquisition = tags.group("SI", "Acquisition")
     sampling = acquisition.group("Spatial Sampling")
     named = (sampling.value("Height (pixels)"), sampling.value("Width (pixels)"))
-    if None in named:
+    if not all(isinstance(size, int | float) for size in named):
         return
     if named != scan_shape:
         yield (

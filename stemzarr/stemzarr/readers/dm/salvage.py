@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from stemzarr.errors import TruncatedFileError
 from stemzarr.model import Blocks
 from stemzarr.options import ReadOptions
-from stemzarr.readers.dm.image import Calibration, DMPixels, read_pixels
+from stemzarr.readers.dm.image import Calibration, DMPixels, read_calibration, read_pixels
 from stemzarr.readers.dm.layout import pair_meaning
 from stemzarr.readers.dm.tags import TagData, TagGroup, TagTree
 
@@ -121,7 +121,10 @@ def _detector_shape(
         *(item.value("Rectangle") for item in root.group("DocumentObjectList").groups()),
         root.value("Image Behavior", "ImageDisplayBounds"),
     ):
-        if isinstance(shown, tuple) and len(shown) == len(("top", "left", "bottom", "right")):
+        numbers = isinstance(shown, tuple) and all(
+            isinstance(edge, int | float) and math.isfinite(edge) for edge in shown
+        )
+        if numbers and len(shown) == len(("top", "left", "bottom", "right")):
             height, width = round(shown[2] - shown[0]), round(shown[3] - shown[1])
             if min(height, width) > 0 and height * width == pixels:
                 return height, width
@@ -141,7 +144,7 @@ def _as_scan(
     scan = options.scan_shape or (1, 1)
     whole = (*scan, *detector)
     calibrated = entry.group("ImageData", "Calibrations", "Dimension")
-    units = [group.value("Units") or "" for group in calibrated.groups()]
+    units = [read_calibration(group).units for group in calibrated.groups()]
     scan_fast = options.layout == "scan-fast" or (
         options.layout == "auto"
         and len(units) == len(whole)
@@ -172,7 +175,8 @@ def _describe_data(entry: TagGroup, data: TagData, tree: TagTree) -> str:
     itemsize = max(1, data.dtype.itemsize)
     there = max(0, min(data.nbytes, tree.file_size - data.offset)) // itemsize
     axes = entry.group("ImageData", "Calibrations", "Dimension").groups()
-    steps = [f"{axis.value('Scale'):.6g} {axis.value('Units') or 'pixel'}" for axis in axes]
+    known = map(read_calibration, axes)
+    steps = [f"{axis.scale:.6g} {axis.units or 'pixel'}" for axis in known]
     calibration = f", pixels of {', '.join(steps)}" if steps else ""
     return f"{there} of {data.count} values of type {data.dtype.name}{calibration}"
 
