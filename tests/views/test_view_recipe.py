@@ -55,6 +55,7 @@ def test_words_read_as_a_person_would_say_them() -> None:
     assert View(scan_downsample=2, reduce="sum", dtype="uint32").describe() == (
         "blocks of 2×2 scan positions, sum; as uint32"
     )
+    assert View(dtype="float16").describe() == "as float16, exact for whole numbers up to 2048"
 
 
 @pytest.mark.parametrize(

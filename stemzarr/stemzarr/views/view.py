@@ -149,7 +149,8 @@ class View:
         if self.normalize != "none":
             steps.append(_NORMALIZE[self.normalize])
         if self.dtype is not None:
-            steps.append(f"as {self.dtype}")
+            exact = ", exact for whole numbers up to 2048" if self.dtype == "float16" else ""
+            steps.append(f"as {self.dtype}{exact}")
         return steps
 
     def _method_in_words(self) -> str:
