@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.model import Kind, LayoutOrder
 from stemzarr.readers.dm.tags import ARRAY, TagData
+from stemzarr.readers.dm.values import ByteOrder
 from stemzarr.testing.arrays import StreamedArray
-from stemzarr.testing.dm_tags import ByteOrder
 
 __all__ = ["DMAxis", "DMImage"]
 

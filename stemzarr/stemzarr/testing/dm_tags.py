@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, Literal
-
-import numpy as np
+from typing import Any, BinaryIO
 
 from stemzarr.errors import UnsupportedDataError
-from stemzarr.readers.dm.tags import (
-    ARRAY,
-    BOOLEAN,
-    DATA,
-    DELIMITER,
-    GROUP,
-    STRUCT,
-    TEXT,
-    Tag,
-    TagData,
-    TagGroup,
-)
+from stemzarr.readers.dm.tags import DATA, DELIMITER, GROUP, Tag, TagData, TagGroup
+from stemzarr.readers.dm.values import ByteOrder, make_data
 
 __all__ = ["ByteOrder", "make_group", "make_tag", "write_tree"]
 
-ByteOrder = Literal["<", ">"]
-
-_CODES = {
-    "i2": 2, "i4": 3, "u2": TEXT, "u4": 5, "f4": 6, "f8": 7,
-    "b1": BOOLEAN, "i1": 9, "u1": 10, "i8": 11, "u8": 12,
-}  # fmt: skip
 _DM4 = 4
 
 
@@ -64,65 +46,7 @@ def make_tag(name: str, value: Any, order: ByteOrder) -> Tag:  # noqa: ANN401 - 
         return Tag(name=name, body=value)
     if isinstance(value, Mapping | list | TagGroup):
         return Tag(name=name, body=make_group(value, order))
-    return Tag(name=name, body=_make_data(value, order))
-
-
-def _make_data(value: Any, order: ByteOrder) -> TagData:  # noqa: ANN401 - any value
-    if isinstance(value, str):
-        encoding = "utf-16-le" if order == "<" else "utf-16-be"
-        value = np.frombuffer(value.encode(encoding), f"{order}u2")
-    elif isinstance(value, bytes):
-        value = np.frombuffer(value, "u1")
-    elif isinstance(value, tuple):
-        members = [np.asarray(_typed(member)) for member in value]
-        dtype = np.dtype([(f"f{number}", member.dtype) for number, member in enumerate(members)])
-        value = np.array(tuple(member.item() for member in members), dtype)[()]
-    array = np.asarray(_typed(value))
-    if array.ndim > 1:
-        raise UnsupportedDataError(f"a tag cannot hold an array of shape {array.shape}")
-    array = array.astype(array.dtype.newbyteorder(order))
-    count = array.size if array.ndim else None
-    info = _describe(array.dtype)
-    return TagData(
-        info=info if count is None else (ARRAY, *info, count),
-        dtype=_as_stored(array.dtype),
-        count=count,
-        offset=0,
-        payload=array.tobytes(),
-    )
-
-
-def _typed(value: Any) -> Any:  # noqa: ANN401 - any value
-    """Give plain Python integers the narrowest of the types that DM uses for them."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return value
-    for kind in (np.int32, np.uint32, np.int64, np.uint64):
-        if np.iinfo(kind).min <= value <= np.iinfo(kind).max:
-            return kind(value)
-    raise UnsupportedDataError(f"a tag cannot hold the integer {value}")
-
-
-def _as_stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return a type with bytes for truth values, as a reader finds it."""
-    if dtype.names is not None:
-        members = [
-            (f"f{number}", _as_stored(dtype[name])) for number, name in enumerate(dtype.names)
-        ]
-        return np.dtype(members)
-    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
-
-
-def _describe(dtype: np.dtype[Any]) -> tuple[int, ...]:
-    if dtype.subdtype is not None:
-        base, shape = dtype.subdtype
-        return (ARRAY, *_describe(base), int(np.prod(shape)))
-    if dtype.names is not None:
-        members = [(0, *_describe(dtype[name])) for name in dtype.names]
-        return (STRUCT, 0, len(members), *(code for member in members for code in member))
-    code = _CODES.get(dtype.str[1:])
-    if code is None:
-        raise UnsupportedDataError(f"a tag cannot hold values of type {dtype}")
-    return (code,)
+    return Tag(name=name, body=make_data(value, order))
 
 
 def write_tree(

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from stemzarr.packing import pack_colour, pack_plane
 from stemzarr.readers.dm.tags import TagData
+from stemzarr.readers.dm.values import ByteOrder
 from stemzarr.testing.arrays import StreamedArray, flat_pieces
 from stemzarr.testing.dm_image import DMImage
-from stemzarr.testing.dm_tags import ByteOrder, make_group, write_tree
+from stemzarr.testing.dm_tags import make_group, write_tree
 from stemzarr.transposing import transpose_into
 
 __all__ = ["write_dm"]

@@ -39,7 +39,7 @@ class ColourBlocks:
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill `out` with the box of ``out.shape`` whose first corner is at `start`."""
-        box = read_box(self.packed, start[:-1], out.shape[:-1])
+        box = read_box(self.packed, start[:-1], out.shape[:-1]).view(np.uint32)
         out[...] = unpack_colour(box, slice(start[-1], start[-1] + out.shape[-1]))
 
 
