@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -17,7 +17,10 @@ from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.lake import Lake, open_lake
 
-__all__ = ["LakeCatalog", "StemzarrSource"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["LakeCatalog", "StemzarrSource", "open_address"]
 
 _DEPTH = 2
 
@@ -37,6 +40,24 @@ def _local_path(address: str) -> Path:
         hint = "copy the store, or open it with xarray"
         raise OptionError("only stores on this machine are opened", path=address, hint=hint)
     return Path(address)
+
+
+def open_address(
+    address: str,
+    document: int | str | None = None,
+    *,
+    chunks: str | None = "source",
+    **view: Any,  # noqa: ANN401 - the options of a View
+) -> xr.Dataset:
+    """Open a store, or any file that stemzarr reads, from the address that intake gives.
+
+    Raises
+    ------
+    OptionError
+        The address is on another machine, or the view does not fit.
+    """
+    entry = Entry(address, _local_path(address), "{}", "{}")
+    return entry.open(document, chunks=chunks, **view)
 
 
 class StemzarrSource(DataSource):  # type: ignore[misc]  # intake has no types
@@ -76,9 +97,8 @@ class StemzarrSource(DataSource):  # type: ignore[misc]  # intake has no types
         self.document = document
         self.view = view
 
-    def _open(self, chunks: str | None) -> Any:  # noqa: ANN401 - a Dataset
-        entry = Entry(self.name, _local_path(self.urlpath), "{}", "{}")
-        return entry.open(self.document, chunks=chunks, **self.view)
+    def _open(self, chunks: str | None) -> xr.Dataset:
+        return open_address(self.urlpath, self.document, chunks=chunks, **self.view)
 
     def _get_schema(self) -> Schema:
         """Say what the source holds, without reading values."""
@@ -95,16 +115,16 @@ class StemzarrSource(DataSource):  # type: ignore[misc]  # intake has no types
             },
         )
 
-    def _get_partition(self, _number: int) -> Any:  # noqa: ANN401 - a Dataset
+    def _get_partition(self, _number: int) -> xr.Dataset:
         return self.read()
 
-    def to_dask(self) -> Any:  # noqa: ANN401 - a Dataset
+    def to_dask(self) -> xr.Dataset:
         """Return the labelled Dataset, lazy, its values in dask arrays of whole patterns."""
         self._load_metadata()
         dataset = self._open("source")
         return dataset if dataset.chunks else dataset.chunk()
 
-    def read(self) -> Any:  # noqa: ANN401 - a Dataset
+    def read(self) -> xr.Dataset:
         """Return the labelled Dataset with all values in memory."""
         self._load_metadata()
         return self._open("source").load()

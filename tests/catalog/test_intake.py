@@ -11,6 +11,7 @@ import xarray as xr
 
 from stemzarr.errors import QueryError
 from stemzarr_catalog import Lake
+from stemzarr_catalog.intake_readers import StemzarrReader
 
 
 def test_the_yaml_opens_and_nests_the_lake(lake: Lake) -> None:
@@ -94,3 +95,16 @@ def test_a_moved_lake_opens_where_it_is(lake: Lake, tmp_path: Path) -> None:
     catalog = intake.open_catalog(str(moved / "catalog.yaml"))
     assert Path(catalog["scan"].urlpath) == moved / "stores" / "scan.zarr"
     assert list(catalog["lake"]) == ["map", "overview", "scan"]
+
+
+def test_intake_2_reads_and_keeps_a_store(lake: Lake, tmp_path: Path) -> None:
+    """The reader works alone, and from a catalog of version 2 that was saved."""
+    path = str(lake["scan"].path)
+    assert StemzarrReader(path).read().intensity.chunks is not None
+    catalog = intake.Catalog()
+    catalog["scan"] = StemzarrReader(path, metadata={"specimen": "SrTiO3"})
+    catalog.to_yaml_file(str(tmp_path / "two.yaml"))
+    opened = intake.from_yaml_file(str(tmp_path / "two.yaml"))
+    assert opened["scan"].metadata["specimen"] == "SrTiO3"
+    assert dict(opened["scan"].read(downsample=2).sizes)["det_y"] == 2
+    xr.testing.assert_equal(opened["scan"].read().load(), lake["scan"].open().load())
