@@ -104,8 +104,10 @@ def _readings(text: str) -> dict[str, dt.date]:
 
 
 def _date(year: str, month: str, day: str) -> dt.date | None:
+    if len(year) not in (len("21"), len("2021")):
+        return None
     number = int(year)
-    if len(year) <= len("31"):
+    if len(year) == len("21"):
         number += 2000 if number < _CENTURY_TURN else 1900
     if number not in _PLAUSIBLE_YEARS:
         return None
