@@ -51,7 +51,7 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
     report.show(
         Text.assemble((format_path(found["path"]), "bold"), f"  {', '.join(about)}"),
         "",
-        documents_table(found["documents"], found["main"], report.console.width),
+        documents_table(found["documents"], found["main"]),
         "",
         axes_table(main["axes"]),
         "",

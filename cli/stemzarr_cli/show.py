@@ -60,7 +60,7 @@ def _draw(report: Report, path: Path, record: Mapping[str, Any]) -> None:
         Text.assemble((printable(record["name"]), "bold"), f"  {printable(record['title'])}"),
         Text(format_path(record["store"]), style="dim"),
         "",
-        documents_table(record["documents"], main["slug"], report.console.width),
+        documents_table(record["documents"], main["slug"]),
         "",
         axes_table(main["axes"]),
         "",
@@ -109,7 +109,7 @@ def _draw_previews(report: Report, path: Path) -> None:
     beside = (width - _GAP) // 2
     columns = beside if beside >= _LEAST_COLUMNS else width
     rows = min(_MOST_ROWS, max(_LEAST_ROWS, report.console.height - _ROWS_BELOW))
-    color = report.console.color_system is not None
+    color = report.console.color_system is not None and not report.console.no_color
     drawn = [
         Group(
             Text(title, style="dim"),
@@ -146,5 +146,5 @@ def _show_metadata(report: Report, path: Path, wanted: str) -> None:
     from stemzarr_cli.tagtree import draw_tags, find_tag
 
     tree = find_tag(read_source(path).load_metadata(), wanted)
-    label = wanted or path.name
+    label = wanted or path.stem
     report.result({"path": wanted, "value": tree}, lambda: report.show(draw_tags(tree, label)))

@@ -1,17 +1,22 @@
-"""Documents, axes and facts as tables that a person reads."""
+"""Documents, axes, facts and entries as tables that a person reads, on any width of terminal."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from stemzarr_cli.text import format_bytes, format_number, format_shape, printable
 
 __all__ = [
+    "Listing",
     "axes_table",
     "documents_table",
     "entries_table",
@@ -22,7 +27,7 @@ __all__ = [
 ]
 
 _MINUTES = len("2026-11-22T12:00")
-_WIDE = 90
+_GAP = 3
 _UNITS = {
     "_keV": "keV",
     "_mm": "mm",
@@ -34,51 +39,77 @@ _UNITS = {
 }
 
 
-def _table(*columns: str, header: bool = True) -> Table:
-    style = box.SIMPLE_HEAD if header else None
-    table = Table(box=style, show_header=header, show_edge=False, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+class Listing:
+    """A table that leaves columns out where the terminal is too narrow for them.
+
+    Parameters
+    ----------
+    rows
+        Text by column, the same columns in every row; it is made safe for the terminal.
+    dispensable
+        Columns that may be left out, the first to go first.
+    marked
+        Number of the row that stands out.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Mapping[str, str]],
+        *,
+        dispensable: Sequence[str] = (),
+        marked: int | None = None,
+    ) -> None:
+        self._rows = [{column: printable(cell) for column, cell in row.items()} for row in rows]
+        self._dispensable = dispensable
+        self._marked = marked
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the columns that fit; text of the first one is folded where even they do not."""
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        columns = self._fitting(options.max_width)
+        for number, column in enumerate(columns):
+            table.add_column(column, overflow="fold", no_wrap=0 < number < len(columns) - 1)
+        for number, row in enumerate(self._rows):
+            style = "bold" if number == self._marked else None
+            table.add_row(*(Text(row[column]) for column in columns), style=style)
+        yield table
+
+    def _fitting(self, width: int) -> list[str]:
+        columns = list(self._rows[0]) if self._rows else []
+        empty = [column for column in columns if not any(row[column] for row in self._rows)]
+        columns = [column for column in columns if column not in empty]
+        for column in self._dispensable:
+            if sum(map(self._width, columns)) + _GAP * (len(columns) - 1) <= width:
+                break
+            if column in columns:
+                columns.remove(column)
+        return columns
+
+    def _width(self, column: str) -> int:
+        return max(cell_len(column), *(cell_len(row[column]) for row in self._rows))
 
 
 def nbytes(document: Mapping[str, Any]) -> int:
     """Return the bytes of a document's pixels from its JSON form."""
-    import numpy as np
-
-    count = 1
-    for size in document["shape"]:
-        count *= size
-    return count * int(np.dtype(document["dtype"]).itemsize)
+    count: int = math.prod(document["shape"])
+    return count * np.dtype(document["dtype"]).itemsize
 
 
-def documents_table(documents: Sequence[Mapping[str, Any]], main: str, width: int) -> Table:
-    """Return one row for each document; the main one is marked.
-
-    Parameters
-    ----------
-    documents, main
-        The documents, and the slug of the main one.
-    width
-        Columns of the terminal; titles are left out where there is no room for them.
-    """
-    titles = ("title",) if width >= _WIDE else ()
-    table = _table("", "document", "kind", "shape", "dtype", "size", *titles)
-    for column in table.columns[2:6]:
-        column.no_wrap = True
-    for document in documents:
-        is_main = document["slug"] == main
-        table.add_row(
-            "→" if is_main else "",
-            Text(printable(document["slug"])),
-            document["kind"],
-            format_shape(document["shape"]),
-            document["dtype"],
-            format_bytes(nbytes(document)),
-            *((Text(printable(document["title"])),) if titles else ()),
-            style="bold" if is_main else None,
-        )
-    return table
+def documents_table(documents: Sequence[Mapping[str, Any]], main: str) -> Listing:
+    """Return one row for each document; the main one, given by its slug, stands out."""
+    slugs = [document["slug"] for document in documents]
+    rows = [
+        {
+            "document": f"{'→' if document['slug'] == main else ' '} {document['slug']}",
+            "kind": document["kind"],
+            "shape": format_shape(document["shape"]),
+            "dtype": document["dtype"],
+            "size": format_bytes(nbytes(document)),
+            "title": document["title"],
+        }
+        for document in documents
+    ]
+    return Listing(rows, dispensable=("title", "size", "dtype"), marked=slugs.index(main))
 
 
 def _axis_range(axis: Mapping[str, Any]) -> str:
@@ -88,24 +119,24 @@ def _axis_range(axis: Mapping[str, Any]) -> str:
     return f"{format_number(float(first))} … {format_number(float(last))}"
 
 
-def axes_table(axes: Iterable[Mapping[str, Any]]) -> Table:
+def axes_table(axes: Iterable[Mapping[str, Any]]) -> Listing:
     """Return one row for each axis: length, step, range, units."""
-    table = _table("axis", "pixels", "step", "from … to", "units")
-    for axis in axes:
-        units = printable(axis["units"]) + ("" if axis["calibrated"] else " (not calibrated)")
-        table.add_row(
-            Text(printable(axis["name"])),
-            str(axis["size"]),
-            format_number(float(axis["scale"])),
-            _axis_range(axis),
-            Text(units),
-        )
-    return table
+    rows = [
+        {
+            "axis": axis["name"],
+            "pixels": str(axis["size"]),
+            "step": format_number(float(axis["scale"])),
+            "from … to": _axis_range(axis),
+            "units": axis["units"] + ("" if axis["calibrated"] else " (not calibrated)"),
+        }
+        for axis in axes
+    ]
+    return Listing(rows, dispensable=("from … to",))
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
     """Return name and value of each fact, the unit beside the value instead of in the name."""
-    table = _table("fact", "value", header=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():
         ending = next((end for end in _UNITS if name.endswith(end)), "")
         label = name.removesuffix(ending).replace("_", " ")
@@ -114,53 +145,52 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def plan_table(arrays: Sequence[Mapping[str, Any]]) -> Table:
+def plan_table(arrays: Iterable[Mapping[str, Any]]) -> Listing:
     """Return one row for each array of a store that is planned."""
-    table = _table("array", "shape", "dtype", "size", "chunk", "shard", "shards")
-    for array in arrays:
-        table.add_row(
-            Text(printable(array["path"])),
-            format_shape(array["shape"]),
-            array["dtype"],
-            format_bytes(array["nbytes"]),
-            f"{format_shape(array['chunk'])} ({format_bytes(array['chunk_bytes'])})",
-            format_shape(array["shard"]),
-            str(array["shards"]),
-        )
-    return table
+    rows = [
+        {
+            "array": array["path"],
+            "shape": format_shape(array["shape"]),
+            "dtype": array["dtype"],
+            "size": format_bytes(array["nbytes"]),
+            "chunk": format_shape(array["chunk"]),
+            "bytes": format_bytes(array["chunk_bytes"]),
+            "shard": format_shape(array["shard"]),
+            "shards": str(array["shards"]),
+        }
+        for array in arrays
+    ]
+    return Listing(rows, dispensable=("dtype", "shard", "bytes", "size", "shape"))
 
 
-def entries_table(entries: Iterable[Mapping[str, Any]]) -> Table:
+def entries_table(entries: Iterable[Mapping[str, Any]]) -> Listing:
     """Return one row for each entry of a lake."""
-    listed = list(entries)
-    dated = ("acquired",) if any("acquired" in entry["facts"] for entry in listed) else ()
-    table = _table("name", "kind", "shape", "dtype", "source", *dated, "title")
-    for column in table.columns[1:-1]:
-        column.no_wrap = True
-    for entry in listed:
-        size = entry["source"].get("size")
-        table.add_row(
-            Text(printable(entry["name"]), style="bold"),
-            entry["kind"],
-            format_shape(entry["shape"]),
-            entry["dtype"],
-            "" if size is None else format_bytes(size),
-            *(Text(printable(entry["facts"].get("acquired", ""))[:_MINUTES]) for _ in dated),
-            Text(printable(entry["title"])),
-        )
-    return table
+    rows = [
+        {
+            "name": entry["name"],
+            "kind": entry["kind"],
+            "shape": format_shape(entry["shape"]),
+            "dtype": entry["dtype"],
+            "source": format_bytes(entry["source"].get("size", 0)),
+            "acquired": str(entry["facts"].get("acquired", ""))[:_MINUTES].replace("T", " "),
+            "title": entry["title"],
+        }
+        for entry in entries
+    ]
+    return Listing(rows, dispensable=("title", "dtype", "source", "acquired"))
 
 
-def sessions_table(sessions: Iterable[Mapping[str, Any]]) -> Table:
+def sessions_table(sessions: Iterable[Mapping[str, Any]]) -> Listing:
     """Return one row for each day of one person at one instrument."""
-    table = _table("day", "instrument", "operator", "entries", "size", "specimens")
-    for session in sessions:
-        table.add_row(
-            session["day"] or "not known",
-            Text(printable(session["instrument"] or "")),
-            Text(printable(session["operator"] or "")),
-            str(session["entries"]),
-            format_bytes(session["size"]),
-            Text(printable(", ".join(session["specimens"]))),
-        )
-    return table
+    rows = [
+        {
+            "day": session["day"] or "not known",
+            "instrument": session["instrument"] or "",
+            "operator": session["operator"] or "",
+            "entries": str(session["entries"]),
+            "size": format_bytes(session["size"]),
+            "specimens": ", ".join(session["specimens"]),
+        }
+        for session in sessions
+    ]
+    return Listing(rows, dispensable=("specimens", "size"))

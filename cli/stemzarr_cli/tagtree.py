@@ -24,7 +24,8 @@ def find_tag(tree: Any, path: str) -> Any:  # noqa: ANN401 - any part of a JSON 
     tree
         Objects, lists and values.
     path
-        Names and list positions joined by ``/`` or, where no name holds one, by ``.``.
+        Names and positions in lists (``[1]`` or ``1``) joined by ``/`` or, where no name holds
+        one, by ``.``.
 
     Raises
     ------
@@ -34,26 +35,27 @@ def find_tag(tree: Any, path: str) -> Any:  # noqa: ANN401 - any part of a JSON 
     rest = path.strip("/")
     if not rest:
         return tree
-    for name, child in _children(tree):
-        if rest == name:
-            return child
-        if rest.startswith((f"{name}/", f"{name}.")):
-            try:
-                return find_tag(child, rest[len(name) + 1 :])
-            except EntryNotFoundError:
-                if rest[len(name)] == "/":
-                    raise
+    for shown, child in _children(tree):
+        for name in {shown, shown.strip("[]") if isinstance(tree, list) else shown}:
+            if rest == name:
+                return child
+            if rest.startswith((f"{name}/", f"{name}.")):
+                try:
+                    return find_tag(child, rest[len(name) + 1 :])
+                except EntryNotFoundError:
+                    if rest[len(name)] == "/":
+                        raise
     names = [name for name, _ in _children(tree)]
     close = difflib.get_close_matches(rest, names, n=3, cutoff=0.4) or names[:5]
-    hint = f"here are {', '.join(close)}" if names else "this is a single value"
-    raise EntryNotFoundError(f"the metadata has no {rest!r} at this place", hint=hint)
+    hint = f"beside it are {', '.join(close)}" if names else "what is before it is a single value"
+    raise EntryNotFoundError(f"the metadata has no {rest!r} there", hint=hint)
 
 
 def _children(tree: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any part of a JSON document
     if isinstance(tree, dict):
         return [(str(name), child) for name, child in tree.items()]
     if isinstance(tree, list):
-        return [(str(position), child) for position, child in enumerate(tree)]
+        return [(f"[{position}]", child) for position, child in enumerate(tree)]
     return []
 
 

@@ -26,6 +26,7 @@ TREE = {
         ("Microscope Info/Voltage", 200000.0),
         ("Microscope Info.Voltage", 200000.0),
         ("/ImageList/1/Name/", "scan"),
+        ("ImageList/[1]/Name", "scan"),
         ("Cal v1.2/a", 1),
         ("Cal v1/2/a", 2),
         ("", TREE),
