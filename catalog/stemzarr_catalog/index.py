@@ -13,7 +13,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from stemzarr.errors import SchemaVersionError
+from stemzarr.errors import SchemaVersionError, StoreBusyError, WriteError
+from stemzarr.files import write_error
 from stemzarr_catalog.tables import VERSION, clear_tables, create_tables
 
 __all__ = ["Index"]
@@ -64,12 +65,9 @@ class Index:
             with self._lock:
                 yield self._memory
             return
-        connection = _connect(self.path, "rw")
-        try:
+        with _connect(self.path, "rw") as connection:
             connection.execute("PRAGMA query_only = 1")
             yield connection
-        finally:
-            connection.close()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -78,14 +76,10 @@ class Index:
             with self._lock, _transaction(self._memory):
                 yield self._memory
             return
-        connection = _connect(self.path, "rwc")
-        try:
-            with _transaction(connection):
-                if _version(connection) == 0:
-                    create_tables(connection)
-                yield connection
-        finally:
-            connection.close()
+        with _connect(self.path, "rwc") as connection, _transaction(connection):
+            if _version(connection) == 0:
+                create_tables(connection)
+            yield connection
 
     def is_current(self) -> bool:
         """Tell whether the file can be used as it is; an older one must be built anew.
@@ -110,23 +104,56 @@ class Index:
             )
         return version == VERSION
 
+    def is_sound(self) -> bool:
+        """Tell whether every page of the file is as it should be."""
+        try:
+            with self.reading() as connection:
+                answer = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        except sqlite3.DatabaseError:
+            return False
+        return bool(answer == ("ok",))
+
     def clear(self) -> None:
-        """Empty the index, whatever state it is in."""
+        """Empty the index, whatever state it is in.
+
+        Raises
+        ------
+        WriteError
+            The file cannot be replaced.
+        """
         if self.path is not None:
-            for suffix in ("", "-journal"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            try:
+                for suffix in ("", "-journal"):
+                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            except OSError as error:
+                raise write_error(self.path, error) from error
         with self.writing() as connection:
             if self._memory is not None:
                 clear_tables(connection)
 
 
-def _connect(path: Path | None, mode: str) -> sqlite3.Connection:
+@contextlib.contextmanager
+def _connect(path: Path | None, mode: str) -> Iterator[sqlite3.Connection]:
     if path is None:
         raise AssertionError
     address = f"{_address(path)}?mode={mode}"
-    connection = sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
-    connection.execute("PRAGMA cache_size = -32768")
-    return connection
+    try:
+        connection = sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA cache_size = -32768")
+            yield connection
+        finally:
+            connection.close()
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            hint = "another process writes it; try again later"
+            raise StoreBusyError("the index is busy", path=path, hint=hint) from error
+        if "full" in str(error) or "disk I/O" in str(error):
+            hint = "free space there, or check the disk"
+            raise WriteError(
+                f"the index cannot be written: {error}", path=path, hint=hint
+            ) from error
+        raise
 
 
 def _address(path: Path) -> str:

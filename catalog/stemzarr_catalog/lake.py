@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import EntryNotFoundError, SourceNotFoundError, StemzarrError
 from stemzarr.files import remove_tree, write_error
@@ -19,9 +16,10 @@ from stemzarr_catalog import search, tables
 from stemzarr_catalog.entry import Entry, EntryList
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
+from stemzarr_catalog.keeper import Keeper
 from stemzarr_catalog.names import fold, lookup_name
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
-from stemzarr_catalog.reconcile import note_signature, read_store_record, reconcile
+from stemzarr_catalog.reconcile import note_signature
 from stemzarr_catalog.sessions import Session, read_sessions
 
 if TYPE_CHECKING:
@@ -34,18 +32,12 @@ ENVIRONMENT = "STEMZARR_LAKE"
 """Environment variable that names the lake where none is given."""
 
 _DEFAULT = "stemzarr-lake"
-_INDEX = "catalog.sqlite"
 _YAML = "catalog.yaml"
-
-_WAIT_SECONDS = 120.0
-_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-
-_T = TypeVar("_T")
 
 
 def is_lake(folder: Path) -> bool:
     """Tell whether a folder is a lake: it has stores and a catalog."""
-    has_catalog = (folder / _YAML).is_file() or (folder / _INDEX).is_file()
+    has_catalog = (folder / _YAML).is_file() or (folder / "catalog.sqlite").is_file()
     return has_catalog and (folder / "stores").is_dir()
 
 
@@ -117,9 +109,18 @@ class Lake:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self.read_only = read_only
-        self.index = Index(path / _INDEX)
+        self._keeper = Keeper(path, read_only=read_only, write_face=self._write_yaml)
         self.refresh()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the files of the lake are left alone, because they must or cannot be written."""
+        return self._keeper.read_only
+
+    @property
+    def index(self) -> Index:
+        """The tables that searches go through."""
+        return self._keeper.index
 
     @property
     def stores(self) -> Path:
@@ -156,43 +157,7 @@ class Lake:
             Whether to look at every store; otherwise a large lake is looked through only when
             a store came, went or was replaced since.
         """
-        if not self.read_only:
-            try:
-                self._refresh_file(thorough=thorough)
-            except (OSError, sqlite3.OperationalError) as error:
-                if not _cannot_write(error):
-                    raise
-                self.read_only = True
-        if self.read_only:
-            self._refresh_memory(thorough=thorough)
-
-    def _refresh_file(self, *, thorough: bool) -> None:
-        if not self.index.is_current():
-            with self.locked():
-                if not self.index.is_current():
-                    self.index.clear()
-        try:
-            changed = reconcile(self.path, self.index, self.locked, thorough=thorough)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            # A broken index is no loss: all that it knows stands in the folders.
-            self.index.clear()
-            changed = reconcile(self.path, self.index, self.locked, thorough=True)
-        if changed or not self.yaml.is_file():
-            with self.locked():
-                self._write_yaml()
-
-    def _refresh_memory(self, *, thorough: bool) -> None:
-        """Use the index as it is, or a corrected copy in memory where the folders say else."""
-        if self.index.path is not None:
-            try:
-                self.index = (
-                    self.index.copy_into_memory() if self.index.is_current() else Index(None)
-                )
-            except sqlite3.DatabaseError:
-                self.index = Index(None)
-        reconcile(self.path, self.index, contextlib.nullcontext, thorough=thorough)
+        self._keeper.refresh(thorough=thorough)
 
     def rebuild(self) -> None:
         """Make the index and ``catalog.yaml`` anew from the stores and notes.
@@ -202,56 +167,33 @@ class Lake:
         WriteError
             The lake cannot be written.
         """
-        with self.locked():
-            self.index.clear()
-        self.refresh(thorough=True)
+        self._keeper.rebuild()
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the lake for a moment: for the index, the YAML and notes, never for pixels."""
-        from stemzarr.locks import FileLock
-
-        with FileLock(self.path / ".catalog.lock", timeout_s=_WAIT_SECONDS, what="the catalog"):
-            yield
-
-    def _write_yaml(self) -> None:
-        entries = self.search(limit=LARGEST + 1)
-        write_yaml(self.yaml, entries if len(entries) <= LARGEST else [])
-
-    def _read(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Read from the index; one that turns out to be broken is built anew, once."""
-        try:
-            with self.index.reading() as connection:
-                return function(connection)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            self.rebuild()
-            with self.index.reading() as connection:
-                return function(connection)
+    def _write_yaml(self, changed: bool) -> None:  # noqa: FBT001 - one answer, no option
+        if not changed and self.yaml.is_file():
+            return
+        with self._keeper.locked():
+            entries = self.search(limit=LARGEST + 1)
+            write_yaml(self.yaml, entries if len(entries) <= LARGEST else [])
 
     def update(self, name: str) -> Entry:
         """Bring one entry in line with its store, after it was written or revised."""
-        record, notes, noted, problem = read_store_record(self.path, name)
-        with self.locked():
-            with self.index.writing() as connection:
-                tables.put_record(connection, record, notes, noted)
-                if problem:
-                    tables.put_problem(connection, name, record.signature, noted, problem)
-            self._write_yaml()
+        self._keeper.update(name)
         return self[name]
 
     # -- entries --------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return self._read(search.count)
+        return self._keeper.read(search.count)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, sorted."""
-        return iter(self._read(search.names))
+        return iter(self._keeper.read(search.names))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._read(lambda c: search.row(c, name)) is not None
+        return (
+            isinstance(name, str) and self._keeper.read(lambda c: search.row(c, name)) is not None
+        )
 
     def __getitem__(self, name: str) -> Entry:
         """Return the entry of a name.
@@ -261,9 +203,9 @@ class Lake:
         EntryNotFoundError
             The lake has no such entry; the message names the nearest ones.
         """
-        row = self._read(lambda connection: search.row(connection, name))
+        row = self._keeper.read(lambda connection: search.row(connection, name))
         if row is None:
-            close = self._read(lambda connection: search.close_names(connection, name))
+            close = self._keeper.read(lambda connection: search.close_names(connection, name))
             hint = f"did you mean {' or '.join(close)}" if close else "stemzarr ls lists all names"
             raise EntryNotFoundError(f"there is no entry {name!r}", path=self.path, hint=hint)
         return self._entry(row)
@@ -281,12 +223,12 @@ class Lake:
         return self._find("hash", digest)
 
     def _find(self, column: str, value: str) -> EntryList:
-        rows = self._read(lambda connection: search.rows_with(connection, column, value))
+        rows = self._keeper.read(lambda connection: search.rows_with(connection, column, value))
         return EntryList(map(self._entry, rows))
 
     def duplicates(self) -> list[EntryList]:
         """Return the groups of entries that were made from the same bytes."""
-        digests = self._read(search.repeated_hashes)
+        digests = self._keeper.read(search.repeated_hashes)
         return [self.find_hash(digest) for digest in digests]
 
     def sessions(self, query: str = "") -> list[Session]:
@@ -297,7 +239,7 @@ class Lake:
         QueryError
             The query cannot be understood.
         """
-        return self._read(lambda connection: read_sessions(connection, query))
+        return self._keeper.read(lambda connection: read_sessions(connection, query))
 
     def _entry(self, row: tuple[str, str, str]) -> Entry:
         name, record, notes = row
@@ -329,7 +271,7 @@ class Lake:
         QueryError
             The query cannot be understood, or names a field that does not exist.
         """
-        rows = self._read(
+        rows = self._keeper.read(
             lambda connection: search.rows(
                 connection, query, sort=sort, limit=limit, descending=descending
             )
@@ -344,7 +286,7 @@ class Lake:
         QueryError
             The query cannot be understood.
         """
-        return self._read(lambda connection: search.names_of(connection, query))
+        return self._keeper.read(lambda connection: search.names_of(connection, query))
 
     def facets(self, field: str, query: str = "") -> dict[Fact | None, int]:
         """Count the values of a field among the entries of a query, the most frequent first.
@@ -359,12 +301,12 @@ class Lake:
         QueryError
             There is no such field, or the query cannot be understood.
         """
-        return self._read(lambda connection: search.facets(connection, field, query))
+        return self._keeper.read(lambda connection: search.facets(connection, field, query))
 
     @property
     def problems(self) -> dict[str, str]:
         """Stores that are there and cannot be read, and why."""
-        return self._read(
+        return self._keeper.read(
             lambda connection: dict(tables.fetch(connection, "SELECT name, error FROM problem"))
         )
 
@@ -403,6 +345,7 @@ class Lake:
         """
         from stemzarr_catalog.ingesting import ingest_into
 
+        self._keeper.check_writable()
         return ingest_into(self, as_path(path), name, options or IngestOptions(), progress)
 
     def calibrate(self, name: str, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
@@ -427,6 +370,7 @@ class Lake:
         """
         from stemzarr.store import revise
 
+        self._keeper.check_writable()
         changes = revise(self[name].path, facts)
         self.update(name)
         return changes
@@ -443,15 +387,15 @@ class Lake:
         WriteError
             The store cannot be deleted.
         """
+        self._keeper.check_writable()
         store = self[name].path
         aside = store.with_name(f".{store.name}.{os.getpid()}.{time.time_ns():x}.old")
         try:
-            with self.locked():
+            with self._keeper.locked():
                 store.rename(aside)
                 self.notes_path(name).unlink(missing_ok=True)
-                with self.index.writing() as connection:
-                    tables.delete_entry(connection, name)
-                self._write_yaml()
+                self._keeper.write(lambda connection: tables.delete_entry(connection, name))
+                self._write_yaml(True)  # noqa: FBT003 - says that the index changed
             remove_tree(aside)
         except OSError as error:
             if isinstance(error, StemzarrError):
@@ -526,12 +470,14 @@ class Lake:
     def _change_notes(self, name: str, change: Callable[[Notes], Notes]) -> Entry:
         entry = self[name]
         path = self.notes_path(entry.name)
-        with self.locked():
+        with self._keeper.locked():
             path.parent.mkdir(exist_ok=True)
             notes = change(read_notes(path))
             write_notes(path, notes)
-            with self.index.writing() as connection:
-                tables.replace_notes(connection, entry.name, notes, note_signature(path))
+            noted = note_signature(path)
+            self._keeper.write(
+                lambda connection: tables.replace_notes(connection, entry.name, notes, noted)
+            )
         return self[name]
 
     def _repr_html_(self) -> str:
@@ -542,11 +488,3 @@ class Lake:
 
     def __repr__(self) -> str:
         return f"<Lake {str(self.path)!r} with {len(self)} entries>"
-
-
-def _cannot_write(error: Exception) -> bool:
-    """Tell whether an error means that the lake is read-only here."""
-    if isinstance(error, sqlite3.OperationalError):
-        return "readonly" in str(error) or "unable to open" in str(error)
-    cause = error if not isinstance(error, StemzarrError) else error.__cause__
-    return isinstance(cause, OSError) and cause.errno in _READ_ONLY

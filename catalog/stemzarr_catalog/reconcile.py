@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from stemzarr.errors import StemzarrError
@@ -14,7 +15,14 @@ from stemzarr_catalog.names import safe_name
 from stemzarr_catalog.notes import Notes, read_notes
 from stemzarr_catalog.record import Record, Signature, read_record, read_signature
 
-__all__ = ["list_stores", "note_signature", "read_store_record", "reconcile"]
+__all__ = [
+    "Changes",
+    "apply_changes",
+    "find_changes",
+    "list_stores",
+    "note_signature",
+    "read_store_record",
+]
 
 _SMALL = 1000
 """Stores up to which every one is looked at on opening, which takes some milliseconds."""
@@ -96,8 +104,20 @@ def read_store_record(lake: Path, name: str) -> tuple[Record, Notes, str, str]:
         return record, Notes(), noted, str(error)
 
 
-def reconcile(lake: Path, index: Index, locked: Locked, *, thorough: bool = False) -> bool:
-    """Bring the index in line with the folders of a lake.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What the index does not know yet."""
+
+    stores: tuple[str, ...] = ()
+    """Names of stores that are new or have changed, they or their notes."""
+    gone: tuple[str, ...] = ()
+    """Names of entries whose stores are not there any more."""
+    moment: str | None = None
+    """State of the folders of a large lake that was looked through; to be remembered."""
+
+
+def find_changes(lake: Path, index: Index, *, thorough: bool = False) -> Changes:
+    """Compare the folders of a lake with its index.
 
     Parameters
     ----------
@@ -105,38 +125,51 @@ def reconcile(lake: Path, index: Index, locked: Locked, *, thorough: bool = Fals
         The folder.
     index
         Its index, of the present version.
-    locked
-        Gives the lock under which the index is written.
     thorough
         Whether to look at every store, however many there are.
-
-    Returns
-    -------
-    bool
-        Whether anything had changed.
     """
     moment = _moment(lake)
     with index.reading() as connection:
         quiet = tables.get_state(connection, "moment") == moment
         count = tables.fetch(connection, "SELECT count(*) FROM entry")[0][0]
         if quiet and count > _SMALL and not thorough:
-            return False
+            return Changes()
         known = tables.signatures(connection)
     stores, notes = list_stores(lake), _list_notes(lake)
-    changed = [
+    changed = (
         name
         for name, signature in stores.items()
         if known.get(name) != (signature, notes.get(name, ""))
-    ]
-    gone = [name for name in known if name not in stores]
-    for start in range(0, len(changed), _BATCH):
-        _put(lake, index, locked, changed[start : start + _BATCH])
-    if gone:
-        _forget(lake, index, locked, gone)
-    if len(stores) > _SMALL and index.path is not None and _is_settled(index.path, moment):
+    )
+    return Changes(
+        stores=tuple(changed),
+        gone=tuple(name for name in known if name not in stores),
+        moment=moment if len(stores) > _SMALL and not quiet else None,
+    )
+
+
+def apply_changes(lake: Path, index: Index, changes: Changes, locked: Locked) -> None:
+    """Bring the index in line with the folders of a lake.
+
+    Parameters
+    ----------
+    lake
+        The folder.
+    index
+        Its index.
+    changes
+        What `find_changes` found.
+    locked
+        Gives the lock under which the index is written.
+    """
+    for start in range(0, len(changes.stores), _BATCH):
+        _put(lake, index, locked, changes.stores[start : start + _BATCH])
+    if changes.gone:
+        _forget(lake, index, locked, changes.gone)
+    moment = changes.moment
+    if moment is not None and index.path is not None and _is_settled(index.path, moment):
         with locked(), index.writing() as connection:
             tables.set_state(connection, "moment", moment)
-    return bool(changed or gone)
 
 
 def _moment(lake: Path) -> str:
@@ -160,7 +193,7 @@ def _is_settled(index: Path, moment: str) -> bool:
     return all(now - int(changed) > _TICK_NS for changed in moment.split())
 
 
-def _put(lake: Path, index: Index, locked: Locked, names: list[str]) -> None:
+def _put(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None:
     """Read stores, and then write their rows in one short transaction."""
     read: list[tuple[Record, Notes, str, str]] = []
     broken: list[tuple[str, Signature, str, str]] = []
@@ -181,7 +214,7 @@ def _put(lake: Path, index: Index, locked: Locked, names: list[str]) -> None:
             tables.put_problem(connection, name, signature, noted, problem)
 
 
-def _forget(lake: Path, index: Index, locked: Locked, names: list[str]) -> None:
+def _forget(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None:
     with locked(), index.writing() as connection:
         for name in names:
             # It may have come back while it was being replaced by another process.

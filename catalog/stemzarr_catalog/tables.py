@@ -24,7 +24,9 @@ __all__ = [
     "clear_tables",
     "create_tables",
     "delete_entry",
+    "drop_unused_tags",
     "fetch",
+    "forget_signatures",
     "get_state",
     "put_problem",
     "put_record",
@@ -138,6 +140,23 @@ def signatures(connection: sqlite3.Connection) -> dict[str, tuple[Signature, str
         "SELECT name, signature, noted FROM problem UNION SELECT name, signature, noted FROM entry"
     )
     return {name: (signature, noted) for name, signature, noted in connection.execute(sql)}
+
+
+def forget_signatures(connection: sqlite3.Connection) -> None:
+    """Let every entry look changed, so that it is read anew."""
+    connection.execute("UPDATE entry SET signature = ''")
+    connection.execute("DELETE FROM problem")
+    connection.execute("DELETE FROM state")
+
+
+def drop_unused_tags(connection: sqlite3.Connection) -> None:
+    """Forget values and paths of tags that no source has any more."""
+    for table, users, column in (
+        ("tag_value", "tag_posting", "value"),
+        ("tag_path", "tag_value", "path"),
+    ):
+        used = f"SELECT 1 FROM {users} WHERE {users}.{column} = {table}.id"
+        connection.execute(f"DELETE FROM {table} WHERE NOT EXISTS ({used})")
 
 
 def put_problem(

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stemzarr.errors import EntryNotFoundError, SchemaVersionError, SourceNotFoundError
+from stemzarr.errors import (
+    EntryNotFoundError,
+    SchemaVersionError,
+    SourceNotFoundError,
+    StemzarrError,
+)
 from stemzarr.store.schema import FACT_NAMES
 from stemzarr_catalog import Lake, find_lake, open_lake
 from stemzarr_catalog.fields import FIELDS
@@ -149,6 +154,37 @@ def test_a_read_only_lake_shows_what_its_index_does_not_know(lake: Lake, add: Ad
     add("later")
     assert "later" in open_lake(lake.path, read_only=True)
     assert (lake.path / "catalog.sqlite").read_bytes() == index
+
+
+def test_a_lake_that_is_open_for_reading_refuses_changes(lake: Lake, tmp_path: Path) -> None:
+    """Nothing is written, and the message says why."""
+    again = open_lake(lake.path, read_only=True)
+    for change in (
+        lambda: again.tag("scan", "x"),
+        lambda: again.remove("scan"),
+        again.rebuild,
+        lambda: again.calibrate("scan", {"camera_length_mm": 1.0}),
+        lambda: again.ingest(tmp_path / "scan.dm4"),
+    ):
+        with pytest.raises(StemzarrError):
+            change()
+    assert list(open_lake(lake.path)) == ["map", "overview", "scan"]
+    assert lake["scan"].facts["camera_length_mm"] == 115.0
+
+
+def test_a_rebuild_forgets_what_killed_processes_left(lake: Lake, add: Add) -> None:
+    """Stores that were moved aside long ago go; unfinished ingests stay, to be resumed."""
+    old = add("old").rename(lake.stores / ".scan.zarr.1.2.old")
+    unfinished = lake.stores / ".scan.zarr.ingest"
+    unfinished.mkdir()
+    lake.rebuild()
+    assert old.exists()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stemzarr_catalog.keeper._LEFT_ALONE_SECONDS", -1.0)
+        lake.rebuild()
+    assert not old.exists()
+    assert unfinished.exists()
+    assert list(lake) == ["map", "overview", "scan"]
 
 
 def test_removing_takes_the_store_and_its_notes(lake: Lake) -> None:

@@ -1,0 +1,199 @@
+"""Keeps the index of a lake: up to date, whole, and readable where nothing can be written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from stemzarr.errors import StemzarrError, WriteError
+from stemzarr.files import remove_tree
+from stemzarr.locks import FileLock
+from stemzarr_catalog import tables
+from stemzarr_catalog.index import Index
+from stemzarr_catalog.reconcile import apply_changes, find_changes, read_store_record
+
+__all__ = ["Keeper"]
+
+_WAIT_SECONDS = 120.0
+_LEFT_ALONE_SECONDS = 3600.0
+"""Age from which a folder that was moved aside has no owner any more who could move it back."""
+
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+_T = TypeVar("_T")
+
+
+class Keeper:
+    """The index of one lake, and the right to write it.
+
+    Parameters
+    ----------
+    path
+        Folder of the lake.
+    read_only
+        Whether to leave its files alone.
+    write_face
+        Is called, with the lake locked, when the index changed: it writes ``catalog.yaml``.
+
+    Notes
+    -----
+    The index is a cache. Where it cannot be written, a copy in memory is corrected instead; where
+    it is broken, it is made anew.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool, write_face: Callable[[bool], None]) -> None:
+        self.path = path
+        self.read_only = read_only
+        self.index = Index(path / "catalog.sqlite")
+        self._write_face = write_face
+        self._held = threading.local()
+
+    def check_writable(self) -> None:
+        """Raise `WriteError` where the lake is open for reading only."""
+        if self.read_only:
+            hint = "open it where it can be written"
+            raise WriteError("the lake is open for reading only", path=self.path, hint=hint)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lake for a moment: for the index, the YAML and notes, never for pixels.
+
+        Within it, the same thread may hold it again.
+
+        Raises
+        ------
+        StoreBusyError
+            Another process holds it for minutes.
+        WriteError
+            The lake cannot be written.
+        """
+        self.check_writable()
+        if getattr(self._held, "now", False):
+            yield
+            return
+        lock = FileLock(self.path / ".catalog.lock", timeout_s=_WAIT_SECONDS, what="the catalog")
+        with lock:
+            self._held.now = True
+            try:
+                yield
+            finally:
+                self._held.now = False
+
+    def refresh(self, *, thorough: bool = False) -> None:
+        """Bring the index in line with the folders."""
+        if not self.read_only:
+            try:
+                self._refresh_file(thorough=thorough)
+            except (OSError, sqlite3.OperationalError) as error:
+                if not _means_read_only(error):
+                    raise
+                self.read_only = True
+        if self.read_only:
+            self._refresh_memory(thorough=thorough)
+
+    def _refresh_file(self, *, thorough: bool) -> None:
+        if not self.index.is_current():
+            with self.locked():
+                if not self.index.is_current():
+                    self.index.clear()
+        try:
+            changed = self._reconcile(thorough=thorough)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            with self.locked():
+                self.index.clear()
+            changed = self._reconcile(thorough=True)
+        # The face locks the lake itself, where it has something to write.
+        self._write_face(changed)
+
+    def _reconcile(self, *, thorough: bool) -> bool:
+        changes = find_changes(self.path, self.index, thorough=thorough)
+        apply_changes(self.path, self.index, changes, self.locked)
+        return bool(changes.stores or changes.gone)
+
+    def _refresh_memory(self, *, thorough: bool) -> None:
+        """Use the file as it is, or a corrected copy in memory where the folders say else."""
+        try:
+            if not self.index.is_current():
+                self.index = Index(None)
+            changes = find_changes(self.path, self.index, thorough=thorough)
+            if (changes.stores or changes.gone) and self.index.path is not None:
+                self.index = self.index.copy_into_memory()
+        except sqlite3.DatabaseError:
+            self.index = Index(None)
+            changes = find_changes(self.path, self.index, thorough=True)
+        apply_changes(self.path, self.index, changes, contextlib.nullcontext)
+
+    def rebuild(self) -> None:
+        """Make the index and its face anew, and remove what killed processes left behind."""
+        with self.locked():
+            if self.index.is_sound():
+                # Others may be reading: no row goes before its successor is there.
+                with self.index.writing() as connection:
+                    tables.forget_signatures(connection)
+            else:
+                self.index.clear()
+            self._sweep()
+        self._refresh_file(thorough=True)
+        with self.locked():
+            with self.index.writing() as connection:
+                tables.drop_unused_tags(connection)
+            self._write_face(True)  # noqa: FBT003 - says that the index changed
+
+    def _sweep(self) -> None:
+        """Remove stores that were moved aside to be deleted, and half-written small files."""
+        now = time.time()
+        for pattern in ("stores/.*.old", "notes/.*.partial", ".*.partial"):
+            for path in self.path.glob(pattern):
+                with contextlib.suppress(OSError):
+                    if now - path.lstat().st_ctime > _LEFT_ALONE_SECONDS:
+                        remove_tree(path)
+
+    def read(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Ask the index; one that turns out to be broken is made anew, once."""
+        try:
+            with self.index.reading() as connection:
+                return function(connection)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            if self.read_only:
+                self.index = Index(None)
+                self._refresh_memory(thorough=True)
+            else:
+                self.rebuild()
+            with self.index.reading() as connection:
+                return function(connection)
+
+    def write(self, function: Callable[[sqlite3.Connection], None]) -> None:
+        """Change the index in one transaction; the caller holds the lake."""
+        with self.index.writing() as connection:
+            function(connection)
+
+    def update(self, name: str) -> None:
+        """Bring one entry in line with its store, after it was written or revised."""
+        record, notes, noted, problem = read_store_record(self.path, name)
+
+        def put(connection: sqlite3.Connection) -> None:
+            tables.put_record(connection, record, notes, noted)
+            if problem:
+                tables.put_problem(connection, name, record.signature, noted, problem)
+
+        with self.locked():
+            self.write(put)
+            self._write_face(True)  # noqa: FBT003 - says that the index changed
+
+
+def _means_read_only(error: Exception) -> bool:
+    """Tell whether an error means that the lake cannot be written here."""
+    if isinstance(error, sqlite3.OperationalError):
+        return "readonly" in str(error) or "unable to open" in str(error)
+    cause = error.__cause__ if isinstance(error, StemzarrError) else error
+    return isinstance(cause, OSError) and cause.errno in _READ_ONLY
