@@ -26,6 +26,7 @@ __all__ = [
     "digest_node",
     "files_of",
     "read_manifest",
+    "stray_files",
     "write_manifest",
 ]
 
@@ -53,6 +54,16 @@ def files_of(store: Path) -> list[str]:
     paths = (path.relative_to(store).as_posix() for path in store.rglob("*") if path.is_file())
     own = (f"{MANIFEST}/", f"{REVISION}/")
     return sorted(p for p in paths if p != "zarr.json" and not p.startswith(own))
+
+
+def stray_files(store: Path, nodes: Nodes) -> set[str]:
+    """Return the paths of files beside the manifest's own that do not belong to it."""
+    node = nodes[MANIFEST]
+    pieces = -(-node["shape"][0] // node["chunk_grid"]["configuration"]["chunk_shape"][0])
+    own = {"zarr.json", *(f"c/{number}" for number in range(pieces))}
+    folder = store / MANIFEST
+    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return {f"{MANIFEST}/{name}" for name in found if name not in own}
 
 
 def write_manifest(tree: Tree, files: Mapping[str, tuple[int, str]]) -> None:

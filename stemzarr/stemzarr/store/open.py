@@ -83,7 +83,8 @@ def source_of_nodes(path: Path, nodes: Nodes) -> Source:
             complete=bool(nodes[""]["attributes"]["complete"]),
             notes=tuple(record["notes"]),
         )
-    except StemzarrError:
+    except StemzarrError as error:
+        error.path = error.path or str(path)
         raise
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise CorruptFileError(

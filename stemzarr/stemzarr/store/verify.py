@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from stemzarr.errors import CorruptFileError, DamagedStoreError, StemzarrError
+from stemzarr.errors import (
+    CorruptFileError,
+    DamagedStoreError,
+    SchemaVersionError,
+    StemzarrError,
+)
 from stemzarr.files import read_positioned
 from stemzarr.model import Blocks, Document, Progress, Source
 from stemzarr.options import available_threads
@@ -22,7 +27,7 @@ from stemzarr.registry import read_source
 from stemzarr.segments import iterate_segment
 from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.journal import digest_of
-from stemzarr.store.manifest import Manifest, digest_node, files_of, read_manifest
+from stemzarr.store.manifest import Manifest, digest_node, files_of, read_manifest, stray_files
 from stemzarr.store.open import source_of_nodes
 from stemzarr.store.plan import ArrayPlan, Box, box_shape
 from stemzarr.store.run import Tally
@@ -117,7 +122,7 @@ def verify_store(
     found = _Findings()
     try:
         nodes = read_nodes(path)
-        store = source_of_nodes(path, nodes)
+        store = _source(path, nodes)
         record = nodes["source"]["attributes"]
     except (CorruptFileError, DamagedStoreError) as error:
         found.problem(f"zarr.json: {error.message}")
@@ -125,7 +130,7 @@ def verify_store(
     _check_metadata(path, nodes, found)
     manifest = _manifest(path, nodes, found)
     if manifest is not None:
-        _check_files(path, manifest, found)
+        _check_files(path, nodes, manifest, found)
     original = None if source is None else read_source(source, read_options(record))
     arrays = list(_arrays(store, original, found))
     factor = 1 if original is None else 2
@@ -140,6 +145,14 @@ def verify_store(
         _check_virtual(store, found)
     named = None if original is None else str(original.path)
     return _report(path, found, named, started, rebuildable=record["rebuildable"])
+
+
+def _source(path: Path, nodes: Nodes) -> Source:
+    """Return what the metadata say; an unknown codec is damage in a store of this version."""
+    try:
+        return source_of_nodes(path, nodes)
+    except SchemaVersionError as error:
+        raise CorruptFileError(error.message, path=path, hint=error.hint) from error
 
 
 def _report(
@@ -184,11 +197,11 @@ def _manifest(path: Path, nodes: Nodes, found: _Findings) -> Manifest | None:
     return manifest
 
 
-def _check_files(path: Path, manifest: Manifest, found: _Findings) -> None:
+def _check_files(path: Path, nodes: Nodes, manifest: Manifest, found: _Findings) -> None:
     there = set(files_of(path))
     for name in sorted(set(manifest.files) - there):
         found.problem(f"{name}: is missing")
-    for name in sorted(there - set(manifest.files)):
+    for name in sorted((there | stray_files(path, nodes)) - set(manifest.files)):
         found.problem(f"{name}: does not belong to the store")
     for name in sorted(there & set(manifest.files)):
         found.files += 1
