@@ -10,6 +10,8 @@ import pytest
 import rsciio.digitalmicrograph
 from numpy.typing import NDArray
 
+from stemzarr.options import ReadOptions
+from stemzarr.readers.dm import read_dm
 from stemzarr.testing import (
     DMAxis,
     DMImage,
@@ -124,3 +126,27 @@ def test_synthetic_scans_look_like_real_ones(tmp_path: Path) -> None:
     signals = read_rosettasciio(path)
     np.testing.assert_array_equal(signals[0]["data"], counts)
     assert signals[1]["metadata"]["General"]["title"] == "ADF Survey Image"
+
+
+def test_synthetic_files_know_all_that_real_ones_know(tmp_path: Path) -> None:
+    """Facts, calibration, layout and survey image of a synthetic file are found by our reader."""
+    path = tmp_path / "scan.dm4"
+    write_synthetic_dm4(path, (5, 6), (16, 16), "u2", voltage_V=200e3)
+    source = read_dm(path, ReadOptions())
+    assert [document.slug for document in source.documents][0::2] == ["thumbnail", "survey"]
+    scan = source.document
+    assert scan.facts["beam_energy_keV"] == 200.0
+    assert scan.facts["camera_length_mm"] == 115.0
+    assert scan.facts["acquired"] == "2025-09-16T14:06:16"
+    assert scan.facts["complete"] == 1
+    assert scan.layout is not None
+    assert (scan.layout.order, scan.layout.confidence) == ("detector-fast", "high")
+    assert scan.attributes["survey_document"] == "survey"
+    assert source.find("survey").attributes["scan_rect_bottom"] == 96
+    assert not scan.notes
+    early = {"SI": {"Acquisition": {"Last pixel": 17, "Spatial Sampling": {}}}}
+    early["SI"]["Acquisition"]["Spatial Sampling"] = {"Height (pixels)": 5, "Width (pixels)": 6}
+    write_synthetic_dm4(path, (5, 6), (16, 16), "u2", tags=early)
+    scan = read_dm(path, ReadOptions()).document
+    assert scan.facts["complete"] == 0
+    assert any("17 of 30" in note for note in scan.notes)

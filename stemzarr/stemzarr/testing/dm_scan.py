@@ -87,7 +87,10 @@ def microscope_tags(scan_shape: tuple[int, int], *, voltage_V: float = 300e3) ->
                 "Pixel time (s)": dwell_s,
                 "Spatial Sampling": {"Height (pixels)": rows, "Width (pixels)": columns},
                 "Start time": "1:59:02 PM",
-                "Survey Image": {"UID": _SURVEY_ID},
+                "Survey Image": {
+                    "Spectrum Image Rect": tuple(np.int64(edge) for edge in _SURVEY_RECTANGLE),
+                    "Unique Image ID": tuple(np.int64(part) for part in _SURVEY_ID),
+                },
             }
         },
         "Notes \u00b5": {"Cal v1.2": 1.0, "Cal v12": 2.0},
@@ -137,12 +140,6 @@ def write_synthetic_dm4(  # noqa: PLR0913 - what varies between scans, one by on
     rows, columns = detector_shape
     image_tags = microscope_tags(scan_shape, voltage_V=voltage_V)
     image_tags["Meta Data"] = {"Acquisition Mode": "Parallel imaging", "Signal": "Diffraction"}
-    image_tags["SurveyImages"] = [
-        {
-            "Spectrum Image Rect": tuple(np.int64(edge) for edge in _SURVEY_RECTANGLE),
-            "Unique Image ID": tuple(np.int64(part) for part in _SURVEY_ID),
-        }
-    ]
     step = DMAxis(scale=_SCAN_STEP_NM, units="nm")
     scan = DMImage(
         data=synthetic_scan(scan_shape, detector_shape, dtype, seed=seed),
