@@ -82,6 +82,25 @@ def test_a_read_beyond_the_end_says_how_much_is_missing(tmp_path: Path) -> None:
         read_positioned(path, memoryview(bytearray(8)), 7)
 
 
+@pytest.mark.parametrize("system", ["as it is", "without preadv"])
+def test_runs_are_read_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    """Runs in any order, overlapping too, fill the buffer; one beyond the end is an error."""
+    if system == "without preadv":
+        monkeypatch.delattr(os, "preadv", raising=False)
+    path, offsets = tmp_path / "bytes", [7, 0, 3, 3, 96]
+    content = bytes(range(100))
+    path.write_bytes(content)
+    out = bytearray(20)
+    file = PositionedFile(path)
+    file.read_runs_into(memoryview(out), 4, offsets)
+    assert out == b"".join(content[offset : offset + 4] for offset in offsets)
+    with pytest.raises(SourceChangedError, match="ends at byte 100"):
+        file.read_runs_into(memoryview(out), 4, [0, 97])
+    file.close()
+
+
 def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     """A new file under an old name gives its own bytes, though the old one is still open."""
     path, out = tmp_path / "bytes", bytearray(3)

@@ -104,8 +104,7 @@ class ContiguousBlocks:
         file = open_shared(self.path)
         if span == math.prod(out.shape[dim:]):
             room, step = out.reshape(-1).view(np.uint8).data, span * out.itemsize
-            for number, offset in enumerate(offsets):
-                file.read_into(room[number * step : (number + 1) * step], offset)
+            file.read_runs_into(room, step, offsets)
         else:
             scratch = np.empty(span, out.dtype)
             byte_strides = tuple(stride * out.itemsize for stride in strides[dim:])

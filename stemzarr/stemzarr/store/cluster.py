@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -79,6 +82,23 @@ def _result(future: Any) -> ShardRecord:  # noqa: ANN401 - a future of distribut
 
 
 @contextlib.contextmanager
+def _children_ignore_interrupts() -> Iterator[None]:
+    """Let processes that are born in the block take no notice of Ctrl-C.
+
+    A terminal sends it to all its processes, but only the one that was started by hand knows what
+    to do; it ends the others. They inherit that it is ignored, as it is here for these moments.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def _client(options: IngestOptions) -> Iterator[Any]:
     distributed: Any = importlib.import_module("distributed")
     try:
@@ -86,14 +106,17 @@ def _client(options: IngestOptions) -> Iterator[Any]:
             client = distributed.Client(options.scheduler, timeout=_TIMEOUT_S, set_as_default=False)
             cluster: Any = contextlib.nullcontext()
         else:
-            cluster = distributed.LocalCluster(
-                n_workers=options.workers,
-                threads_per_worker=1,
-                processes=True,
-                # The budget bounds what a task holds; what its libraries hold is not the data's.
-                memory_limit=0,
-                dashboard_address=None,
-            )
+            with _children_ignore_interrupts():
+                cluster = distributed.LocalCluster(
+                    n_workers=options.workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    # The budget bounds what a task holds; its libraries' memory is not the data's.
+                    memory_limit=0,
+                    dashboard_address=None,
+                    # What matters is raised; the rest would be written over the progress display.
+                    silence_logs=logging.CRITICAL,
+                )
             client = distributed.Client(cluster, set_as_default=False)
     except (OSError, TimeoutError, RuntimeError, ValueError) as error:
         where = options.scheduler or f"{options.workers} processes on this machine"

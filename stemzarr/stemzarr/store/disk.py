@@ -162,7 +162,17 @@ def _box_sum(image: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
 def disk_mask(disk: Disk, shape: tuple[int, ...]) -> DiskMask:
     """Return the pixels that `disk` selects on a detector of `shape`."""
     rows, columns = _grid(shape)
-    distance = np.hypot(rows - disk.center_y, columns - disk.center_x).reshape(-1)
-    within = np.flatnonzero(distance <= disk.radius)
-    ring = np.flatnonzero((distance > disk.radius) & (distance <= disk.inner))
-    return DiskMask(inside=np.concatenate([within, ring]), disk=within.size)
+    distance = np.hypot(rows - disk.center_y, columns - disk.center_x)
+    inside = distance <= disk.inner
+    window = (_extent(inside.max(axis=1)), _extent(inside.max(axis=0)))
+    return DiskMask(
+        shape=(shape[0], shape[1]),
+        window=window,
+        disk=distance[window] <= disk.radius,
+        inside=inside[window],
+    )
+
+
+def _extent(flags: NDArray[np.bool_]) -> slice:
+    places = np.flatnonzero(flags)
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)

@@ -2,14 +2,16 @@
 
 Counts (integers from 0 to 65535, also where they are stored as floats) are folded through their
 histogram, from which every statistic follows exactly. The histogram of sparse counts is cheap:
-where the largest count of a pixel among the patterns of a chunk is 0 or 1, its sum tells all, so
-that only the other pixels are looked at one by one. All other values are folded in float64, chunk
-by chunk in a fixed order, so that threads, clusters and resumed runs give the same bits.
+where the largest count of a pixel among the patterns of a chunk is 0 or 1, its sum tells all; where
+it is 2 or 3, three comparisons do; only the other pixels are binned one by one. All other values
+are folded in float64, chunk by chunk in a fixed order, so that threads, clusters and resumed runs
+give the same bits.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +23,10 @@ from stemzarr.store.moments import Moments
 __all__ = ["DiskMask", "ShardFold"]
 
 _COUNTS = 65536
-_PACKED_TOP = 7
-_PACKED_BITS = 3
-_PACKED_ROWS = 4
-_PACKED_BINS = 1 << (_PACKED_BITS * _PACKED_ROWS)
-_LANES = (64, 32, 16, 8)
+_SMALL = 3
+_WORDS = 2**32
+_LANES = 64
+_NEAR_BYTES = 512 * 1024
 _GLANCE = 64
 
 
@@ -33,10 +34,36 @@ _GLANCE = 64
 class DiskMask:
     """The pixels of a pattern that bright field and annular dark field are summed over."""
 
-    inside: NDArray[np.intp]
-    """Flat indices of the pixels within the inner radius of the annulus, the disk's first."""
-    disk: int
-    """How many of them belong to the disk."""
+    shape: tuple[int, int]
+    """Shape of a pattern."""
+    window: tuple[slice, slice]
+    """Rows and columns around all pixels within the inner radius of the annulus."""
+    disk: NDArray[Any]
+    """(rows, columns) of the window: 1 where a pixel belongs to the disk, else 0."""
+    inside: NDArray[Any]
+    """(rows, columns) of the window: 1 where a pixel lies within the inner radius, else 0."""
+
+    def cast(self, dtype: np.dtype[Any]) -> DiskMask:
+        """Return the mask in the type of the values, with which products are fastest."""
+        disk, inside = self.disk.astype(dtype), self.inside.astype(dtype)
+        return DiskMask(shape=self.shape, window=self.window, disk=disk, inside=inside)
+
+    def sums(self, values: NDArray[Any], wide: type) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the sum over the disk, and that within the inner radius, of each pattern.
+
+        Parameters
+        ----------
+        values
+            (patterns, pixels), C-contiguous, of the mask's type.
+        wide
+            Type of the sums.
+        """
+        cut = values.reshape(-1, *self.shape)[:, *self.window]
+        disk, inside = (
+            np.multiply(cut, mask).reshape(len(cut), -1).sum(axis=1, dtype=wide)
+            for mask in (self.disk, self.inside)
+        )
+        return disk, inside
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,9 +84,7 @@ class ShardFold:
     dtype: np.dtype[Any]
     mask: DiskMask | None
     histogram: NDArray[np.int64] = field(init=False)
-    """Number of counts of each value, but for zeros and what `packed` and `ones` hold."""
-    packed: NDArray[np.int64] = field(init=False)
-    """Number of groups of four small counts, three bits each."""
+    """Number of counts of each value but 0, and but for `ones`."""
     counted: int = 0
     """Number of values that were folded as counts."""
     ones: int = 0
@@ -69,16 +94,18 @@ class ShardFold:
     integral: bool = True
     """Whether every value so far is an integer."""
     total: NDArray[Any] | None = None
-    """Sum of all patterns, uint64 or float64, shape (pixels,)."""
+    """Sum of patterns, uint64 or float64, shape (pixels,); the latest ones wait in 16 bits."""
     top: NDArray[Any] | None = None
     """Maximum of all patterns, shape (pixels,)."""
     images: list[NDArray[np.float64]] = field(default_factory=list)
     """For each chunk, (patterns, 3): total, bright field, annular dark field."""
+    _near: NDArray[np.uint16] | None = None
+    _bound: int = 0
+    _mask: DiskMask | None = None
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
         self.histogram = np.zeros(_COUNTS, np.int64)
-        self.packed = np.zeros(_PACKED_BINS, np.int64)
 
     def add(self, values: NDArray[Any]) -> None:
         """Fold one chunk.
@@ -97,34 +124,31 @@ class ShardFold:
             self._add_values(values)
 
     def _add_counts(self, counts: NDArray[Any]) -> None:
-        top = counts.max(axis=0)
-        total = sum_patterns(counts, int(top.max()))
+        top, total, every, bound = reduce_counts(counts)
         self.counted += counts.size
-        self.ones += int(total.sum(dtype=np.uint64)) - self._count(counts, top, total)
+        self.ones += int(every.sum()) - self._count(counts, top)
         if self.mask is not None:
-            self._keep(total, top, np.uint64)
-            every = sum_pixels(counts, top)
-            inside = counts.take(self.mask.inside, axis=1)
-            self._keep_images(every, inside, np.uint64)
+            self._keep_counts(total, bound)
+            self._keep_top(top)
+            self._keep_images(every, counts, np.uint64)
 
-    def _count(self, counts: NDArray[Any], top: NDArray[Any], total: NDArray[Any]) -> int:
+    def _count(self, counts: NDArray[Any], top: NDArray[Any]) -> int:
         """Put the pixels that exceed 1 into the histogram and return the sum of their counts."""
-        busy = np.flatnonzero(top > 1)
-        tops = top.take(busy)
-        small, large = busy[tops <= _PACKED_TOP], busy[tops > _PACKED_TOP]
-        packed = len(counts) // _PACKED_ROWS * _PACKED_ROWS
-        if small.size and packed:
-            rows = counts[:packed].take(small, axis=1)
-            self.packed += np.bincount(pack_small(rows).ravel(), minlength=_PACKED_BINS)
-        if small.size and packed < len(counts):
-            self._bin(counts[packed:].take(small, axis=1))
-        if large.size:
-            self._bin(counts.take(large, axis=1))
-        return int(total.take(busy).sum(dtype=np.uint64))
+        large = np.flatnonzero(top > _SMALL)
+        small = np.flatnonzero((top > 1) & (top <= _SMALL))
+        summed = self._bin(counts.take(large, axis=1)) if large.size else 0
+        if small.size:
+            few = counts.take(small, axis=1)
+            above = [int(np.count_nonzero(few >= value)) for value in range(1, _SMALL + 1)] + [0]
+            for value in range(1, _SMALL + 1):
+                self.histogram[value] += above[value - 1] - above[value]
+            summed += sum(above)
+        return summed
 
-    def _bin(self, counts: NDArray[Any]) -> None:
+    def _bin(self, counts: NDArray[Any]) -> int:
         found = np.bincount(counts.ravel())
         self.histogram[: len(found)] += found
+        return int(found @ np.arange(len(found)))
 
     def _add_values(self, values: NDArray[Any]) -> None:
         real = np.abs(values) if values.dtype.kind == "c" else values
@@ -139,33 +163,46 @@ class ShardFold:
         self.moments.add(finite_values)
         if self.mask is not None:
             top = np.where(finite, real, lowest(real.dtype)).max(axis=0)
-            self._keep(wide.sum(axis=0), top, np.float64)
-            inside = wide.take(self.mask.inside, axis=1)
-            self._keep_images(wide.sum(axis=1), inside, np.float64)
+            self.total = self._sum() + wide.sum(axis=0)
+            self._keep_top(top)
+            self._keep_images(wide.sum(axis=1), wide, np.float64)
 
-    def _keep(self, total: NDArray[Any], top: NDArray[Any], wide: type) -> None:
-        top = top.astype(np.result_type(self.dtype.type(0).real), copy=False)
-        if self.total is None or self.top is None:
-            self.total, self.top = total.astype(wide), top.copy()
+    def _keep_counts(self, total: NDArray[Any], bound: int) -> None:
+        """Add the sum of a chunk; in 16 bits as long as they hold it, which is much faster."""
+        if self._near is not None and self._bound + bound < _COUNTS:
+            np.add(self._near, total, out=self._near)
+            self._bound += bound
             return
-        if self.total.dtype != wide:
-            self.total = self.total.astype(np.float64)
-        np.add(self.total, total, out=self.total, casting="same_kind")
-        np.maximum(self.top, top, out=self.top)
+        self.total = self._sum()
+        if bound < _COUNTS:
+            self._near, self._bound = total, bound
+        else:
+            self.total = self.total + total
 
-    def _keep_images(self, every: NDArray[Any], inside: NDArray[Any], wide: type) -> None:
+    def _sum(self) -> NDArray[Any]:
+        """Return the sum of all patterns so far, and begin the one in 16 bits anew."""
+        total = np.zeros(self.pixels, np.uint64) if self.total is None else self.total
+        if self._near is not None:
+            total = total + self._near
+        self._near, self._bound = None, 0
+        return total
+
+    def _keep_top(self, top: NDArray[Any]) -> None:
+        if self.top is None:
+            self.top = top.astype(self.dtype.type(0).real.dtype)
+        else:
+            np.maximum(self.top, top, out=self.top, casting="same_kind")
+
+    def _keep_images(self, every: NDArray[Any], values: NDArray[Any], wide: type) -> None:
         assert self.mask is not None  # noqa: S101 - callers checked it
-        disk = inside[:, : self.mask.disk].sum(axis=1, dtype=wide)
-        dark = every - inside.sum(axis=1, dtype=wide)
-        self.images.append(np.stack([every, disk, dark], axis=1).astype(np.float64))
+        if self._mask is None or self._mask.disk.dtype != values.dtype:
+            self._mask = self.mask.cast(values.dtype)
+        disk, inside = self._mask.sums(values, wide)
+        self.images.append(np.stack([every, disk, every - inside], axis=1).astype(np.float64))
 
     def counts(self) -> NDArray[np.int64]:
         """Return the histogram of all values that were folded as counts, zeros included."""
         histogram = self.histogram.copy()
-        sides = self.packed.reshape((1 << _PACKED_BITS,) * _PACKED_ROWS)
-        for side in range(_PACKED_ROWS):
-            others = tuple(other for other in range(_PACKED_ROWS) if other != side)
-            histogram[: _PACKED_TOP + 1] += sides.sum(axis=others)
         histogram[1] += self.ones
         histogram[0] = 0
         histogram[0] = self.counted - int(histogram.sum())
@@ -180,8 +217,9 @@ class ShardFold:
             "moments": self.moments.to_array(),
             "integral": np.array(self.integral),
         }
-        if self.total is not None and self.top is not None:
-            parts |= {"total": self.total, "top": self.top, "images": np.concatenate(self.images)}
+        if self.top is not None:
+            images = np.concatenate(self.images)
+            parts |= {"total": self._sum(), "top": self.top, "images": images}
         file = io.BytesIO()
         np.savez(file, allow_pickle=False, **parts)
         return file.getvalue()
@@ -217,58 +255,43 @@ def lowest(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a scalar of that type
     return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
 
 
-def sum_patterns(counts: NDArray[Any], largest: int) -> NDArray[Any]:
-    """Return the sum over patterns, in the narrowest type that cannot overflow.
+def reduce_counts(
+    counts: NDArray[Any],
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint64], int]:
+    """Return maximum and sum over the patterns, the sum of each pattern, and a bound of the sums.
+
+    All three are taken of one part of the pixels after the other, each small enough for the
+    cache, and added in 16 bits where the maxima tell that nothing can overflow: widening every
+    value would take three times as long.
 
     Parameters
     ----------
     counts
-        (patterns, pixels), uint8 or uint16.
-    largest
-        The largest of them.
-    """
-    bound = len(counts) * largest
-    wide = np.uint16 if bound < _COUNTS else np.uint32 if bound < 2**32 else np.uint64
-    total: NDArray[Any] = np.add.reduce(counts, axis=0, dtype=wide)
-    return total
+        (patterns, pixels), C-contiguous, uint8 or uint16.
 
-
-def sum_pixels(counts: NDArray[Any], top: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return the sum of each pattern.
-
-    Adding lanes of a pattern in 16 bits is three times as fast as widening every value; the
-    maxima of the pixels tell beforehand whether any lane could overflow.
-
-    Parameters
-    ----------
-    counts
-        (patterns, pixels), uint8 or uint16.
-    top
-        (pixels,) maximum over the patterns.
+    Returns
+    -------
+    tuple
+        (pixels,) maximum; (pixels,) sum, in the narrowest type that cannot overflow; (patterns,)
+        sum; what no sum over the patterns exceeds.
     """
     patterns, pixels = counts.shape
-    for lanes in _LANES:
-        if pixels % lanes or counts.dtype != np.uint16:
-            continue
-        bound = top.reshape(lanes, -1).sum(axis=0, dtype=np.uint32)
-        if int(bound.max()) < _COUNTS:
-            split = counts.reshape(patterns, lanes, -1)
-            partial = np.add.reduce(split, axis=1, dtype=np.uint16)
-            return np.asarray(partial.sum(axis=1, dtype=np.uint64))
-    return np.asarray(counts.sum(axis=1, dtype=np.uint64))
-
-
-def pack_small(counts: NDArray[Any]) -> NDArray[np.uint16]:
-    """Return codes of four counts below 8 each, three bits a count.
-
-    Parameters
-    ----------
-    counts
-        (patterns, pixels), the number of patterns a multiple of four.
-    """
-    codes = counts[0::_PACKED_ROWS].astype(np.uint16)
-    for row in range(1, _PACKED_ROWS):
-        shifted = counts[row::_PACKED_ROWS].astype(np.uint16)
-        shifted <<= row * _PACKED_BITS
-        codes |= shifted
-    return codes
+    lanes = math.gcd(pixels, _LANES)
+    cube = counts.reshape(patterns, lanes, pixels // lanes)
+    step = max(1, lanes * _NEAR_BYTES // max(1, counts.nbytes))
+    top = np.empty(cube.shape[1:], counts.dtype)
+    total = np.empty(cube.shape[1:], np.uint16)
+    every = np.zeros(patterns, np.uint64)
+    bound = 0
+    for first in range(0, lanes, step):
+        part, inside = cube[:, first : first + step], slice(first, first + step)
+        np.maximum.reduce(part, axis=0, out=top[inside])
+        largest = int(top[inside].max())
+        bound = max(bound, patterns * largest)
+        np.add.reduce(part, axis=0, dtype=np.uint16, out=total[inside])
+        narrow = np.uint16 if step * largest < _COUNTS else np.uint64
+        every += np.add.reduce(part, axis=1, dtype=narrow).sum(axis=1, dtype=np.uint64)
+    if bound < _COUNTS:
+        return top.reshape(-1), total.reshape(-1), every, bound
+    wide = np.uint32 if bound < _WORDS else np.uint64
+    return top.reshape(-1), np.add.reduce(counts, axis=0, dtype=wide), every, bound

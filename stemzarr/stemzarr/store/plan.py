@@ -24,7 +24,8 @@ CHUNK_BYTES = 1024**2
 """Target of a chunk: one random pattern decodes in under a millisecond, and the ratio of the
 codecs is within 0.1 % of what larger chunks give."""
 _LEAST_SHARD = 64 * 1024**2
-_LEAST_SLAB = 128 * 1024**2
+_LEAST_SLAB = 240 * 1024**2
+_LEAST_SLAB_BOX = 64 * 1024**2
 _MOST_SHARD = 512 * 1024**2
 _SHARDS = 256
 _SHARD_PATTERNS = 64
@@ -193,9 +194,10 @@ class ArrayPlan:
 
     def chunk_number(self, start: Sequence[int]) -> int:
         """Return the place of the chunk at `start` in the index of its shard."""
-        places = zip(start, self.shard, self.chunk, strict=True)
-        inside = [(a % s) // c for a, s, c in places]
-        return int(np.ravel_multi_index(inside, self.inner_grid))
+        number = 0
+        for first, shard, chunk in zip(start, self.shard, self.chunk, strict=True):
+            number = number * (shard // chunk) + first % shard // chunk
+        return number
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as JSON."""
@@ -297,6 +299,21 @@ def box_shape(
     return tuple(n * c for n, c in zip(counts, chunk, strict=True))
 
 
+def _is_transposed(document: Document) -> bool:
+    return document.layout is not None and document.layout.order == "scan-fast"
+
+
+def _least_box(document: Document, array: ArrayPlan) -> int:
+    """Return what one thread should read at once: a chunk, or where it transposes, a slab.
+
+    Fewer threads that read larger slabs are faster than many that read tiny runs.
+    """
+    if not _is_transposed(document):
+        return array.chunk_bytes
+    slab = math.prod(array.shard) * np.dtype(array.dtype).itemsize
+    return max(array.chunk_bytes, min(slab, _LEAST_SLAB_BOX))
+
+
 def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
     """Return how a document is cut, reading `room` bytes at once at most.
 
@@ -311,7 +328,7 @@ def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
     """
     shape, itemsize = document.shape, document.dtype.itemsize
     chunk = chunk_shape(shape, itemsize, document.pattern_ndim)
-    slabs = document.layout is not None and document.layout.order == "scan-fast"
+    slabs = _is_transposed(document)
     shard = shard_shape(shape, itemsize, chunk, document.pattern_ndim, slabs=slabs)
     return ArrayPlan(
         document=document.index,
@@ -343,7 +360,10 @@ def plan_store(source: Source, options: IngestOptions) -> StorePlan:
         for document in source.documents
     }
     least = [plan_array(doc, paths[doc.index], 0) for doc in source.documents]
-    need = max(array.box_bytes + _working_bytes(array) for array in least)
+    need = max(
+        _least_box(document, array) + _working_bytes(array)
+        for document, array in zip(source.documents, least, strict=True)
+    )
     wanted = options.workers or (1 if options.scheduler else options.threads)
     threads = max(1, min(wanted, options.memory // need))
     share = options.memory // threads
