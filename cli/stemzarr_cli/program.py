@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -86,6 +88,15 @@ def program() -> None:
     """From Gatan dm4 files to labelled, searchable, trainable 4D-STEM data in Zarr."""
 
 
+def _prepare_streams() -> None:
+    """Let no terminal end the program: one that shows no micro sign, or none that is there."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        with contextlib.suppress(AttributeError, ValueError):
+            getattr(sys, name).reconfigure(errors="replace")
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status.
 
@@ -99,10 +110,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     int
         0 all done, 1 something failed, 2 wrong usage, 130 interrupted, 141 nobody reads on.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a micro sign must not end the program.
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    _prepare_streams()
     try:
         status = program.main(
             args=None if arguments is None else list(arguments),

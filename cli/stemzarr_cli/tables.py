@@ -91,8 +91,7 @@ class Listing:
 
 def nbytes(document: Mapping[str, Any]) -> int:
     """Return the bytes of a document's pixels from its JSON form."""
-    count: int = math.prod(document["shape"])
-    return count * np.dtype(document["dtype"]).itemsize
+    return int(math.prod(document["shape"]) * np.dtype(document["dtype"]).itemsize)
 
 
 def documents_table(documents: Sequence[Mapping[str, Any]], main: str) -> Listing:
