@@ -148,6 +148,9 @@ def _connect(path: Path | None, mode: str) -> Iterator[sqlite3.Connection]:
         if "locked" in str(error):
             hint = "another process writes it; try again later"
             raise StoreBusyError("the index is busy", path=path, hint=hint) from error
+        if "no such" in str(error):
+            # Its tables are not those that its version promises: it is as good as broken.
+            raise sqlite3.DatabaseError(str(error)) from error
         if "full" in str(error) or "disk I/O" in str(error):
             hint = "free space there, or check the disk"
             raise WriteError(

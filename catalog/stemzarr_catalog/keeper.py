@@ -126,10 +126,11 @@ class Keeper:
             changes = find_changes(self.path, self.index, thorough=thorough)
             if (changes.stores or changes.gone) and self.index.path is not None:
                 self.index = self.index.copy_into_memory()
+            apply_changes(self.path, self.index, changes, contextlib.nullcontext)
         except sqlite3.DatabaseError:
             self.index = Index(None)
             changes = find_changes(self.path, self.index, thorough=True)
-        apply_changes(self.path, self.index, changes, contextlib.nullcontext)
+            apply_changes(self.path, self.index, changes, contextlib.nullcontext)
 
     def rebuild(self) -> None:
         """Make the index and its face anew, and remove what killed processes left behind."""

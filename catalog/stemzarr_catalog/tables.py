@@ -35,7 +35,7 @@ __all__ = [
     "signatures",
 ]
 
-VERSION = 1
+VERSION = 2
 """Version of the tables below; an index of another, older version is built anew."""
 
 _SQL_TYPE = {"text": "TEXT COLLATE NOCASE", "date": "TEXT", "number": "REAL", "flag": "INTEGER"}
