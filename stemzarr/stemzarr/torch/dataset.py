@@ -5,93 +5,29 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import os
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, get_worker_info
 
-from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.model import Document, Source, Statistics, read_box
-from stemzarr.options import as_path, available_threads, check_at_least
-from stemzarr.registry import read_source
+from stemzarr.errors import OptionError
+from stemzarr.model import Document
+from stemzarr.options import available_threads, check_at_least
+from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
 from stemzarr.torch.scaling import DeviceScaling
-from stemzarr.views.boxes import map_boxes, splits_patterns
-from stemzarr.views.moments import join_statistics
-from stemzarr.views.normalize import Scaling, scaling_from
-from stemzarr.views.render import ViewBlocks, apply, measure_document
+from stemzarr.torch.sources import Trainable, apply_jointly, open_documents
+from stemzarr.views.boxes import map_boxes
 from stemzarr.views.view import View
 
 __all__ = ["PatternDataset"]
 
-_UNIT_BYTES = 4 * 1024**2
 _MEMORY = 128 * 1024**2
-_PATTERN_NDIM = 2
-
-
-@runtime_checkable
-class HasPath(Protocol):
-    """An entry of a lake, or whatever else knows where its store is."""
-
-    @property
-    def path(self) -> os.PathLike[str]:
-        """The store or file."""
-
-
-Trainable = str | os.PathLike[str] | Document | Source | HasPath
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """The patterns of one document that take part."""
-
-    document: Document
-    """The document, its view applied."""
-    positions: NDArray[np.int64]
-    """Positions that take part, counted row by row, in ascending order."""
-    unit: tuple[int, ...]
-    """How many positions along each leading dim are rendered together."""
-
-    @property
-    def lead(self) -> tuple[int, ...]:
-        """Lengths of the leading dims."""
-        return self.document.shape[:-_PATTERN_NDIM]
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """How many units there are along each leading dim."""
-        return tuple(-(-size // unit) for size, unit in zip(self.lead, self.unit, strict=True))
-
-    def locate(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return for each position the number of its unit and its place inside that unit."""
-        if not self.lead:
-            return np.zeros_like(positions), np.zeros_like(positions)
-        places = np.unravel_index(positions, self.lead)
-        units, inside = [], np.zeros_like(positions)
-        for place, unit, size in zip(places, self.unit, self.lead, strict=True):
-            number = place // unit
-            units.append(number)
-            width = np.minimum(unit, size - number * unit)
-            inside = inside * width + (place - number * unit)
-        return np.ravel_multi_index(tuple(units), self.grid).astype(np.int64), inside
-
-    def render(self, number: int) -> NDArray[Any]:
-        """Return the patterns of a unit, shape (positions, det_y, det_x)."""
-        place = np.unravel_index(number, self.grid) if self.lead else ()
-        start = [int(p) * unit for p, unit in zip(place, self.unit, strict=True)]
-        sizes = zip(start, self.unit, self.lead, strict=True)
-        shape = [min(unit, size - a) for a, unit, size in sizes]
-        detector = self.document.shape[-_PATTERN_NDIM:]
-        values = read_box(
-            self.document.blocks, (*start, *(0 for _ in detector)), (*shape, *detector)
-        )
-        return values.reshape(-1, *detector)
+_LEAST_MEMORY = 4 * 1024**2
 
 
 class PatternDataset(Dataset[torch.Tensor]):
@@ -139,18 +75,18 @@ class PatternDataset(Dataset[torch.Tensor]):
         memory: int = _MEMORY,
         threads: int | None = None,
     ) -> None:
-        check_at_least("memory", memory, _UNIT_BYTES)
-        documents = [_open(source) for source in _several(sources)]
+        check_at_least("memory", memory, _LEAST_MEMORY)
+        documents = open_documents(sources)
         if not documents:
             msg = "there is no source to train from"
             raise OptionError(msg, hint="give a store, a file or a list of them")
         self._memory = memory
         self._threads = threads or available_threads()
         self.view = view or View()
-        self._scaling, viewed = _apply_jointly(
+        self._scaling, viewed = apply_jointly(
             documents, self.view, self._threads, on_device=scale_on_device
         )
-        self._parts = tuple(_make_part(document) for document in viewed)
+        self._parts = tuple(make_part(document) for document in viewed)
         _check_alike(self._parts)
         self._prepare()
 
@@ -176,7 +112,7 @@ class PatternDataset(Dataset[torch.Tensor]):
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of all patterns, (N, 1, det_y, det_x), as that of an exported tensor."""
-        det_y, det_x = self._parts[0].document.shape[-_PATTERN_NDIM:]
+        det_y, det_x = self._parts[0].document.shape[-PATTERN_NDIM:]
         return len(self), 1, det_y, det_x
 
     @property
@@ -301,7 +237,7 @@ class PatternDataset(Dataset[torch.Tensor]):
 
     def units_in_memory(self, workers: int) -> int:
         """Return how many units a process keeps where `workers` share the budget."""
-        largest = max(_unit_bytes(part) for part in self._parts)
+        largest = max(part.unit_bytes for part in self._parts)
         return max(1, self._memory // max(1, workers) // largest)
 
     @property
@@ -310,98 +246,8 @@ class PatternDataset(Dataset[torch.Tensor]):
         return tuple((part.lead, part.unit) for part in self._parts)
 
 
-def _several(sources: Trainable | Sequence[Trainable]) -> Sequence[Trainable]:
-    if isinstance(sources, str | os.PathLike | Document | Source | HasPath):
-        return [sources]
-    return list(sources)
-
-
-def _open(source: Trainable) -> Document:
-    if isinstance(source, Document):
-        return source
-    if isinstance(source, Source):
-        return source.document
-    if isinstance(source, str | os.PathLike):
-        return read_source(as_path(source)).document
-    return read_source(as_path(source.path)).document
-
-
-def _apply_jointly(
-    documents: Sequence[Document], view: View, threads: int, *, on_device: bool
-) -> tuple[Scaling, list[Document]]:
-    """Apply a view to all documents, scaled by the statistics of all of their patterns.
-
-    Returns
-    -------
-    tuple
-        What is left to the device, and the documents.
-    """
-    plain = dataclasses.replace(view, normalize="none", clip_negative=False, dtype=None)
-    viewed = [apply(document, plain, threads=threads) for document in documents]
-    statistics: Statistics | None = None
-    if view.normalize in ("log1p-zscore", "minmax"):
-        statistics = join_statistics(
-            [measure_document(document, threads=threads) for document in viewed]
-        )
-    scaling = scaling_from(view.normalize, statistics, clip=view.clip_negative)
-    if on_device:
-        return scaling, viewed
-    dtype = np.dtype(view.dtype or np.float32)
-    return Scaling(), [_scale(document, scaling, dtype, statistics) for document in viewed]
-
-
-def _scale(
-    document: Document, scaling: Scaling, dtype: np.dtype[Any], statistics: Statistics | None
-) -> Document:
-    cast = apply(document, View(dtype=dtype.name))
-    if not isinstance(cast.blocks, ViewBlocks):
-        return cast
-    blocks = dataclasses.replace(cast.blocks, scaling=scaling, statistics=statistics)
-    return dataclasses.replace(cast, blocks=blocks, statistics=None)
-
-
-def _make_part(document: Document) -> Part:
-    if document.pattern_ndim != _PATTERN_NDIM or document.channels:
-        msg = f"the document {document.slug!r} is of kind {document.kind!r} and holds no patterns"
-        raise UnsupportedDataError(msg, hint="train from 4D scans, stacks or single patterns")
-    if splits_patterns(document.blocks, _PATTERN_NDIM):
-        msg = f"the patterns of {document.slug!r} are spread over the whole file"
-        raise UnsupportedDataError(msg, hint="ingest it into a store and train from that")
-    lead = document.shape[:-_PATTERN_NDIM]
-    kept = np.ones(lead, bool) if document.valid is None else document.valid
-    unit = _choose_unit(document)
-    positions = np.flatnonzero(kept).astype(np.int64)
-    return Part(document=document, positions=positions, unit=unit)
-
-
-def _choose_unit(document: Document) -> tuple[int, ...]:
-    """Return how many positions are rendered together: a block of the disk, or a part of it.
-
-    Only blocks beyond the size of a store's chunks are taken in parts: they are a run of plain
-    bytes, which nothing decodes as a whole.
-    """
-    lead, blocks = document.shape[:-_PATTERN_NDIM], document.blocks
-    block = [min(n, size) for n, size in zip(blocks.block_shape, lead, strict=False)]
-    source = blocks
-    while isinstance(source, ViewBlocks):
-        source = source.source
-    if math.prod(source.block_shape) * source.dtype.itemsize <= _UNIT_BYTES:
-        return tuple(block)
-    pattern = math.prod(document.shape[-_PATTERN_NDIM:]) * document.dtype.itemsize
-    room = max(1, _UNIT_BYTES // pattern)
-    for dim in reversed(range(len(lead))):
-        block[dim] = max(1, min(block[dim], room))
-        room //= block[dim]
-    return tuple(block)
-
-
-def _unit_bytes(part: Part) -> int:
-    pattern = math.prod(part.document.shape[-_PATTERN_NDIM:])
-    return math.prod(part.unit) * pattern * part.document.dtype.itemsize
-
-
 def _check_alike(parts: Sequence[Part]) -> None:
-    sizes = {part.document.shape[-_PATTERN_NDIM:] for part in parts}
+    sizes = {part.document.shape[-PATTERN_NDIM:] for part in parts}
     if len(sizes) > 1:
         found = ", ".join(f"{y} × {x}" for y, x in sorted(sizes))
         msg = f"the patterns have different sizes: {found}"

@@ -6,8 +6,9 @@ from stemzarr.views.boxes import Box, BoxPlan, map_boxes, plan_boxes
 from stemzarr.views.kernels import downsample
 from stemzarr.views.moments import measure_blocks
 from stemzarr.views.region import parse_roi
-from stemzarr.views.render import ViewBlocks, apply, measure_document
+from stemzarr.views.render import ViewBlocks
 from stemzarr.views.view import Method, Normalize, Reduce, View
+from stemzarr.views.viewed import apply, measure_document
 from stemzarr.views.virtual import find_center, virtual_image
 
 __all__ = [

@@ -1,0 +1,116 @@
+"""The patterns of one document, in units that are rendered together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import UnsupportedDataError
+from stemzarr.model import Document, read_box
+from stemzarr.views.boxes import splits_patterns
+from stemzarr.views.render import ViewBlocks
+
+__all__ = ["PATTERN_NDIM", "Part", "make_part"]
+
+PATTERN_NDIM = 2
+"""How many dims a pattern has."""
+_UNIT_BYTES = 4 * 1024**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The patterns of one document that take part."""
+
+    document: Document
+    """The document, its view applied."""
+    positions: NDArray[np.int64]
+    """Positions that take part, counted row by row, in ascending order."""
+    unit: tuple[int, ...]
+    """How many positions along each leading dim are rendered together."""
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Lengths of the leading dims."""
+        return self.document.shape[:-PATTERN_NDIM]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many units there are along each leading dim."""
+        return tuple(-(-size // unit) for size, unit in zip(self.lead, self.unit, strict=True))
+
+    @property
+    def unit_bytes(self) -> int:
+        """Size of a rendered unit."""
+        pattern = math.prod(self.document.shape[-PATTERN_NDIM:])
+        return math.prod(self.unit) * pattern * self.document.dtype.itemsize
+
+    def locate(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return for each position the number of its unit and its place inside that unit."""
+        if not self.lead:
+            return np.zeros_like(positions), np.zeros_like(positions)
+        places = np.unravel_index(positions, self.lead)
+        units, inside = [], np.zeros_like(positions)
+        for place, unit, size in zip(places, self.unit, self.lead, strict=True):
+            number = place // unit
+            units.append(number)
+            width = np.minimum(unit, size - number * unit)
+            inside = inside * width + (place - number * unit)
+        return np.ravel_multi_index(tuple(units), self.grid).astype(np.int64), inside
+
+    def render(self, number: int) -> NDArray[Any]:
+        """Return the patterns of a unit, shape (positions, det_y, det_x)."""
+        place = np.unravel_index(number, self.grid) if self.lead else ()
+        start = [int(p) * unit for p, unit in zip(place, self.unit, strict=True)]
+        sizes = zip(start, self.unit, self.lead, strict=True)
+        shape = [min(unit, size - a) for a, unit, size in sizes]
+        detector = self.document.shape[-PATTERN_NDIM:]
+        values = read_box(
+            self.document.blocks, (*start, *(0 for _ in detector)), (*shape, *detector)
+        )
+        return values.reshape(-1, *detector)
+
+
+def make_part(document: Document) -> Part:
+    """Return all patterns of a document that were recovered.
+
+    Raises
+    ------
+    UnsupportedDataError
+        It holds no patterns, or they are spread over the file.
+    """
+    if document.pattern_ndim != PATTERN_NDIM or document.channels:
+        msg = f"the document {document.slug!r} is of kind {document.kind!r} and holds no patterns"
+        raise UnsupportedDataError(msg, hint="train from 4D scans, stacks or single patterns")
+    if splits_patterns(document.blocks, PATTERN_NDIM):
+        msg = f"the patterns of {document.slug!r} are spread over the whole file"
+        raise UnsupportedDataError(msg, hint="ingest it into a store and train from that")
+    lead = document.shape[:-PATTERN_NDIM]
+    kept = np.ones(lead, bool) if document.valid is None else document.valid
+    unit = _choose_unit(document)
+    positions = np.flatnonzero(kept).astype(np.int64)
+    return Part(document=document, positions=positions, unit=unit)
+
+
+def _choose_unit(document: Document) -> tuple[int, ...]:
+    """Return how many positions are rendered together: a block of the disk, or a part of it.
+
+    Only blocks beyond the size of a store's chunks are taken in parts: they are a run of plain
+    bytes, which nothing decodes as a whole.
+    """
+    lead, blocks = document.shape[:-PATTERN_NDIM], document.blocks
+    block = [min(n, size) for n, size in zip(blocks.block_shape, lead, strict=False)]
+    source = blocks
+    while isinstance(source, ViewBlocks):
+        source = source.source
+    if math.prod(source.block_shape) * source.dtype.itemsize <= _UNIT_BYTES:
+        return tuple(block)
+    pattern = math.prod(document.shape[-PATTERN_NDIM:]) * document.dtype.itemsize
+    room = max(1, _UNIT_BYTES // pattern)
+    for dim in reversed(range(len(lead))):
+        block[dim] = max(1, min(block[dim], room))
+        room //= block[dim]
+    return tuple(block)

@@ -1,0 +1,88 @@
+"""What can be trained from, opened and scaled as one data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from stemzarr.model import Document, Source, Statistics
+from stemzarr.options import as_path
+from stemzarr.registry import read_source
+from stemzarr.views.moments import join_statistics
+from stemzarr.views.normalize import Scaling, scaling_from
+from stemzarr.views.render import ViewBlocks
+from stemzarr.views.view import View
+from stemzarr.views.viewed import apply, measure_document
+
+__all__ = ["Trainable", "apply_jointly", "open_documents"]
+
+
+@runtime_checkable
+class HasPath(Protocol):
+    """An entry of a lake, or whatever else knows where its store is."""
+
+    @property
+    def path(self) -> os.PathLike[str]:
+        """The store or file."""
+
+
+Trainable = str | os.PathLike[str] | Document | Source | HasPath
+
+
+def open_documents(sources: Trainable | Sequence[Trainable]) -> list[Document]:
+    """Return the main documents of one source or several."""
+    return [_open(source) for source in _several(sources)]
+
+
+def _several(sources: Trainable | Sequence[Trainable]) -> Sequence[Trainable]:
+    if isinstance(sources, str | os.PathLike | Document | Source | HasPath):
+        return [sources]
+    return list(sources)
+
+
+def _open(source: Trainable) -> Document:
+    if isinstance(source, Document):
+        return source
+    if isinstance(source, Source):
+        return source.document
+    if isinstance(source, str | os.PathLike):
+        return read_source(as_path(source)).document
+    return read_source(as_path(source.path)).document
+
+
+def apply_jointly(
+    documents: Sequence[Document], view: View, threads: int, *, on_device: bool
+) -> tuple[Scaling, list[Document]]:
+    """Apply a view to all documents, scaled by the statistics of all of their patterns.
+
+    Returns
+    -------
+    tuple
+        What is left to the device, and the documents.
+    """
+    plain = dataclasses.replace(view, normalize="none", clip_negative=False, dtype=None)
+    viewed = [apply(document, plain, threads=threads) for document in documents]
+    statistics: Statistics | None = None
+    if view.normalize in ("log1p-zscore", "minmax"):
+        statistics = join_statistics(
+            [measure_document(document, threads=threads) for document in viewed]
+        )
+    scaling = scaling_from(view.normalize, statistics, clip=view.clip_negative)
+    if on_device:
+        return scaling, viewed
+    dtype = np.dtype(view.dtype or np.float32)
+    return Scaling(), [_scale(document, scaling, dtype, statistics) for document in viewed]
+
+
+def _scale(
+    document: Document, scaling: Scaling, dtype: np.dtype[Any], statistics: Statistics | None
+) -> Document:
+    cast = apply(document, View(dtype=dtype.name))
+    if not isinstance(cast.blocks, ViewBlocks):
+        return cast
+    blocks = dataclasses.replace(cast.blocks, scaling=scaling, statistics=statistics)
+    return dataclasses.replace(cast, blocks=blocks, statistics=None)
