@@ -11,6 +11,7 @@ import xarray as xr
 import stemzarr
 import stemzarr.accessor
 from stemzarr.errors import OptionError
+from stemzarr.optics import electron_wavelength_nm
 from stemzarr.testing import write_synthetic_dm4
 
 
@@ -75,3 +76,34 @@ def test_the_whole_tree_opens_with_every_document(store: Path) -> None:
     for path in ("/documents/survey", "/documents/thumbnail", "/"):
         np.testing.assert_array_equal(from_dm4[path].intensity, from_store[path].intensity)
         assert from_dm4[path].intensity.dims == from_store[path].intensity.dims
+
+
+@pytest.mark.parametrize(("energy", "wavelength_pm"), [(80, 4.1757), (200, 2.5079), (300, 1.9687)])
+def test_the_wavelength_is_that_of_the_tables(energy: float, wavelength_pm: float) -> None:
+    """Relativistic wavelengths of Williams and Carter, table 1.2, to their digits."""
+    assert electron_wavelength_nm(energy) * 1e3 == pytest.approx(wavelength_pm, abs=1e-4)
+
+
+def test_angles_and_frequencies_are_each_other_s_derived_coordinates(store: Path) -> None:
+    """From 1/nm to mrad and back gives the same numbers; the dims stay."""
+    scan = stemzarr.open(store)
+    both = scan.stem.with_angles()
+    np.testing.assert_allclose(both.det_y_mrad, scan.det_y * electron_wavelength_nm(300) * 1e3)
+    assert both.det_y_mrad.attrs["units"] == "mrad"
+    assert both.det_y_mrad.dims == ("det_y",)
+    angular = scan.assign_coords({d: both[f"{d}_mrad"].to_numpy() for d in ("det_y", "det_x")})
+    for dim in ("det_y", "det_x"):
+        angular[dim].attrs["units"] = "mrad"
+    back = angular.stem.with_angles()
+    np.testing.assert_allclose(back.det_x_inverse_nm, scan.det_x)
+
+
+def test_angles_need_the_beam_energy_and_a_calibrated_detector(store: Path) -> None:
+    """What is missing is named, with the command that gives it."""
+    scan = stemzarr.open(store)
+    unknown = scan.drop_attrs(deep=False)
+    with pytest.raises(OptionError, match="stemzarr calibrate"):
+        unknown.stem.with_angles()
+    scan.det_y.attrs["units"] = "pixel"
+    with pytest.raises(OptionError, match="det_y is in pixel"):
+        scan.stem.with_angles()

@@ -12,9 +12,21 @@ import xarray as xr
 from stemzarr.errors import OptionError
 from stemzarr.labelled import from_dataset, to_dataset
 from stemzarr.model import Document
+from stemzarr.optics import mrad_per_inverse_nm
 from stemzarr.views import View, apply, virtual_image
 
 __all__ = ["StemAccessor"]
+
+_DETECTOR_UNITS = {
+    "1/nm": (False, 1.0),
+    "1/Å": (False, 10.0),
+    "1/pm": (False, 1000.0),
+    "1/µm": (False, 1e-3),
+    "mrad": (True, 1.0),
+    "rad": (True, 1e3),
+    "µrad": (True, 1e-3),
+}
+"""Units of a detector axis → whether they are angles, and their size in mrad or 1/nm."""
 
 
 @xr.register_dataset_accessor("stem")  # type: ignore[no-untyped-call]
@@ -67,6 +79,45 @@ class StemAccessor:
         chosen = view or View.from_json(recipe)
         rendered = to_dataset(apply(self.document, chosen))
         return rendered.chunk(rendered["intensity"].encoding["preferred_chunks"])
+
+    def with_angles(self) -> xr.Dataset:
+        """Return the Dataset with the detector in mrad and in 1/nm, whichever it has not.
+
+        Returns
+        -------
+        xarray.Dataset
+            With the further coordinates ``det_y_mrad`` and ``det_x_mrad``, or ``det_y_inverse_nm``
+            and ``det_x_inverse_nm``, along the detector dims; the dims themselves stay as they
+            are. An angle is wavelength times spatial frequency.
+
+        Raises
+        ------
+        OptionError
+            The beam energy is unknown, or the detector has units of neither kind.
+        """
+        energy = self._dataset.attrs.get("beam_energy_keV")
+        if energy is None:
+            raise OptionError(
+                "the beam energy is not known",
+                hint="set it: stemzarr calibrate NAME beam_energy_keV=200, or in ds.attrs",
+            )
+        per_inverse_nm = mrad_per_inverse_nm(float(energy))
+        added = {}
+        for dim in ("det_y", "det_x"):
+            coordinate = self._dataset.coords[dim]
+            units = str(coordinate.attrs.get("units", ""))
+            if units not in _DETECTOR_UNITS:
+                raise OptionError(
+                    f"{dim} is in {units or 'no units'}, which are neither angles nor frequencies",
+                    hint=f"calibrate it in one of {', '.join(_DETECTOR_UNITS)}",
+                )
+            angular, factor = _DETECTOR_UNITS[units]
+            values = coordinate.to_numpy() * factor
+            name, target = (f"{dim}_inverse_nm", "1/nm") if angular else (f"{dim}_mrad", "mrad")
+            converted = values / per_inverse_nm if angular else values * per_inverse_nm
+            attributes = {"units": target, "long_name": f"{coordinate.attrs.get('long_name', dim)}"}
+            added[name] = (dim, converted, attributes)
+        return self._dataset.assign_coords(added)
 
     def virtual_image(
         self,
