@@ -116,7 +116,7 @@ class Keeper:
     def _reconcile(self, *, thorough: bool) -> bool:
         changes = find_changes(self.path, self.index, thorough=thorough)
         apply_changes(self.path, self.index, changes, self.locked)
-        return bool(changes.stores or changes.gone)
+        return changes.matter
 
     def _refresh_memory(self, *, thorough: bool) -> None:
         """Use the file as it is, or a corrected copy in memory where the folders say else."""
@@ -124,7 +124,9 @@ class Keeper:
             if not self.index.is_current():
                 self.index = Index(None)
             changes = find_changes(self.path, self.index, thorough=thorough)
-            if (changes.stores or changes.gone) and self.index.path is not None:
+            if not changes.matter:
+                return
+            if self.index.path is not None:
                 self.index = self.index.copy_into_memory()
             apply_changes(self.path, self.index, changes, contextlib.nullcontext)
         except sqlite3.DatabaseError:

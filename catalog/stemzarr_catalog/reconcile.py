@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stemzarr.errors import StemzarrError
@@ -13,7 +13,13 @@ from stemzarr_catalog import tables
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.names import safe_name
 from stemzarr_catalog.notes import Notes, read_notes
-from stemzarr_catalog.record import Record, Signature, read_record, read_signature
+from stemzarr_catalog.record import (
+    Record,
+    Signature,
+    read_digest,
+    read_record,
+    read_signature,
+)
 
 __all__ = [
     "Changes",
@@ -95,13 +101,21 @@ def read_store_record(lake: Path, name: str) -> tuple[Record, Notes, str, str]:
     SchemaVersionError, DamagedStoreError
         The store cannot be read.
     """
-    record = read_record(lake / "stores" / f"{name}.zarr", name)
+    return read_record(_store(lake, name), name), *_read_notes(lake, name)
+
+
+def _store(lake: Path, name: str) -> Path:
+    return lake / "stores" / f"{name}.zarr"
+
+
+def _read_notes(lake: Path, name: str) -> tuple[Notes, str, str]:
+    """Return the notes of an entry, their signature, and what is wrong with them, if anything."""
     path = lake / "notes" / f"{name}.json"
     noted = note_signature(path)
     try:
-        return record, read_notes(path), noted, ""
+        return read_notes(path), noted, ""
     except StemzarrError as error:
-        return record, Notes(), noted, str(error)
+        return Notes(), noted, str(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +124,19 @@ class Changes:
 
     stores: tuple[str, ...] = ()
     """Names of stores that are new or have changed, they or their notes."""
+    notes: tuple[str, ...] = ()
+    """Names of entries of which only the notes have changed."""
+    touched: Mapping[str, Signature] = field(default_factory=dict)
+    """New signatures of stores that were copied or touched and say the same as before."""
     gone: tuple[str, ...] = ()
     """Names of entries whose stores are not there any more."""
     moment: str | None = None
     """State of the folders of a large lake that was looked through; to be remembered."""
+
+    @property
+    def matter(self) -> bool:
+        """Whether the index says anything that is not so."""
+        return bool(self.stores or self.notes or self.gone)
 
 
 def find_changes(lake: Path, index: Index, *, thorough: bool = False) -> Changes:
@@ -135,14 +158,24 @@ def find_changes(lake: Path, index: Index, *, thorough: bool = False) -> Changes
         if quiet and count > _SMALL and not thorough:
             return Changes()
         known = tables.signatures(connection)
+        digests = tables.digests(connection)
     stores, notes = list_stores(lake), _list_notes(lake)
-    changed = (
-        name
-        for name, signature in stores.items()
-        if known.get(name) != (signature, notes.get(name, ""))
-    )
+    changed, touched, noted = [], {}, []
+    for name, signature in stores.items():
+        before, noted_before = known.get(name, ("", ""))
+        if signature != before:
+            size, size_before = signature.split(":")[-1], before.split(":")[-1]
+            same = size == size_before and digests.get(name) == read_digest(_store(lake, name))
+            if not same:
+                changed.append(name)
+                continue
+            touched[name] = signature
+        if notes.get(name, "") != noted_before:
+            noted.append(name)
     return Changes(
         stores=tuple(changed),
+        notes=tuple(noted),
+        touched=touched,
         gone=tuple(name for name in known if name not in stores),
         moment=moment if len(stores) > _SMALL and not quiet else None,
     )
@@ -164,6 +197,12 @@ def apply_changes(lake: Path, index: Index, changes: Changes, locked: Locked) ->
     """
     for start in range(0, len(changes.stores), _BATCH):
         _put(lake, index, locked, changes.stores[start : start + _BATCH])
+    for start in range(0, len(changes.notes), _BATCH):
+        _put_notes(lake, index, locked, changes.notes[start : start + _BATCH])
+    if changes.touched:
+        with locked(), index.writing() as connection:
+            for name, signature in changes.touched.items():
+                tables.replace_signature(connection, name, signature)
     if changes.gone:
         _forget(lake, index, locked, changes.gone)
     moment = changes.moment
@@ -198,7 +237,7 @@ def _put(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None
     read: list[tuple[Record, Notes, str, str]] = []
     broken: list[tuple[str, Signature, str, str]] = []
     for name in names:
-        signature = read_signature(lake / "stores" / f"{name}.zarr") or ""
+        signature = read_signature(_store(lake, name)) or ""
         try:
             read.append(read_store_record(lake, name))
         except StemzarrError as error:
@@ -214,9 +253,21 @@ def _put(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None
             tables.put_problem(connection, name, signature, noted, problem)
 
 
+def _put_notes(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None:
+    """Read notes anew, and then write them in one short transaction."""
+    read = [(name, *_read_notes(lake, name)) for name in names]
+    with locked(), index.writing() as connection:
+        for name, notes, noted, problem in read:
+            tables.replace_notes(connection, name, notes, noted)
+            tables.delete_problem(connection, name)
+            if problem:
+                signature = read_signature(_store(lake, name)) or ""
+                tables.put_problem(connection, name, signature, noted, problem)
+
+
 def _forget(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None:
     with locked(), index.writing() as connection:
         for name in names:
             # It may have come back while it was being replaced by another process.
-            if read_signature(lake / "stores" / f"{name}.zarr") is None:
+            if read_signature(_store(lake, name)) is None:
                 tables.delete_entry(connection, name)

@@ -12,7 +12,7 @@ from stemzarr.errors import DamagedStoreError, StemzarrError
 from stemzarr.model import Document, Fact, Source
 from stemzarr_catalog.fields import FIELDS
 
-__all__ = ["Record", "Signature", "flatten_tags", "read_record", "read_signature"]
+__all__ = ["Record", "Signature", "flatten_tags", "read_digest", "read_record", "read_signature"]
 
 Signature = str
 """Modification time and size of a store's ``zarr.json``: what tells that it has changed."""
@@ -33,6 +33,8 @@ class Record:
     """Name of the entry."""
     signature: Signature
     """What `read_signature` said before the store was read."""
+    digest: str
+    """Digest of its ``zarr.json``: a copy of a store has another signature and the same digest."""
     columns: Mapping[str, Fact]
     """Values of the built-in fields that are known."""
     more: Mapping[str, Fact]
@@ -62,6 +64,16 @@ def read_signature(store: Path) -> Signature | None:
     except OSError:
         return None
     return f"{status.st_mtime_ns}:{status.st_size}"
+
+
+def read_digest(store: Path) -> str:
+    """Return the digest of a store's ``zarr.json``, empty where it cannot be read."""
+    import xxhash
+
+    try:
+        return xxhash.xxh3_128_hexdigest((store / "zarr.json").read_bytes())
+    except OSError:
+        return ""
 
 
 def read_record(store: Path, name: str) -> Record:
@@ -103,6 +115,7 @@ def _read(store: Path, name: str) -> Record:
     return Record(
         name=name,
         signature=signature,
+        digest=read_digest(store),
         columns=columns,
         more=_more(main, facts),
         json={

@@ -24,6 +24,8 @@ __all__ = [
     "clear_tables",
     "create_tables",
     "delete_entry",
+    "delete_problem",
+    "digests",
     "drop_unused_tags",
     "fetch",
     "forget_signatures",
@@ -31,6 +33,7 @@ __all__ = [
     "put_problem",
     "put_record",
     "replace_notes",
+    "replace_signature",
     "set_state",
     "signatures",
 ]
@@ -62,8 +65,8 @@ def _statements() -> list[str]:
     columns = ", ".join(_column(name) for name in FIELDS)
     return [
         (
-            f"CREATE TABLE entry (id INTEGER PRIMARY KEY, folded TEXT, signature TEXT, noted TEXT,"
-            f" header_hash TEXT, {columns})"
+            f"CREATE TABLE entry (id INTEGER PRIMARY KEY, folded TEXT, signature TEXT, digest TEXT,"
+            f" noted TEXT, header_hash TEXT, {columns})"
         ),
         "CREATE TABLE detail (id INTEGER PRIMARY KEY, record TEXT, notes TEXT)",
         "CREATE UNIQUE INDEX entry_by_name ON entry (name COLLATE BINARY)",
@@ -136,15 +139,18 @@ def set_state(connection: sqlite3.Connection, key: str, value: str) -> None:
 
 def signatures(connection: sqlite3.Connection) -> dict[str, tuple[Signature, str]]:
     """Return for each entry, and each store with a problem, the signatures of store and notes."""
-    sql = (
-        "SELECT name, signature, noted FROM problem UNION SELECT name, signature, noted FROM entry"
-    )
-    return {name: (signature, noted) for name, signature, noted in connection.execute(sql)}
+    return {
+        name: (signature, noted)
+        for table in ("problem", "entry")
+        for name, signature, noted in fetch(
+            connection, f"SELECT name, signature, noted FROM {table}"
+        )
+    }
 
 
 def forget_signatures(connection: sqlite3.Connection) -> None:
     """Let every entry look changed, so that it is read anew."""
-    connection.execute("UPDATE entry SET signature = ''")
+    connection.execute("UPDATE entry SET signature = '', digest = ''")
     connection.execute("DELETE FROM problem")
     connection.execute("DELETE FROM state")
 
@@ -159,6 +165,16 @@ def drop_unused_tags(connection: sqlite3.Connection) -> None:
         connection.execute(f"DELETE FROM {table} WHERE NOT EXISTS ({used})")
 
 
+def digests(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return the digest of each entry's ``zarr.json``."""
+    return dict(fetch(connection, "SELECT name, digest FROM entry"))
+
+
+def replace_signature(connection: sqlite3.Connection, name: str, signature: Signature) -> None:
+    """Note that a store was copied or touched and says the same as before."""
+    connection.execute("UPDATE entry SET signature = ? WHERE name = ?", (signature, name))
+
+
 def put_problem(
     connection: sqlite3.Connection, name: str, signature: str, noted: str, error: str
 ) -> None:
@@ -168,9 +184,14 @@ def put_problem(
     )
 
 
+def delete_problem(connection: sqlite3.Connection, name: str) -> None:
+    """Forget what was wrong with a store or its notes."""
+    connection.execute("DELETE FROM problem WHERE name = ?", (name,))
+
+
 def delete_entry(connection: sqlite3.Connection, name: str) -> None:
     """Forget an entry; none of that name is no error."""
-    connection.execute("DELETE FROM problem WHERE name = ?", (name,))
+    delete_problem(connection, name)
     row = connection.execute(
         "SELECT id FROM entry WHERE name = ? COLLATE BINARY", (name,)
     ).fetchone()
@@ -204,6 +225,7 @@ def put_record(connection: sqlite3.Connection, record: Record, notes: Notes, not
         **_noted_columns(notes),
         "folded": fold(record.name),
         "signature": record.signature,
+        "digest": record.digest,
         "noted": noted,
         "header_hash": record.header_hash,
     }

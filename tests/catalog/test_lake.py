@@ -148,6 +148,25 @@ def test_a_lake_can_be_moved_and_read_without_writing(lake: Lake, tmp_path: Path
     assert {path: path.stat().st_mtime_ns for path in moved.rglob("*")} == before
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_copied_lake_reads_no_store_again(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_only: bool
+) -> None:
+    """A copy has other modification times; what its stores say is the same."""
+    lake.tag("scan", "good")
+    copied = tmp_path / "copied"
+    shutil.copytree(lake.path, copied, copy_function=shutil.copyfile)
+
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("stemzarr_catalog.reconcile.read_record", never)
+    again = open_lake(copied, read_only=read_only)
+    assert again.search("tag=good").names == ["scan"]
+    assert again.problems == {}
+    assert list(open_lake(copied, read_only=read_only)) == list(lake)
+
+
 def test_a_read_only_lake_shows_what_its_index_does_not_know(lake: Lake, add: Add) -> None:
     """A store that came since is found in memory; the file stays as it is."""
     index = (lake.path / "catalog.sqlite").read_bytes()
