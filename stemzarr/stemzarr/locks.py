@@ -89,8 +89,7 @@ class FileLock:
 
     def _create(self) -> bool:
         try:
-            with self.path.open("x", encoding="utf-8") as file:
-                json.dump({"token": self._token, **_this_process()}, file)
+            file = self.path.open("x", encoding="utf-8")
         except FileExistsError:
             return False
         except PermissionError as error:
@@ -99,6 +98,14 @@ class FileLock:
                 return False
             raise write_error(self.path, error) from error
         except OSError as error:
+            raise write_error(self.path, error) from error
+        try:
+            with file:
+                file.write(json.dumps({"token": self._token, **_this_process()}))
+        except OSError as error:
+            # A lock that does not say whose it is would keep everyone out for a minute.
+            with contextlib.suppress(OSError):
+                self.path.unlink()
             raise write_error(self.path, error) from error
         return True
 
