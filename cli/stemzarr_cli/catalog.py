@@ -65,7 +65,8 @@ def remove(report: Report, /, *, names: tuple[str, ...], yes: bool, lake: Path |
 def _confirmed(name: str, store: Path) -> bool:
     """Ask the person, who must be there to be asked."""
     if not sys.stdin.isatty():
-        raise OptionError("nobody can be asked", path=store, hint="say --yes to delete it")
+        msg = "there is no terminal to ask at"
+        raise OptionError(msg, path=store, hint="say --yes to delete it")
     return click.confirm(f"Delete {name} for good ({store})?", err=True)
 
 

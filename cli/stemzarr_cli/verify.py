@@ -78,7 +78,8 @@ def _tell(report: Report, found: VerifyReport) -> None:
 
 
 def _draw(report: Report, found: VerifyReport) -> None:
-    state = "sound" if found.ok else f"DAMAGED, {len(found.problems)} problems"
+    wrong = "DAMAGED" if found.original is None else "DAMAGED, or another file"
+    state = "sound" if found.ok else f"{wrong}, {len(found.problems)} problems"
     checked = f"{found.files} files and {found.chunks} chunks"
     amount = f"{format_bytes(found.nbytes)} in {format_seconds(found.seconds)}"
     report.say(f"{found.path.stem}  {state}: {checked}, {amount}")
