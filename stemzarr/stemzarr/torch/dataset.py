@@ -164,15 +164,16 @@ class PatternDataset(Dataset[torch.Tensor]):
         """
         wanted = np.asarray(indices, np.int64)
         keys, inside = self._locate(wanted)
-        batch = torch.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
-        out = batch.numpy()[:, 0]
+        # numpy's allocation: torch's aligned one makes the heap of a worker grow with every batch
+        batch = np.empty((len(wanted), *self.shape[1:]), self._parts[0].document.dtype)
+        out = batch[:, 0]
         units, which = np.unique(keys, axis=0, return_inverse=True)
         rows_of = [np.flatnonzero(which.reshape(-1) == number) for number in range(len(units))]
         with self._lock:
             for number, values in self._render(units):
                 rows = rows_of[number]
                 out[rows] = values[inside[rows]]
-        return batch
+        return torch.from_numpy(batch)
 
     def _find(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return document and flat position of each pattern."""
