@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ Signature = str
 
 _LONGEST_TEXT = 512
 _LONGEST_LIST = 64
+_LARGEST_INTEGER = 2**63
 _BULKY = {"documents", "segments", "main"}
 _STATISTICS = ("min", "max", "mean", "std", "zero_fraction")
 
@@ -191,10 +193,17 @@ def _columns(name: str, opened: Source, facts: Mapping[str, Fact], record: Json)
         "virtual": bool(record.get("virtual", False)),
     }
     return {
-        key: int(value) if isinstance(value, bool) else value
+        key: _for_sqlite(value)
         for key, value in candidates.items()
         if key in FIELDS and _fits(value, FIELDS[key].type)
     }
+
+
+def _for_sqlite(value: Fact) -> Fact:
+    """Return a value that SQLite can hold: its integers have 64 bits."""
+    if isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, int) and abs(value) >= _LARGEST_INTEGER else value
 
 
 def _fits(value: object, kind: str) -> bool:
@@ -234,6 +243,13 @@ def flatten_tags(tags: Mapping[str, Any]) -> Iterator[tuple[str, Fact]]:
                 ]
         elif isinstance(value, str):
             if value:
-                yield path, value[:_LONGEST_TEXT]
-        elif isinstance(value, int | float):
-            yield path, value
+                yield _plain(path), _plain(value[:_LONGEST_TEXT])
+        elif isinstance(value, int | float) and abs(value) <= sys.float_info.max:
+            yield _plain(path), value
+
+
+def _plain(text: str) -> str:
+    """Return text that SQLite keeps as it is: without NUL and halves of surrogate pairs."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")

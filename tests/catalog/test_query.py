@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +14,11 @@ from hypothesis import strategies as st
 
 from stemzarr.errors import QueryError
 from stemzarr_catalog import Lake
+from stemzarr_catalog.index import Index
+from stemzarr_catalog.notes import Notes
+from stemzarr_catalog.record import flatten_tags, read_record
+from stemzarr_catalog.search import names_of
+from stemzarr_catalog.tables import fetch, put_record
 
 FOUND = {
     "": ["map", "overview", "scan"],
@@ -164,3 +172,28 @@ def test_sorting_puts_unknown_values_last(lake: Lake) -> None:
         lake.search(sort="aquired")
     with pytest.raises(QueryError, match="did you mean kind"):
         lake.facets("kin")
+
+
+TREES = st.recursive(
+    st.text(max_size=8) | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=12,
+)
+
+
+@given(tree=st.dictionaries(st.text(max_size=5), TREES), number=st.integers(-(2**70), 2**70))
+@settings(max_examples=50)
+def test_any_tag_tree_can_be_indexed(template: Path, tree: dict[str, Any], number: int) -> None:
+    """Each text and number of it is found by its path, and a second writing changes nothing."""
+    record = read_record(template / "stores" / "scan.zarr", "scan")
+    tree = {"own": {"number": number, "text": "nan"}, "other": tree}
+    index = Index(None)
+    for _ in range(2):
+        with index.writing() as connection:
+            put_record(connection, dataclasses.replace(record, tags=tree), Notes(), "")
+    with index.reading() as connection:
+        assert names_of(connection, f'tag:own.number="{float(number)}"') == ["scan"]
+        assert names_of(connection, "tag:own.text=nan") == ["scan"]
+        assert names_of(connection, "tag:own.text>0") == []
+        postings = fetch(connection, "SELECT count(*) FROM tag_posting")[0][0]
+        assert postings == len(set(flatten_tags(tree)))
