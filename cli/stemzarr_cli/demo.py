@@ -7,6 +7,8 @@ import contextlib
 import importlib.util
 import os
 import shlex
+import shutil
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,8 +80,16 @@ def demo(report: Report, /, *, folder: Path) -> None:
             step()
     spent = format_seconds(time.perf_counter() - started)
     tour.title(f"All of it took {spent} and lies in {folder}; there you can try next")
-    for command, meaning in _NEXT:
-        report.say(f"{command:<46} {meaning}")
+    for command, meaning in (*_activation(), (f"cd {shlex.quote(str(folder))}", ""), *_NEXT):
+        report.say(f"{command:<46} {meaning}".rstrip())
+
+
+def _activation() -> Iterator[tuple[str, str]]:
+    """Give the command after which the shell finds stemzarr, where it does not yet."""
+    if shutil.which("stemzarr") is None:
+        script = Path(sysconfig.get_path("scripts")) / "activate"
+        command = str(script) if os.name == "nt" else f"source {shlex.quote(str(script))}"
+        yield command, "so that the shell finds stemzarr"
 
 
 def _check_folder(folder: Path) -> None:
