@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import stemzarr
-from stemzarr.testing import DMAxis, DMImage, synthetic_scan, write_dm
+from stemzarr.testing import DMAxis, DMImage, synthetic_scan, write_dm, write_synthetic_dm4
 from stemzarr_catalog import open_lake
 
 DIMS = ("scan_y", "scan_x", "det_y", "det_x")
@@ -101,6 +101,18 @@ def test_hyperspy_opens_the_exported_hspy(tmp_path: Path, shape: Any, dtype: str
             assert found[name].offset == pytest.approx(-axis.origin * axis.scale)
         if lazy:
             signal.close_file()
+
+
+def test_the_tags_of_a_dm4_are_the_original_metadata_of_its_hspy(tmp_path: Path) -> None:
+    """HyperSpy sees the tag tree that GMS wrote, and nothing that GMS did not."""
+    hs = pytest.importorskip("hyperspy.api")
+    write_synthetic_dm4(tmp_path / "scan.dm4", (3, 2), (8, 8))
+    stemzarr.export(tmp_path / "scan.dm4", tmp_path / "scan.hspy")
+    ours = hs.load(tmp_path / "scan.hspy").original_metadata
+    theirs = hs.load(tmp_path / "scan.dm4")[-1].original_metadata
+    assert set(ours.keys()) <= set(theirs.keys())
+    tags = ours.as_dictionary()["ImageList"]
+    assert "Microscope Info" in str(tags)
 
 
 @pytest.mark.parametrize("tensor", ["patterns", "scan"])

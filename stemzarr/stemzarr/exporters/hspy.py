@@ -36,7 +36,9 @@ def write_hspy(request: ExportRequest) -> Exported:
         file.attrs["file_format_version"] = _FORMAT_VERSION
         experiments = file.create_group("Experiments", track_order=True)
         original = file.create_group(f"Experiments/{names[0]}/original_metadata")
-        write_tree(request.source.load_metadata(), original)
+        # "@types" is no tag: it says which types the numbers of our JSON had
+        tags = {k: v for k, v in request.source.load_metadata().items() if k != "@types"}
+        write_tree(tags, original)
         for number, (name, document) in enumerate(zip(names, request.documents, strict=True)):
             group = experiments.require_group(name)
             if number:
