@@ -25,6 +25,7 @@ __all__ = [
     "remove_tree",
     "sync_folder",
     "sync_path",
+    "writing",
 ]
 
 
@@ -195,6 +196,23 @@ def write_error(path: Path, error: OSError) -> WriteError:
     full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
     hint = "free space there or choose another folder" if full else "check its permissions"
     return WriteError(f"cannot be written: {error.strerror or error}", path=path, hint=hint)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the operating system says inside the block into an error about writing `path`.
+
+    Raises
+    ------
+    WriteError
+        The operating system could not write; errors of ours pass through.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StemzarrError):
+            raise
+        raise write_error(path, error) from error
 
 
 def sync_path(path: Path) -> None:

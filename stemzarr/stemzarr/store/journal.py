@@ -97,6 +97,13 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return content
 
 
+def _read_record(line: bytes) -> ShardRecord | None:
+    try:
+        return ShardRecord(**(_parse(line) or {}))
+    except TypeError:
+        return None  # damaged, or whole and no record: the first line twice
+
+
 def open_journal(folder: Path, identity: dict[str, Any], *, sync: bool) -> tuple[Journal, str]:
     """Return the journal in `folder`, and why it begins anew (empty where it continues).
 
@@ -123,8 +130,7 @@ def open_journal(folder: Path, identity: dict[str, Any], *, sync: bool) -> tuple
     reason = _difference(head, identity) if lines or folder.exists() else ""
     remove_tree(folder / PARTS)
     if head == identity:
-        for content in filter(None, map(_parse, lines[1:])):
-            record = ShardRecord(**content)
+        for record in filter(None, map(_read_record, lines[1:])):
             if _is_whole(journal, record):
                 journal.records[record.array, record.number] = record
         # A line that a crash cut off must not swallow the next one.

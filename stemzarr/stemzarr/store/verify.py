@@ -33,7 +33,7 @@ from stemzarr.store.plan import ArrayPlan, Box, box_shape
 from stemzarr.store.run import Tally
 from stemzarr.store.schema import Nodes, consolidated
 from stemzarr.store.task import Workspace, digest_values
-from stemzarr.store.tree import read_nodes
+from stemzarr.store.tree import REVISION, read_nodes
 from stemzarr.store.virtual import SourceBlocks, read_options
 
 __all__ = ["VerifyReport", "digest_shard", "plan_of", "verify_store"]
@@ -175,7 +175,7 @@ def _check_metadata(path: Path, nodes: Nodes, found: _Findings) -> None:
     below: Nodes = {"": nodes[""]}
     for file in path.rglob("zarr.json"):
         name = file.parent.relative_to(path).as_posix()
-        if file.parent == path:
+        if file.parent == path or name.split("/")[0] == REVISION:
             continue
         try:
             below[name] = json.loads(file.read_bytes())

@@ -23,7 +23,7 @@ from stemzarr.errors import (
     StemzarrError,
     StoreExistsError,
 )
-from stemzarr.files import read_error, replace, sync_folder, sync_path, write_error
+from stemzarr.files import read_error, replace, sync_folder, sync_path, writing
 from stemzarr.locks import FileLock
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import IngestOptions
@@ -130,7 +130,8 @@ def write_store(
     """
     started = time.perf_counter()
     _check_destination(dest, options)
-    with FileLock(dest.with_name(f".{dest.name}.lock"), what=f"the store {dest.name}"):
+    lock = FileLock(dest.with_name(f".{dest.name}.lock"), what=f"the store {dest.name}")
+    with lock, writing(dest):
         _check_destination(dest, options)
         ingest = _begin(source, dest, options)
         resumed = bool(ingest.journal.records)
@@ -407,7 +408,7 @@ def _publish(ingest: _Ingest, dest: Path) -> int:
     """Flush what is not flushed, show the store by a rename, and return its size in bytes."""
     tree = ingest.tree.folder
     files = [path for path in tree.rglob("*") if path.is_file()]
-    try:
+    with writing(dest):
         stored = sum(path.stat().st_size for path in files)
         if ingest.options.sync:
             shards = {tree / record.path for record in ingest.journal.records.values()}
@@ -415,10 +416,6 @@ def _publish(ingest: _Ingest, dest: Path) -> int:
         replace(ingest.tree.folder, dest)
         if ingest.options.sync:
             sync_folder(dest.parent)
-    except OSError as error:
-        if isinstance(error, StemzarrError):
-            raise
-        raise write_error(dest, error) from error
     ingest.journal.remove()
     return stored
 
