@@ -1,11 +1,11 @@
 """What the pixels of one shard fold to: sums, maxima, virtual images and exact statistics.
 
 Counts (integers from 0 to 65535, also where they are stored as floats) are folded through their
-histogram, from which every statistic follows exactly. The histogram of sparse counts is cheap:
-where the largest count of a pixel among the patterns of a chunk is 0 or 1, its sum tells all; where
-it is 2 or 3, three comparisons do; only the other pixels are binned one by one. All other values
-are folded in float64, chunk by chunk in a fixed order, so that threads, clusters and resumed runs
-give the same bits.
+histogram, from which every statistic follows exactly. The histogram of sparse counts is cheap: of
+all pixels that never exceed 2 among the patterns of a chunk, the sum and the number of counts that
+are not zero tell how many are 1 and 2; only the other pixels are binned one by one. All other
+values are folded in float64, chunk by chunk in a fixed order, so that threads, clusters and resumed
+runs give the same bits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stemzarr.store.moments import Moments
 __all__ = ["DiskMask", "ShardFold"]
 
 _COUNTS = 65536
-_SMALL = 3
+_SMALL = 2
 _WORDS = 2**32
 _LANES = 64
 _NEAR_BYTES = 512 * 1024
@@ -84,11 +84,9 @@ class ShardFold:
     dtype: np.dtype[Any]
     mask: DiskMask | None
     histogram: NDArray[np.int64] = field(init=False)
-    """Number of counts of each value but 0, and but for `ones`."""
+    """Number of counts of each value but 0."""
     counted: int = 0
     """Number of values that were folded as counts."""
-    ones: int = 0
-    """Number of counts of 1 in pixels that never exceed it."""
     moments: Moments = field(default_factory=Moments)
     """Moments of the values that were not folded as counts."""
     integral: bool = True
@@ -126,29 +124,24 @@ class ShardFold:
     def _add_counts(self, counts: NDArray[Any]) -> None:
         top, total, every, bound = reduce_counts(counts)
         self.counted += counts.size
-        self.ones += int(every.sum()) - self._count(counts, top)
+        self._count(counts, top, int(every.sum()))
         if self.mask is not None:
             self._keep_counts(total, bound)
             self._keep_top(top)
             self._keep_images(every, counts, np.uint64)
 
-    def _count(self, counts: NDArray[Any], top: NDArray[Any]) -> int:
-        """Put the pixels that exceed 1 into the histogram and return the sum of their counts."""
+    def _count(self, counts: NDArray[Any], top: NDArray[Any], total: int) -> None:
+        """Put a chunk into the histogram, given the sum of its counts."""
         large = np.flatnonzero(top > _SMALL)
-        small = np.flatnonzero((top > 1) & (top <= _SMALL))
-        summed = self._bin(counts.take(large, axis=1)) if large.size else 0
-        if small.size:
-            few = counts.take(small, axis=1)
-            above = [int(np.count_nonzero(few >= value)) for value in range(1, _SMALL + 1)] + [0]
-            for value in range(1, _SMALL + 1):
-                self.histogram[value] += above[value - 1] - above[value]
-            summed += sum(above)
-        return summed
-
-    def _bin(self, counts: NDArray[Any]) -> int:
-        found = np.bincount(counts.ravel())
-        self.histogram[: len(found)] += found
-        return int(found @ np.arange(len(found)))
+        there = int(np.count_nonzero(counts))
+        if large.size:
+            found = np.bincount(counts.take(large, axis=1).ravel())
+            self.histogram[: len(found)] += found
+            total -= int(found @ np.arange(len(found)))
+            there -= int(found[1:].sum())
+        twos = total - there
+        self.histogram[1] += there - twos
+        self.histogram[2] += twos
 
     def _add_values(self, values: NDArray[Any]) -> None:
         real = np.abs(values) if values.dtype.kind == "c" else values
@@ -203,7 +196,6 @@ class ShardFold:
     def counts(self) -> NDArray[np.int64]:
         """Return the histogram of all values that were folded as counts, zeros included."""
         histogram = self.histogram.copy()
-        histogram[1] += self.ones
         histogram[0] = 0
         histogram[0] = self.counted - int(histogram.sum())
         return histogram
