@@ -39,7 +39,6 @@ Status = Literal["ingested", "resumed", "unchanged", "incomplete", "failed", "gi
 
 _LOG = "watch.jsonl"
 _DONE = ("ingested", "resumed", "unchanged")
-_LATER = ("incomplete", "given up")
 _LONGEST_LOG = 20_000
 
 
@@ -242,7 +241,9 @@ class Watcher:
         return _event(path, seen, "given up" if seen.done else "failed", error=why)
 
     def _write(self, event: WatchEvent) -> None:
-        with self._log.open("a", encoding="utf-8") as file:
+        # A full disk must not end the watch: the event is given anyway, and what is done is found
+        # again in the lake.
+        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(event.json())}\n")
 
 
