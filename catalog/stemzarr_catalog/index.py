@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Index:
                 ":memory:", isolation_level=None, check_same_thread=False
             )
             create_tables(self._memory)
+            weakref.finalize(self, self._memory.close)
 
     def copy_into_memory(self) -> Index:
         """Return an index in memory with the same content."""
