@@ -144,7 +144,7 @@ def _candidates(lake: Lake, path: Path, name: str | None, identity: _Identity) -
     if name is not None:
         yield check_name(name)
         return
-    for entry in lake.find_header(identity.header):
+    for entry in lake.find_source(identity.size, identity.header):
         if identity.is_that_of(entry):
             yield entry.name
     stem = safe_name(path.stem)

@@ -212,18 +212,18 @@ class Lake:
 
     def find_folded(self, name: str) -> Entry | None:
         """Return the entry that has a name but for case."""
-        return next(iter(self._find("folded", fold(name))), None)
+        return next(iter(self._find(folded=fold(name))), None)
 
-    def find_header(self, digest: str) -> EntryList:
-        """Return the entries whose source has a header of this digest."""
-        return self._find("header_hash", digest)
+    def find_source(self, size: int, header_hash: str) -> EntryList:
+        """Return the entries whose source has this size and a header of this digest."""
+        return self._find(header_hash=header_hash, size=size)
 
     def find_hash(self, digest: str) -> EntryList:
         """Return the entries whose source has this digest: the same bytes."""
-        return self._find("hash", digest)
+        return self._find(hash=digest)
 
-    def _find(self, column: str, value: str) -> EntryList:
-        rows = self._keeper.read(lambda connection: search.rows_with(connection, column, value))
+    def _find(self, **values: Fact) -> EntryList:
+        rows = self._keeper.read(lambda connection: search.rows_with(connection, values))
         return EntryList(map(self._entry, rows))
 
     def duplicates(self) -> list[EntryList]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from stemzarr.model import Fact
@@ -53,10 +54,12 @@ def row(connection: sqlite3.Connection, name: str) -> Row | None:
     return None if found is None else (found[0], found[1], found[2])
 
 
-def rows_with(connection: sqlite3.Connection, column: str, value: str) -> list[Row]:
-    """Return name, record and notes of the entries that have a value in a column, by name."""
-    sql = f'{_ROW} WHERE "{column}" = ? ORDER BY name'
-    return [(name, record, notes) for name, record, notes in fetch(connection, sql, (value,))]
+def rows_with(connection: sqlite3.Connection, values: Mapping[str, Fact]) -> list[Row]:
+    """Return name, record and notes of the entries whose columns have these values, by name."""
+    condition = " AND ".join(f'"{column}" = ?' for column in values)
+    sql = f"{_ROW} WHERE {condition} ORDER BY name"
+    found = fetch(connection, sql, tuple(values.values()))
+    return [(name, record, notes) for name, record, notes in found]
 
 
 def repeated_hashes(connection: sqlite3.Connection) -> list[str]:
