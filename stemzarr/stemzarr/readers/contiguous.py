@@ -17,7 +17,7 @@ from stemzarr.transposing import transpose_into
 
 __all__ = ["ContiguousBlocks"]
 
-_ROW_BLOCK_BYTES = 4 * 1024**2
+_ROW_BLOCK_BYTES = 1024**2
 _SLAB_BYTES = 256 * 1024**2
 _SCRATCH_BYTES = 8 * 1024**2
 _CALL_BYTES = 16 * 1024
@@ -59,7 +59,7 @@ class ContiguousBlocks:
     def block_shape(self) -> tuple[int, ...]:
         """The box that is cheapest to read as a whole.
 
-        In canonical order on disk: as many of the last dims as fit into 4 MiB, and part of the
+        In canonical order on disk: as many of the last dims as fit into 1 MiB, and part of the
         next one; at least the last two dims. Rotated: everything that is slow in canonical order
         and as much as fits into 256 MiB, because a smaller part costs one short read for each
         detector pixel or energy.

@@ -14,7 +14,7 @@ from stemzarr.store.fold import DiskMask
 __all__ = ["Disk", "disk_mask", "find_disk", "sample_mean"]
 
 _SAMPLES = 32
-_SAMPLED_ROWS = 2
+_SAMPLED_RUN = 64
 _SAMPLED_BYTES = 32 * 1024**2
 _LEVELS = np.linspace(0.1, 0.9, 33)
 _ANNULUS = 1.5
@@ -48,17 +48,16 @@ class Disk:
 
 
 def sample_mean(document: Document) -> NDArray[np.float64]:
-    """Return the mean of a few patterns spread over the scan, shape (det_y, det_x).
+    """Return the mean of a few patterns of the scan, shape (det_y, det_x).
 
-    A transposed source keeps one pixel of all patterns together, so there a few runs of a scan
-    row cost no more than single patterns.
+    They are spread over the scan, but for a transposed source: it keeps each pixel of all patterns
+    together, so that a run of patterns in the middle costs no more to read than a single one.
     """
     rows, columns, *pattern = document.shape
     pattern_bytes = max(1, math.prod(pattern) * document.dtype.itemsize)
     if document.layout is not None and document.layout.order == "scan-fast":
-        run = max(1, min(columns, _SAMPLED_BYTES // pattern_bytes))
-        places = _spread(rows, _SAMPLED_ROWS)
-        corners = [(row, (columns - run) // 2) for row in places]
+        run = max(1, min(columns, _SAMPLED_RUN, _SAMPLED_BYTES // pattern_bytes))
+        corners = [(rows // 2, (columns - run) // 2)]
     else:
         run = 1
         count = max(1, min(_SAMPLES, 4 * _SAMPLED_BYTES // pattern_bytes))
@@ -66,10 +65,10 @@ def sample_mean(document: Document) -> NDArray[np.float64]:
     total = np.zeros(pattern)
     for y, x in corners:
         box = read_box(document.blocks, (y, x, 0, 0), (1, run, *pattern))
-        real = np.abs(box) if box.dtype.kind == "c" else box
-        wide = np.nan_to_num(real.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        total += wide.sum(axis=(0, 1)) / run
-    return total / len(corners)
+        for values in box[0]:
+            real = np.abs(values) if values.dtype.kind == "c" else values
+            total += np.nan_to_num(real, nan=0.0, posinf=0.0, neginf=0.0)
+    return total / (run * len(corners))
 
 
 def _spread(size: int, count: int) -> list[int]:

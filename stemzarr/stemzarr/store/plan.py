@@ -29,7 +29,7 @@ _LEAST_SLAB_BOX = 64 * 1024**2
 _MOST_SHARD = 512 * 1024**2
 _SHARDS = 256
 _SHARD_PATTERNS = 64
-_BOX_BYTES = 4 * 1024**2
+_BOX_BYTES = 1024**2
 _RATIO = {"zstd": 8.0, "lz4": 6.0, "none": 1.0}
 _BYTES_PER_SECOND = {"zstd": 0.6e9, "lz4": 1.2e9, "none": 1.5e9}
 
@@ -266,7 +266,7 @@ def _working_bytes(array: ArrayPlan) -> int:
 def box_shape(
     blocks: Blocks, chunk: Sequence[int], shard: Sequence[int], room: int
 ) -> tuple[int, ...]:
-    """Return what to read at once: the source's own blocks, else a few MiB, within `room`.
+    """Return what to read at once: the source's own blocks, else about 1 MiB, within `room`.
 
     A box is a run of chunks in C order, so that the bytes of a shard do not depend on it.
 
