@@ -265,8 +265,10 @@ def publish(dest: Path, *, sync: bool = True) -> Iterator[Path]:
             raise
         raise write_error(dest, error) from error
     finally:
+        # What the block put beside its file has the same name in its own.
         with contextlib.suppress(OSError):
-            remove_tree(temporary)
+            for left in [path for path in dest.parent.iterdir() if temporary.name in path.name]:
+                remove_tree(left)
 
 
 def replace(temporary: Path, dest: Path) -> None:

@@ -38,7 +38,7 @@ class Tiny:
         rng = np.random.default_rng(seed)
         nm, inverse = DMAxis(scale=0.5, units="nm"), DMAxis(scale=0.125, units="1/nm")
         scan = DMImage(
-            data=rng.poisson(3, (2, 3, 4, 5)).astype(np.uint16),
+            data=rng.poisson(3, (2, 3, 4, 4)).astype(np.uint16),
             axes=(nm, nm, inverse, inverse),
             swapped=True,
             name="scan",

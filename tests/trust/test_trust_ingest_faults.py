@@ -80,7 +80,7 @@ def test_a_call_that_fails_once_at_any_moment(
         ingest.folder,
         ingest.run,
         ingest.check,
-        error=lambda: OSError(errno.EIO, "Input/output error"),
+        error=read_fails,
     )
 
 

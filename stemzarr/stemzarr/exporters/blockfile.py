@@ -32,6 +32,9 @@ def write_blo(request: ExportRequest) -> Exported:
         msg = f"a .blo file holds 4D scans of uint8, and this is {document.kind} {document.dtype}"
         hint = "ask for the dtype uint8, which holds counts up to 255"
         raise UnsupportedDataError(msg, hint=hint)
+    if document.shape[-2] != document.shape[-1]:
+        msg = f"a .blo file holds square patterns, and these are {document.shape[-2:]}"
+        raise UnsupportedDataError(msg, hint="cut them with --roi, or choose another format")
     labelled = to_dataset(document)
     chunked = labelled.chunk(labelled["intensity"].encoding["preferred_chunks"])
     total = virtual_image(document).to_numpy().astype(np.float64)

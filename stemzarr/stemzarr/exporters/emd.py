@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from stemzarr.exporters.hdf5 import write_dataset
+from stemzarr.exporters.hdf5 import create_hdf5, write_dataset
 from stemzarr.model import Axis, Document
 from stemzarr.registry import Exported, ExportRequest
 
@@ -30,7 +30,7 @@ def write_emd(request: ExportRequest) -> Exported:
     """
     document = request.documents[0]
     cube = document.kind == "4d-stem"
-    with h5py.File(request.dest, "w", libver=("v108", "v108")) as file:
+    with create_hdf5(request.dest) as file:
         file.attrs.update(
             {
                 "emd_group_type": "file",

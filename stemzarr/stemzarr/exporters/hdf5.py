@@ -7,7 +7,11 @@ had applied its own ``shuffle`` and ``deflate`` filters, which every installatio
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -19,10 +23,60 @@ from stemzarr.model import Blocks, Progress, read_box
 from stemzarr.options import ExportOptions
 from stemzarr.views.boxes import Box, grid, map_boxes, plan_boxes
 
-__all__ = ["chunk_shape", "write_dataset"]
+__all__ = ["chunk_shape", "create_hdf5", "write_dataset"]
 
 _CHUNK_BYTES = 1024**2
 _LEVEL = 1
+
+
+class _ForgivingFile(io.FileIO):
+    """A file that keeps the first error of a write, and lets HDF5 close in peace.
+
+    HDF5 ends the process where a write fails while it closes a file, as on a full disk.
+    """
+
+    error: OSError | None = None
+    forgives = False
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer
+        """Write all of it, or keep why not; raise it unless the file is being closed."""
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while done < len(view):
+                done += super().write(view[done:]) or 0
+        except OSError as error:
+            self.error = self.error or error
+            if not self.forgives:
+                raise
+        return len(view)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is buffered. (h5py looks for it in the class.)"""
+
+
+@contextlib.contextmanager
+def create_hdf5(path: Path, *, track_order: bool = False) -> Iterator[h5py.File]:
+    """Give a new HDF5 file of the version 1.8, and close it.
+
+    Raises
+    ------
+    OSError
+        A write failed, at the latest of those of the closing.
+    """
+    with _ForgivingFile(path, "w+") as raw:
+        file = h5py.File(raw, "w", libver=("v108", "v108"), track_order=track_order)
+        try:
+            yield file
+        except Exception as error:
+            if raw.error is not None:
+                raise raw.error from error
+            raise
+        finally:
+            raw.forgives = True
+            file.close()
+        if raw.error is not None:
+            raise raw.error
 
 
 def chunk_shape(shape: tuple[int, ...], itemsize: int, pattern_ndim: int) -> tuple[int, ...]:

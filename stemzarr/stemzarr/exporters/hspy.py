@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.exporters.hdf5 import write_dataset
+from stemzarr.exporters.hdf5 import create_hdf5, write_dataset
 from stemzarr.exporters.hspy_metadata import axis_dict, metadata_of, signal_ndim, write_tree
 from stemzarr.exporters.progress import share_progress
 from stemzarr.model import Blocks, Document, read_box
@@ -31,7 +31,7 @@ def write_hspy(request: ExportRequest) -> Exported:
     """
     names = _experiment_names(request.documents)
     # HDF5 1.8 headers take attributes beyond 64 kB; order keeps the main experiment first
-    with h5py.File(request.dest, "w", libver=("v108", "v108"), track_order=True) as file:
+    with create_hdf5(request.dest, track_order=True) as file:
         file.attrs["file_format"] = "HyperSpy"
         file.attrs["file_format_version"] = _FORMAT_VERSION
         experiments = file.create_group("Experiments", track_order=True)

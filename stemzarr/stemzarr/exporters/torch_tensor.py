@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from stemzarr.errors import UnsupportedDataError
+from stemzarr.errors import UnsupportedDataError, WriteError
 from stemzarr.exporters.positioned import PositionedWriter
 from stemzarr.exporters.raw import write_raw
 from stemzarr.exporters.sidecar import describe_export
@@ -56,6 +57,15 @@ def _tensor_shape(document: Document, request: ExportRequest) -> tuple[int, ...]
     return scan_y * scan_x, 1, det_y, det_x
 
 
+def _save(content: Any, path: Path) -> None:  # noqa: ANN401 - a tensor, or a dict with it
+    try:
+        torch.save(content, path)
+    except RuntimeError as error:  # of the C++ stream, without a number
+        said = f"cannot be written: {' '.join(str(error).split())}"
+        hint = "free space there or choose another folder"
+        raise WriteError(said, path=path, hint=hint) from error
+
+
 def _lay_out(
     request: ExportRequest,
     shape: tuple[int, ...],
@@ -82,7 +92,7 @@ def _lay_out(
             {"data": tensor, "metadata": metadata} if request.options.with_metadata else tensor
         )
         with torch.serialization.skip_data():
-            torch.save(content, request.dest)
+            _save(content, request.dest)
         del flat, tensor, content
     finally:
         sparse.unlink(missing_ok=True)

@@ -88,7 +88,8 @@ def _clean_items(value: Iterable[Any], depth: int) -> list[Any]:
 def _clean_array(value: np.ndarray[Any, Any], depth: int) -> Any:  # noqa: ANN401 - any JSON
     if value.size > _MOST_VALUES:
         return {"shape": list(value.shape), "dtype": str(value.dtype)}
-    plain = value.dtype.kind in "iub" or (value.dtype.kind == "f" and np.isfinite(value).all())
+    kind, long = value.dtype.kind, value.dtype.itemsize > np.dtype("f8").itemsize
+    plain = kind in "iub" or (kind == "f" and not long and np.isfinite(value).all())
     return value.tolist() if plain else _clean(value.tolist(), depth + 1)
 
 
