@@ -39,7 +39,7 @@ __all__ = [
     "signatures",
 ]
 
-VERSION = 2
+VERSION = 3
 """Version of the tables below; an index of another, older version is built anew."""
 
 _SQL_TYPE = {"text": "TEXT COLLATE NOCASE", "date": "TEXT", "number": "REAL", "flag": "INTEGER"}
@@ -70,14 +70,10 @@ def _statements() -> list[str]:
             f" noted TEXT, header_hash TEXT, {columns})"
         ),
         "CREATE TABLE detail (id INTEGER PRIMARY KEY, record TEXT, notes TEXT)",
-        "CREATE UNIQUE INDEX entry_by_name ON entry (name COLLATE BINARY)",
+        "CREATE UNIQUE INDEX entry_by_exact_name ON entry (name COLLATE BINARY)",
         "CREATE INDEX entry_by_folded ON entry (folded)",
         "CREATE INDEX entry_by_header ON entry (header_hash)",
-        *(
-            f'CREATE INDEX "entry_by_{name}" ON entry ("{name}")'
-            for name in FIELDS
-            if name != "name"
-        ),
+        *(f'CREATE INDEX "entry_by_{name}" ON entry ("{name}")' for name in FIELDS),
         (
             "CREATE TABLE document (entry INTEGER, slug TEXT, title TEXT COLLATE NOCASE,"
             " kind TEXT COLLATE NOCASE, dtype TEXT COLLATE NOCASE, ndim INTEGER)"
