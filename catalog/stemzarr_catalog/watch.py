@@ -30,7 +30,7 @@ from stemzarr.errors import (
 from stemzarr.files import publish
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions, as_path, check_at_least
-from stemzarr.registry import find_reader, read_source, readers
+from stemzarr.registry import is_data, read_source
 from stemzarr_catalog.lake import Lake
 
 __all__ = ["WatchEvent", "WatchOptions", "Watcher", "watch"]
@@ -181,7 +181,7 @@ class Watcher:
             seen = self._seen.get(path)
             if seen is None or seen.state != state:
                 self._seen[path] = seen = _Seen(state=state, since=self._clock())
-            if not seen.done and self._is_due(seen) and _is_source(path):
+            if not seen.done and self._is_due(seen) and is_data(path):
                 event = self._take(path, seen)
                 if event is not None:
                     self._write(event)
@@ -266,14 +266,6 @@ def _event(
         error=error,
         time=now,
     )
-
-
-def _is_source(path: Path) -> bool:
-    """Tell whether a reader knows the file by its bytes or suffix."""
-    try:
-        return find_reader(path) is not readers()[-1]
-    except StemzarrError:
-        return False
 
 
 def watch(

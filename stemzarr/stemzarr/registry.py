@@ -21,6 +21,7 @@ from stemzarr.errors import (
     ReadError,
     SourceNotFoundError,
     StemzarrError,
+    TruncatedFileError,
     UnknownFormatError,
 )
 from stemzarr.model import Document, Progress, Source
@@ -246,8 +247,8 @@ def find_reader(path: Path) -> Reader:
 
     Raises
     ------
-    SourceNotFoundError, ReadError
-        There is nothing, or nothing that may be read.
+    SourceNotFoundError, TruncatedFileError, ReadError
+        There is nothing, nothing in it, or nothing that may be read.
     """
     head = _head(path)
     known = readers()
@@ -287,13 +288,16 @@ def _head(path: Path) -> bytes:
         return b""
     try:
         with path.open("rb") as file:
-            return file.read(64)
+            head = file.read(64)
     except FileNotFoundError:
         msg = "there is no such file"
         raise SourceNotFoundError(msg, path=path, hint="check the spelling") from None
     except OSError as error:
         msg = f"cannot be read: {error.strerror or error}"
         raise ReadError(msg, path=path, hint="check its permissions") from error
+    if not head:
+        raise TruncatedFileError("is empty", path=path, hint="copy it again from its origin")
+    return head
 
 
 def find_exporter(dest: Path, name: str | None = None) -> Exporter:
