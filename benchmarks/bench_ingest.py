@@ -124,7 +124,9 @@ def xarray(path: Path, dest: Path) -> None:
 
     array = _lazy(path)
     chunks = (1, 8, *array.shape[2:])
-    dataset = xr.DataArray(array.rechunk((1, *array.shape[1:])), dims=list("abcd")).to_dataset(name="x")
+    dataset = xr.DataArray(array.rechunk((1, *array.shape[1:])), dims=list("abcd")).to_dataset(
+        name="x"
+    )
     codec = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
     encoding = {"x": {"chunks": chunks, "compressors": (codec,), "fill_value": 0}}
     dataset.to_zarr(dest, encoding=encoding, mode="w", consolidated=False)
@@ -236,6 +238,11 @@ def peak_bytes() -> int:
     info = psutil.Process().memory_info()
     if hasattr(info, "peak_wset"):
         return int(info.peak_wset)
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage would count what the parent held before this program was loaded.
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return 1024 * int(line.split()[1])
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

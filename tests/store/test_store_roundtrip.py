@@ -6,6 +6,7 @@ import json
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from stemzarr.errors import (
 )
 from stemzarr.model import Brightness, Document, Kind, Layout, Source, read_box
 from stemzarr.options import IngestOptions
-from stemzarr.store import read_record, read_store, write_store
+from stemzarr.store import read_record, read_store, verify_store, write_store
 from stemzarr.store.schema import ATTRIBUTE_SCHEMA
 from stemzarr.testing.sources import counted, document_of, source_of
 
@@ -348,6 +349,34 @@ def test_a_source_that_changed_is_refused(
     with pytest.raises(SourceChangedError, match="gone"):
         write_store(source, tmp_path / "x.zarr", NO_SYNC)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_mask_of_a_salvaged_scan_comes_back(
+    make_source: Callable[..., Source], tmp_path: Path
+) -> None:
+    """`valid` says which patterns are there, for xarray too, and the store is not complete."""
+    valid = np.array([[True, True, True], [True, False, False]])
+    source = make_source(counted((2, 3, 8, 8)), valid=valid)
+    write_store(replace(source, complete=False), tmp_path / "x.zarr", NO_SYNC)
+    again = read_store(tmp_path / "x.zarr")
+    assert not again.complete
+    np.testing.assert_array_equal(again.document.valid, valid)
+    with xr.open_zarr(tmp_path / "x.zarr") as dataset:
+        assert dataset.attrs["complete"] == 0
+        assert dataset.valid.dims == ("scan_y", "scan_x")
+        np.testing.assert_array_equal(dataset.valid, valid)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4, 5), (2, 3, 0, 5)])
+def test_a_scan_of_nothing_is_stored(
+    make_source: Callable[..., Source], tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    """A dim of length 0 gives a store that opens and verifies."""
+    write_store(make_source(np.zeros(shape, "u2")), tmp_path / "x.zarr", NO_SYNC)
+    assert read_store(tmp_path / "x.zarr").document.shape == shape
+    assert verify_store(tmp_path / "x.zarr").ok
+    with xr.open_zarr(tmp_path / "x.zarr") as dataset:
+        assert dataset.intensity.shape == shape
 
 
 def test_the_record_says_where_the_store_came_from(tmp_path: Path) -> None:

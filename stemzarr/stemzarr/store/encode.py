@@ -77,9 +77,9 @@ class ChunkCodec:
         else:
             # Contextual mode whatever another library set: see the top of this file.
             blosc.use_threads = False
-            flat = values.reshape(-1).view(np.uint8)
+            # The size of the values is that of the buffer's items, which all versions understand.
             encoded = blosc.compress(
-                flat, self.name.encode(), _LEVEL, blosc.BITSHUFFLE, 0, self.itemsize
+                values.reshape(-1), self.name.encode(), _LEVEL, blosc.BITSHUFFLE, 0
             )
         return encoded, crc32c(encoded).to_bytes(CRC_BYTES, "little")
 
