@@ -286,6 +286,9 @@ def read_source(path: Path, options: ReadOptions | None = None) -> Source:
 def _head(path: Path) -> bytes:
     if path.is_dir():
         return b""
+    if path.exists() and not path.is_file():
+        hint = "save what comes through a pipe or from a device in a file first"
+        raise ReadError("is neither a file nor a folder", path=path, hint=hint)
     try:
         with path.open("rb") as file:
             head = file.read(64)
