@@ -126,14 +126,18 @@ def dm_seeds(folder: Path) -> Iterator[bytes]:
     slow = DMImage(data=scan, layout="scan-fast", axes=(nm, nm, inverse, inverse))
     survey = DMImage(data=np.ones((6, 7), np.float32), axes=(nm, nm), unique_id=(1, 2, 3, 4))
     spectra = DMImage(
-        data=scan[0].astype(np.float32), kind="spectrum-image", layout="scan-fast",
-        axes=(nm, nm, DMAxis(scale=0.5, units="eV")), tags={"SI": {"Acquisition": {"Date": "1.2.24"}}},
-    )  # fmt: skip
+        data=scan[0].astype(np.float32),
+        kind="spectrum-image",
+        layout="scan-fast",
+        axes=(nm, nm, DMAxis(scale=0.5, units="eV")),
+        tags={"SI": {"Acquisition": {"Date": "1.2.24"}}},
+    )
     colour = DMImage(data=np.ones((3, 4, 4), np.uint8), color=True)
     titan = DMImage(
-        data=scan.reshape(6, 4, 5), kind="stack",
+        data=scan.reshape(6, 4, 5),
+        kind="stack",
         tags={"4D STEM Tags": {"Scan shape X": np.uint32(3), "Scan shape Y": np.uint32(2)}},
-    )  # fmt: skip
+    )
     packed = DMImage(data=plane, packed=True, kind="image")
     bare = DMImage(data=np.arange(5, dtype=np.int32), kind="spectrum")
     path = folder / "seed.dm4"
@@ -296,47 +300,104 @@ class Hdf5(Target):
 
 def hdf5_seeds() -> list[dict[str, Any]]:
     """Return trees of HyperSpy, EMD, py4DSTEM, DECTRIS and plain files, as JSON."""
-    axis = {"@": {"name": "x", "scale": 0.5, "offset": 1.0, "size": 4, "units": "nm", "navigate": True,
-                  "index_in_array": 0}}  # fmt: skip
+    axis = {
+        "@": {
+            "name": "x",
+            "scale": 0.5,
+            "offset": 1.0,
+            "size": 4,
+            "units": "nm",
+            "navigate": True,
+            "index_in_array": 0,
+        }
+    }
     data = {"shape": [2, 3, 4, 5], "dtype": "uint16", "value": 1}
     axes = {f"axis-{n}": json.loads(json.dumps(axis)) for n in range(4)}
     for number, item in enumerate(axes.values()):
         item["@"] |= {"size": data["shape"][number], "index_in_array": number}  # type: ignore[index]
         item["@"] |= {"navigate": number < 2, "units": "nm" if number < 2 else "1/nm"}
-    hspy = {"@": {"file_format": "HyperSpy", "file_format_version": "3.3"},
-            "Experiments": {"scan": {"data": data, **axes,
-                                     "metadata": {"General": {"@": {"title": "scan"}}},
-                                     "original_metadata": {"a": {"@": {"b": 1}}}}}}  # fmt: skip
-    dims = {f"dim{n + 1}": {"shape": [size], "dtype": "float64", "value": [*range(size)],
-                            "@": {"name": "x", "units": "[n_m]"}}
-            for n, size in enumerate(data["shape"])}  # type: ignore[arg-type]  # fmt: skip
-    emd = {"@": {"version_major": 0, "version_minor": 2},
-           "data": {"scan": {"@": {"emd_group_type": 1}, "data": data, **dims}},
-           "microscope": {"@": {"voltage": 300}}, "user": {}, "sample": {}}  # fmt: skip
-    py4d = {"@": {"emd_group_type": "file", "version_major": 1, "version_minor": 0,
-                  "authoring_program": "py4DSTEM"},
-            "root": {"@": {"emd_group_type": "root", "python_class": "Root"},
-                     "datacube": {"@": {"emd_group_type": "array", "python_class": "DataCube"},
-                                  "data": data,
-                                  **{f"dim{n}": {"shape": [2], "dtype": "float64", "value": [0, 1],
-                                                 "@": {"name": "Rx", "units": "A"}} for n in range(4)},
-                                  "metadatabundle": {}}}}  # fmt: skip
-    arina = {"entry": {"data": {"data_000001": {"shape": [6, 4, 5], "dtype": "uint16", "value": 1}},
-                       "instrument": {"detector": {"detectorSpecific": {"nimages": {"shape": [],
-                                      "dtype": "int64", "value": 6}}}}},
-             "STEM Metadata": {"@": {"High Tension": 300000, "Scan Size": [3, 2]}}}  # fmt: skip
+    hspy = {
+        "@": {"file_format": "HyperSpy", "file_format_version": "3.3"},
+        "Experiments": {
+            "scan": {
+                "data": data,
+                **axes,
+                "metadata": {"General": {"@": {"title": "scan"}}},
+                "original_metadata": {"a": {"@": {"b": 1}}},
+            }
+        },
+    }
+    dims = {
+        f"dim{n + 1}": {
+            "shape": [size],
+            "dtype": "float64",
+            "value": [*range(size)],
+            "@": {"name": "x", "units": "[n_m]"},
+        }
+        for n, size in enumerate(data["shape"])
+    }  # type: ignore[arg-type]
+    emd = {
+        "@": {"version_major": 0, "version_minor": 2},
+        "data": {"scan": {"@": {"emd_group_type": 1}, "data": data, **dims}},
+        "microscope": {"@": {"voltage": 300}},
+        "user": {},
+        "sample": {},
+    }
+    py4d = {
+        "@": {
+            "emd_group_type": "file",
+            "version_major": 1,
+            "version_minor": 0,
+            "authoring_program": "py4DSTEM",
+        },
+        "root": {
+            "@": {"emd_group_type": "root", "python_class": "Root"},
+            "datacube": {
+                "@": {"emd_group_type": "array", "python_class": "DataCube"},
+                "data": data,
+                **{
+                    f"dim{n}": {
+                        "shape": [2],
+                        "dtype": "float64",
+                        "value": [0, 1],
+                        "@": {"name": "Rx", "units": "A"},
+                    }
+                    for n in range(4)
+                },
+                "metadatabundle": {},
+            },
+        },
+    }
+    arina = {
+        "entry": {
+            "data": {"data_000001": {"shape": [6, 4, 5], "dtype": "uint16", "value": 1}},
+            "instrument": {
+                "detector": {
+                    "detectorSpecific": {"nimages": {"shape": [], "dtype": "int64", "value": 6}}
+                }
+            },
+        },
+        "STEM Metadata": {"@": {"High Tension": 300000, "Scan Size": [3, 2]}},
+    }
     dm5_data = {"shape": [2, 3, 4, 5], "dtype": "uint16", "value": 3}
     dim5 = {f"[{n}]": {"@": {"Origin": 0.0, "Scale": 0.5, "Units": "nm"}} for n in range(4)}
-    dm5 = {"@": {"InImageMode": 1},
-           "ImageList": {"[0]": {"@": {"Name": "scan"},
-                                 "ImageData": {"@": {"DataType": 10, "PixelDepth": 2}, "Data": dm5_data,
-                                               "Dimensions": {"@": {"[0]": 5, "[1]": 4, "[2]": 3,
-                                                                    "[3]": 2}},
-                                               "Calibrations": {"Dimension": dim5,
-                                                                "Brightness": {"@": {"Scale": 1.0}}}},
-                                 "ImageTags": {"Meta Data": {"@": {"Data Order Swapped": 1}}}}},
-           "DocumentObjectList": {"[0]": {"@": {"ImageSource": 0}}},
-           "ImageSourceList": {"[0]": {"@": {"ImageRef": 0}}}}  # fmt: skip
+    dm5 = {
+        "@": {"InImageMode": 1},
+        "ImageList": {
+            "[0]": {
+                "@": {"Name": "scan"},
+                "ImageData": {
+                    "@": {"DataType": 10, "PixelDepth": 2},
+                    "Data": dm5_data,
+                    "Dimensions": {"@": {"[0]": 5, "[1]": 4, "[2]": 3, "[3]": 2}},
+                    "Calibrations": {"Dimension": dim5, "Brightness": {"@": {"Scale": 1.0}}},
+                },
+                "ImageTags": {"Meta Data": {"@": {"Data Order Swapped": 1}}},
+            }
+        },
+        "DocumentObjectList": {"[0]": {"@": {"ImageSource": 0}}},
+        "ImageSourceList": {"[0]": {"@": {"ImageRef": 0}}},
+    }
     plain = {"a": {"b": data, "c": {"shape": [3], "dtype": "S5", "value": "x"}}, "d": data}
     return cast("list[dict[str, Any]]", [hspy, emd, py4d, arina, dm5, plain])
 
