@@ -91,16 +91,17 @@ class PositionedFile:
                 self.read_into(out[number * step : (number + 1) * step], offset)
             return
         preadv, handle, first = os.preadv, self._file.fileno(), 0
-        for offset in offsets:
-            run = out[first : first + step]
-            try:
-                complete = preadv(handle, (run,), offset) == step
-            except OSError:
-                complete = False
-            if not complete:
-                # The slow way completes a short read, or says what is wrong.
-                self.read_into(run, offset)
-            first += step
+        try:
+            for offset in offsets:
+                run = out[first : first + step]
+                if preadv(handle, (run,), offset) != step:
+                    # The slow way completes a short read, or says where the file ends.
+                    self.read_into(run, offset)
+                first += step
+        except OSError as error:
+            if isinstance(error, StemzarrError):
+                raise
+            raise read_error(self._path, error) from error
 
     def _read_some(self, out: memoryview, offset: int) -> int:
         if hasattr(os, "preadv"):
