@@ -189,7 +189,10 @@ def read_small_array(path: Path, nodes: Nodes, name: str) -> NDArray[Any]:
     node = nodes[name]
     shape, dtype = tuple(node["shape"]), np.dtype(node["data_type"])
     chunk = tuple(node["chunk_grid"]["configuration"]["chunk_shape"])
-    codec = codec_from_metadata(node["codecs"], dtype)
+    try:
+        codec = codec_from_metadata(node["codecs"], dtype)
+    except SchemaVersionError as error:  # damage, in a store of the version that is known
+        raise DamagedStoreError(error.message, path=path / name, hint=error.hint) from error
     pieces = [np.empty((0, *shape[1:]), dtype)]
     for number in range(math.ceil(shape[0] / chunk[0])):
         file = path.joinpath(name, "c", str(number), *("0" for _ in chunk[1:]))
