@@ -164,12 +164,9 @@ def disk_mask(disk: Disk, shape: tuple[int, ...]) -> DiskMask:
     distance = np.hypot(rows - disk.center_y, columns - disk.center_x)
     inside = distance <= disk.inner
     window = (_extent(inside.max(axis=1)), _extent(inside.max(axis=0)))
-    return DiskMask(
-        shape=(shape[0], shape[1]),
-        window=window,
-        disk=distance[window] <= disk.radius,
-        inside=inside[window],
-    )
+    pixels = [distance[window] <= radius for radius in (disk.radius, disk.inner)]
+    weights = np.stack([flags.reshape(-1) for flags in pixels], axis=1).astype(np.float32)
+    return DiskMask(shape=(shape[0], shape[1]), window=window, weights=weights)
 
 
 def _extent(flags: NDArray[np.bool_]) -> slice:

@@ -25,6 +25,7 @@ __all__ = ["DiskMask", "ShardFold"]
 _COUNTS = 65536
 _SMALL = 2
 _WORDS = 2**32
+_FLOAT32_INTEGERS = 2**24
 _LANES = 64
 _NEAR_BYTES = 512 * 1024
 _GLANCE = 64
@@ -38,32 +39,33 @@ class DiskMask:
     """Shape of a pattern."""
     window: tuple[slice, slice]
     """Rows and columns around all pixels within the inner radius of the annulus."""
-    disk: NDArray[Any]
-    """(rows, columns) of the window: 1 where a pixel belongs to the disk, else 0."""
-    inside: NDArray[Any]
-    """(rows, columns) of the window: 1 where a pixel lies within the inner radius, else 0."""
+    weights: NDArray[np.float32]
+    """(pixels of the window, 2): 1 where a pixel belongs to the disk, and where it lies within the
+    inner radius; else 0."""
 
-    def cast(self, dtype: np.dtype[Any]) -> DiskMask:
-        """Return the mask in the type of the values, with which products are fastest."""
-        disk, inside = self.disk.astype(dtype), self.inside.astype(dtype)
-        return DiskMask(shape=self.shape, window=self.window, disk=disk, inside=inside)
+    def sum_counts(self, counts: NDArray[Any], largest: int) -> NDArray[np.float64]:
+        """Return the sums of counts over the disk and within the inner radius, (patterns, 2).
 
-    def sums(self, values: NDArray[Any], wide: type) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the sum over the disk, and that within the inner radius, of each pattern.
+        A product of matrices is exact here: no sum of integers in it leaves its type's range.
 
         Parameters
         ----------
-        values
-            (patterns, pixels), C-contiguous, of the mask's type.
-        wide
-            Type of the sums.
+        counts
+            (patterns, pixels), C-contiguous.
+        largest
+            The largest of them.
         """
-        cut = values.reshape(-1, *self.shape)[:, *self.window]
-        disk, inside = (
-            np.multiply(cut, mask).reshape(len(cut), -1).sum(axis=1, dtype=wide)
-            for mask in (self.disk, self.inside)
-        )
-        return disk, inside
+        exact = np.float32 if largest * len(self.weights) < _FLOAT32_INTEGERS else np.float64
+        cut: NDArray[Any] = self._cut(counts).astype(exact).reshape(len(counts), -1)
+        return np.asarray(cut @ self.weights, np.float64)
+
+    def sum_values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the same of any values; their order is fixed, which that of a product is not."""
+        cut = self._cut(values).reshape(len(values), -1)
+        return np.stack([(cut * column).sum(axis=1) for column in self.weights.T], axis=1)
+
+    def _cut(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values.reshape(-1, *self.shape)[:, *self.window]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,7 +101,6 @@ class ShardFold:
     """For each chunk, (patterns, 3): total, bright field, annular dark field."""
     _near: NDArray[np.uint16] | None = None
     _bound: int = 0
-    _mask: DiskMask | None = None
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
@@ -128,7 +129,8 @@ class ShardFold:
         if self.mask is not None:
             self._keep_counts(total, bound)
             self._keep_top(top)
-            self._keep_images(every, counts, np.uint64)
+            sums = self.mask.sum_counts(counts, bound // len(counts))
+            self._keep_images(every.astype(np.float64), sums)
 
     def _count(self, counts: NDArray[Any], top: NDArray[Any], total: int) -> None:
         """Put a chunk into the histogram, given the sum of its counts."""
@@ -158,7 +160,7 @@ class ShardFold:
             top = np.where(finite, real, lowest(real.dtype)).max(axis=0)
             self.total = self._sum() + wide.sum(axis=0)
             self._keep_top(top)
-            self._keep_images(wide.sum(axis=1), wide, np.float64)
+            self._keep_images(wide.sum(axis=1), self.mask.sum_values(wide))
 
     def _keep_counts(self, total: NDArray[Any], bound: int) -> None:
         """Add the sum of a chunk; in 16 bits as long as they hold it, which is much faster."""
@@ -186,12 +188,8 @@ class ShardFold:
         else:
             np.maximum(self.top, top, out=self.top, casting="same_kind")
 
-    def _keep_images(self, every: NDArray[Any], values: NDArray[Any], wide: type) -> None:
-        assert self.mask is not None  # noqa: S101 - callers checked it
-        if self._mask is None or self._mask.disk.dtype != values.dtype:
-            self._mask = self.mask.cast(values.dtype)
-        disk, inside = self._mask.sums(values, wide)
-        self.images.append(np.stack([every, disk, every - inside], axis=1).astype(np.float64))
+    def _keep_images(self, every: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
+        self.images.append(np.stack([every, sums[:, 0], every - sums[:, 1]], axis=1))
 
     def counts(self) -> NDArray[np.int64]:
         """Return the histogram of all values that were folded as counts, zeros included."""
