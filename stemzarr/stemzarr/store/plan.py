@@ -128,6 +128,8 @@ class ArrayPlan:
     """Lengths of a shard, multiples of the chunk's."""
     box: tuple[int, ...]
     """Lengths of what is read at once, multiples of the chunk's."""
+    transposed: bool = False
+    """Whether the source keeps the patterns' pixels apart, which makes many short reads of a box."""
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -340,6 +342,7 @@ def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
         chunk=chunk,
         shard=shard,
         box=box_shape(document.blocks, chunk, shard, room),
+        transposed=slabs,
     )
 
 

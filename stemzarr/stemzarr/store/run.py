@@ -57,10 +57,11 @@ def run_in_threads(
     """
     stop = threading.Event()
     own = threading.local()
+    turn = threading.Semaphore(max(1, threads // 2))
 
     def work(task: ShardTask) -> ShardRecord:
         if not hasattr(own, "workspace"):
-            own.workspace = Workspace(stop=stop, report=tally.add)
+            own.workspace = Workspace(stop=stop, report=tally.add, turn=turn)
         return task.run(own.workspace)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="stemzarr") as pool:

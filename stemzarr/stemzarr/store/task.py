@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,9 @@ class Workspace:
     """Set when work should end as soon as it can."""
     report: Callable[[int], None] | None = None
     """Is told the bytes of values that were written."""
+    turn: AbstractContextManager[object] = field(default_factory=contextlib.nullcontext)
+    """Held while a transposed box is read: threads that do so at once wait for Python's lock more
+    than for the disk, and those that encode meanwhile do not."""
     _buffer: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
     def array(self, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -118,7 +123,8 @@ class ShardTask:
                 if workspace.stop.is_set():
                     raise Cancelled
                 values = workspace.array(box[1], dtype)
-                self.blocks.read_into(values, box[0])
+                with workspace.turn if self.array.transposed else contextlib.nullcontext():
+                    self.blocks.read_into(values, box[0])
                 self._write_chunks(shard, box, values, fold, digests)
                 workspace.tell(values.nbytes)
             digest = shard.finish(sync=self.sync)
