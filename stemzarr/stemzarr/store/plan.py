@@ -129,7 +129,7 @@ class ArrayPlan:
     box: tuple[int, ...]
     """Lengths of what is read at once, multiples of the chunk's."""
     transposed: bool = False
-    """Whether the source keeps the patterns' pixels apart, which makes many short reads of a box."""
+    """Whether the source keeps the patterns' pixels apart, which makes many short reads."""
 
     @property
     def grid(self) -> tuple[int, ...]:
