@@ -52,7 +52,7 @@ class _ForgivingFile(io.FileIO):
         return len(view)
 
     def flush(self) -> None:
-        """Do nothing: nothing is buffered. (h5py looks for it in the class.)"""
+        """Do nothing: nothing is buffered, but h5py looks for the method in the class."""
 
 
 @contextlib.contextmanager
