@@ -6,6 +6,7 @@ import contextlib
 import resource
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ from stemzarr.testing.faults import Crash, Faults, no_space
 
 pytestmark = pytest.mark.filterwarnings("ignore:BLO file expects")
 
-FORMATS = {exporter.name: exporter.suffixes[0] for exporter in exporters()}
+FORMATS = {
+    exporter.name: exporter.suffixes[0]
+    for exporter in exporters()
+    if exporter.extra != "torch" or find_spec("torch")
+}
 SCANS_TO_IMAGES = ("png", "tif")
 """Formats that hold one image: they are given the survey."""
 

@@ -51,6 +51,16 @@ class _ForgivingFile(io.FileIO):
                 raise
         return len(view)
 
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length, or keep why not; raise it unless the file is being closed."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            if not self.forgives:
+                raise
+        return size or 0
+
     def flush(self) -> None:
         """Do nothing: nothing is buffered, but h5py looks for the method in the class."""
 
