@@ -38,34 +38,12 @@ from stemzarr.model import (
 )
 from stemzarr.options import ReadOptions
 from stemzarr.registry import ReadSource, read_source
+from stemzarr.store.schema import FACT_NAMES
 
 __all__ = ["check_blocks", "check_document", "check_reader"]
 
 _SLUG: Final = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
 _RESERVED: Final = frozenset({"scan", "det", "dim", "frame", "energy", "channel"})
-_FACTS: Final = frozenset(
-    [
-        "beam_energy_keV",
-        "camera_length_mm",
-        "convergence_angle_mrad",
-        "magnification",
-        "exposure_s",
-        "dwell_time_s",
-        "probe_current_nA",
-        "spot_size",
-        "scan_rotation_deg",
-        "tilt_alpha_deg",
-        "tilt_beta_deg",
-        "instrument",
-        "detector",
-        "operator",
-        "specimen",
-        "session",
-        "software",
-        "acquired",
-        "complete",
-    ]
-)
 _WHOLE: Final = 64 * 1024**2
 _READING: Final = 32 * 1024**2
 
@@ -220,7 +198,7 @@ def _check_attributes(document: Document, name: str) -> None:
         flat = isinstance(value, (str, int, float)) and not isinstance(value, bool)
         _require(flat, f"{name} has attribute {key!r} of {type(value).__name__}")
     _check_json(dict(attributes), f"{name}: attributes")
-    unknown = set(document.facts) - _FACTS
+    unknown = set(document.facts) - FACT_NAMES
     _require(not unknown, f"{name} has facts of unknown names: {sorted(unknown)}")
     stray = set(document.fact_paths) - set(document.facts)
     _require(not stray, f"{name} has paths of facts that it has not: {sorted(stray)}")
