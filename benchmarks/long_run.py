@@ -2,8 +2,9 @@
 
     python benchmarks/long_run.py --minutes 60
 
-Ingests, ingests again, searches, exports, reads patterns as training does, tags, verifies,
-rebuilds and removes, in random order. Ends with status 1 where anything grew.
+Ingests, ingests again, searches, exports, reads patterns, trains (in worker processes, too, where
+torch is installed), tags, calibrates, verifies, rebuilds and removes, in random order. Ends with
+status 1 where anything grew.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +33,11 @@ from stemzarr_catalog import Lake, open_lake
 
 _WARM = 0.25
 """Part of the time after which nothing may grow: until then caches fill."""
+_MARKS = 45
 _GROWTH = 64 * 1024**2
 _SOURCES = 6
+_WORKERS = 0.1
+"""How often an epoch is read by a worker process, whose start takes seconds."""
 
 
 class Work:
@@ -54,8 +59,8 @@ class Work:
         lake = open_lake(self.folder / "lake")
         act: Callable[[Lake], None] = self.rng.choice(
             [
-                *(self.ingest, self.ingest, self.search, self.export, self.train),
-                *(self.verify, self.tag, self.rebuild, self.remove),
+                *(self.ingest, self.ingest, self.ingest, self.search, self.export, self.read),
+                *(self.train, self.verify, self.tag, self.calibrate, self.rebuild, self.remove),
             ]
         )
         if len(lake) or act == self.ingest:
@@ -86,7 +91,26 @@ class Work:
         )
 
     def train(self, lake: Lake) -> None:
-        """Read patterns at random, as a loader does."""
+        """Pass an epoch of all entries, now and then through a worker process."""
+        if not find_spec("torch"):
+            self.read(lake)
+            return
+        import torch
+
+        from stemzarr.torch import PatternDataset, make_loader
+
+        data = PatternDataset([lake[name].path for name in lake], stemzarr.View(downsample=2))
+        workers = int(self.rng.random() < _WORKERS)
+        model = torch.nn.Conv2d(1, 1, 3)
+        seen = 0
+        for batch in make_loader(data, 64, num_workers=workers):
+            model(batch).square().mean().backward()
+            seen += len(batch)
+        assert seen == len(data)
+        self.done["train in a worker"] += workers
+
+    def read(self, lake: Lake) -> None:
+        """Read patterns at random."""
         with lake[self.name(lake)].open() as dataset:
             for _ in range(20):
                 y, x = self.rng.randrange(16), self.rng.randrange(16)
@@ -100,6 +124,10 @@ class Work:
     def tag(self, lake: Lake) -> None:
         """Tag an entry."""
         lake.tag(self.name(lake), self.rng.choice(["good", "thick", "again"]))
+
+    def calibrate(self, lake: Lake) -> None:
+        """Revise the calibration of an entry."""
+        lake.calibrate(self.name(lake), {"det_x.scale": self.rng.randrange(1, 9) / 8})
 
     def rebuild(self, lake: Lake) -> None:
         """Make the index anew."""
@@ -135,7 +163,7 @@ def main() -> int:
         marks: list[dict[str, int]] = []
         while (elapsed := time.monotonic() - started) < seconds:
             work.step()
-            if elapsed > seconds * (_WARM + len(marks) * (1 - _WARM) / 10):
+            if elapsed > seconds * (_WARM + len(marks) * (1 - _WARM) / _MARKS):
                 marks.append(measure())
                 print(json.dumps({"minutes": round(elapsed / 60, 1), **marks[-1]}), flush=True)
         marks.append(measure())
