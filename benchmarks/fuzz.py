@@ -13,7 +13,6 @@ same, but those that reach new code are mutated further.
 from __future__ import annotations
 
 import argparse
-import atexit
 import importlib
 import json
 import random
@@ -129,7 +128,7 @@ def _fuzz_at_random(session: Session, arguments: argparse.Namespace) -> None:
         data = session.target.mutate(rng.choice(further or seeds), rng)
         if session.run(data) == "read" and rng.random() < _KEPT:
             further = [*seeds, *further[len(seeds) :][-_POOL:], data]
-        if time.monotonic() - told > 60:
+        if time.monotonic() - told > _TELL_S:
             told = time.monotonic()
             print(json.dumps(session.report(0)), flush=True)
 
@@ -146,14 +145,20 @@ def _fuzz_with_atheris(session: Session, arguments: argparse.Namespace) -> None:
     def mutate(data: bytes, _most: int, seed: int) -> bytes:
         return session.target.mutate(bytes(data), random.Random(seed))
 
-    def run(data: bytes) -> None:
-        session.run(data)
+    told = started = time.monotonic()
 
+    def run(data: bytes) -> None:
+        nonlocal told
+        session.run(data)
+        now = time.monotonic()
+        if now - told > _TELL_S or session.runs == arguments.runs:
+            told = now
+            print(json.dumps(session.report(now - started)), flush=True)
+
+    # libFuzzer ends the process without a farewell, so the figures are told on the way.
     limits = [f"-max_total_time={arguments.seconds or 0}", f"-runs={arguments.runs or -1}"]
     options = ["-rss_limit_mb=4096", "-max_len=65536", f"-seed={arguments.seed + 1}"]
     atheris.Setup([sys.argv[0], *limits, *options, str(corpus)], run, custom_mutator=mutate)
-    started = time.monotonic()
-    atexit.register(lambda: print(json.dumps(session.report(time.monotonic() - started), indent=1)))
     atheris.Fuzz()
 
 
