@@ -77,6 +77,19 @@ def test_tags_of_another_type_than_expected_are_no_error(tmp_path: Path) -> None
         read_all(write(path, data=data, axes=(), tags=tags))
 
 
+def test_a_message_names_the_byte_where_the_wrong_value_stands(tmp_path: Path) -> None:
+    """Of the version, the byte order and the kind of the first entry; text is no DM file."""
+    path = write(tmp_path / "x.dm4")
+    content = path.read_bytes()
+    for at, length in ((0, 4), (12, 4), (26, 1)):
+        path.write_bytes(content[:at] + b"\x63" * length + content[at + length :])
+        with pytest.raises(CorruptFileError, match=f"at byte {at},"):
+            read_source(path)
+    path.write_text("hello world", encoding="utf-8")
+    with pytest.raises(CorruptFileError, match=r"b'hell' instead of version 3 or 4.*at byte 0,"):
+        read_source(path)
+
+
 def test_a_packed_line_is_refused(tmp_path: Path) -> None:
     """Half of a line is no half of a plane: no `ValueError` when its values are read."""
     path = write(tmp_path / "line.dm4", data=np.ones(8, np.complex64), axes=(), code=27)

@@ -210,6 +210,7 @@ class _Parser:
         self.path = path
         self.size = size
         self.position = 0
+        self.last = 0
         self.tags = 0
         self.trail: list[str] = []
         self.order: Literal["<", ">"] = "<"
@@ -219,8 +220,10 @@ class _Parser:
     def tag_path(self) -> str:
         return "/".join(map(_readable, self.trail)) or "root"
 
-    def corrupt(self, found: str) -> CorruptFileError:
-        msg = f"{found} at byte {self.position}, tag {self.tag_path()}"
+    def corrupt(self, found: str, at: int | None = None) -> CorruptFileError:
+        """Return an error about what stands at a byte, by default that which was read last."""
+        where = self.last if at is None else at
+        msg = f"{found} at byte {where}, tag {self.tag_path()}"
         return CorruptFileError(msg, path=self.path, hint="copy the file again from its origin")
 
     def take(self, count: int) -> bytes:
@@ -229,6 +232,7 @@ class _Parser:
         data = self.file.read(count)
         if len(data) < count:
             raise _FileEndsError(self.position, count)
+        self.last = self.position
         self.position += count
         return data
 
@@ -243,9 +247,10 @@ class _Parser:
         return int(value)
 
     def header(self) -> tuple[int, int]:
-        self.version = int.from_bytes(self.take(4), "big")
+        first = self.take(4)
+        self.version = int.from_bytes(first, "big")
         if self.version not in (3, 4):
-            raise self.corrupt(f"version {self.version} instead of 3 or 4")
+            raise self.corrupt(f"{first!r} instead of version 3 or 4 of DigitalMicrograph's format")
         self.length = struct.Struct(">Q" if self.version == 4 else ">I")  # noqa: PLR2004
         declared = self.take_length()
         flag = int.from_bytes(self.take(4), "big")
@@ -269,6 +274,7 @@ class _Parser:
 
     def entry(self, entries: list[Tag], index: int) -> None:
         self.trail.append(f"[{index}]")
+        begin = self.position
         kind, length = struct.unpack(">BH", self.take(3))
         name = self.take(length).decode("latin-1")
         if name:
@@ -283,7 +289,7 @@ class _Parser:
         elif kind == DATA:
             self.data(entries, name)
         else:
-            raise self.corrupt(f"entry of kind {kind} instead of {GROUP} or {DATA}")
+            raise self.corrupt(f"entry of kind {kind} instead of {GROUP} or {DATA}", begin)
         if declared is not None and declared != self.position - start:
             entries[-1] = Tag(name=name, body=entries[-1].body, declared=declared)
         self.trail.pop()
