@@ -127,7 +127,7 @@ def open_journal(folder: Path, identity: dict[str, Any], *, sync: bool) -> tuple
     except OSError:
         lines = []
     head = _parse(lines[0]) if lines else None
-    reason = _difference(head, identity) if lines or folder.exists() else ""
+    reason = _difference(head, identity) if lines or (folder / TREE).exists() else ""
     remove_tree(folder / PARTS)
     if head == identity:
         for record in filter(None, map(_read_record, lines[1:])):
