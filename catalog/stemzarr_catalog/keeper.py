@@ -16,7 +16,7 @@ from stemzarr.files import remove_tree
 from stemzarr.locks import FileLock
 from stemzarr_catalog import tables
 from stemzarr_catalog.index import Index
-from stemzarr_catalog.reconcile import apply_changes, find_changes, read_store_record
+from stemzarr_catalog.reconcile import apply_changes, find_changes, read_row
 
 __all__ = ["Keeper"]
 
@@ -182,12 +182,13 @@ class Keeper:
 
     def update(self, name: str) -> None:
         """Bring one entry in line with its store, after it was written or revised."""
-        record, notes, noted, problem = read_store_record(self.path, name)
+        row, problem = read_row(self.path, name)
 
         def put(connection: sqlite3.Connection) -> None:
-            tables.put_record(connection, record, notes, noted)
+            tables.put_rows(connection, [row])
             if problem:
-                tables.put_problem(connection, name, record.signature, noted, problem)
+                signature = row.record.signature
+                tables.put_problem(connection, name, signature, row.noted, problem)
 
         with self.locked():
             self.write(put)

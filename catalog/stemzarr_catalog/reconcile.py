@@ -14,7 +14,6 @@ from stemzarr_catalog.index import Index
 from stemzarr_catalog.names import safe_name
 from stemzarr_catalog.notes import Notes, read_notes
 from stemzarr_catalog.record import (
-    Record,
     Signature,
     read_digest,
     read_record,
@@ -27,7 +26,7 @@ __all__ = [
     "find_changes",
     "list_stores",
     "note_signature",
-    "read_store_record",
+    "read_row",
 ]
 
 _SMALL = 1000
@@ -87,21 +86,23 @@ def _list_notes(lake: Path) -> dict[str, str]:
         return {}
 
 
-def read_store_record(lake: Path, name: str) -> tuple[Record, Notes, str, str]:
+def read_row(lake: Path, name: str) -> tuple[tables.NewRow, str]:
     """Read what the index keeps of a store and its notes.
 
     Returns
     -------
     tuple
-        The record, the notes, their signature, and what is wrong with the notes, if anything: a
-        broken file of notes takes no store out of the catalog.
+        The row, and what is wrong with the notes, if anything: a broken file of notes takes no
+        store out of the catalog.
 
     Raises
     ------
     SchemaVersionError, DamagedStoreError
         The store cannot be read.
     """
-    return read_record(_store(lake, name), name), *_read_notes(lake, name)
+    record = read_record(_store(lake, name), name)
+    notes, noted, problem = _read_notes(lake, name)
+    return tables.NewRow(record=record, notes=notes, noted=noted), problem
 
 
 def _store(lake: Path, name: str) -> Path:
@@ -234,20 +235,21 @@ def _is_settled(index: Path, moment: str) -> bool:
 
 def _put(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None:
     """Read stores, and then write their rows in one short transaction."""
-    read: list[tuple[Record, Notes, str, str]] = []
+    read: list[tuple[tables.NewRow, str]] = []
     broken: list[tuple[str, Signature, str, str]] = []
     for name in names:
         signature = read_signature(_store(lake, name)) or ""
         try:
-            read.append(read_store_record(lake, name))
+            read.append(read_row(lake, name))
         except StemzarrError as error:
             noted = note_signature(lake / "notes" / f"{name}.json")
             broken.append((name, signature, noted, str(error)))
     with locked(), index.writing() as connection:
-        for record, notes, noted, problem in read:
-            tables.put_record(connection, record, notes, noted)
+        tables.put_rows(connection, [row for row, _ in read])
+        for row, problem in read:
             if problem:
-                tables.put_problem(connection, record.name, record.signature, noted, problem)
+                name, signature = row.record.name, row.record.signature
+                tables.put_problem(connection, name, signature, row.noted, problem)
         for name, signature, noted, problem in broken:
             tables.delete_entry(connection, name)
             tables.put_problem(connection, name, signature, noted, problem)

@@ -12,6 +12,7 @@ import sqlite3
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from stemzarr.model import Fact
@@ -22,6 +23,7 @@ from stemzarr_catalog.record import Record, Signature, flatten_tags
 
 __all__ = [
     "VERSION",
+    "NewRow",
     "clear_tables",
     "create_tables",
     "delete_entry",
@@ -32,7 +34,7 @@ __all__ = [
     "forget_signatures",
     "get_state",
     "put_problem",
-    "put_record",
+    "put_rows",
     "replace_notes",
     "replace_signature",
     "set_state",
@@ -214,8 +216,36 @@ def _delete_tags(connection: sqlite3.Connection, entry: int) -> None:
     connection.execute("DELETE FROM entry_tags WHERE entry = ?", (entry,))
 
 
-def put_record(connection: sqlite3.Connection, record: Record, notes: Notes, noted: str) -> None:
-    """Write the row of a store, in place of an earlier one of the same name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRow:
+    """What is to be written of one store."""
+
+    record: Record
+    """What the store says."""
+    notes: Notes
+    """What people added."""
+    noted: str
+    """Signature of the file of notes."""
+
+
+def put_rows(connection: sqlite3.Connection, rows: Sequence[NewRow]) -> None:
+    """Write the rows of stores, in place of earlier ones of the same names.
+
+    Many stores have most tags in common, so that many rows at once take a fraction of the time.
+    """
+    ids = {_put_entry(connection, row): row for row in rows}
+    texts = _put_tags(connection, {entry: row.record.tags for entry, row in ids.items()})
+    connection.executemany(
+        "INSERT INTO words (rowid, labels, metadata, notes) VALUES (?, ?, ?, '')",
+        ((entry, row.record.words(), texts[entry]) for entry, row in ids.items()),
+    )
+    for entry, row in ids.items():
+        _put_notes(connection, entry, row.notes)
+
+
+def _put_entry(connection: sqlite3.Connection, row: NewRow) -> int:
+    """Write all of a row but its words and its tag tree, and return its id."""
+    record, notes = row.record, row.notes
     delete_entry(connection, record.name)
     values: dict[str, Any] = {
         **record.columns,
@@ -223,7 +253,7 @@ def put_record(connection: sqlite3.Connection, record: Record, notes: Notes, not
         "folded": fold(record.name),
         "signature": record.signature,
         "digest": record.digest,
-        "noted": noted,
+        "noted": row.noted,
         "header_hash": record.header_hash,
     }
     names = ", ".join(f'"{name}"' for name in values)
@@ -245,12 +275,7 @@ def put_record(connection: sqlite3.Connection, record: Record, notes: Notes, not
         (entry, json.dumps(record.json, ensure_ascii=False), _notes_text(notes)),
     )
     _put_extra(connection, entry, record.more, own=False)
-    metadata = _put_tags(connection, entry, record.tags)
-    connection.execute(
-        "INSERT INTO words (rowid, labels, metadata, notes) VALUES (?, ?, ?, ?)",
-        (entry, record.words(), metadata, ""),
-    )
-    _put_notes(connection, entry, notes)
+    return entry
 
 
 def replace_notes(connection: sqlite3.Connection, name: str, notes: Notes, noted: str) -> None:
@@ -297,23 +322,61 @@ def _put_extra(
 
 def _number_and_text(value: Fact) -> tuple[float | None, str]:
     """Return how a value compares as a number, and as text."""
-    if not isinstance(value, str):
-        return float(value), json.dumps(value)
+    return (_number(value) if isinstance(value, str) else float(value)), _text(value)
+
+
+def _text(value: Fact) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _number(text: str) -> float | None:
     try:
-        number = float(value)
+        number = float(text)
     except ValueError:
-        return None, value
-    return (number if math.isfinite(number) else None), value
+        return None
+    return number if math.isfinite(number) else None
 
 
-def _put_tags(connection: sqlite3.Connection, entry: int, tags: Mapping[str, Any]) -> str:
-    """Write the tag tree of an entry and return its texts, each once, for the search of words."""
-    leaves = dict.fromkeys(flatten_tags(tags))
-    if not leaves:
-        return ""
-    paths = _path_ids(connection, {path for path, _ in leaves})
-    # One statement for all leaves, handed over as JSON: a source has hundreds.
-    rows = json.dumps([(paths[path], *_number_and_text(value)) for path, value in leaves])
+def _put_tags(
+    connection: sqlite3.Connection, trees: Mapping[int, Mapping[str, Any]]
+) -> dict[int, str]:
+    """Write tag trees by entry and return their texts, each once, for the search of words."""
+    values: dict[tuple[str, str], Fact] = {}
+    leaves: dict[int, list[tuple[str, str]]] = {}
+    texts: dict[int, str] = {}
+    for entry, tree in trees.items():
+        found = dict.fromkeys(flatten_tags(tree))
+        leaves[entry] = [(path, _text(value)) for path, value in found]
+        values.update(zip(leaves[entry], (value for _, value in found), strict=True))
+        words = dict.fromkeys(value for _, value in found if isinstance(value, str))
+        texts[entry] = "\n".join(words)
+    known = _value_ids(connection, values)
+    postings: list[tuple[int, int]] = []
+    packed: list[tuple[int, bytes]] = []
+    for entry, tags in leaves.items():
+        ids = sorted({known[tag] for tag in tags})
+        postings += ((value, entry) for value in ids)
+        if ids:
+            packed.append((entry, zlib.compress(array("q", ids).tobytes())))
+    # In the order of the table, neighbours fall into the same pages.
+    connection.executemany("INSERT INTO tag_posting VALUES (?, ?)", sorted(postings))
+    connection.executemany("INSERT INTO entry_tags VALUES (?, ?)", packed)
+    return texts
+
+
+def _value_ids(
+    connection: sqlite3.Connection, values: Mapping[tuple[str, str], Fact]
+) -> dict[tuple[str, str], int]:
+    """Return the id of each path and text of a tag, new ones added."""
+    paths = _path_ids(connection, {path for path, _ in values})
+    names = {number: path for path, number in paths.items()}
+    # One statement for all, handed over as JSON: a source has hundreds.
+    rows = json.dumps(
+        [
+            (paths[path], _number(value) if isinstance(value, str) else float(value), text)
+            for (path, text), value in values.items()
+        ]
+    )
     connection.execute(
         "INSERT OR IGNORE INTO tag_value (path, number, text)"
         " SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)",
@@ -321,15 +384,11 @@ def _put_tags(connection: sqlite3.Connection, entry: int, tags: Mapping[str, Any
     )
     found = fetch(
         connection,
-        "SELECT DISTINCT tag_value.id FROM json_each(?) AS leaf CROSS JOIN tag_value"
-        " ON tag_value.path = leaf.value ->> 0 AND tag_value.text = leaf.value ->> 2"
-        " ORDER BY tag_value.id",
+        "SELECT tag_value.id, tag_value.path, text FROM json_each(?) AS leaf CROSS JOIN tag_value"
+        " ON tag_value.path = leaf.value ->> 0 AND tag_value.text = leaf.value ->> 2",
         (rows,),
     )
-    connection.executemany("INSERT INTO tag_posting VALUES (?, ?)", ((v, entry) for (v,) in found))
-    packed = zlib.compress(array("q", (value for (value,) in found)).tobytes())
-    connection.execute("INSERT INTO entry_tags VALUES (?, ?)", (entry, packed))
-    return "\n".join(dict.fromkeys(value for _, value in leaves if isinstance(value, str)))
+    return {(names[path], text): number for number, path, text in found}
 
 
 def _path_ids(connection: sqlite3.Connection, paths: Iterable[str]) -> dict[str, int]:

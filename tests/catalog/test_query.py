@@ -18,7 +18,7 @@ from stemzarr_catalog.index import Index
 from stemzarr_catalog.notes import Notes
 from stemzarr_catalog.record import flatten_tags, read_record
 from stemzarr_catalog.search import names_of
-from stemzarr_catalog.tables import fetch, put_record
+from stemzarr_catalog.tables import NewRow, fetch, put_rows
 
 FOUND = {
     "": ["map", "overview", "scan"],
@@ -190,10 +190,40 @@ def test_any_tag_tree_can_be_indexed(template: Path, tree: dict[str, Any], numbe
     index = Index(None)
     for _ in range(2):
         with index.writing() as connection:
-            put_record(connection, dataclasses.replace(record, tags=tree), Notes(), "")
+            changed = dataclasses.replace(record, tags=tree)
+            put_rows(connection, [NewRow(record=changed, notes=Notes(), noted="")])
     with index.reading() as connection:
         assert names_of(connection, f'tag:own.number="{float(number)}"') == ["scan"]
         assert names_of(connection, "tag:own.text=nan") == ["scan"]
         assert names_of(connection, "tag:own.text>0") == []
         postings = fetch(connection, "SELECT count(*) FROM tag_posting")[0][0]
         assert postings == len(set(flatten_tags(tree)))
+
+
+@given(
+    trees=st.lists(st.dictionaries(st.text(max_size=3), TREES, max_size=3), min_size=2, max_size=4)
+)
+@settings(max_examples=40)
+def test_many_rows_at_once_are_as_one_by_one(template: Path, trees: list[dict[str, Any]]) -> None:
+    """Which entries have which values of which tags does not depend on how they came."""
+    record = read_record(template / "stores" / "scan.zarr", "scan")
+    rows = []
+    for number, tree in enumerate(trees):
+        columns = {**record.columns, "name": f"n{number}"}
+        changed = dataclasses.replace(record, name=f"n{number}", columns=columns, tags=tree)
+        rows.append(NewRow(record=changed, notes=Notes(), noted=""))
+    seen = []
+    for batches in ([rows], [[row] for row in rows]):
+        index = Index(None)
+        for batch in batches:
+            with index.writing() as connection:
+                put_rows(connection, batch)
+        sql = (
+            "SELECT name, path.path, tag_value.text FROM tag_posting"
+            " JOIN entry ON entry.id = tag_posting.entry"
+            " JOIN tag_value ON tag_value.id = tag_posting.value"
+            " JOIN tag_path AS path ON path.id = tag_value.path ORDER BY 1, 2, 3"
+        )
+        with index.reading() as connection:
+            seen.append((fetch(connection, sql), fetch(connection, "SELECT * FROM words")))
+    assert seen[0] == seen[1]
