@@ -7,9 +7,13 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich import box
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from stemzarr_cli.tables import Listing, facts_table
+from stemzarr_cli.text import printable
 
 WORDS = st.text("abcdefgh", min_size=1, max_size=12)
 
@@ -31,6 +35,31 @@ def test_no_line_is_wider_than_the_terminal(rows: list[tuple[str, ...]], width: 
     shown = drawn(table, width)
     assert all(len(line) <= width for line in shown.splitlines())
     assert all(row[0] in shown for row in rows)
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=9), WORDS), min_size=1, max_size=4),
+    st.sampled_from([None, 0]),
+)
+def test_a_table_that_fits_looks_like_one_of_rich(
+    rows: list[tuple[str, ...]], marked: int | None
+) -> None:
+    """What is drawn without rich's table has its form, wide and zero-width characters too."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    listed = [dict(zip(("name", "more"), map(printable, row), strict=True)) for row in rows]
+    columns = [name for name in ("name", "more") if any(row[name] for row in listed)]
+    for name in columns:
+        table.add_column(name)
+    for number, row in enumerate(listed):
+        style = "bold" if number == marked else None
+        table.add_row(*(Text(row[name]) for name in columns), style=style)
+    shown = []
+    for one in (Listing(listed, marked=marked), table):
+        screen = io.StringIO()
+        console = Console(file=screen, width=200, markup=False, highlight=False)
+        console.print(one)
+        shown.append(screen.getvalue())
+    assert shown[0] == shown[1]
 
 
 def test_columns_go_in_their_order() -> None:
