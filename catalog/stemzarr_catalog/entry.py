@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stemzarr.model import Fact
 from stemzarr_catalog.notes import Notes
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from stemzarr.model import Fact
 
 __all__ = ["Entry", "EntryList"]
 

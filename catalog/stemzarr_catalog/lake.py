@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import EntryNotFoundError, SourceNotFoundError, StemzarrError
 from stemzarr.files import remove_tree, write_error
-from stemzarr.model import Fact, Progress
 from stemzarr.options import IngestOptions, as_path
 from stemzarr_catalog import search, tables
 from stemzarr_catalog.entry import Entry, EntryList
@@ -23,6 +22,7 @@ from stemzarr_catalog.reconcile import note_signature
 from stemzarr_catalog.sessions import Session, read_sessions
 
 if TYPE_CHECKING:
+    from stemzarr.model import Fact, Progress
     from stemzarr.store import Change
     from stemzarr_catalog.ingesting import Ingested
 

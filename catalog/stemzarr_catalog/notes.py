@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import CorruptFileError, OptionError
 from stemzarr.files import publish
-from stemzarr.model import Fact
 from stemzarr_catalog.fields import FIELDS
+
+if TYPE_CHECKING:
+    from stemzarr.model import Fact
 
 __all__ = ["Notes", "read_notes", "write_notes"]
 

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import DamagedStoreError, StemzarrError
-from stemzarr.model import Document, Fact, Source
 from stemzarr_catalog.fields import FIELDS
+
+if TYPE_CHECKING:
+    from stemzarr.model import Document, Fact, Source
 
 __all__ = ["Record", "Signature", "flatten_tags", "read_digest", "read_record", "read_signature"]
 

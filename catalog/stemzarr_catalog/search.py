@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stemzarr.model import Fact
 from stemzarr_catalog.fields import FIELDS, field_of, nearest
 from stemzarr_catalog.names import fold
 from stemzarr_catalog.query import parse_query
 from stemzarr_catalog.sql import compile_query, sort_column
 from stemzarr_catalog.tables import fetch
+
+if TYPE_CHECKING:
+    from stemzarr.model import Fact
 
 __all__ = [
     "close_names",

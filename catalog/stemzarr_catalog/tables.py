@@ -13,13 +13,15 @@ import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stemzarr.model import Fact
 from stemzarr_catalog.fields import FIELDS
 from stemzarr_catalog.names import fold
 from stemzarr_catalog.notes import Notes
 from stemzarr_catalog.record import Record, Signature, flatten_tags
+
+if TYPE_CHECKING:
+    from stemzarr.model import Fact
 
 __all__ = [
     "VERSION",
