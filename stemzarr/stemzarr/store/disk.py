@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +67,15 @@ def sample_mean(document: Document) -> NDArray[np.float64]:
     for y, x in corners:
         box = read_box(document.blocks, (y, x, 0, 0), (1, run, *pattern))
         for values in box[0]:
-            real = np.abs(values) if values.dtype.kind == "c" else values
-            total += np.nan_to_num(real, nan=0.0, posinf=0.0, neginf=0.0)
+            total += _finite(values)
     return total / (run * len(corners))
+
+
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype.kind not in "fc":
+        return values
+    real = np.abs(values) if values.dtype.kind == "c" else values
+    return np.asarray(np.nan_to_num(real, nan=0.0, posinf=0.0, neginf=0.0))
 
 
 def _spread(size: int, count: int) -> list[int]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from stemzarr.store.moments import Moments
 
-__all__ = ["DiskMask", "ShardFold"]
+__all__ = ["DiskMask", "Fold", "ShardFold"]
 
 _COUNTS = 65536
 _SMALL = 2
@@ -202,17 +202,46 @@ class ShardFold:
         """Return what the chunks folded to, for the journal."""
         counts = self.counts()
         bins = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 0
-        parts: dict[str, NDArray[Any]] = {
-            "counts": counts[:bins],
-            "moments": self.moments.to_array(),
-            "integral": np.array(self.integral),
-        }
+        parts: list[NDArray[Any]] = [
+            counts[:bins],
+            self.moments.to_array(),
+            np.array(self.integral),
+        ]
         if self.top is not None:
-            images = np.concatenate(self.images)
-            parts |= {"total": self._sum(), "top": self.top, "images": images}
+            parts += [self._sum(), self.top, np.concatenate(self.images)]
         file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **parts)
+        for part in parts:
+            np.save(file, part, allow_pickle=False)
         return file.getvalue()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """What a shard folded to, as the journal holds it."""
+
+    counts: NDArray[np.int64]
+    """Number of values equal to 0, 1, 2 …, of those that are counts."""
+    moments: Moments
+    """Moments of the other values."""
+    integral: bool
+    """Whether all values are integers."""
+    total: NDArray[Any] | None = None
+    """(pixels,) sum of the patterns."""
+    top: NDArray[Any] | None = None
+    """(pixels,) maximum of the patterns."""
+    images: NDArray[np.float64] | None = None
+    """(patterns, 3) total, bright field, annular dark field."""
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Fold:
+        """Return what `ShardFold.to_bytes` gave."""
+        file, parts = io.BytesIO(content), []
+        while file.tell() < len(content):
+            parts.append(np.load(file, allow_pickle=False))
+        names = ("total", "top", "images")
+        pictures = dict(zip(names, parts[3:], strict=False))
+        moments = Moments.from_array(parts[1])
+        return cls(counts=parts[0], moments=moments, integral=bool(parts[2]), **pictures)
 
 
 def as_counts(values: NDArray[Any]) -> NDArray[Any] | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 from stemzarr.errors import CorruptFileError
 from stemzarr.model import Axis, Document, Statistics
 from stemzarr.store.disk import Disk
-from stemzarr.store.fold import lowest
+from stemzarr.store.fold import Fold, lowest
 from stemzarr.store.journal import ShardRecord
-from stemzarr.store.moments import Moments, merge_statistics, statistics_attributes
+from stemzarr.store.moments import merge_statistics, statistics_attributes
 from stemzarr.store.plan import ArrayPlan
 from stemzarr.store.schema import group_node, prefix_of, stored_dims
 from stemzarr.store.tree import Tree
@@ -55,13 +54,12 @@ class Folded:
     """(3, scan_y, scan_x) virtual images in the order of `SCAN_IMAGES`."""
 
 
-def _load(folds: Path, records: list[ShardRecord]) -> Iterator[Mapping[str, NDArray[Any]]]:
+def _load(folds: Path, records: list[ShardRecord]) -> Iterator[Fold]:
     for record in records:
         file = folds / str(record.fold)
         try:
-            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as parts:
-                yield {name: parts[name] for name in parts.files}
-        except (OSError, ValueError) as error:
+            yield Fold.from_bytes(file.read_bytes())
+        except (OSError, ValueError, IndexError) as error:
             raise CorruptFileError(f"cannot be read: {error}", path=file) from error
 
 
@@ -82,14 +80,14 @@ def reduce_folds(folds: Path, records: list[ShardRecord], array: ArrayPlan) -> F
     total: NDArray[Any] | None = None
     top: NDArray[Any] | None = None
     images = np.zeros((*array.shape[:2], len(SCAN_IMAGES)))
-    for record, parts in zip(records, _load(folds, records), strict=True):
-        histogram[: len(parts["counts"])] += parts["counts"]
-        moments.append(Moments.from_array(parts["moments"]))
-        integral = integral and bool(parts["integral"])
-        if "total" in parts:
-            total = parts["total"] if total is None else total + parts["total"]
-            top = parts["top"] if top is None else np.maximum(top, parts["top"])
-            _place_images(images, parts["images"], array, record.number)
+    for record, fold in zip(records, _load(folds, records), strict=True):
+        histogram[: len(fold.counts)] += fold.counts
+        moments.append(fold.moments)
+        integral = integral and fold.integral
+        if fold.total is not None and fold.top is not None and fold.images is not None:
+            total = fold.total if total is None else total + fold.total
+            top = fold.top if top is None else np.maximum(top, fold.top)
+            _place_images(images, fold.images, array, record.number)
     statistics = merge_statistics(histogram, moments)
     if total is None or top is None:
         return Folded(statistics=statistics, integral=integral)

@@ -150,10 +150,11 @@ class ShardTask:
     ) -> None:
         origin = box[0]
         for start, shape in self.array.chunks_of(box):
-            inside = tuple(
-                slice(a - o, a - o + n) for a, o, n in zip(start, origin, shape, strict=True)
-            )
-            chunk = np.ascontiguousarray(values[inside])
+            chunk = values
+            if shape != values.shape:
+                ends = zip(start, origin, shape, strict=True)
+                inside = tuple(slice(a - o, a - o + n) for a, o, n in ends)
+                chunk = np.ascontiguousarray(values[inside])
             digests.append(digest_values(chunk))
             if fold is not None:
                 fold.add(chunk.reshape(-1, fold.pixels))
@@ -164,7 +165,7 @@ class ShardTask:
     def _write_fold(self, fold: ShardFold | None) -> tuple[str, str] | None:
         if fold is None:
             return None
-        name = f"{self.place}-{self.number}.npz"
+        name = f"{self.place}-{self.number}"
         content = fold.to_bytes()
         part = part_path(self.folder)
         write_file(part, content, sync=self.sync)

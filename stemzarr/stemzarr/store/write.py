@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,15 @@ class _Ingest:
     header_digest: bytes
     tree: Tree
     notes: list[str]
+    anew: str
+    disks: dict[int, Disk | None] = field(default_factory=dict)
+
+    def disk(self, document: Document) -> Disk | None:
+        """Return the central disk of a scan, looked for once; None for other documents."""
+        if document.index not in self.disks:
+            is_scan = document.kind == "4d-stem" and not document.channels and document.nbytes
+            self.disks[document.index] = find_disk(sample_mean(document)) if is_scan else None
+        return self.disks[document.index]
 
     def document(self, array: ArrayPlan) -> Document:
         return self.source.find(array.document)
@@ -152,7 +161,7 @@ def write_store(
         source_bytes=source.size,
         stored_bytes=stored,
         seconds=time.perf_counter() - started,
-        notes=tuple(ingest.notes),
+        notes=tuple(filter(None, [*ingest.notes, ingest.anew])),
     )
 
 
@@ -197,7 +206,8 @@ def _begin(original: Source, dest: Path, options: IngestOptions) -> _Ingest:
         journal=journal,
         header_digest=header_digest,
         tree=Tree(folder=journal.tree),
-        notes=[*source.notes, *([anew] if anew else [])],
+        notes=list(source.notes),
+        anew=anew,
     )
 
 
@@ -263,7 +273,7 @@ def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> li
     itemsize = document.dtype.itemsize
     for number in set(range(array.shards)) - set(missing):
         tally.add(int(np.prod(array.shard_box(number)[1])) * itemsize)
-    disk = _disk(document) if missing and ingest.options.preview else None
+    disk = ingest.disk(document) if missing and ingest.options.preview else None
     mask = None if disk is None else disk_mask(disk, document.shape[-2:])
     return [
         ShardTask(
@@ -279,12 +289,6 @@ def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> li
         )
         for number in missing
     ]
-
-
-def _disk(document: Document) -> Disk | None:
-    if document.kind != "4d-stem" or document.channels or not document.nbytes:
-        return None
-    return find_disk(sample_mean(document))
 
 
 def _complete(ingest: _Ingest) -> None:
@@ -307,7 +311,7 @@ def _complete(ingest: _Ingest) -> None:
         if ingest.options.preview:
             folded = reduce_folds(ingest.journal.folds, records, array)
             _note_integers(ingest, document, folded)
-            write_preview(tree, document, main, folded, _disk(document))
+            write_preview(tree, document, main, folded, ingest.disk(document))
     _write_source(ingest)
     tree.write_nodes()
     write_manifest(
