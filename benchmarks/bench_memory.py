@@ -53,6 +53,14 @@ def write_hole(path: Path, shape: tuple[int, int], layout: LayoutOrder) -> None:
     write_dm(path, [image])
 
 
+def write_scan(path: Path, gib: float, layout: LayoutOrder, counted: float) -> None:
+    """Write a dm4 of that size: counts, or a hole where it is larger than `counted` GiB."""
+    if gib <= counted:
+        write_synthetic_dm4(path, scan_shape(gib), DETECTOR, layout=layout)
+    else:
+        write_hole(path, scan_shape(gib), layout)
+
+
 def commands_for(path: Path, *, more: bool) -> Iterator[tuple[str, list[str | Path]]]:
     """Yield what is run on a file, by name."""
     program: list[str | Path] = [sys.executable, "-m", "stemzarr_cli"]
@@ -77,7 +85,11 @@ def main() -> None:
     parser.add_argument("--gib", type=float, nargs="+", default=[0.125, 0.5])
     parser.add_argument("--counted", type=float, default=2, help="largest file of counts, in GiB")
     parser.add_argument("--more", action="store_true", help="verify and export, too")
+    parser.add_argument("--make", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.make:
+        write_scan(Path(options.make[0]), options.gib[0], options.make[1], options.counted)
+        return
     folder = options.folder / "memory"
     rows = []
     for gib in options.gib:
@@ -85,10 +97,9 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             path = folder / "scan.dm4"
-            if gib <= options.counted:
-                write_synthetic_dm4(path, scan_shape(gib), DETECTOR, layout=layout)
-            else:
-                write_hole(path, scan_shape(gib), layout)
+            # The peak of a process is never below that of the one that starts it, so we stay small.
+            arguments = ["--gib", gib, "--counted", options.counted, "--make", path, layout]
+            run_process([sys.executable, __file__, "--folder", folder, *arguments])
             for name, command in commands_for(path, more=options.more):
                 rows.append(row_of(f"{name}, {layout}", gib, run_process(command)))
     shutil.rmtree(folder)

@@ -28,7 +28,7 @@ class Finished:
     """What it printed."""
 
 
-def run_process(command: Sequence[str | Path]) -> Finished:
+def run_process(command: Sequence[object]) -> Finished:
     """Run a command to its end.
 
     Raises

@@ -16,7 +16,7 @@ from stemzarr.store.journal import ShardRecord
 from stemzarr.store.run import Tally
 from stemzarr.store.task import ShardTask, Workspace
 
-__all__ = ["run_on_cluster"]
+__all__ = ["run_on_cluster", "start_cluster"]
 
 _RETRIES = 3
 _TIMEOUT_S = 30
@@ -56,7 +56,7 @@ def run_on_cluster(
     """
     distributed: Any = importlib.import_module("distributed")
     sizes = {task.array.shard_path(task.number): task.nbytes for task in tasks}
-    with _client(options) as client:
+    with start_cluster(options) as client:
         futures = [client.submit(run_task, task, pure=False, retries=_RETRIES) for task in tasks]
         try:
             for future in distributed.as_completed(futures, loop=client.loop):
@@ -98,22 +98,44 @@ def _children_ignore_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _settings() -> dict[str, Any]:
+    """Return settings of dask under which workers are as fast as threads.
+
+    Its nannies let malloc give memory back to the system at every turn, so that each chunk is
+    encoded into fresh pages, which takes as long again as to encode it. And its profiler stops
+    the worker a hundred times a second.
+    """
+    dask: Any = importlib.import_module("dask")
+    name = "distributed.nanny.pre-spawn-environ"
+    variables = {k: v for k, v in dask.config.get(name).items() if k != "MALLOC_TRIM_THRESHOLD_"}
+    return {name: variables, "distributed.worker.profile.enabled": False}
+
+
 @contextlib.contextmanager
-def _client(options: IngestOptions) -> Iterator[Any]:
+def start_cluster(options: IngestOptions) -> Iterator[Any]:
+    """Start the worker processes that `options` names, or find its scheduler; give a client.
+
+    Raises
+    ------
+    WorkerError
+        The cluster cannot be reached or started.
+    """
+    dask: Any = importlib.import_module("dask")
     distributed: Any = importlib.import_module("distributed")
     try:
         if options.scheduler is not None:
             client = distributed.Client(options.scheduler, timeout=_TIMEOUT_S, set_as_default=False)
             cluster: Any = contextlib.nullcontext()
         else:
-            with _children_ignore_interrupts():
+            with _children_ignore_interrupts(), dask.config.set(_settings()):
                 cluster = distributed.LocalCluster(
                     n_workers=options.workers,
                     threads_per_worker=1,
                     processes=True,
                     # The budget bounds what a task holds; its libraries' memory is not the data's.
                     memory_limit=0,
-                    dashboard_address=None,
+                    # Even without a dashboard a port is taken; a fixed one may be in use.
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                     # What matters is raised; the rest would be written over the progress display.
                     silence_logs=logging.CRITICAL,
                 )
