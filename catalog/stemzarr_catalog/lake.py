@@ -388,7 +388,7 @@ class Lake:
             The store cannot be deleted.
         """
         self._keeper.check_writable()
-        store = self[name].path
+        store = self.store_path(name) if name in self.problems else self[name].path
         aside = store.with_name(f".{store.name}.{os.getpid()}.{time.time_ns():x}.old")
         try:
             with self._keeper.locked():

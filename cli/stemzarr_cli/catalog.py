@@ -53,8 +53,8 @@ def remove(report: Report, /, *, names: tuple[str, ...], yes: bool, lake: Path |
     opened = open_lake(lake)
     for name in names:
         with report.attempt():
-            entry = opened[name]
-            if yes or _confirmed(name, entry.path):
+            path = opened.store_path(name) if name in opened.problems else opened[name].path
+            if yes or _confirmed(name, path):
                 opened.remove(name)
                 record = {"name": name, "status": "removed"}
                 report.result(record, functools.partial(report.say, f"{name}  removed"))

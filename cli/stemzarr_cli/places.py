@@ -55,9 +55,10 @@ def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:
     """
     path = Path(text).expanduser()
     if not path.exists():
-        entry = _find_entry(text, lake).entry
-        assert entry is not None  # noqa: S101 - what is found by its name has one
-        return entry.path, entry.json()
+        place = _find_entry(text, lake)
+        if place.entry is not None:
+            return place.path, place.entry.json()
+        path = place.path
     if not (path / "zarr.json").is_file():
         hint = f"'stemzarr info {path}' shows a file that is not ingested"
         raise UnsupportedDataError("is no store", path=path, hint=hint)
@@ -72,6 +73,9 @@ def _find_entry(name: str, where: Path | None) -> Place:
 
     try:
         lake = open_lake(where)
+        if name in lake.problems and name not in lake:
+            # It is there and cannot be read: that is what verify is for.
+            return Place(path=lake.store_path(name), lake=lake)
         entry = lake[name]
     except EntryNotFoundError as error:
         message, hint = (

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="List the sources that their stores can give back byte for byte: safe to delete.",
 )
+@click.option(
+    "--restore-metadata",
+    "restore",
+    is_flag=True,
+    help="First put back metadata that another program or the disk changed.",
+)
 @lake_option
 @click.pass_obj
 def verify(
@@ -41,20 +47,23 @@ def verify(
     names: tuple[str, ...],
     source: Path | None,
     originals: bool,
+    restore: bool,
     lake: Path | None,
 ) -> None:
     """Check every file and chunk of stores.
 
     Files are compared with the manifest, chunks with their checksums and digests. Nothing is
-    repaired. NAME is a name in the lake or the path of a store.
+    repaired, but with --restore-metadata: then every zarr.json is written as the manifest
+    remembers it. NAME is a name in the lake or the path of a store.
 
     With --originals, stores of the lake (all, or those named) are checked and compared with the
     files that they were made from; a file is listed only when its store is sound, holds every
     byte of it, and it is still the same.
     """
     if originals:
-        if source is not None:
-            raise OptionError("--originals finds the sources itself", hint="leave --source out")
+        if source is not None or restore:
+            hint = "leave --source and --restore-metadata out"
+            raise OptionError("--originals finds the sources itself and changes nothing", hint=hint)
         _list_originals(report, names, lake)
         return
     if not names or (source is not None and len(names) > 1):
@@ -63,11 +72,21 @@ def verify(
     for name in names:
         with report.attempt():
             path = find_source(name, lake).path
+            if restore:
+                _restore(report, path)
             with report.progress(f"verifying {path.stem}") as progress:
                 import stemzarr
 
                 found = stemzarr.verify(path, source=source, progress=progress)
             _tell(report, found)
+
+
+def _restore(report: Report, path: Path) -> None:
+    """Put the metadata of a store back, and say what was otherwise."""
+    from stemzarr.store import restore_metadata
+
+    for difference in restore_metadata(path):
+        report.note(f"{path.stem}: restored, for {difference}")
 
 
 def _tell(report: Report, found: VerifyReport) -> None:

@@ -6,6 +6,7 @@ from stemzarr.store.facts import Change
 from stemzarr.store.open import open_previews, read_record, read_store
 from stemzarr.store.plan import StorePlan, plan_store
 from stemzarr.store.rebuild import RebuildResult, rebuild
+from stemzarr.store.restore import restore_metadata
 from stemzarr.store.revise import revise
 from stemzarr.store.verify import VerifyReport, verify_store
 from stemzarr.store.write import StoreResult, write_store
@@ -21,6 +22,7 @@ __all__ = [
     "read_record",
     "read_store",
     "rebuild",
+    "restore_metadata",
     "revise",
     "verify_store",
     "write_store",

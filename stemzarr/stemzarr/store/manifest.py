@@ -2,14 +2,17 @@
 
 It lists all files but two kinds: its own, and the root's ``zarr.json``, which follows from the
 others: ``root`` is the digest of the root's node, the rest of that file repeats the nodes below.
+It also holds a copy of all nodes but its own, from which metadata that another program changed are
+told and restored.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -17,12 +20,13 @@ import xxhash
 from stemzarr.errors import DamagedStoreError
 from stemzarr.store.schema import Nodes, to_json
 from stemzarr.store.shard import write_file
-from stemzarr.store.tree import REVISION, Tree, read_small_array
+from stemzarr.store.tree import MANIFEST, RESTORE, REVISION, Tree, read_small_array
 
 __all__ = [
-    "MANIFEST",
+    "Difference",
     "Manifest",
     "check_digests",
+    "differences",
     "digest_node",
     "files_of",
     "read_manifest",
@@ -30,8 +34,9 @@ __all__ = [
     "write_manifest",
 ]
 
-MANIFEST = "source/manifest"
-"""Path of the manifest in a store."""
+_LONGEST = 60
+_REWORDED = ("codecs", "consolidated_metadata", "storage_transformers", "chunk_key_encoding")
+"""Keys of a node that mean the same in several forms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,58 @@ class Manifest:
     """Size and xxh3-128 in hex of every file, by its path in the store."""
     root: str
     """xxh3-128 in hex of the root's node without the consolidated metadata."""
+    nodes: Nodes
+    """Every node but the manifest's own as it was written; empty in stores of the first days."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A value in the metadata that is not what was written."""
+
+    node: str
+    """Path of the group or array; empty for the root."""
+    name: str
+    """The attribute, or another key of the node; empty where the whole node came or went."""
+    written: Any
+    """What stemzarr wrote; None where there was nothing."""
+    found: Any
+    """What stands there now; None where nothing does."""
+
+    def __str__(self) -> str:
+        """Return what differs as a clause."""
+        of = f"{self.node}: {self.name}" if self.node and self.name else self.node or self.name
+        if self.found is None:
+            return f"{of} is gone"
+        if self.written is None:
+            return f"{of} was added"
+        return f"{of} is {_brief(self.found)} instead of {_brief(self.written)}"
+
+
+def _brief(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def differences(written: Nodes, found: Nodes) -> Iterator[Difference]:
+    """Yield what differs between the nodes that were written and those that are there.
+
+    Other programs write the same codecs in other words, which is no difference.
+    """
+    for path in sorted({*written, *found} - {MANIFEST}):
+        one, other = written.get(path), found.get(path)
+        if one is None or other is None:
+            yield Difference(node=path, name="", written=one, found=other)
+            continue
+        for name in sorted({*one, *other} - {*_REWORDED, "attributes"}):
+            yield from _differ(path, name, one.get(name), other.get(name))
+        mine, theirs = (dict(node.get("attributes") or {}) for node in (one, other))
+        for name in sorted({*mine, *theirs}):
+            yield from _differ(path, name, mine.get(name), theirs.get(name))
+
+
+def _differ(node: str, name: str, written: Any, found: Any) -> Iterator[Difference]:  # noqa: ANN401
+    if written != found:
+        yield Difference(node=node, name=name, written=written, found=found)
 
 
 def digest_node(node: dict[str, object]) -> str:
@@ -52,7 +109,7 @@ def digest_node(node: dict[str, object]) -> str:
 def files_of(store: Path) -> list[str]:
     """Return the paths of all files of a store that a manifest lists, sorted."""
     paths = (path.relative_to(store).as_posix() for path in store.rglob("*") if path.is_file())
-    own = (f"{MANIFEST}/", f"{REVISION}/")
+    own = (f"{MANIFEST}/", REVISION)
     return sorted(p for p in paths if p != "zarr.json" and not p.startswith(own))
 
 
@@ -66,6 +123,10 @@ def stray_files(store: Path, nodes: Nodes) -> set[str]:
     return {f"{MANIFEST}/{name}" for name in found if name not in own}
 
 
+def _without_own(nodes: Nodes) -> Nodes:
+    return {path: nodes[path] for path in sorted(nodes) if path != MANIFEST}
+
+
 def write_manifest(tree: Tree, files: Mapping[str, tuple[int, str]]) -> None:
     """Write the manifest of a store, and note its node.
 
@@ -76,9 +137,12 @@ def write_manifest(tree: Tree, files: Mapping[str, tuple[int, str]]) -> None:
     files
         Size and digest of every file that the manifest lists, by path.
     """
-    listed = {path: list(state) for path, state in files.items()}
-    content = {"root": digest_node(tree.nodes[""]), "files": listed}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    content = {
+        "root": digest_node(tree.nodes[""]),
+        "files": {path: list(state) for path, state in sorted(files.items())},
+        "nodes": _without_own(tree.nodes),
+    }
+    text = to_json(content)
     values = np.frombuffer(text, np.uint8)
     tree.write_array(MANIFEST, values, ("manifest_byte",), codec="zstd")
     write_file(tree.folder / MANIFEST / "zarr.json", to_json(tree.nodes[MANIFEST]))
@@ -92,17 +156,22 @@ def read_manifest(path: Path, nodes: Nodes) -> Manifest:
     DamagedStoreError
         It is missing or damaged.
     """
-    if MANIFEST not in nodes:
-        raise DamagedStoreError("the store has no manifest", path=path)
-    text = read_small_array(path, nodes, MANIFEST).tobytes()
+    text = _read_text(path, nodes)
     try:
         content = json.loads(text)
         files = {
             name: (int(size), str(digest)) for name, (size, digest) in content["files"].items()
         }
-        return Manifest(files=files, root=content["root"])
+        kept = {name: dict(node) for name, node in content.get("nodes", {}).items()}
+        return Manifest(files=files, root=str(content["root"]), nodes=kept)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedStoreError(f"the manifest cannot be read: {error}", path=path) from error
+
+
+def _read_text(path: Path, nodes: Nodes) -> bytes:
+    if MANIFEST not in nodes:
+        raise DamagedStoreError("the store has no manifest", path=path)
+    return read_small_array(path, nodes, MANIFEST).tobytes()
 
 
 def check_digests(path: Path, nodes: Nodes) -> None:
@@ -123,15 +192,25 @@ def check_digests(path: Path, nodes: Nodes) -> None:
     DamagedStoreError
         A node differs from its digest in the manifest, or the manifest is damaged itself.
     """
+    # The copy of the nodes stands last, so that it can be compared unparsed. As text, not as
+    # values: to Python, 1 and 1.0 and true are equal.
+    if _read_text(path, nodes).endswith(b',"nodes":%b}' % to_json(_without_own(nodes))):
+        return
     manifest = read_manifest(path, nodes)
+    if manifest.nodes:
+        first = next(differences(manifest.nodes, nodes), None)
+        raise _changed(path, "zarr.json", first)
     digests = {"": manifest.root}
     for name, (_, digest) in manifest.files.items():
         if name.endswith("/zarr.json"):
             digests[name.removesuffix("/zarr.json")] = digest
     for name in sorted({*nodes, *digests} - {MANIFEST}):
         if name not in nodes or digests.get(name) != digest_node(nodes[name]):
-            raise DamagedStoreError(
-                f"the metadata of {name or 'the root'} changed since they were written",
-                path=path,
-                hint="restore zarr.json from a copy, or look at it with xarray.open_zarr",
-            )
+            raise _changed(path, name or "the root", None)
+
+
+def _changed(path: Path, name: str, difference: Difference | None) -> DamagedStoreError:
+    """Return what to say of metadata that another program, a person or the disk changed."""
+    what = f"see {name}" if difference is None else str(difference)
+    msg = f"its metadata changed since stemzarr wrote them: {what}"
+    return DamagedStoreError(msg, path=path, hint=RESTORE)

@@ -16,7 +16,7 @@ from typing import Any, Final, get_args
 from stemzarr.model import CHANNEL, Kind, LayoutOrder, Statistics
 from stemzarr.options import Codec
 
-__all__ = ["check_nodes"]
+__all__ = ["check_nodes", "wrong_node", "wrong_path"]
 
 Form = Any
 """A type, None, a tuple of alternatives, a list of one form, a mapping of names, or a test."""
@@ -111,7 +111,7 @@ def check_nodes(nodes: Mapping[str, Any]) -> str:
         The ``zarr.json`` of every group and array by path, the root's under ``""``.
     """
     for path, node in nodes.items():
-        wrong = _wrong_path(path) or _wrong_node(node)
+        wrong = wrong_path(path) or wrong_node(node)
         if wrong:
             return f"{path or 'the root'}: {wrong}"
     record = nodes.get("source", {}).get("attributes")
@@ -160,15 +160,16 @@ def _is_a(value: Any, form: Form) -> bool:  # noqa: ANN401 - any JSON
     return isinstance(value, form) if isinstance(form, type) else bool(form(value))
 
 
-def _wrong_path(path: str) -> str:
-    """Return whether a path could lead out of the store, on any system."""
+def wrong_path(path: str) -> str:
+    """Return why a path could lead out of the store on any system, empty where it cannot."""
     parts = PurePosixPath(path).parts
     if "/".join(parts) != path or {"..", "/"} & set(parts) or re.search(r"[\\:\x00]", path):
         return "is no path in a store"
     return ""
 
 
-def _wrong_node(node: Any) -> str:  # noqa: ANN401 - any JSON
+def wrong_node(node: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return what is wrong with the form of one node, empty where nothing is."""
     if not isinstance(node, dict) or not isinstance(node.get("attributes"), dict):
         return "has no attributes"
     if node.get("node_type") == "group":

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stemzarr.files import remove_tree, sync_folder, sync_path, write_error
 from stemzarr.locks import FileLock
 from stemzarr.model import Document, Fact
 from stemzarr.store.facts import Change, apply_facts
@@ -19,7 +18,7 @@ from stemzarr.store.open import read_store
 from stemzarr.store.preview import ome_block
 from stemzarr.store.schema import consolidated, flat_attributes, prefix_of, stored_dims
 from stemzarr.store.shard import write_file
-from stemzarr.store.tree import COMMITTED, REVISION, Tree, finish_revision, read_nodes, write_labels
+from stemzarr.store.tree import Tree, read_nodes, revising, write_labels
 from stemzarr.store.write import document_record
 
 __all__ = ["revise"]
@@ -53,9 +52,7 @@ def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
 
     Notes
     -----
-    The revised files are written beside the store's, listed, and then put in place one by one. A
-    crash before the list is complete leaves the store as it was; after it, the next one to open
-    the store finishes the work.
+    A crash leaves the store as it was, or the next one to open it finishes the work.
     """
     with FileLock(
         path.with_name(f".{path.name}.lock"), timeout_s=_WAIT_S, what=f"the store {path.name}"
@@ -64,27 +61,19 @@ def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
         revised, changes = apply_facts(source, facts)
         if not changes:
             return ()
-        stage = path / REVISION
-        try:
-            remove_tree(stage)
-            _stage(path, stage, revised.documents, source.main, changes)
-        except OSError as error:
-            remove_tree(stage)
-            if hasattr(error, "hint"):
-                raise
-            raise write_error(path, error) from error
-        finish_revision(path)
+        with revising(path) as stage:
+            _revise(path, stage, revised.documents, source.main, changes)
         return changes
 
 
-def _stage(
+def _revise(
     path: Path,
     stage: Path,
     documents: tuple[Document, ...],
     main: int,
     changes: tuple[Change, ...],
 ) -> None:
-    """Write all files that differ below `stage`, and then their list."""
+    """Write all files that differ below `stage`."""
     nodes = copy.deepcopy(read_nodes(path))
     manifest = read_manifest(path, nodes)
     before = copy.deepcopy(nodes)
@@ -99,14 +88,6 @@ def _stage(
     changed = {name: digest_of(stage / name) for name in staged}
     write_manifest(tree, {**manifest.files, **changed})
     write_file(stage / "zarr.json", consolidated(nodes))
-    files = sorted(p.relative_to(stage).as_posix() for p in stage.rglob("*") if p.is_file())
-    for name in files:
-        sync_path(stage / name)
-    ordered = [name for name in files if name != "zarr.json"] + ["zarr.json"]
-    fresh = stage / f"{COMMITTED}.new"
-    write_file(fresh, "\n".join(ordered).encode(), sync=True)
-    fresh.replace(stage / COMMITTED)
-    sync_folder(stage)
 
 
 def _relabel(tree: Tree, document: Document, main: int) -> None:

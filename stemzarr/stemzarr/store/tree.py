@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from stemzarr.errors import (
     SchemaVersionError,
     SourceNotFoundError,
 )
-from stemzarr.files import remove_tree, sync_folder, write_error
+from stemzarr.files import remove_tree, sync_folder, sync_path, writing
 from stemzarr.model import Document
 from stemzarr.options import Codec
 from stemzarr.store.encode import codec_from_metadata, find_codec
-from stemzarr.store.nodes import check_nodes
+from stemzarr.store.nodes import check_nodes, wrong_path
 from stemzarr.store.schema import (
     SCHEMA_VERSION,
     Nodes,
@@ -37,19 +38,29 @@ from stemzarr.store.schema import (
 from stemzarr.store.shard import write_file
 
 __all__ = [
-    "COMMITTED",
+    "MANIFEST",
+    "RESTORE",
     "REVISION",
     "Tree",
     "finish_revision",
     "read_nodes",
     "read_small_array",
+    "revising",
     "write_labels",
 ]
 
 _PIECE = 16 * 1024**2
 
+MANIFEST = "source/manifest"
+"""Path of the manifest in a store."""
+RESTORE = (
+    "stemzarr verify --restore-metadata puts back what was written; "
+    "to change facts so that they last, use stemzarr calibrate or tag"
+)
+"""What to do about metadata that were changed."""
+
 REVISION = ".revision"
-"""Folder in a store with the files of a revision that is under way."""
+"""Begins the name of a folder in a store with the files of a revision that is under way."""
 COMMITTED = "committed"
 """File in it that lists them once all are there: from then on the revision counts."""
 
@@ -154,11 +165,7 @@ def read_nodes(path: Path) -> Nodes:
         nodes: Nodes = dict(root.pop("consolidated_metadata")["metadata"])
         version = root["attributes"]["stemzarr_schema"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CorruptFileError(
-            "its metadata are not those of a stemzarr store",
-            path=path,
-            hint="open another zarr store with xarray.open_zarr",
-        ) from error
+        raise _no_metadata(path) from error
     if version != SCHEMA_VERSION:
         raise SchemaVersionError(
             f"is of schema version {version}, this program knows {SCHEMA_VERSION}",
@@ -168,9 +175,22 @@ def read_nodes(path: Path) -> Nodes:
     nodes[""] = root
     wrong = check_nodes(nodes)
     if wrong:
-        hint = "stemzarr verify says what is damaged"
-        raise CorruptFileError(f"its metadata are not sound: {wrong}", path=path, hint=hint)
+        raise CorruptFileError(f"its metadata are not sound: {wrong}", path=path, hint=RESTORE)
     return nodes
+
+
+def _no_metadata(path: Path) -> CorruptFileError:
+    if path.joinpath(*MANIFEST.split("/")).is_dir():
+        return CorruptFileError(
+            "its zarr.json is damaged, or another program wrote it anew without what it held",
+            path=path,
+            hint=RESTORE,
+        )
+    return CorruptFileError(
+        "its metadata are not those of a stemzarr store",
+        path=path,
+        hint="open another zarr store with xarray.open_zarr",
+    )
 
 
 def _refuse_constant(name: str) -> None:
@@ -210,28 +230,81 @@ def read_small_array(path: Path, nodes: Nodes, name: str) -> NDArray[Any]:
     return np.concatenate(pieces)[: shape[0]]
 
 
-def finish_revision(path: Path) -> None:
-    """Put the files of a committed revision in place, the root's metadata last.
+@contextlib.contextmanager
+def revising(path: Path) -> Iterator[Path]:
+    """Give a folder in a store for files that take the places of those of the same names.
 
-    A revision that a crash cut short is finished by whoever opens the store next; where that is
-    another process at the same time, both do the same.
+    When the block succeeds, they are flushed and listed, and then put in place one by one, the
+    root's metadata last. A crash before the list is complete leaves the store as it was; after
+    it, whoever opens the store next finishes the work. The caller holds the store's lock.
 
     Raises
     ------
     WriteError
         The store cannot be written.
     """
-    folder = path / REVISION
-    try:
-        names = (folder / COMMITTED).read_text(encoding="utf-8").splitlines()
-    except OSError:
+    with writing(path):
+        for left in path.glob(f"{REVISION}*"):
+            remove_tree(left)
+        # A name of its own: a reader may still be busy with the one before.
+        stage = path / f"{REVISION}-{uuid.uuid4().hex[:8]}"
+        try:
+            yield stage
+            _commit(stage)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                remove_tree(stage)
+            raise
+        finish_revision(path)
+
+
+def _commit(stage: Path) -> None:
+    files = sorted(p.relative_to(stage).as_posix() for p in stage.rglob("*") if p.is_file())
+    if not files:
         return
-    try:
-        for name in names:
+    for name in files:
+        sync_path(stage / name)
+    ordered = sorted(files, key=lambda name: name == "zarr.json")
+    fresh = stage / f"{COMMITTED}.new"
+    write_file(fresh, "\n".join(ordered).encode(), sync=True)
+    fresh.replace(stage / COMMITTED)
+    sync_folder(stage)
+
+
+def finish_revision(path: Path) -> None:
+    """Put the files of committed revisions in place, the root's metadata last.
+
+    A revision that a crash cut short is finished by whoever opens the store next; where that is
+    another process at the same time, both do the same.
+
+    Raises
+    ------
+    DamagedStoreError
+        A list names what lies elsewhere: no revision of ours did that.
+    WriteError
+        The store cannot be written.
+    """
+    for stage in sorted(path.glob(f"{REVISION}*")):
+        try:
+            names = (stage / COMMITTED).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError):
+            continue
+        _check_inside(path, stage, names)
+        with writing(path):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    (stage / name).replace(path / name)
+            sync_folder(path)
             with contextlib.suppress(FileNotFoundError):
-                (folder / name).replace(path / name)
-        sync_folder(path)
-        with contextlib.suppress(FileNotFoundError):
-            remove_tree(folder)
-    except OSError as error:
-        raise write_error(path, error) from error
+                remove_tree(stage)
+
+
+def _check_inside(path: Path, stage: Path, names: Sequence[str]) -> None:
+    """Raise where a path would lead out of the store, by its words or through a link."""
+    home = path.resolve()
+    for name in names:
+        ends = [stage, (path / name).parent, (stage / name).parent]
+        if wrong_path(name) or any(not end.resolve().is_relative_to(home) for end in ends):
+            msg = f"its unfinished revision names {name!r}, which is no file of a store"
+            hint = f"do not trust this store; to open it all the same, remove {stage.name} in it"
+            raise DamagedStoreError(msg, path=path, hint=hint)

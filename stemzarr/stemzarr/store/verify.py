@@ -30,6 +30,7 @@ from stemzarr.store.journal import digest_of
 from stemzarr.store.manifest import Manifest, digest_node, files_of, read_manifest, stray_files
 from stemzarr.store.open import source_of_nodes
 from stemzarr.store.plan import ArrayPlan, Box, box_shape
+from stemzarr.store.restore import find_differences
 from stemzarr.store.run import Tally
 from stemzarr.store.schema import Nodes, consolidated
 from stemzarr.store.task import Workspace, digest_values
@@ -175,7 +176,7 @@ def _check_metadata(path: Path, nodes: Nodes, found: _Findings) -> None:
     below: Nodes = {"": nodes[""]}
     for file in path.rglob("zarr.json"):
         name = file.parent.relative_to(path).as_posix()
-        if file.parent == path or name.split("/")[0] == REVISION:
+        if file.parent == path or name.startswith(REVISION):
             continue
         try:
             below[name] = json.loads(file.read_bytes())
@@ -194,6 +195,9 @@ def _manifest(path: Path, nodes: Nodes, found: _Findings) -> Manifest | None:
         return None
     if digest_node(nodes[""]) != manifest.root:
         found.problem("zarr.json: its attributes are not those that the manifest knows")
+    if manifest.nodes:
+        for difference in find_differences(path, manifest.nodes):
+            found.problem(f"metadata: {difference}")
     return manifest
 
 
