@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sqlite3
 import threading
 import time
@@ -87,6 +88,7 @@ class Keeper:
 
     def refresh(self, *, thorough: bool = False) -> None:
         """Bring the index in line with the folders."""
+        self.read_only = self.read_only or not _may_write(self.path)
         if not self.read_only:
             try:
                 self._refresh_file(thorough=thorough)
@@ -193,6 +195,11 @@ class Keeper:
         with self.locked():
             self.write(put)
             self._write_face(True)  # noqa: FBT003 - says that the index changed
+
+
+def _may_write(folder: Path) -> bool:
+    """Tell whether the system lets us write; where it cannot tell, trying will."""
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _means_read_only(error: Exception) -> bool:
