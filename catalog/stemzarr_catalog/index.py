@@ -21,6 +21,10 @@ from stemzarr_catalog.tables import VERSION, clear_tables, create_tables
 __all__ = ["Index"]
 
 _WAIT_SECONDS = 60.0
+_PAGE_BYTES = 16_384
+"""Size of a page: each connection reads the pages it needs anew, and four times as many of the
+usual size take three times as long."""
+_CACHE_BYTES = 64 * 1024**2
 
 
 class Index:
@@ -55,8 +59,8 @@ class Index:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Give a connection for a moment, through which nothing can be written.
 
-        It is opened for writing where that is allowed, because only then can SQLite undo what a
-        killed process left half done.
+        All that is read through it is of one moment. It is opened for writing where that is
+        allowed, because only then can SQLite undo what a killed process left half done.
 
         Raises
         ------
@@ -69,6 +73,7 @@ class Index:
             return
         with _connect(self.path, "rw") as connection:
             connection.execute("PRAGMA query_only = 1")
+            connection.execute("BEGIN")
             yield connection
 
     @contextlib.contextmanager
@@ -142,7 +147,8 @@ def _connect(path: Path | None, mode: str) -> Iterator[sqlite3.Connection]:
     try:
         connection = sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
-            connection.execute("PRAGMA cache_size = -32768")
+            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_BYTES // 1024}")
             yield connection
         finally:
             connection.close()

@@ -112,6 +112,8 @@ def ingest_into(
     The name is held by a lock while the source is read, so that of several processes that ingest
     the same source one does, and the others find it unchanged.
     """
+    from stemzarr.store import remove_unfinished
+
     started = time.perf_counter()
     source = read_source(path, options.read)
     if source.format == "stemzarr":
@@ -122,6 +124,7 @@ def ingest_into(
         with _held(lake, candidate):
             entry, same = _standing(lake, candidate, identity)
             if same and not options.overwrite and entry is not None:
+                remove_unfinished(entry.path)
                 return _result(entry, "unchanged", source.size, started)
             if entry is None or same or (name is not None and options.overwrite):
                 chosen = candidate if entry is None else entry.name

@@ -118,17 +118,18 @@ def _ordered(
     """Return SQL that gives name and id of entries in their order, and its parameters."""
     condition, values = compile_query(parse_query(query), connection)
     direction = "DESC" if descending else "ASC"
-    if limit is not None and sort is None:
+    if limit is not None:
         some = f"SELECT id FROM entry WHERE {condition} LIMIT {_MANY}"
         ids = [entry for (entry,) in fetch(connection, some, values)]
-        if len(ids) == _MANY:
+        if len(ids) < _MANY:
+            condition, values = "id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
+        elif sort is None:
             # Going through the names in their order finds the first ones sooner than finding all.
             table = "entry INDEXED BY entry_by_name"
             sql = (
                 f"SELECT name, id FROM {table} WHERE {condition} ORDER BY name {direction} LIMIT ?"
             )
             return sql, (*values, limit)
-        condition, values = "id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
     column, sort_values = sort_column(sort or "name", connection)
     sql = (
         f"SELECT name, id FROM entry WHERE {condition}"

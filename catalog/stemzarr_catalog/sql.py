@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import datetime as dt
+import json
 import math
 import re
 import sqlite3
@@ -21,6 +22,10 @@ Condition = tuple[str, tuple[Any, ...]]
 
 _DENIED: dict[Operator, Operator] = {"!=": "=", "!~": "~"}
 _ORDERED = ("<", "<=", ">", ">=")
+_AMONG = "id IN ("
+_COMMON = 2000
+"""Rows from which a condition is common, so that looking at them all would take longer than
+finding out."""
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s.].*)?")
 _DATE = re.compile(
     r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2})(?:[T ](\d{1,2})(?::(\d{2})(?::(\d{2}(?:\.\d+)?))?)?)?)?)?Z?"
@@ -51,6 +56,8 @@ def compile_query(query: Query, connection: sqlite3.Connection) -> Condition:
 def _compile(query: Query, connection: sqlite3.Connection, *, denied: bool) -> Condition:
     if isinstance(query, Not):
         return _compile(query.part, connection, denied=not denied)
+    if isinstance(query, And) and not denied:
+        return _all_of(query.parts, connection)
     if isinstance(query, And | Or):
         together = isinstance(query, And) != denied
         parts = [_compile(part, connection, denied=denied) for part in query.parts]
@@ -62,6 +69,57 @@ def _compile(query: Query, connection: sqlite3.Connection, *, denied: bool) -> C
         turned = Comparison(query.scope, query.field, operator, query.values)
         return _compile(turned, connection, denied=not denied)
     return _deny(_comparison(query, connection), denied=denied)
+
+
+def _all_of(parts: tuple[Query, ...], connection: sqlite3.Connection) -> Condition:
+    """Return the condition that all parts are true, which begins with the rarest of them.
+
+    SQLite has no numbers by which it could choose: it would look up every entry with a common
+    word, though only a handful are of that day.
+    """
+    compiled = [_compile(part, connection, denied=False) for part in parts]
+    fewest, first = _COMMON, None
+    for number, (part, condition) in enumerate(zip(parts, compiled, strict=True)):
+        if len(parts) > 1 and _has_index(part, condition):
+            found = _list_some(condition, connection)
+            if len(found) < fewest:
+                fewest, first, ids = len(found), number, found
+    if first is None:
+        return _join(compiled, " AND ", empty="1")
+    # The plus keeps SQLite from beginning with another part.
+    rest = [(f"+({sql})", v) for number, (sql, v) in enumerate(compiled) if number != first]
+    some = "id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
+    return _join([some, *rest], " AND ", empty="1")
+
+
+def _has_index(part: Query, condition: Condition) -> bool:
+    """Tell whether the entries of a condition are listed without looking at all of them."""
+    if isinstance(part, Words):
+        return True
+    if not isinstance(part, Comparison) or condition[0].startswith("EXISTS"):
+        return False
+    exact = part.operator in ("=", "known", *_ORDERED)
+    return exact and all(value and "*" not in value for value in part.values)
+
+
+def _list_some(condition: Condition, connection: sqlite3.Connection) -> list[int]:
+    """Return the ids of entries that fulfil a condition, up to the number that is common."""
+    sql, values = condition
+    listing = (
+        sql[len(_AMONG) : -1] if sql.startswith(_AMONG) else f"SELECT id FROM entry WHERE {sql}"
+    )
+    rows = connection.execute(f"{listing} LIMIT {_COMMON}", values)
+    return [entry for (entry,) in rows]
+
+
+def _among(table: str, where: Condition, connection: sqlite3.Connection) -> Condition:
+    """Return the condition that an entry has a row in a table: common ones are asked one by one."""
+    sql, values = where
+    listing = f"SELECT entry FROM {table} WHERE {sql}"
+    if len(_list_some((f"{_AMONG}{listing})", values), connection)) < _COMMON:
+        return f"{_AMONG}{listing})", values
+    rows = f"SELECT 1 FROM {table} INDEXED BY {table}_by_entry"
+    return f"EXISTS ({rows} WHERE {table}.entry = entry.id AND ({sql}))", values
 
 
 def _join(parts: list[Condition], word: str, empty: str) -> Condition:
@@ -91,7 +149,7 @@ def _comparison(query: Comparison, connection: sqlite3.Connection) -> Condition:
     if query.scope == "tag":
         return _tag(query, connection)
     if query.scope == "document":
-        return _document(query)
+        return _document(query, connection)
     if query.field.lower() == "tag":
         tag = Field(name="tag", type="text")
         sql, values = _any_of(query, tag, "tag")
@@ -240,7 +298,7 @@ def _wrong_operator(field: Field, operator: str, known: str) -> QueryError:
     return QueryError(message, hint=f"did you mean {nearest_one}; it knows {known}")
 
 
-def _document(query: Comparison) -> Condition:
+def _document(query: Comparison, connection: sqlite3.Connection) -> Condition:
     name = query.field.lower()
     if name not in _DOCUMENT_FIELDS:
         close = nearest(name, _DOCUMENT_FIELDS, 1)
@@ -248,8 +306,7 @@ def _document(query: Comparison) -> Condition:
         known = ", ".join(_DOCUMENT_FIELDS)
         raise QueryError(f"documents have no field {query.field!r}", hint=f"{hint}known: {known}")
     field = Field(name=name, type="number" if name == "ndim" else "text")
-    sql, values = _any_of(query, field, name)
-    return f"id IN (SELECT entry FROM document WHERE {sql})", values
+    return _among("document", _any_of(query, field, name), connection)
 
 
 def _extra(query: Comparison, connection: sqlite3.Connection) -> Condition:
@@ -261,7 +318,7 @@ def _extra(query: Comparison, connection: sqlite3.Connection) -> Condition:
     if _asks_unknown(query):
         return "id NOT IN (SELECT entry FROM extra WHERE field = ?)", (name,)
     sql, values = _untyped(query)
-    return f"id IN (SELECT entry FROM extra WHERE field = ? AND ({sql}))", (name, *values)
+    return _among("extra", (f"field = ? AND ({sql})", (name, *values)), connection)
 
 
 def _untyped(query: Comparison) -> Condition:

@@ -43,7 +43,7 @@ __all__ = [
     "signatures",
 ]
 
-VERSION = 3
+VERSION = 4
 """Version of the tables below; an index of another, older version is built anew."""
 
 _SQL_TYPE = {"text": "TEXT COLLATE NOCASE", "date": "TEXT", "number": "REAL", "flag": "INTEGER"}
@@ -88,7 +88,7 @@ def _statements() -> list[str]:
             " number REAL,"
             " text TEXT COLLATE NOCASE)"
         ),
-        "CREATE INDEX extra_by_entry ON extra (entry)",
+        "CREATE INDEX extra_by_entry ON extra (entry, field)",
         "CREATE INDEX extra_by_number ON extra (field, number)",
         "CREATE INDEX extra_by_text ON extra (field, text)",
         "CREATE TABLE tagged (tag TEXT COLLATE NOCASE, entry INTEGER)",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stemzarr.errors import QueryError
@@ -83,6 +83,33 @@ FOUND = {
 def test_a_query_finds(lake: Lake, query: str) -> None:
     """Each form of the language finds the entries that it describes."""
     assert lake.search(query).names == FOUND[query]
+
+
+@pytest.mark.parametrize("common", [0, 2, 2000])
+@given(
+    parts=st.lists(st.sampled_from(sorted(FOUND)[1:]), min_size=2, max_size=3),
+    denied=st.booleans(),
+    limit=st.none() | st.integers(0, 4),
+    sort=st.sampled_from([None, "acquired", "det_x.scale"]),
+)
+@settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_parts_that_stand_together_are_an_intersection(
+    lake: Lake, common: int, parts: list[str], *, denied: bool, limit: int | None, sort: str | None
+) -> None:
+    """Whichever part leads, whatever the order, and whether a part is rare or common."""
+    found = set.intersection(*(set(FOUND[part]) for part in parts))
+    query = " ".join(f"({part})" for part in parts)
+    expected = set(FOUND[""]) - found if denied else found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stemzarr_catalog.sql._COMMON", common)
+        patch.setattr("stemzarr_catalog.search._MANY", max(common, 1))
+        names = lake.search(f"not ({query})" if denied else query, limit=limit, sort=sort).names
+    assert set(names) <= expected
+    assert len(names) == len(sorted(expected)[:limit])
+    if sort is None:
+        assert names == sorted(expected)[:limit]
 
 
 WRONG = {
