@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 import stemzarr_catalog.index
 from stemzarr.errors import StemzarrError, WriteError
 from stemzarr.locks import FileLock
-from stemzarr.testing.faults import inject_faults
+from stemzarr.testing.faults import Crash, Faults, inject_faults
 from stemzarr_catalog import Lake, open_lake
 
 
@@ -64,6 +65,27 @@ def test_a_read_only_lake_is_read(
         path for path in before if "sqlite" not in path.name
     ]
     use(lake.path, ["scan"])
+
+
+def test_a_process_that_dies_leaves_nothing_beside_the_store_that_the_next_one_keeps(
+    tmp_path: Path, sweep: Any, tiny: Any, tiny_dm4: Path
+) -> None:
+    """Dead at any call of an ingest, also after the store was shown: the next one tidies up."""
+    folder = tmp_path / "lake"
+    template = tmp_path / "empty"
+    open_lake(template, create=True)
+
+    def run() -> None:
+        with contextlib.suppress(Crash):
+            open_lake(folder).ingest(tiny_dm4, name="x", options=tiny.fast)
+
+    def check(_: Faults) -> None:
+        sweep.release_locks(folder)
+        open_lake(folder).ingest(tiny_dm4, name="x", options=tiny.fast)
+        assert [path.name for path in (folder / "stores").iterdir()] == ["x.zarr"]
+        use(folder, ["x"])
+
+    sweep(folder, run, check, error=Crash, mode="crash", template=template)
 
 
 @pytest.mark.parametrize("jump_s", [-(10**7), 10**7])

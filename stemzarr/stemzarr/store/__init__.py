@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stemzarr.store.facts import Change
+from stemzarr.store.journal import remove_unfinished
 from stemzarr.store.open import open_previews, read_record, read_store
 from stemzarr.store.plan import StorePlan, plan_store
 from stemzarr.store.rebuild import RebuildResult, rebuild
@@ -22,6 +23,7 @@ __all__ = [
     "read_record",
     "read_store",
     "rebuild",
+    "remove_unfinished",
     "restore_metadata",
     "revise",
     "verify_store",

@@ -6,6 +6,7 @@ its own xxh3-64, so that a line cut off by a crash is told from a whole one.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,10 +16,22 @@ from typing import Any
 
 import xxhash
 
+from stemzarr.errors import StemzarrError
 from stemzarr.files import remove_tree, sync_folder, write_error
+from stemzarr.locks import FileLock
 from stemzarr.store.shard import write_file
 
-__all__ = ["FOLDS", "PARTS", "TREE", "Journal", "ShardRecord", "open_journal"]
+__all__ = [
+    "FOLDS",
+    "PARTS",
+    "TREE",
+    "Journal",
+    "ShardRecord",
+    "open_journal",
+    "remove_unfinished",
+    "store_lock",
+    "unfinished_folder",
+]
 
 TREE, FOLDS, PARTS = "tree", "folds", "parts"
 """Folders of an ingest: what becomes the store, what its shards folded to, unfinished files."""
@@ -139,6 +152,28 @@ def open_journal(folder: Path, identity: dict[str, Any], *, sync: bool) -> tuple
     remove_tree(folder)
     _write_lines(journal, identity)
     return journal, reason
+
+
+def unfinished_folder(dest: Path) -> Path:
+    """Return the hidden folder of the ingest that makes a store."""
+    return dest.with_name(f".{dest.name}.ingest")
+
+
+def store_lock(dest: Path, timeout_s: float = 0.0) -> FileLock:
+    """Return the lock that whoever writes a store holds."""
+    path = dest.with_name(f".{dest.name}.lock")
+    return FileLock(path, timeout_s=timeout_s, what=f"the store {dest.name}")
+
+
+def remove_unfinished(dest: Path) -> None:
+    """Remove what a process left that was killed after it had shown a store.
+
+    Where another process is writing the store, or nothing can be written, all stays.
+    """
+    lock = store_lock(dest)
+    if unfinished_folder(dest).exists() or lock.path.exists():
+        with contextlib.suppress(StemzarrError, OSError), lock:
+            remove_tree(unfinished_folder(dest))
 
 
 def _write_lines(journal: Journal, identity: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stemzarr.errors import DamagedStoreError, SourceNotFoundError
-from stemzarr.locks import FileLock
+from stemzarr.store.journal import store_lock
 from stemzarr.store.manifest import Difference, differences, read_manifest
 from stemzarr.store.nodes import check_nodes, wrong_node
 from stemzarr.store.schema import Nodes, consolidated, to_json
@@ -50,10 +50,7 @@ def restore_metadata(path: Path) -> tuple[Difference, ...]:
     """
     if not (path / MANIFEST).is_dir():
         raise SourceNotFoundError("there is no store", path=path, hint="check the spelling")
-    lock = FileLock(
-        path.with_name(f".{path.name}.lock"), timeout_s=_WAIT_S, what=f"the store {path.name}"
-    )
-    with lock:
+    with store_lock(path, _WAIT_S):
         finish_revision(path)
         nodes = _written_nodes(path)
         wanted = {f"{name}/zarr.json": to_json(node) for name, node in nodes.items() if name}

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stemzarr.locks import FileLock
 from stemzarr.model import Document, Fact
 from stemzarr.store.facts import Change, apply_facts
-from stemzarr.store.journal import digest_of
+from stemzarr.store.journal import digest_of, store_lock
 from stemzarr.store.manifest import read_manifest, write_manifest
 from stemzarr.store.open import read_store
 from stemzarr.store.preview import ome_block
@@ -54,9 +53,7 @@ def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
     -----
     A crash leaves the store as it was, or the next one to open it finishes the work.
     """
-    with FileLock(
-        path.with_name(f".{path.name}.lock"), timeout_s=_WAIT_S, what=f"the store {path.name}"
-    ):
+    with store_lock(path, _WAIT_S):
         source = read_store(path)
         revised, changes = apply_facts(source, facts)
         if not changes:

@@ -24,13 +24,19 @@ from stemzarr.errors import (
     StoreExistsError,
 )
 from stemzarr.files import read_error, replace, sync_folder, sync_path, writing
-from stemzarr.locks import FileLock
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import IngestOptions
 from stemzarr.store.disk import Disk, disk_mask, find_disk, sample_mean
 from stemzarr.store.encode import find_codec
 from stemzarr.store.facts import apply_facts
-from stemzarr.store.journal import Journal, ShardRecord, digest_of, open_journal
+from stemzarr.store.journal import (
+    Journal,
+    ShardRecord,
+    digest_of,
+    open_journal,
+    store_lock,
+    unfinished_folder,
+)
 from stemzarr.store.manifest import files_of, write_manifest
 from stemzarr.store.plan import ArrayPlan, StorePlan, plan_store
 from stemzarr.store.preview import Folded, reduce_folds, write_preview
@@ -139,8 +145,7 @@ def write_store(
     """
     started = time.perf_counter()
     _check_destination(dest, options)
-    lock = FileLock(dest.with_name(f".{dest.name}.lock"), what=f"the store {dest.name}")
-    with lock, writing(dest):
+    with store_lock(dest), writing(dest):
         _check_destination(dest, options)
         ingest = _begin(source, dest, options)
         resumed = bool(ingest.journal.records)
@@ -197,8 +202,7 @@ def _begin(original: Source, dest: Path, options: IngestOptions) -> _Ingest:
     plan = plan_store(source, options)
     header_digest = xxhash.xxh3_128_digest(original.load_header())
     identity = _identity(source, options, plan, header_digest)
-    folder = dest.with_name(f".{dest.name}.ingest")
-    journal, anew = open_journal(folder, identity, sync=options.sync)
+    journal, anew = open_journal(unfinished_folder(dest), identity, sync=options.sync)
     return _Ingest(
         source=source,
         options=options,
