@@ -16,12 +16,21 @@ from numpy.typing import NDArray
 from stemzarr.errors import StemzarrError
 from stemzarr.model import CHANNEL, Document, read_box
 
-__all__ = ["Picture", "encode_png", "read_pictures", "render_png", "shrink"]
+__all__ = [
+    "LEVELS",
+    "Picture",
+    "encode_png",
+    "palette",
+    "read_pictures",
+    "render_png",
+    "shade",
+    "shrink",
+]
 
 _LOW, _HIGH = 1.0, 99.7
 _FAINTEST = 1e-6
 _BAND_BYTES = 32 * 1024**2
-_LEVELS = 64
+LEVELS = 64
 """Shades of a small picture: more cannot be told apart and compress worse."""
 
 _HEAT = np.array(
@@ -162,9 +171,26 @@ def _brightness(picture: Picture) -> NDArray[np.float64]:
         values = np.log1p(values / max(background, _FAINTEST))
     low, high = np.percentile(values, (_LOW, _HIGH))
     if high <= low:
-        return np.full(values.shape, 0.5)
+        return np.full(values.shape, 0.5 if high else 0.0)
     shown: NDArray[np.float64] = np.clip((values - low) / (high - low), 0.0, 1.0)
     return shown
+
+
+def shade(picture: Picture, rows: int, columns: int) -> NDArray[np.uint8]:
+    """Return a picture as shades from 0 to `LEVELS` - 1, averaged where it is too large.
+
+    Parameters
+    ----------
+    picture
+        What is to be shown.
+    rows, columns
+        The room, which a curve fills and an image stays inside of, in its proportions.
+    """
+    if picture.look == "curve":
+        return _draw_curve(picture.values, rows, columns)
+    small = shrink(picture.values, rows, columns)
+    shown = _brightness(Picture(name=picture.name, look=picture.look, values=small))
+    return np.round(shown * (LEVELS - 1)).astype(np.uint8)
 
 
 def render_png(picture: Picture, size: int) -> bytes:
@@ -172,40 +198,36 @@ def render_png(picture: Picture, size: int) -> bytes:
 
     A picture of fewer pixels grows by a whole factor, so that each pixel stays a square.
     """
-    if picture.look == "curve":
-        return encode_png(_draw_curve(picture.values, size), _palette("image"))
-    small = shrink(picture.values, size, size)
-    shown = _brightness(Picture(name=picture.name, look=picture.look, values=small))
-    factor = max(1, size // max(shown.shape))
-    levels = np.round(shown * (_LEVELS - 1)).astype(np.uint8)
-    return encode_png(levels.repeat(factor, 0).repeat(factor, 1), _palette(picture.look))
+    shades = shade(picture, size, size)
+    factor = max(1, size // max(shades.shape))
+    return encode_png(shades.repeat(factor, 0).repeat(factor, 1), palette(picture.look))
 
 
-def _palette(look: Look) -> NDArray[np.uint8]:
+def palette(look: Look) -> NDArray[np.uint8]:
     """Return the colours of all shades, shape (shades, 3)."""
-    shades = np.linspace(0.0, 1.0, _LEVELS)
-    if look == "image":
+    shades = np.linspace(0.0, 1.0, LEVELS)
+    if look != "pattern":
         return np.repeat(np.round(shades * 255)[:, None], 3, axis=1).astype(np.uint8)
     stops = np.linspace(0.0, 1.0, len(_HEAT))
     channels = [np.interp(shades, stops, _HEAT[:, channel]) for channel in range(3)]
     return np.round(np.stack(channels, axis=1)).astype(np.uint8)
 
 
-def _draw_curve(values: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """Return a curve as shades on a black square: each column from its lowest to highest value."""
-    count = min(size, values.size)
+def _draw_curve(values: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.uint8]:
+    """Return a curve as shades on black: each column from its lowest to its highest value."""
+    count = min(columns, values.size)
     edges = np.arange(count) * values.size // count
     low, high = np.minimum.reduceat(values, edges), np.maximum.reduceat(values, edges)
     bottom, top = float(low.min()), float(high.max())
-    scale = (size - 1) / ((top - bottom) or 1.0)
-    image = np.zeros((size, size), np.uint8)
-    columns = np.arange(size) * count // size
-    lows = np.round((low - bottom) * scale).astype(int)[columns]
-    highs = np.round((high - bottom) * scale).astype(int)[columns]
+    scale = (rows - 1) / ((top - bottom) or 1.0)
+    image = np.zeros((rows, columns), np.uint8)
+    bins = np.arange(columns) * count // columns
+    lows = np.round((low - bottom) * scale).astype(int)[bins]
+    highs = np.round((high - bottom) * scale).astype(int)[bins]
     reach = np.minimum(lows, np.append(highs[1:], lows[-1]))
-    for column in range(size):
-        image[size - 1 - highs[column] : size - reach[column], column] = _LEVELS - 1
-        image[size - reach[column] :, column] = _LEVELS // 5
+    for column in range(columns):
+        image[rows - 1 - highs[column] : rows - reach[column], column] = LEVELS - 1
+        image[rows - reach[column] :, column] = LEVELS // 5
     return image
 
 

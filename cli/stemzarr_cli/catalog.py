@@ -10,6 +10,7 @@ import click
 
 from stemzarr.errors import DamagedStoreError, OptionError
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_path
 
@@ -107,7 +108,7 @@ def validate(report: Report, /, *, lake: Path | None) -> None:
 
 
 @catalog.command(cls=Command)
-@click.argument("dest", type=click.Path(path_type=Path))
+@click.argument("dest", type=PATH)
 @click.argument("query", nargs=-1)
 @click.option(
     "--format",

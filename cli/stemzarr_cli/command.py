@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
+from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import BROKEN_PIPE, FAILED, INTERRUPTED, Report
 
 __all__ = ["Command", "lake_option"]
@@ -24,7 +24,7 @@ _SHARED = (
 
 lake_option = click.option(
     "--lake",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FOLDER",
     help="The lake: else $STEMZARR_LAKE, the enclosing folder that is one, or ./stemzarr-lake.",
 )

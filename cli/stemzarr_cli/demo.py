@@ -17,6 +17,7 @@ import click
 
 from stemzarr.errors import StemzarrError, StoreExistsError
 from stemzarr_cli.command import Command
+from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_seconds
 
@@ -62,7 +63,7 @@ _NEXT = (
 
 
 @click.command(cls=Command)
-@click.argument("folder", type=click.Path(path_type=Path), default=_FOLDER)
+@click.argument("folder", type=PATH, default=_FOLDER)
 @click.pass_obj
 def demo(report: Report, /, *, folder: Path) -> None:
     """Go the whole way on a small realistic dm4.

@@ -15,7 +15,7 @@ from stemzarr.errors import OptionError, SourceNotFoundError
 from stemzarr.options import ExportOptions, ReadOptions
 from stemzarr.registry import EXPORTERS, exporters
 from stemzarr_cli.command import Command, lake_option
-from stemzarr_cli.parameters import BYTES
+from stemzarr_cli.parameters import BYTES, PATH
 from stemzarr_cli.places import Place, find_source
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
@@ -49,12 +49,12 @@ class _Wanted:
 
 @click.command(cls=Command)
 @click.argument("source", required=False)
-@click.argument("dest", required=False, type=click.Path(path_type=Path))
+@click.argument("dest", required=False, type=PATH)
 @click.option("--query", metavar="QUERY", help="Export all entries that a query finds.")
 @click.option(
     "--to",
     "folder",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FOLDER",
     help="Where they go, each under its name; the folder is made.",
 )

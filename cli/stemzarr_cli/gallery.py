@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_path
 
 
 @click.command(cls=Command)
-@click.argument("dest", type=click.Path(path_type=Path))
+@click.argument("dest", type=PATH)
 @click.argument("query", nargs=-1)
 @click.option("--title", metavar="TEXT", help="Title of the page. [default: the lake's name]")
 @click.option("--overwrite", is_flag=True, help="Replace a file that is no gallery.")

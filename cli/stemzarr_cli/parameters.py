@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from stemzarr.errors import OptionError
 
-__all__ = ["ASSIGNMENT", "BYTES", "FACTORS", "SCAN_SHAPE", "Parsed", "read_value"]
+__all__ = ["ASSIGNMENT", "BYTES", "FACTORS", "PATH", "SCAN_SHAPE", "Parsed", "read_value"]
 
 
 class Parsed(click.ParamType[Any]):
@@ -42,6 +43,23 @@ class Parsed(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
         except ValueError:
             self.fail(f"{value!r} is not {self.name}", param, ctx)
+
+
+class LocalPath(click.Path):
+    """A path of this machine: an address may hold a password, which no message must repeat."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's interface
+        """Make the path, or say that it is none."""
+        from stemzarr.options import as_path
+
+        try:
+            as_path(value)
+        except OptionError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _bytes(text: str) -> int:
@@ -87,6 +105,8 @@ def _assignment(text: str) -> tuple[str, str | int | float]:
     return name.strip(), read_value(value.strip())
 
 
+PATH = LocalPath()
+"""A file or folder on this machine."""
 BYTES = Parsed("SIZE", _bytes)
 """A number of bytes, such as ``512MiB``."""
 SCAN_SHAPE = Parsed("Y,X", _scan_shape)

@@ -12,6 +12,7 @@ from stemzarr.errors import (
     SourceNotFoundError,
     UnsupportedDataError,
 )
+from stemzarr.options import as_path
 
 if TYPE_CHECKING:
     from stemzarr_catalog import Entry, Lake
@@ -39,7 +40,7 @@ def find_source(text: str, lake: Path | None) -> Place:
     SourceNotFoundError
         It is neither.
     """
-    path = Path(text).expanduser()
+    path = _path(text)
     if path.exists() or len(path.parts) != 1:
         return Place(path=path)
     return _find_entry(text, lake)
@@ -53,7 +54,7 @@ def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:
     SourceNotFoundError, UnsupportedDataError, DamagedStoreError
         It is neither, or a file that is no store, or a store that cannot be understood.
     """
-    path = Path(text).expanduser()
+    path = _path(text)
     if not path.exists():
         place = _find_entry(text, lake)
         if place.entry is not None:
@@ -65,6 +66,12 @@ def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:
     from stemzarr_catalog.record import read_record
 
     return path, {**read_record(path, path.stem).json, "store": str(path.absolute())}
+
+
+def _path(text: str) -> Path:
+    """Return a path as it was typed, which must be one of this machine."""
+    as_path(text)
+    return Path(text).expanduser()
 
 
 def _find_entry(name: str, where: Path | None) -> Place:
@@ -104,7 +111,7 @@ def expand_folder(file: str) -> list[Path]:
     """
     from stemzarr.registry import is_data
 
-    path = Path(file).expanduser()
+    path = _path(file)
     if not path.is_dir() or is_data(path):
         return [path]
     found = list(_below(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,12 +12,6 @@ from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.places import find_record
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_bytes, format_path, printable
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from stemzarr_cli.pictures import Palette
 
 _GAP = 2
 _MOST_ROWS = 24
@@ -40,8 +34,9 @@ _LEAST_COLUMNS = 24
 def show(report: Report, /, *, name: str, metadata: str | None, lake: Path | None) -> None:
     """Show one entry: facts, axes, pictures, metadata.
 
-    Bright field and mean diffraction are drawn in the terminal. NAME is a name in the lake or
-    the path of a store. Options stand after it: 'stemzarr show scan --metadata ImageList/1'.
+    Bright field and mean diffraction, or the image or spectrum, are drawn in the terminal. NAME
+    is a name in the lake or the path of a store. Options stand after it:
+    'stemzarr show scan --metadata ImageList/1'.
     """
     path, record = find_record(name, lake)
     if metadata is None:
@@ -66,7 +61,7 @@ def _draw(report: Report, path: Path, record: Mapping[str, Any]) -> None:
         "",
         facts_table(_facts(record)),
     )
-    _draw_previews(report, path)
+    _draw_pictures(report, path)
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,8 +77,19 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
         "layout": (source.get("layout") or {}).get("order"),
         "ingested": ingest.get("finished"),
         "original can be rebuilt": "yes" if source.get("rebuildable") else "no",
+        **_notes(record.get("notes") or {}),
     }
     return {name: value for name, value in known.items() if value not in (None, "")}
+
+
+def _notes(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what people added, and where exports went."""
+    return {
+        "tags": ", ".join(notes.get("tags", ())),
+        "remark": notes.get("remark"),
+        **notes.get("fields", {}),
+        "exports": ", ".join(str(export.get("dest")) for export in notes.get("exports", ())),
+    }
 
 
 def _sizes(source: int | None, stored: int | None) -> str | None:
@@ -92,17 +98,15 @@ def _sizes(source: int | None, stored: int | None) -> str | None:
     return f"{format_bytes(source)} → {format_bytes(stored)} ({source / stored:.1f}×)"
 
 
-def _draw_previews(report: Report, path: Path) -> None:
-    """Draw bright field and mean diffraction: side by side, or one above the other."""
+def _draw_pictures(report: Report, path: Path) -> None:
+    """Draw what the store looks like: pictures side by side, or one above the other."""
     if not report.console.is_terminal:
-        return
-    pictures = _pictures(path)
-    if not pictures:
         return
     from rich.columns import Columns
     from rich.console import Group
     from rich.text import Text
 
+    from stemzarr_catalog.pictures import read_pictures
     from stemzarr_cli.pictures import draw
 
     width = report.console.width
@@ -112,33 +116,13 @@ def _draw_previews(report: Report, path: Path) -> None:
     color = report.console.color_system is not None and not report.console.no_color
     drawn = [
         Group(
-            Text(title, style="dim"),
-            draw(image, rows=rows, columns=columns, palette=palette, color=color),
+            Text(picture.name.replace("_", " "), style="dim"),
+            draw(picture, rows=rows, columns=columns, color=color),
         )
-        for title, image, palette in pictures
+        for picture in read_pictures(path, max(2 * rows, columns))
     ]
-    report.show("", Columns(drawn, padding=(0, _GAP)))
-
-
-def _pictures(path: Path) -> list[tuple[str, NDArray[np.float64], Palette]]:
-    """Return title, brightness and palette of the pictures that a store holds."""
-    from stemzarr.store import open_previews
-    from stemzarr_cli.pictures import stretch
-
-    previews = open_previews(path)
-    known: tuple[tuple[str, Palette], ...] = (
-        ("bright_field", "grey"),
-        ("mean_diffraction", "heat"),
-    )
-    return [
-        (
-            name.replace("_", " "),
-            stretch(previews[name].values, log=name == "mean_diffraction"),
-            palette,
-        )
-        for name, palette in known
-        if name in previews
-    ]
+    if drawn:
+        report.show("", Columns(drawn, padding=(0, _GAP)))
 
 
 def _show_metadata(report: Report, path: Path, wanted: str) -> None:

@@ -14,7 +14,13 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from stemzarr_cli.text import format_bytes, format_number, format_shape, printable
+from stemzarr_cli.text import (
+    format_bytes,
+    format_number,
+    format_shape,
+    format_with_unit,
+    printable,
+)
 
 __all__ = [
     "Listing",
@@ -161,8 +167,8 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
     for name, value in facts.items():
         ending = next((end for end in _UNITS if name.endswith(end)), "")
         label = name.removesuffix(ending).replace("_", " ")
-        unit = f" {_UNITS[ending]}" if ending else ""
-        table.add_row(Text(printable(label), style="dim"), Text(format_number(value) + unit))
+        said = format_with_unit(value, _UNITS[ending]) if ending else format_number(value)
+        table.add_row(Text(printable(label), style="dim"), Text(said))
     return table
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "format_path",
     "format_seconds",
     "format_shape",
+    "format_with_unit",
     "one_line",
     "printable",
 ]
@@ -110,6 +111,21 @@ def format_number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else str(value)
     return printable(value)
+
+
+def format_with_unit(value: object, unit: str) -> str:
+    """Return a value of the metadata with its unit; times below 0.1 s as people say them.
+
+    Examples
+    --------
+    >>> format_with_unit(300.0, "keV"), format_with_unit(0.0005, "s"), format_with_unit(2, "s")
+    ('300 keV', '0.5 ms', '2 s')
+    """
+    if unit == "s" and isinstance(value, int | float):
+        for factor, prefix in ((1e3, "m"), (1e6, "µ")):
+            if 0.1 / factor <= value < 100 / factor:
+                return f"{format_number(value * factor)} {prefix}s"
+    return f"{format_number(value)} {unit}"
 
 
 def format_shape(sizes: Iterable[int]) -> str:

@@ -10,6 +10,7 @@ import click
 
 from stemzarr.errors import DamagedStoreError, OptionError
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.parameters import PATH
 from stemzarr_cli.places import find_source
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_bytes, format_path, format_seconds, one_line
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("names", nargs=-1, metavar="NAME...")
 @click.option(
     "--source",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Compare one store with its original, value by value and byte by byte.",
 )

@@ -10,6 +10,7 @@ import click
 
 from stemzarr.options import IngestOptions
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
 from stemzarr_cli.storing import store_options
 from stemzarr_cli.text import format_path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...")
+@click.argument("folders", nargs=-1, required=True, type=PATH, metavar="FOLDER...")
 @click.option(
     "--settle",
     type=float,
@@ -59,7 +60,7 @@ def watch(  # noqa: PLR0913 - one argument for each option
     report: Report,
     /,
     *,
-    folders: tuple[str, ...],
+    folders: tuple[Path, ...],
     settle: float,
     poll: float,
     retry: float,
@@ -79,7 +80,9 @@ def watch(  # noqa: PLR0913 - one argument for each option
     patience = WatchOptions(settle_s=settle, poll_s=poll, retry_s=retry, attempts=attempts)
     opened = open_lake(lake, create=True)
     report.resume = "the same command goes on, and reads nothing again"
-    report.note(f"watching {', '.join(folders)} for {format_path(opened.path)}; Ctrl-C ends it")
+    report.note(
+        f"watching {', '.join(map(str, folders))} for {format_path(opened.path)}; Ctrl-C ends it"
+    )
     for event in watch_folders(opened, folders, options=options, patience=patience):
         report.result(event.json(), functools.partial(_draw, report, event))
 
