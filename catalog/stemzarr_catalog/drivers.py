@@ -14,6 +14,7 @@ from intake.catalog.entry import CatalogEntry
 from intake.source.base import DataSource, Schema
 
 from stemzarr.errors import EntryNotFoundError, OptionError
+from stemzarr.options import as_path
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.lake import Lake, open_lake
 
@@ -36,10 +37,7 @@ def _local_path(address: str) -> Path:
     parts = urlsplit(address)
     if parts.scheme in ("file", "local"):
         return Path(url2pathname(parts.path))
-    if "://" in address:
-        hint = "copy the store, or open it with xarray"
-        raise OptionError("only stores on this machine are opened", path=address, hint=hint)
-    return Path(address)
+    return as_path(address)
 
 
 def open_address(
@@ -91,7 +89,8 @@ class StemzarrSource(DataSource):  # type: ignore[misc]  # intake has no types
         **view: Any,  # noqa: ANN401 - the options of a View
     ) -> None:
         if storage_options:
-            raise OptionError("takes no storage_options", path=urlpath, hint="leave them out")
+            # Neither they nor the address are repeated: both may hold secrets.
+            raise OptionError("a store takes no storage_options", hint="leave them out")
         super().__init__(storage_options={}, metadata=dict(metadata or {}))
         self.urlpath = urlpath
         self.document = document

@@ -22,6 +22,7 @@ __all__ = [
     "LayoutChoice",
     "ReadOptions",
     "TensorForm",
+    "as_path",
     "available_threads",
     "parse_bytes",
 ]
@@ -33,6 +34,8 @@ TensorForm = Literal["patterns", "scan"]
 _BYTE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BYTE_UNITS |= {f"{prefix}i": 1024**power for power, prefix in enumerate("kmgt", start=1)}
 _LEAST_MEMORY = 16 * 1024**2
+# A Path has lost the second slash; one letter is a drive of Windows.
+_ADDRESS = re.compile(r"((?:[\w+.-]+::)*([A-Za-z][A-Za-z0-9+.-]+):)[/\\]")
 
 
 def parse_bytes(text: str | int) -> int:
@@ -172,5 +175,17 @@ class ExportOptions:
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """Return an absolute path with ``~`` expanded; symbolic links are kept."""
+    """Return an absolute path with ``~`` expanded; symbolic links are kept.
+
+    Raises
+    ------
+    OptionError
+        It is the address of another machine, as fsspec and intake write them. Such an address
+        may hold a password or a signature, so no more of it than its scheme is repeated.
+    """
+    match = _ADDRESS.match(os.fspath(path))
+    if match is not None and not Path(match[1]).exists():
+        msg = "is an address, while stemzarr reads and writes files on this machine"
+        hint = "mount what it means, or copy it here"
+        raise OptionError(msg, path=f"{match[2]}://\N{HORIZONTAL ELLIPSIS}", hint=hint)
     return Path(path).expanduser().absolute()
