@@ -21,7 +21,7 @@ from stemzarr.testing import synthetic_scan
 from stemzarr.views import Method, downsample
 
 METHODS: tuple[Method, ...] = ("bin", "stride", "gauss", "fft")
-GROUP = 4
+GROUP = 8
 """Patterns that are worked on at once, as views do it."""
 
 

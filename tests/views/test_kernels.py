@@ -70,6 +70,30 @@ def test_every_method_equals_its_definition(
     np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-5)
 
 
+@pytest.mark.parametrize("method", ["bin", "gauss", "fft"])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int16", "int32", "float32"])
+@pytest.mark.parametrize(
+    ("shape", "factors"),
+    [
+        ((64, 128), (2, 2)),
+        ((256, 192), (4, 3)),
+        ((96, 132), (3, 2)),
+        ((100, 70), (1, 2)),
+        ((250, 258), (4, 4)),
+        ((67, 131), (2, 2)),
+        ((130, 66), (2, 2)),
+        ((160, 100), (5, 3)),
+    ],
+)
+def test_detectors_of_usual_sizes_equal_the_definition(
+    shape: tuple[int, int], factors: tuple[int, int], dtype: str, method: Any
+) -> None:
+    """Results that fall into halves, exactly divided ones and the rest equal scipy and xarray."""
+    values = counted(dtype, (1, 3, *shape))
+    ours = downsample(values, factors, method=method)
+    np.testing.assert_allclose(ours, reference(values, factors, method), rtol=2e-6, atol=3e-5)
+
+
 @given(patterns())
 def test_sums_are_exact_and_wide_enough(case: tuple[NDArray[Any], tuple[int, int]]) -> None:
     """Sums of integers equal those of numpy's widest integers; none of their types overflows."""

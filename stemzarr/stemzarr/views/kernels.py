@@ -11,6 +11,7 @@ with its square: below 1e-6 up to a factor of 8.
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -131,50 +132,76 @@ def output_sizes(sizes: tuple[int, ...], view: View) -> tuple[int, int]:
     return sizes[0] // view.factors[0], sizes[1] // view.factors[1]
 
 
-def downsample_view(values: NDArray[Any], view: View) -> NDArray[Any]:
-    """Return patterns downsampled by the factors and method of a view; see `downsample`."""
+def rendered_dtype(dtype: np.dtype[Any], view: View) -> np.dtype[Any]:
+    """Return the type in which `downsample_view` gives patterns of `dtype`."""
+    if not view.changes_detector or view.method == "stride":
+        return dtype
+    if view.method == "bin" and view.reduce == "sum":
+        return sum_dtype(dtype, math.prod(view.factors))
+    return working_dtype(dtype)
+
+
+def downsample_view(
+    values: NDArray[Any], view: View, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Return patterns downsampled by the factors and method of a view; see `downsample`.
+
+    Parameters
+    ----------
+    values
+        (..., det_y, det_x) patterns.
+    view
+        The recipe, of which only the detector's part applies.
+    out
+        Where the result goes, C-contiguous and of `rendered_dtype`; a new array, or a view of
+        `values`, where it is None.
+    """
     sizes = output_sizes(values.shape[-2:], view)
-    if not view.changes_detector:
-        return values
-    if view.method == "stride":
+    if not view.changes_detector or view.method == "stride":
         y, x = view.factors
-        return values[..., ::y, ::x][..., : sizes[0], : sizes[1]]
+        kept = values[..., ::y, ::x][..., : sizes[0], : sizes[1]]
+        if out is None:
+            return kept
+        np.copyto(out, kept)
+        return out
     if values.dtype.kind == "c":
         msg = f"the method {view.method!r} takes no complex values"
         raise UnsupportedDataError(msg, hint="use the method 'stride'")
+    if out is None:
+        out = np.empty((*values.shape[:-2], *sizes), rendered_dtype(values.dtype, view))
     if view.method == "bin":
-        return _bin(values, view.factors, view.reduce)
-    dtype = working_dtype(values.dtype)
-    rows, columns = _operators(values.shape[-2:], view, dtype)
-    return apply_separable(values.astype(dtype, copy=False), rows, columns)
+        _bin(values, view.factors, view.reduce, out)
+    else:
+        apply_separable(values, *_operators(values.shape[-2:], view, out.dtype), out)
+    return out
 
 
-def _bin(values: NDArray[Any], factors: tuple[int, int], reduce: Reduce) -> NDArray[Any]:
+def _bin(values: NDArray[Any], factors: tuple[int, int], reduce: Reduce, out: NDArray[Any]) -> None:
     count = factors[0] * factors[1]
-    exact = sum_dtype(values.dtype, count)
+    summing = sum_dtype(values.dtype, count)
     floats = working_dtype(values.dtype)
-    summing = exact
     if values.dtype.kind in "iub" and floats == np.float32:
         largest = 1 if values.dtype.kind == "b" else np.iinfo(values.dtype).max + 1
         if largest * count <= _EXACT_IN_FLOAT32:
             summing = floats
-    sums = _sum_axis(_sum_axis(values, -2, factors[0], summing), -1, factors[1], summing)
+    # Converted once, since numpy adds values of another type through a small buffer.
+    sums = _sum_axis(values.astype(summing, copy=False), -2, factors[0])
+    sums = _sum_axis(sums, -1, factors[1])
     if reduce == "sum":
-        return sums.astype(exact, copy=False)
-    means = sums.astype(floats, copy=False)
-    means *= floats.type(1 / count)
-    return means
+        np.copyto(out, sums, casting="unsafe")
+    else:
+        np.multiply(sums, out.dtype.type(1 / count), out=out, dtype=out.dtype)
 
 
-def _sum_axis(values: NDArray[Any], axis: int, factor: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return sums of `factor` neighbours along one of the last two axes, as new values."""
+def _sum_axis(values: NDArray[Any], axis: int, factor: int) -> NDArray[Any]:
+    """Return sums of `factor` neighbours along one of the last two axes."""
     kept = values.shape[axis] // factor * factor
     parts = [_every(values, axis, start, kept, factor) for start in range(factor)]
     if factor == 1:
-        return parts[0].astype(dtype)
-    sums: NDArray[Any] = np.add(parts[0], parts[1], dtype=dtype)
+        return parts[0]
+    sums: NDArray[Any] = np.add(parts[0], parts[1])
     for part in parts[2:]:
-        np.add(sums, part, out=sums, dtype=dtype)
+        np.add(sums, part, out=sums)
     return sums
 
 
@@ -207,7 +234,7 @@ def _operators(
     def operator(place: int) -> Operator:
         size, factor = sizes[place], view.factors[place]
         if view.method == "fft":
-            return fourier_operator(size, factor, dtype)
+            return fourier_operator(size, factor, dtype, apart=place == 0)
         return gauss_operator(size, factor, view.sigmas[place], dtype)
 
     return operator(0), operator(1)

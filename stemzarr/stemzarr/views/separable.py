@@ -1,9 +1,9 @@
 """Linear operators along one axis of patterns, as products of small matrices.
 
-Each operator is cut into bands of a few output pixels, with only the input pixels that they
-need. Every product is kept below the size from which OpenBLAS starts threads of its own: many
-threads render at once here, and BLAS threads on top of them wait for each other (a product of
-64 × 128 by 128 × 256 ran at 6 instead of 80 GFLOP/s on two processors).
+Every product is kept below the size from which OpenBLAS starts threads of its own: many threads
+render at once here, and BLAS threads on top of them wait for each other (a product of 64 × 128 by
+128 × 256 ran at 6 instead of 80 GFLOP/s on two processors). numpy makes all products of one call
+without the lock of the interpreter, for which threads would wait between smaller calls.
 """
 
 from __future__ import annotations
@@ -39,6 +39,23 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Halves:
+    """A periodic operator: a shift of the input by its half shifts the output by its half.
+
+    It maps sums and differences of the two halves apart, which is half the work, and the first
+    step of a fast Fourier transform.
+    """
+
+    matrices: NDArray[Any]
+    """Weights (2, half of the output, what enters): for the sums and for the differences."""
+    transposed: NDArray[Any]
+    """The same as (2, what enters, half of the output), contiguous."""
+    step: int
+    """0 where all input pixels enter. Else those at multiples of it stay out of the products and
+    their alternating sum enters last; they count 1 / step in the output pixel that they are at."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Operator:
     """A matrix (output, input) along one axis."""
 
@@ -46,26 +63,35 @@ class Operator:
     """Number of output pixels."""
     bands: tuple[Band, ...]
     """The matrix, cut along its output; empty where it falls into halves."""
-    halves: tuple[Operator, Operator] | None = None
-    """What maps the sum and the difference of the halves of the input to those of the output."""
+    halves: Halves | None = None
+    """The matrix, where it falls into halves."""
 
 
 def make_operator(matrix: NDArray[Any], dtype: np.dtype[Any]) -> Operator:
-    """Return a matrix (output, input) as an operator.
+    """Return a matrix (output, input) as an operator that falls into halves where it can."""
+    parts = _split(matrix)
+    if parts is not None:
+        return Operator(len(matrix), (), _to_halves(parts, dtype))
+    return Operator(len(matrix), tuple(_cut(matrix, dtype)))
 
-    A periodic operator, for which a shift of the input by half of its size shifts the output by
-    half of its own, maps sums and differences of halves apart: half the work, and the part for
-    the sums is periodic again. It is the first step of a fast Fourier transform.
-    """
+
+def _split(matrix: NDArray[Any]) -> NDArray[Any] | None:
+    """Return the matrices of the sums and the differences, None where it is not periodic."""
     kept, size = matrix.shape
-    if kept % 2 == 0 and size % 2 == 0 and kept >= 2 * _BAND:
-        (same, other), (other_too, same_too) = (np.hsplit(rows, 2) for rows in np.vsplit(matrix, 2))
-        if np.allclose(same, same_too) and np.allclose(other, other_too):
-            sums, differences = (same + other) / 2, (same - other) / 2
-            return Operator(
-                kept, (), (make_operator(sums, dtype), make_operator(differences, dtype))
-            )
-    return Operator(kept, tuple(_cut(matrix, dtype)))
+    if kept % 2 or size % 2 or kept < 2 * _BAND:
+        return None
+    (same, other), (other_too, same_too) = (np.hsplit(rows, 2) for rows in np.vsplit(matrix, 2))
+    if not (np.allclose(same, same_too) and np.allclose(other, other_too)):
+        return None
+    return np.stack([same + other, same - other]) / 2
+
+
+def _to_halves(matrices: NDArray[Any], dtype: np.dtype[Any], *, step: int = 0) -> Halves:
+    return Halves(
+        np.ascontiguousarray(matrices, dtype),
+        np.ascontiguousarray(matrices.transpose(0, 2, 1), dtype),
+        step,
+    )
 
 
 def _cut(matrix: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[Band]:
@@ -83,18 +109,39 @@ def _cut(matrix: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[Band]:
 
 
 @functools.lru_cache(maxsize=16)
-def fourier_operator(size: int, factor: int, dtype: np.dtype[Any]) -> Operator:
+def fourier_operator(
+    size: int, factor: int, dtype: np.dtype[Any], *, apart: bool = False
+) -> Operator:
     """Return the operator that crops the spectrum of `size` pixels to size // factor.
 
     Each side of the Nyquist frequency of an even result takes half of what both sides had, as
     `scipy.signal.resample` does; the mean is kept.
+
+    Parameters
+    ----------
+    size, factor
+        Input pixels, and the factor.
+    dtype
+        Type of the weights.
+    apart
+        Whether input pixels that lie on output pixels are left out of the products where that
+        is possible. It saves work along the rows of a pattern, where they lie side by side.
     """
     kept = size // factor
     spectrum = np.fft.rfft(np.eye(size), axis=0)[: kept // 2 + 1]
     if kept % 2 == 0 and kept < size:
         spectrum[-1] *= 2
     matrix = np.fft.irfft(spectrum, kept, axis=0) * (kept / size)
-    return make_operator(matrix, dtype)
+    parts = _split(matrix)
+    if not apart or parts is None or size % factor or kept % 4 or factor == 1:
+        return make_operator(matrix, dtype)
+    # On its own lattice the filter is 1 / factor at 0 and, since the result has its Nyquist
+    # frequency but once, (-1)**n / size everywhere.
+    alternating = np.zeros((2, kept // 2, 1))
+    alternating[0, :, 0] = (-1.0) ** np.arange(kept // 2) / size
+    entering = [parts[:, :, phase::factor] for phase in range(1, factor)]
+    parts = np.concatenate([*entering, alternating], axis=2)
+    return Operator(kept, (), _to_halves(parts, dtype, step=factor))
 
 
 @functools.lru_cache(maxsize=16)
@@ -117,66 +164,114 @@ def gauss_operator(size: int, factor: int, sigma: float, dtype: np.dtype[Any]) -
     return make_operator(matrix, dtype)
 
 
-def apply_separable(values: NDArray[Any], rows: Operator, columns: Operator) -> NDArray[Any]:
-    """Return patterns (..., det_y, det_x) mapped by one operator along each axis.
+def apply_separable(
+    values: NDArray[Any], rows: Operator, columns: Operator, out: NDArray[Any]
+) -> None:
+    """Map patterns by one operator along each axis.
 
     Parameters
     ----------
     values
-        Patterns in the dtype of the operators.
+        (..., det_y, det_x) real numbers.
     rows, columns
         Operators along det_y and det_x.
+    out
+        (..., rows.size, columns.size) for the result: C-contiguous, in the type of the operators.
     """
-    lead = values.shape[:-2]
-    patterns = np.ascontiguousarray(values).reshape(-1, *values.shape[-2:])
-    mapped = _apply(_apply(patterns, rows, 1), columns, 2)
-    return mapped.reshape(*lead, rows.size, columns.size)
+    patterns = values.reshape(-1, *values.shape[-2:])
+    between = np.empty((len(patterns), rows.size, patterns.shape[2]), out.dtype)
+    _map_rows(patterns, rows, between)
+    _map_columns(between.reshape(-1, patterns.shape[2]), columns, out.reshape(-1, columns.size))
 
 
-def _apply(values: NDArray[Any], operator: Operator, axis: int) -> NDArray[Any]:
-    if operator.halves is None:
-        product = _map_rows if axis == 1 else _map_columns
-        return product(values, operator.bands, operator.size)
-    low, high = _halves(values, axis)
-    sums = _apply(low + high, operator.halves[0], axis)
-    differences = _apply(low - high, operator.halves[1], axis)
-    shape = list(values.shape)
-    shape[axis] = operator.size
-    mapped = np.empty(shape, values.dtype)
-    first, second = _halves(mapped, axis)
-    np.add(sums, differences, out=first)
-    np.subtract(sums, differences, out=second)
-    return mapped
+def _map_rows(values: NDArray[Any], operator: Operator, out: NDArray[Any]) -> None:
+    """Map (patterns, input, width) along the second dim into (patterns, output, width)."""
+    halves = operator.halves
+    if halves is None:
+        patterns = values.astype(out.dtype, copy=False)
+        for band in operator.bands:
+            _multiply_rows(band.matrix, patterns[:, band.columns], out[:, band.rows])
+        return
+    count, size, width = values.shape
+    entering = np.empty((2, count, halves.matrices.shape[2], width), out.dtype)
+    _join_halves(values[:, : size // 2], values[:, size // 2 :], halves.step, entering)
+    mapped = np.empty((2, count, operator.size // 2, width), out.dtype)
+    _multiply_rows(halves.matrices[:, np.newaxis], entering, mapped)
+    np.add(mapped[0], mapped[1], out=out[:, : operator.size // 2])
+    np.subtract(mapped[0], mapped[1], out=out[:, operator.size // 2 :])
+    if halves.step:
+        out += np.multiply(values[:, :: halves.step], 1 / halves.step, dtype=out.dtype)
 
 
-def _halves(values: NDArray[Any], axis: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    half = values.shape[axis] // 2
-    if axis == 1:
-        return values[:, :half], values[:, half:]
-    return values[:, :, :half], values[:, :, half:]
+def _join_halves(low: NDArray[Any], high: NDArray[Any], step: int, entering: NDArray[Any]) -> None:
+    """Fill the sums and the differences of the halves, of those rows that enter the products."""
+    dtype = entering.dtype
+    if not step:
+        np.add(low, high, out=entering[0], dtype=dtype)
+        np.subtract(low, high, out=entering[1], dtype=dtype)
+        return
+    each = low.shape[1] // step
+    for phase in range(1, step):
+        parts = low[:, phase::step], high[:, phase::step]
+        place = slice((phase - 1) * each, phase * each)
+        np.add(*parts, out=entering[0, :, place], dtype=dtype)
+        np.subtract(*parts, out=entering[1, :, place], dtype=dtype)
+    positive, negative = (
+        low[:, start :: 2 * step].sum(axis=1, dtype=dtype)
+        + high[:, start :: 2 * step].sum(axis=1, dtype=dtype)
+        for start in (0, step)
+    )
+    np.subtract(positive, negative, out=entering[0, :, -1])
+    entering[1, :, -1] = 0
 
 
-def _map_rows(values: NDArray[Any], bands: tuple[Band, ...], size: int) -> NDArray[Any]:
-    count, _, width = values.shape
-    mapped = np.empty((count, size, width), values.dtype)
-    for band in bands:
-        few = max(1, _PRODUCT // band.matrix.size)
-        for start in range(0, width, few):
-            part = slice(start, start + few)
-            np.matmul(band.matrix, values[:, band.columns, part], out=mapped[:, band.rows, part])
-    return mapped
+def _map_columns(values: NDArray[Any], operator: Operator, out: NDArray[Any]) -> None:
+    """Map rows (rows, input) into (rows, output)."""
+    halves = operator.halves
+    if halves is None:
+        for band in operator.bands:
+            _multiply_columns(values[:, band.columns], band.transposed, out[:, band.rows])
+        return
+    count, half = len(values), values.shape[1] // 2
+    entering = np.empty((2, count, half), out.dtype)
+    np.add(values[:, :half], values[:, half:], out=entering[0])
+    np.subtract(values[:, :half], values[:, half:], out=entering[1])
+    mapped = np.empty((2, count, operator.size // 2), out.dtype)
+    _multiply_columns(entering, halves.transposed, mapped)
+    np.add(mapped[0], mapped[1], out=out[:, : operator.size // 2])
+    np.subtract(mapped[0], mapped[1], out=out[:, operator.size // 2 :])
 
 
-def _map_columns(values: NDArray[Any], bands: tuple[Band, ...], size: int) -> NDArray[Any]:
-    count, height, width = values.shape
-    flat = values.reshape(count * height, width)
-    mapped = np.empty((count * height, size), values.dtype)
-    for band in bands:
-        few = min(len(flat), max(1, _PRODUCT // band.matrix.size))
-        whole = len(flat) // few * few
-        for rows, shape in ((slice(0, whole), (-1, few)), (slice(whole, None), (1, -1))):
-            if len(flat[rows]):
-                taken = flat[rows].reshape(*shape, width)[..., band.columns]
-                out = mapped[rows].reshape(*shape, size)[..., band.rows]
-                np.matmul(taken, band.transposed, out=out)
-    return mapped.reshape(count, height, size)
+def _multiply_rows(matrix: NDArray[Any], values: NDArray[Any], out: NDArray[Any]) -> None:
+    """Multiply (..., output, input) by (..., input, width), a few columns of the latter at once."""
+    width = values.shape[-1]
+    few = _few(matrix)
+    whole = width // few * few
+    for start, stop, each in ((0, whole, few), (whole, width, width - whole)):
+        if stop > start:
+            taken, given = (
+                part[..., start:stop].reshape(*part.shape[:-1], -1, each).swapaxes(-3, -2)
+                for part in (values, out)
+            )
+            np.matmul(matrix[..., np.newaxis, :, :], taken, out=given)
+
+
+def _multiply_columns(values: NDArray[Any], matrix: NDArray[Any], out: NDArray[Any]) -> None:
+    """Multiply (..., rows, input) by (..., input, output), a few rows of the former at once."""
+    rows = values.shape[-2]
+    few = _few(matrix)
+    whole = rows // few * few
+    for start, stop, each in ((0, whole, few), (whole, rows, rows - whole)):
+        if stop > start:
+            taken, given = (
+                part[..., start:stop, :].reshape(*part.shape[:-2], -1, each, part.shape[-1])
+                for part in (values, out)
+            )
+            np.matmul(taken, matrix[..., np.newaxis, :, :], out=given)
+
+
+def _few(matrix: NDArray[Any]) -> int:
+    """Return how many columns a matrix may be multiplied by at once: a power of two."""
+    most = _PRODUCT // (matrix.shape[-2] * matrix.shape[-1])
+    few: int = 1 << max(0, most.bit_length() - 1)
+    return few
