@@ -32,6 +32,7 @@ from stemzarr.model import Progress
 from stemzarr.options import IngestOptions, as_path, check_at_least
 from stemzarr.registry import is_data, read_source
 from stemzarr_catalog.lake import Lake
+from stemzarr_catalog.probe import probe_source
 
 __all__ = ["WatchEvent", "WatchOptions", "Watcher", "watch"]
 
@@ -213,6 +214,7 @@ class Watcher:
     def _take(self, path: Path, seen: _Seen) -> WatchEvent | None:
         """Ingest a file, or say why not; nothing where it is to be looked at again."""
         try:
+            probe_source(path, self.options.read)
             if not read_source(path, self.options.read).complete:
                 return self._leave(path, seen, "it holds less than it declares")
             result = self.lake.ingest(path, options=self.options, progress=self._progress)
