@@ -35,14 +35,14 @@ RECORDS = {"zarr.json", "source/zarr.json"}
 
 
 @contextlib.contextmanager
-def running_cluster(folder: Path) -> Iterator[str]:
+def running_cluster(folder: Path, nanny: str) -> Iterator[str]:
     """Start a scheduler and two workers as a user would; give the scheduler's address."""
     program = [sys.executable, "-m", "dask"]
-    known = folder / "scheduler.json"
+    known = folder / f"scheduler{nanny}.json"
     file = ["--scheduler-file", str(known)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     scheduler = [*program, "scheduler", "--port", "0", "--dashboard-address", ":0", *file]
-    worker = [*program, "worker", "--nthreads", "1", "--no-dashboard", *file]
+    worker = [*program, "worker", "--nthreads", "1", "--no-dashboard", nanny, *file]
     commands = [scheduler, *[worker] * WORKERS]
     processes = [subprocess.Popen(command, **quiet) for command in commands]  # type: ignore[call-overload]
     try:
@@ -52,10 +52,13 @@ def running_cluster(folder: Path) -> Iterator[str]:
             client.wait_for_workers(WORKERS, timeout=60)
             yield client.scheduler.address
     finally:
-        for process in processes:
+        for process in reversed(processes):  # workers first: without a scheduler they do not end
             process.terminate()
-        for process in processes:
-            process.wait()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def nothing() -> None:
@@ -108,13 +111,17 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "scan.dm4"
     write_synthetic_dm4(path, *(FULL if options.full else SMALL))
-    stores = {name: folder / f"{name}.zarr" for name in ("threads", "workers", "scheduler")}
-    with running_cluster(folder) as address:
+    stores = {name: folder / f"{name}.zarr" for name in ("threads", "workers", "bare", "nannies")}
+    with (
+        running_cluster(folder, "--no-nanny") as bare,
+        running_cluster(folder, "--nanny") as nannies,
+    ):
         cases = {
             "2 threads": lambda: ingest(path, stores["threads"], threads=WORKERS),
-            "a running cluster": lambda: ingest(path, stores["scheduler"], scheduler=address),
             "--workers 2, all": lambda: ingest(path, stores["workers"], workers=WORKERS),
             "its start and end": start_only,
+            "--scheduler, no nannies": lambda: ingest(path, stores["bare"], scheduler=bare),
+            "--scheduler, nannies": lambda: ingest(path, stores["nannies"], scheduler=nannies),
         }
         found = measure(cases, options.rounds)
     found["--workers 2, less these"] = found["--workers 2, all"] - found["its start and end"]
