@@ -21,10 +21,11 @@ from stemzarr_catalog.tables import VERSION, clear_tables, create_tables
 __all__ = ["Index"]
 
 _WAIT_SECONDS = 60.0
-_PAGE_BYTES = 16_384
-"""Size of a page: each connection reads the pages it needs anew, and four times as many of the
-usual size take three times as long."""
-_CACHE_BYTES = 64 * 1024**2
+_READ_CACHE = 2 * 1024**2
+"""Bytes of pages that a reader keeps: fresh memory for a page costs more than to read it again
+into memory that is there, from the cache of the system."""
+_WRITE_CACHE = 32 * 1024**2
+"""Bytes of pages that a writer keeps, who changes a page many times before it is written."""
 
 
 class Index:
@@ -147,8 +148,8 @@ def _connect(path: Path | None, mode: str) -> Iterator[sqlite3.Connection]:
     try:
         connection = sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_BYTES // 1024}")
+            cache = _WRITE_CACHE if mode == "rwc" else _READ_CACHE
+            connection.execute(f"PRAGMA cache_size = -{cache // 1024}")
             yield connection
         finally:
             connection.close()
