@@ -90,6 +90,8 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
     spent = "" if found["status"] == "unchanged" else f" in {format_seconds(found['seconds'])}"
     report.say(f"{found['name']}  {found['status']}{spent}, {what}")
     report.say(f"  {size} ({ratio:.1f}×) in {format_path(found['store'])}")
+    for note in found["notes"]:
+        report.say(f"  note: {note}", fg="yellow")
 
 
 def _show_plan(report: Report, path: Path, options: IngestOptions) -> None:

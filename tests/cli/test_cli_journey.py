@@ -82,6 +82,16 @@ def test_a_dry_run_writes_nothing(scan: Path, tmp_path: Path, say: Callable[...,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ingest_says_what_a_person_should_know(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was noticed on the way is said in words: floats that are all integers, for one."""
+    path = tmp_path / "floats.dm4"
+    write_synthetic_dm4(path, (2, 3), (8, 8), np.float32)
+    assert run(["ingest", str(path), "--lake", str(tmp_path / "lake")]) == 0
+    assert "stored as float32, holds only integers" in capsys.readouterr().out
+
+
 def test_a_folder_stands_for_its_files(tmp_path: Path, say: Callable[..., Lines]) -> None:
     """Every file that is recognised is ingested, at any depth; the rest is passed over."""
     (tmp_path / "data" / "monday").mkdir(parents=True)

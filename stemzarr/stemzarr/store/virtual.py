@@ -116,8 +116,8 @@ def check_source(path: Path, state: tuple[int, int]) -> None:
     except OSError as error:
         raise read_error(path, error) from error
     if not path.is_dir() and (now.st_size, now.st_mtime_ns) != state:
+        resized = f"{state[0]} bytes then, {now.st_size} now"
+        how = "its modification time differs" if now.st_size == state[0] else resized
         raise SourceChangedError(
-            f"changed since it was catalogued: {state[0]} bytes then, {now.st_size} now",
-            path=path,
-            hint="ingest it again",
+            f"changed since it was catalogued: {how}", path=path, hint="ingest it again"
         )
