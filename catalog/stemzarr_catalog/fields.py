@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["FIELDS", "UNITS", "Field", "FieldType", "field_of", "nearest"]
+__all__ = [
+    "FIELDS",
+    "UNITS",
+    "Field",
+    "FieldType",
+    "field_of",
+    "nearest",
+    "nearest_fields",
+    "spell_unit",
+]
 
 FieldType = Literal["text", "number", "date", "flag"]
 
@@ -110,6 +120,27 @@ FIELDS: Mapping[str, Field] = {
 """Every field that the index keeps in a column of its own."""
 
 
+_OTHER_WORDS = {
+    "voltage": "beam_energy_keV",
+    "high_tension": "beam_energy_keV",
+    "microscope": "instrument",
+    "camera": "detector",
+    "user": "operator",
+    "sample": "specimen",
+    "material": "specimen",
+    "date": "acquired",
+    "time": "acquired",
+    "day": "acquired",
+    "file": "source",
+    "filename": "source",
+    "type": "kind",
+    "comment": "remark",
+    "note": "remark",
+}
+"""What people call a field, for hints; a field of their own may have such a name."""
+_SHORT = 2
+
+
 def _spellings() -> dict[str, str]:
     """Return the field of each accepted spelling, in lower case: with or without its unit."""
     spellings = {}
@@ -135,6 +166,22 @@ def field_of(text: str) -> Field | None:
     return None if name is None else FIELDS[name]
 
 
+def spell_unit(text: str, field: Field) -> str | None:
+    """Return the unit of a field that `text` means, without regard to case where that is clear.
+
+    Examples
+    --------
+    >>> spell_unit("µs", FIELDS["exposure_s"]), spell_unit("kv", FIELDS["beam_energy_keV"])
+    ('us', 'kV')
+    """
+    known = UNITS.get(field.unit, {})
+    plain = text.strip().replace("µ", "u").replace("μ", "u").replace("°", "deg").replace("Å", "A")
+    if plain in known:
+        return plain
+    same = [name for name in known if name.lower() == plain.lower()]
+    return same[0] if len(same) == 1 else None
+
+
 def nearest(text: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return the known words that are spelled most like `text`, best first."""
     by_lower = {word.lower(): word for word in known}
@@ -143,7 +190,18 @@ def nearest(text: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 
 def nearest_fields(text: str, more: Iterable[str] = ()) -> list[str]:
-    """Return the fields, among the built-in ones and `more`, that are spelled most like `text`."""
-    names = [*_SPELLINGS, *more]
-    close = nearest(text, names)
+    """Return the fields, among the built-in ones and `more`, that `text` most probably means.
+
+    Examples
+    --------
+    >>> nearest_fields("voltage"), nearest_fields("kimd")
+    (['beam_energy_keV'], ['kind', 'ndim'])
+    """
+    means = _OTHER_WORDS.get(text.lower())
+    if means is not None:
+        return [means]
+    close = nearest(text, [*_SPELLINGS, *more])
+    if not close:
+        parts = {part for part in re.split(r"[\W_]+", text.lower()) if len(part) > _SHORT}
+        close = [name for name in FIELDS if parts & set(name.lower().split("_"))]
     return list(dict.fromkeys(_SPELLINGS.get(name.lower(), name) for name in close))

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stemzarr.errors import QueryError
+from stemzarr_catalog.fields import field_of, spell_unit
 
 __all__ = ["And", "Comparison", "Not", "Operator", "Or", "Query", "Words", "parse_query"]
 
@@ -85,6 +86,9 @@ _PLAIN_VALUE = re.compile(r"[^\s()\"',]+(?:'[^\s()\"',]+)*")
 _FIELD = re.compile(r"([^\W\d][\w.]*)\s*(?=[=!<>~])")
 _TAG_PATH = re.compile(r"(?:[^=!<>~()\"']|\([^()\"']*\))*?(?=\s*[=!<>~])")
 _TAG_NAME = re.compile(r"(?:[^\s()\"',]|\([^\s()\"']*\))+")
+_BARE_NUMBER = re.compile(r"[-+.\deE]*\d\.?")
+_WORD = re.compile(r"[^\s()]+")
+_COLON = re.compile(r"([^\W\d]\w*):(.+)")
 _DEEPEST = 100
 
 
@@ -108,7 +112,7 @@ def parse_query(text: str) -> Query:
         return And(())
     query = parser.either(0)
     if not parser.at_end():
-        raise parser.error("a ')' too many", "remove it")
+        raise parser.error("there is a ')' too many", "remove it")
     return query
 
 
@@ -182,7 +186,8 @@ class _Parser:
             scope = "document"
         field = self.take(_FIELD)
         if field is not None:
-            return Comparison(scope, field[1], self.operator(), self.values())
+            operator, values = self.operator(), self.values()
+            return Comparison(scope, field[1], operator, self.with_unit(field[1], values))
         if scope == "document":
             raise self.error("a field is missing", "write document:kind=image")
         return self.words()
@@ -216,6 +221,17 @@ class _Parser:
             values.append(self.value())
         return tuple(values)
 
+    def with_unit(self, name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+        """Add the unit that stands a blank behind a number: as a word it would mean nothing."""
+        field = field_of(name)
+        found = _WORD.match(self.text, self.place)
+        if field is None or found is None or not _BARE_NUMBER.fullmatch(values[-1]):
+            return values
+        if spell_unit(found[0], field) is None:
+            return values
+        self.take(_WORD)
+        return (*values[:-1], f"{values[-1]}{found[0]}")
+
     def value(self) -> str:
         quoted = self.take_quoted()
         if quoted is not None:
@@ -243,7 +259,10 @@ class _Parser:
         match = self.take(_BARE)
         if match is not None and match[0].lower() in ("and", "or"):
             hint = "write a word or a comparison, or quote the word"
-            raise self.error(f"something is missing at {match[0]!r}", hint)
+            raise QueryError(f"something is missing before {match[0]!r} in the query", hint=hint)
+        if match is not None and (colon := _COLON.fullmatch(match[0])) and field_of(colon[1]):
+            hint = f"did you mean {colon[1]}={colon[2]}; quote the text to search for it"
+            raise QueryError(f"{match[0]!r} is no comparison", hint=hint)
         if match is not None:
             return Words(match[0], quoted=False)
         sign = self.text[self.place]

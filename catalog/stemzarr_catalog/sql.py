@@ -12,7 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from stemzarr.errors import QueryError
-from stemzarr_catalog.fields import FIELDS, UNITS, Field, field_of, nearest, nearest_fields
+from stemzarr_catalog.fields import (
+    FIELDS,
+    UNITS,
+    Field,
+    field_of,
+    nearest,
+    nearest_fields,
+    spell_unit,
+)
 from stemzarr_catalog.query import And, Comparison, Not, Operator, Or, Query, Words
 
 __all__ = ["Condition", "compile_query", "sort_column"]
@@ -201,19 +209,11 @@ def _to_number(field: Field, text: str) -> float:
     if unit is None:
         return number
     known = UNITS.get(field.unit, {})
-    spelled = _spell_unit(unit.strip(), known)
+    spelled = spell_unit(unit, field)
     if spelled is None:
-        names = ", ".join(known) or "none"
-        raise QueryError(f"{field.name} has no unit {unit!r}", hint=f"known units: {names}")
+        hint = f"known units: {', '.join(known)}" if known else f"write {field.name}={match[1]}"
+        raise QueryError(f"{field.name} has no unit {unit!r}", hint=hint)
     return number * known[spelled] / known[field.unit]
-
-
-def _spell_unit(unit: str, known: Any) -> str | None:  # noqa: ANN401 - a mapping of UNITS
-    plain = unit.replace("µ", "u").replace("μ", "u").replace("°", "deg").replace("Å", "A")
-    if plain in known:
-        return plain
-    same = [name for name in known if name.lower() == plain.lower()]
-    return same[0] if len(same) == 1 else None
 
 
 def _text(field: Field, column: str, operator: Operator, text: str) -> Condition:
@@ -341,7 +341,7 @@ def _untyped(query: Comparison) -> Condition:
 
 def _unknown_field(name: str, connection: sqlite3.Connection) -> QueryError:
     more = [row[0] for row in connection.execute("SELECT DISTINCT field FROM extra")]
-    close = nearest_fields(name, more)
+    close = nearest_fields(name, [*more, "tag"])
     if close:
         hint = f"did you mean {' or '.join(close)}"
     else:

@@ -33,6 +33,10 @@ FOUND = {
     "beam_energy=50..100": ["map"],
     "camera_length<12cm": ["scan"],
     "exposure<10ms": ["scan"],
+    "exposure < 10 ms": ["scan"],
+    "exposure<10000 µs kind=4d-stem": ["scan"],
+    "(beam_energy=300 kV)": ["scan"],
+    'exposure<10 "ms"': [],
     "exposure>=2s": ["map"],
     "size>=1kB": ["map", "overview", "scan"],
     "acquired>2026-01": ["scan"],
@@ -114,6 +118,12 @@ def test_parts_that_stand_together_are_an_intersection(
 
 WRONG = {
     "beem_energy>3": "did you mean beam_energy_keV",
+    "voltage>3": "did you mean beam_energy_keV",
+    "stage_tilt>3": "did you mean tilt_alpha_deg or tilt_beta_deg",
+    "tagg=good": "did you mean tag",
+    "kind:image": "did you mean kind=image",
+    "ndim>2nm": "write ndim=2",
+    "or x": "missing before 'or'",
     "kind<3": "text and knows no '<'",
     "beam_energy~3": "number and knows no '~'",
     "beam_energy=>3": "did you mean >=",
