@@ -278,6 +278,16 @@ class Lake:
         )
         return EntryList(map(self._entry, rows))
 
+    def unknown_values(self, query: str) -> list[str]:
+        """Say which values that a query asks for no entry has, and what was probably meant.
+
+        Raises
+        ------
+        QueryError
+            The query cannot be understood.
+        """
+        return self._keeper.read(lambda connection: search.unknown_values(connection, query))
+
     def names(self, query: str = "") -> list[str]:
         """Return the names of the entries that a query is true of, sorted.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stemzarr_catalog.fields import FIELDS, field_of, nearest
 from stemzarr_catalog.names import fold
-from stemzarr_catalog.query import parse_query
+from stemzarr_catalog.query import And, Comparison, Or, Query, parse_query
 from stemzarr_catalog.sql import compile_query, sort_column
 from stemzarr_catalog.tables import fetch
 
@@ -26,6 +26,7 @@ __all__ = [
     "row",
     "rows",
     "rows_with",
+    "unknown_values",
 ]
 
 _MOST_SIMILAR = 20_000
@@ -136,6 +137,37 @@ def _ordered(
         f" ORDER BY {column} {direction} NULLS LAST, name {direction} LIMIT ?"
     )
     return sql, (*values, *sort_values, -1 if limit is None else limit)
+
+
+def unknown_values(connection: sqlite3.Connection, query: str) -> list[str]:
+    """Return, for values of a query that no entry has, what was probably meant."""
+    said = []
+    for name, values, known in _asked_values(connection, parse_query(query)):
+        for value in values:
+            if value and "*" not in value and value.lower() not in map(str.lower, known):
+                part_of = [text for text in known if value.lower() in text.lower()]
+                close = nearest(value, known) or part_of[:3]
+                hint = f"; did you mean {' or '.join(close)}" if close else ""
+                said.append(f"no entry has {name}={value}{hint}")
+    return said
+
+
+def _asked_values(
+    connection: sqlite3.Connection, query: Query
+) -> Iterator[tuple[str, tuple[str, ...], list[str]]]:
+    """Give each text field that a query wants to be equal to something, and the values it has."""
+    if isinstance(query, And | Or):
+        for part in query.parts:
+            yield from _asked_values(connection, part)
+    if not isinstance(query, Comparison) or query.scope != "entry" or query.operator != "=":
+        return
+    field = field_of(query.field)
+    sql = (
+        f'SELECT DISTINCT "{field.name}" FROM entry' if field else "SELECT DISTINCT tag FROM tagged"
+    )
+    if query.field.lower() == "tag" or (field is not None and field.type == "text"):
+        found = fetch(connection, f"{sql} LIMIT {_MOST_SIMILAR}")
+        yield query.field, query.values, [value for (value,) in found if value]
 
 
 def facets(connection: sqlite3.Connection, field: str, query: str = "") -> dict[Fact | None, int]:

@@ -63,7 +63,7 @@ def ls(  # noqa: PLR0913 - one argument for each option
         report.show(entries_table(found))
     else:
         what = "nothing in this lake is found by that query" if words else "this lake is empty"
-        report.note(f"{opened.path}: {what}")
+        report.note("; ".join((f"{opened.path}: {what}", *opened.unknown_values(words))))
     for name, problem in opened.problems.items():
         report.note(f"{name} cannot be listed: {problem}")
 

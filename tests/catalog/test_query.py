@@ -157,6 +157,17 @@ def test_a_wrong_query_is_told_what_would_be_right(lake: Lake, query: str) -> No
     assert WRONG[query] in str(caught.value)
 
 
+def test_a_value_that_nothing_has_is_told(lake: Lake) -> None:
+    """A query that finds nothing because of a misspelled value says so."""
+    lake.tag("scan", "thick")
+    assert lake.unknown_values("kind=4d scan_y>1") == ["no entry has kind=4d; did you mean 4d-stem"]
+    assert lake.unknown_values("tag=thik or Kind=IMAGE") == [
+        "no entry has tag=thik; did you mean thick"
+    ]
+    assert lake.unknown_values('not kind=4d specimen="" name=x* SrTiO3 exposure=9') == []
+    assert lake.unknown_values("operator=Zyx") == ["no entry has operator=Zyx"]
+
+
 @given(st.text(max_size=60) | st.text("kind=()'\"<>~!,.:ortagn- \\*%_;", max_size=40))
 @settings(max_examples=200)
 def test_any_text_is_a_query_or_a_query_error(lake: Lake, text: str) -> None:
