@@ -96,18 +96,21 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
 
 def _show_plan(report: Report, path: Path, options: IngestOptions) -> None:
     from stemzarr.registry import read_source
-    from stemzarr.store import plan_store
+    from stemzarr.store import expected_bytes, plan_store
 
-    plan = plan_store(read_source(path, options.read), options).describe()
-    report.result({"source": str(path), **plan}, lambda: _draw_plan(report, path, plan))
+    source = read_source(path, options.read)
+    plan = plan_store(source, options)
+    described = {**plan.describe(), "expected_bytes": expected_bytes(source, plan)}
+    report.result({"source": str(path), **described}, lambda: _draw_plan(report, path, described))
 
 
 def _draw_plan(report: Report, path: Path, plan: Mapping[str, Any]) -> None:
     from stemzarr_cli.tables import plan_table
 
     size = format_bytes(plan["source_bytes"])
-    expected = f"about {format_bytes(plan['expected_bytes'])} if it is counted data"
-    report.say(f"{path}: {size} of pixels become {expected}")
+    expected = f"become about {format_bytes(plan['expected_bytes'])}, judged by a few chunks"
+    becomes = "stay where they are" if plan["virtual"] else expected
+    report.say(f"{path}: {size} of pixels {becomes}")
     report.show(plan_table(plan["arrays"]))
     time = f"about {format_seconds(plan['expected_seconds'])}"
     memory = f"{format_bytes(plan['memory'])} of buffers"

@@ -79,6 +79,9 @@ def test_a_dry_run_writes_nothing(scan: Path, tmp_path: Path, say: Callable[...,
     (plan,) = say("ingest", scan, "--dry-run", "--lake", tmp_path / "lake")
     assert plan["source_bytes"] >= 6 * 7 * 24 * 32 * 2
     assert plan["arrays"]
+    assert 0 < plan["expected_bytes"] < plan["source_bytes"]
+    (virtual,) = say("ingest", scan, "--dry-run", "--virtual", "--lake", tmp_path / "lake")
+    assert virtual["expected_bytes"] == 0
     assert list(tmp_path.iterdir()) == []
 
 

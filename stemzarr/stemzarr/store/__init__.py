@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stemzarr.store.estimate import expected_bytes
 from stemzarr.store.facts import Change
 from stemzarr.store.journal import remove_unfinished
 from stemzarr.store.open import open_previews, read_record, read_store
@@ -18,6 +19,7 @@ __all__ = [
     "StorePlan",
     "StoreResult",
     "VerifyReport",
+    "expected_bytes",
     "open_previews",
     "plan_store",
     "read_record",
