@@ -122,12 +122,23 @@ def expand_folder(file: str) -> list[Path]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
+    """Yield the data below a folder, and what cannot be looked into, to be told of as such."""
     from stemzarr.registry import is_data
 
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or (path / "zarr.json").exists():
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError:
+        yield folder
+        return
+    for path in inside:
+        try:
+            if path.name.startswith(".") or (path / "zarr.json").exists():
+                continue
+            is_folder = path.is_dir() and not path.is_symlink()
+        except OSError:
+            yield path
             continue
         if is_data(path):
             yield path
-        elif path.is_dir() and not path.is_symlink():
+        elif is_folder:
             yield from _below(path)

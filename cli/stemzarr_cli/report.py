@@ -106,9 +106,9 @@ class Report:
         """
         try:
             yield
-        except (StemzarrError, OSError, MemoryError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
+        except (BrokenPipeError, click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:  # noqa: BLE001 - even a fault of ours must not end the rest
             self.fail(error)
             self.status = FAILED
             if record is not None:

@@ -23,6 +23,7 @@ from stemzarr.errors import (
     StemzarrError,
     TruncatedFileError,
     UnknownFormatError,
+    UnsupportedDataError,
 )
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, ReadOptions
@@ -256,20 +257,32 @@ def find_reader(path: Path) -> Reader:
         if reader.recognises is not None and reader.recognises(path, head):
             return reader
     suffix = path.suffix.lower()
+    if path.is_dir() and suffix not in _FOLDERS:
+        return known[-1]
     return next((reader for reader in known if suffix in reader.suffixes), known[-1])
+
+
+_HDF5 = (".h5", ".hdf5", ".hspy", ".emd")
+"""Suffixes of files that are known by their bytes, where their bytes cannot be had."""
+_FOLDERS = (".zspy",)
+"""Suffixes of data that are folders; a folder ``scan.dm4`` is one that holds files."""
 
 
 def is_data(path: Path) -> bool:
     """Tell whether a file, found in a folder, is one that a reader is made for.
 
     The last reader tries every file that it is given by name; of what lies about in folders it
-    takes only its own suffixes.
+    takes only its own suffixes. A file that is empty or cannot be opened is judged by its suffix,
+    so that it is told of and not passed over.
     """
+    suffix = path.suffix.lower()
     try:
         reader = find_reader(path)
     except StemzarrError:
-        return False
-    return reader is not readers()[-1] or path.suffix.lower() in reader.suffixes
+        return suffix in _HDF5 or any(suffix in reader.suffixes for reader in readers())
+    if path.is_dir() and reader.recognises is None:
+        return suffix in _FOLDERS
+    return reader is not readers()[-1] or suffix in reader.suffixes
 
 
 def read_source(path: Path, options: ReadOptions | None = None) -> Source:
@@ -279,7 +292,15 @@ def read_source(path: Path, options: ReadOptions | None = None) -> Source:
     ------
     SourceNotFoundError, UnknownFormatError, CorruptFileError, LayoutError
         There is no such file, no reader for it, or it contradicts itself.
+    UnsupportedDataError
+        Its path holds bytes that are no text, so that no store and no catalog could name it.
     """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        msg = "its name, or that of a folder above it, holds bytes that are no text"
+        hint = "rename it; it was written by a system of another encoding"
+        raise UnsupportedDataError(msg, path=path, hint=hint) from error
     return find_reader(path).read(path, options or ReadOptions())
 
 
