@@ -79,6 +79,7 @@ class _Wanted:
 @read_options
 @click.option("--memory", type=BYTES, help="Budget for buffers. [default: 256MiB]")
 @click.option("--threads", type=int, metavar="N", help="[default: as many as processors]")
+@click.option("--no-sync", is_flag=True, help="Trust the system to write to disk in time.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that stands at DEST.")
 @lake_option
 @click.pass_obj
@@ -106,6 +107,7 @@ def export(  # noqa: PLR0913 - one argument for each option
 
     Many at once: stemzarr export --query 'kind=4d-stem' --to FOLDER --format pt
     """
+    chosen["sync"] = not chosen.pop("no_sync")
     options = ExportOptions(**{key: value for key, value in chosen.items() if value is not None})
     wanted = _Wanted(format=format_name, document=document, view=view, options=options, read=read)
     report.resume = "what was begun is not there; the same command begins it again"

@@ -245,7 +245,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     _check_destination(target, overwrite=chosen.overwrite)
     opened = read_source(as_path(source), read)
     documents, provenance = _select(opened, document, view, exporter, chosen)
-    with publish(target) as temporary:
+    with publish(target, sync=chosen.sync) as temporary:
         request = ExportRequest(
             source=opened,
             documents=documents,

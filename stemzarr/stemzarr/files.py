@@ -25,6 +25,7 @@ __all__ = [
     "remove_tree",
     "sync_folder",
     "sync_path",
+    "write_all",
     "writing",
 ]
 
@@ -185,18 +186,33 @@ def forget_open_files() -> None:
 
 def read_error(path: Path, error: OSError) -> ReadError:
     """Return what the operating system said about reading `path` as an error of ours."""
+    hint = "check that it is there, its permissions, and the disk or network it lies on"
     return ReadError(
         f"cannot be read: {error.strerror or error}",
         path=path,
-        hint="check that it is there, its permissions, and the disk or network it lies on",
+        hint=_REASONS.get(error.errno or 0, hint),
     )
 
 
 def write_error(path: Path, error: OSError) -> WriteError:
     """Return what the operating system said about writing `path` as an error of ours."""
-    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-    hint = "free space there or choose another folder" if full else "check its permissions"
+    hint = _REASONS.get(error.errno or 0, "check its permissions")
     return WriteError(f"cannot be written: {error.strerror or error}", path=path, hint=hint)
+
+
+_ROOM = "free space there or choose another folder"
+_REASONS = {
+    errno.ENOSPC: _ROOM,
+    getattr(errno, "EDQUOT", errno.ENOSPC): _ROOM,
+    errno.EROFS: "the disk is mounted for reading only; choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "a file stands where a folder must be; choose another folder",
+    errno.EISDIR: "it is a folder; name a file",
+    errno.ELOOP: "a link leads to itself; name what it should lead to",
+    errno.EMFILE: "too many files are open; close some, or raise the limit (ulimit -n)",
+    errno.EIO: "the disk or the network it lies on fails; copy it elsewhere while you can",
+}
+"""What to do about an error of the operating system, by its number."""
 
 
 @contextlib.contextmanager
@@ -214,6 +230,23 @@ def writing(path: Path) -> Iterator[None]:
         if isinstance(error, StemzarrError):
             raise
         raise write_error(path, error) from error
+
+
+def write_all(
+    write: Callable[[memoryview, int], int | None], content: bytes | bytearray | memoryview
+) -> None:
+    """Write every byte of `content`, where the system may take only a part by one call.
+
+    Parameters
+    ----------
+    write
+        Takes what is left and how many bytes are done; returns how many it wrote.
+    content
+        The bytes.
+    """
+    view, done = memoryview(content).cast("B"), 0
+    while done < len(view):
+        done += write(view[done:], done) or 0
 
 
 def sync_path(path: Path) -> None:

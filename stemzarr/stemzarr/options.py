@@ -164,6 +164,8 @@ class ExportOptions:
     """Form of a torch tensor: (N, 1, det_y, det_x) or (scan_y, scan_x, det_y, det_x)."""
     with_metadata: bool = False
     """Whether a ``.pt`` holds a dict of tensor and metadata instead of the bare tensor."""
+    sync: bool = True
+    """Whether the file is flushed to the disk before it appears."""
     overwrite: bool = False
     """Whether a file that stands at the destination is replaced."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from stemzarr.files import write_all
+
 __all__ = ["PositionedWriter"]
 
 
@@ -37,9 +39,7 @@ class PositionedWriter:
 
     def write(self, data: memoryview, offset: int) -> None:
         """Write all of `data`, a contiguous view of bytes, from `offset` on."""
-        done = 0
-        while done < len(data):
-            done += self._write_some(data[done:], offset + done)
+        write_all(lambda part, done: self._write_some(part, offset + done), data)
 
     def _write_some(self, data: memoryview, offset: int) -> int:
         if hasattr(os, "pwrite"):

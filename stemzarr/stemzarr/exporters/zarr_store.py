@@ -27,7 +27,8 @@ def write_zarr(request: ExportRequest) -> Exported:
         load_header=bytes,
         segments=(),
     )
-    options = IngestOptions(memory=request.options.memory, threads=request.options.threads)
+    chosen = request.options
+    options = IngestOptions(memory=chosen.memory, threads=chosen.threads, sync=chosen.sync)
     write_store(source, request.dest, options, request.progress)
     return Exported(shape=documents[0].shape, dtype=documents[0].dtype.name)
 

@@ -18,7 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from stemzarr.errors import DamagedStoreError
-from stemzarr.files import read_positioned, write_error
+from stemzarr.files import read_positioned, write_all, write_error
 from stemzarr.store.encode import CRC_BYTES, ChunkCodec, crc_matches, with_crc
 
 __all__ = ["ABSENT", "ShardFile", "index_bytes", "read_index", "sharding_metadata"]
@@ -93,9 +93,7 @@ class ShardFile:
 
     def _write(self, piece: bytes) -> None:
         self._digest.update(piece)
-        view = memoryview(piece)
-        while view:
-            view = view[self._file.write(view) :]
+        write_all(lambda part, _: self._file.write(part), piece)
         self.size += len(piece)
 
 

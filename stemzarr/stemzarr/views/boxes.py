@@ -18,7 +18,7 @@ from stemzarr.model import Blocks
 
 __all__ = ["Box", "BoxPlan", "align", "grid", "map_boxes", "plan_boxes", "splits_patterns"]
 
-_BOX_BYTES = 16 * 1024**2
+_BOX_BYTES = 8 * 1024**2
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

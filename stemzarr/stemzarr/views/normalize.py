@@ -34,16 +34,16 @@ class Scaling:
         return self != Scaling()
 
     def apply(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return scaled values; a float array may be changed in place."""
+        """Return scaled values; an array of the result's type is changed in place."""
         if self.clip and values.dtype.kind not in "ub":
-            values = np.maximum(values, values.dtype.type(0))
+            np.maximum(values, values.dtype.type(0), out=values)
         if not (self.logarithm or self.offset or self.factor != 1):
             return values
         values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
         if self.logarithm:
-            values = np.log1p(values)
+            np.log1p(values, out=values)
         if self.offset or self.factor != 1:
-            values = values - values.dtype.type(self.offset)
+            values -= values.dtype.type(self.offset)
             values *= values.dtype.type(self.factor)
         return values
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from stemzarr.model import Blocks, Statistics, read_box
 from stemzarr.views.boxes import align, grid
-from stemzarr.views.kernels import downsample_view, join_scan, output_sizes
+from stemzarr.views.kernels import downsample_view, join_scan, output_sizes, rendered_dtype
 from stemzarr.views.normalize import Scaling, cast_checked
 from stemzarr.views.view import View
 
 __all__ = ["Selection", "ViewBlocks"]
 
-_CACHE_BYTES = 1024**2
+_CACHE_BYTES = 2 * 1024**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,19 +100,30 @@ class ViewBlocks:
             self._render(values, out[piece], inner)
 
     def _render(self, values: NDArray[Any], out: NDArray[Any], inner: tuple[slice, ...]) -> None:
-        """Downsample, scale and cast a piece, few patterns at a time so that caches hold them."""
+        """Downsample, scale and cast a piece, few patterns at a time.
+
+        So many that caches hold them, and that threads do not wait for each other between calls.
+        """
         lead = values.shape[: values.ndim - self.pattern_ndim]
         pattern = values[(0,) * len(lead)].size * 4
         few = max(1, _CACHE_BYTES // max(1, pattern))
         lengths = [1] * len(lead)
         if lead:
             lengths[-1] = few
+        sizes = output_sizes(values.shape[-2:], self.view) if self._detector else values.shape[-2:]
+        straight = (
+            self._detector
+            and rendered_dtype(values.dtype, self.view) == self.dtype
+            and out.shape[-2:] == sizes
+            and out.flags.c_contiguous
+        )
         for part in grid(lead, lengths):
             rendered = values[part]
             if self._detector:
-                rendered = downsample_view(rendered, self.view)
-            rendered = self.scaling.apply(rendered)
-            cast_checked(rendered[_keep(inner)], self.dtype, out[part])
+                rendered = downsample_view(rendered, self.view, out[part] if straight else None)
+            scaled = self.scaling.apply(rendered)
+            if not straight or scaled is not rendered:
+                cast_checked(scaled[_keep(inner)], self.dtype, out[part])
 
     def _window(
         self, start: tuple[int, ...], shape: tuple[int, ...]
