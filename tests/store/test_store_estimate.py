@@ -66,7 +66,7 @@ def test_chunks_are_spread_and_lie_within(
         shard=chunk,
         box=chunk,
     )
-    boxes = _spread_chunks(plan)
+    boxes = _spread_chunks(plan, 4)
     chunks = math.prod(math.ceil(n / c) for n, c in zip(shape, chunk, strict=True))
     assert len({start for start, _ in boxes}) == len(boxes) == min(4, chunks)
     for start, size in boxes:

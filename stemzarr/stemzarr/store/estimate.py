@@ -20,7 +20,8 @@ _BYTES = 16 * 1024**2
 def expected_bytes(source: Source, plan: StorePlan) -> int:
     """Return about how many bytes the pixels will take, from chunks that are read and encoded.
 
-    At most four chunks of each document, evenly spread, which takes a fraction of a second.
+    At most four chunks of each document, evenly spread, which takes a fraction of a second; a
+    single one where the values of a chunk lie apart in the source.
 
     Parameters
     ----------
@@ -42,23 +43,24 @@ def expected_bytes(source: Source, plan: StorePlan) -> int:
 def _expected_of(source: Source, plan: StorePlan, array: ArrayPlan) -> int:
     """Return the same of one array."""
     dtype = np.dtype(array.dtype)
-    blocks = source.find(array.document).blocks
+    document = source.find(array.document)
+    apart = document.layout is not None and document.layout.order == "scan-fast"
     codec = find_codec(plan.codec, dtype, array.chunk)
     read = written = 0
-    for start, shape in _spread_chunks(array):
-        values = read_box(blocks, start, shape)
+    for start, shape in _spread_chunks(array, 1 if apart else _CHUNKS):
+        values = read_box(document.blocks, start, shape)
         read += values.nbytes
         written += sum(map(len, codec.encode(pad(values, array.chunk))))
     return round(array.nbytes * written / read) if read else 0
 
 
-def _spread_chunks(array: ArrayPlan) -> list[Box]:
+def _spread_chunks(array: ArrayPlan, most: int) -> list[Box]:
     """Return some chunks, each from the middle of an equal part of the array."""
     if not array.nbytes:
         return []
     grid = [math.ceil(n / c) for n, c in zip(array.shape, array.chunk, strict=True)]
     whole = math.prod(grid)
-    count = min(whole, _CHUNKS, max(1, _BYTES // array.chunk_bytes))
+    count = min(whole, most, max(1, _BYTES // array.chunk_bytes))
     boxes = []
     for part in range(count):
         place = np.unravel_index((2 * part + 1) * whole // (2 * count), grid)
