@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
-from stemzarr_catalog.entry import Entry, EntryList
-from stemzarr_catalog.lake import Lake, find_lake, is_lake, open_lake
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stemzarr_catalog.entry import Entry, EntryList
+    from stemzarr_catalog.lake import Lake, find_lake, is_lake, open_lake
+
+_WHERE = {
+    "Entry": "stemzarr_catalog.entry",
+    "EntryList": "stemzarr_catalog.entry",
+    "Lake": "stemzarr_catalog.lake",
+    "find_lake": "stemzarr_catalog.lake",
+    "is_lake": "stemzarr_catalog.lake",
+    "open_lake": "stemzarr_catalog.lake",
+}
 
 __all__ = ["Entry", "EntryList", "Lake", "find_lake", "is_lake", "open_lake"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    """Import a public name when it is first used: the command must answer at once."""
+    if name not in _WHERE:
+        msg = f"module 'stemzarr_catalog' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stemzarr_catalog.pictures import read_pictures, render_png, to_base64
+from stemzarr_catalog.wording import say_bytes, say_name, say_value
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
@@ -15,11 +16,16 @@ __all__ = ["entries_html", "entry_html", "lake_html"]
 
 _ROWS = 20
 _PICTURE, _SMALL_PICTURE = 192, 48
+_SHORT = 24
+"""Characters up to which a text stays on one line."""
+_FACTS = ("specimen", "beam_energy_keV", "camera_length_mm", "acquired")
 _STYLE = "font-family:system-ui,sans-serif;font-size:13px;text-align:left"
 
 
 def _cell(value: object, tag: str = "td") -> str:
-    style = "padding:2px 14px 2px 0;text-align:left;vertical-align:middle"
+    style = "padding:2px 16px 2px 0;text-align:left;vertical-align:middle"
+    if len(str(value)) <= _SHORT:
+        style += ";white-space:nowrap"
     return f'<{tag} style="{style}">{html.escape(str(value))}</{tag}>'
 
 
@@ -43,6 +49,11 @@ def _sizes(record: Mapping[str, Any]) -> str:
     return ", ".join(f"{dim}: {size}" for dim, size in pairs)
 
 
+def _stored(entry: Entry) -> str:
+    size, stored = entry.source.get("size"), entry.stored_bytes
+    return f"{say_bytes(size or 0)}" + (f", stored in {say_bytes(stored)}" if stored else "")
+
+
 def entry_html(entry: Entry) -> str:
     """Return an entry as HTML: pictures, facts, axes, source, notes; all text escaped."""
     notes = entry.notes
@@ -57,10 +68,10 @@ def entry_html(entry: Entry) -> str:
     ]
     source = entry.source
     rows: list[Sequence[object]] = [
-        *entry.facts.items(),
+        *((say_name(name), say_value(name, value)) for name, value in entry.facts.items()),
         *axes,
         *others,
-        ("source", f"{source.get('name')} ({source.get('format')}, {source.get('size')} bytes)"),
+        ("source", f"{source.get('name')} ({source.get('format')}, {_stored(entry)})"),
         ("store", entry.path),
     ]
     if notes.tags:
@@ -79,14 +90,15 @@ def entries_html(entries: Sequence[Entry], *, total: int | None = None) -> str:
     """Return entries as an HTML table with small pictures, the first ones of a long list."""
     shown = entries[:_ROWS]
     rest = (len(entries) if total is None else total) - len(shown)
-    head = "".join(_cell(title, "th") for title in ("name", "", "kind", "shape", "dtype", "facts"))
+    facts = [name for name in _FACTS if any(name in entry.facts for entry in shown)]
+    titles = ("name", "", "kind", "shape", "dtype", *map(say_name, facts))
+    head = "".join(_cell(title, "th") for title in titles)
     lines = []
     for entry in shown:
-        keys = ("specimen", "beam_energy_keV", "camera_length_mm", "acquired")
-        facts = [f"{key}: {entry.facts[key]}" for key in keys if key in entry.facts]
-        shape = " × ".join(map(str, entry.shape))
-        cells = "".join(map(_cell, (entry.kind, shape, entry.dtype, ", ".join(facts))))
-        pictures = f"<td>{_pictures(entry, _SMALL_PICTURE)}</td>"
+        shape = "×".join(map(str, entry.shape))
+        values = [say_value(key, entry.facts[key]) if key in entry.facts else "" for key in facts]
+        cells = "".join(map(_cell, (entry.kind, shape, entry.dtype, *values)))
+        pictures = f'<td style="white-space:nowrap">{_pictures(entry, _SMALL_PICTURE)}</td>'
         lines.append(f"<tr>{_cell(entry.name, 'th')}{pictures}{cells}</tr>")
     more = f"<p>and {rest} more</p>" if rest > 0 else ""
     return f'<div style="{_STYLE}"><table><tr>{head}</tr>{"".join(lines)}</table>{more}</div>'

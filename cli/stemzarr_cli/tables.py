@@ -14,13 +14,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from stemzarr_cli.text import (
-    format_bytes,
-    format_number,
-    format_shape,
-    format_with_unit,
-    printable,
-)
+from stemzarr_catalog.wording import say_name, say_value
+from stemzarr_cli.text import format_bytes, format_number, format_shape, printable
 
 __all__ = [
     "Listing",
@@ -35,15 +30,6 @@ __all__ = [
 
 _MINUTES = len("2026-11-22T12:00")
 _GAP = 3
-_UNITS = {
-    "_keV": "keV",
-    "_mm": "mm",
-    "_mrad": "mrad",
-    "_ms": "ms",
-    "_s": "s",
-    "_nA": "nA",
-    "_deg": "°",
-}
 
 
 class Listing:
@@ -165,10 +151,8 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
     """Return name and value of each fact, the unit beside the value instead of in the name."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():
-        ending = next((end for end in _UNITS if name.endswith(end)), "")
-        label = name.removesuffix(ending).replace("_", " ")
-        said = format_with_unit(value, _UNITS[ending]) if ending else format_number(value)
-        table.add_row(Text(printable(label), style="dim"), Text(said))
+        said = printable(say_value(name, value))
+        table.add_row(Text(printable(say_name(name)), style="dim"), Text(said))
     return table
 
 

@@ -6,18 +6,18 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+from stemzarr_catalog.wording import say_bytes as format_bytes
+
 __all__ = [
     "format_bytes",
     "format_number",
     "format_path",
     "format_seconds",
     "format_shape",
-    "format_with_unit",
     "one_line",
     "printable",
 ]
 
-_STEP = 1000
 _MINUTE = 60
 _HOUR = 3600
 _SHORT = 10
@@ -64,22 +64,6 @@ def format_path(path: object) -> str:
     return printable(given.relative_to(here) if given.is_relative_to(here) else given)
 
 
-def format_bytes(count: float) -> str:
-    """Return a size with three digits and a decimal unit.
-
-    Examples
-    --------
-    >>> format_bytes(2_147_483_648), format_bytes(999)
-    ('2.15 GB', '999 B')
-    """
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < _STEP:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
-        value /= _STEP
-    return f"{value:.3g} TB"
-
-
 def format_seconds(seconds: float) -> str:
     """Return a duration as short as it may be said.
 
@@ -111,21 +95,6 @@ def format_number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else str(value)
     return printable(value)
-
-
-def format_with_unit(value: object, unit: str) -> str:
-    """Return a value of the metadata with its unit; times below 0.1 s as people say them.
-
-    Examples
-    --------
-    >>> format_with_unit(300.0, "keV"), format_with_unit(0.0005, "s"), format_with_unit(2, "s")
-    ('300 keV', '0.5 ms', '2 s')
-    """
-    if unit == "s" and isinstance(value, int | float):
-        for factor, prefix in ((1e3, "m"), (1e6, "µ")):
-            if 0.1 / factor <= value < 100 / factor:
-                return f"{format_number(value * factor)} {prefix}s"
-    return f"{format_number(value)} {unit}"
 
 
 def format_shape(sizes: Iterable[int]) -> str:

@@ -1,0 +1,78 @@
+"""How facts are said to a person: the unit beside the value instead of in the name."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["say_bytes", "say_name", "say_value"]
+
+_UNITS = {
+    "_keV": "keV",
+    "_mm": "mm",
+    "_mrad": "mrad",
+    "_s": "s",
+    "_nA": "nA",
+    "_deg": "°",
+}
+_MINUTES = len("2026-11-22T12:00")
+_STEP = 1000
+_SMALLER = ((1e3, "ms"), (1e6, "µs"))
+
+
+def _ending(name: str) -> str:
+    return next((ending for ending in _UNITS if name.endswith(ending)), "")
+
+
+def say_name(name: str) -> str:
+    """Return the name of a fact in words.
+
+    Examples
+    --------
+    >>> say_name("beam_energy_keV"), say_name("acquired")
+    ('beam energy', 'acquired')
+    """
+    return name.removesuffix(_ending(name)).replace("_", " ")
+
+
+def say_value(name: str, value: object) -> str:
+    """Return the value of a fact: six digits, its unit, dates to the minute.
+
+    Examples
+    --------
+    >>> say_value("beam_energy_keV", 300.0), say_value("exposure_s", 0.0005)
+    ('300 keV', '0.5 ms')
+    >>> say_value("acquired", "2026-01-15T10:20:30"), say_value("complete", 1)
+    ('2026-01-15 10:20', 'yes')
+    """
+    if name in ("acquired", "ingested"):
+        return str(value)[:_MINUTES].replace("T", " ")
+    if name == "complete":
+        return "yes" if value else "no, the source ends early"
+    unit = _UNITS.get(_ending(name), "")
+    if unit == "s" and isinstance(value, int | float):
+        for factor, smaller in _SMALLER:
+            if 0.1 / factor <= value < 100 / factor:
+                return f"{_number(value * factor)} {smaller}"
+    return f"{_number(value)} {unit}".rstrip()
+
+
+def _number(value: object) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def say_bytes(count: float) -> str:
+    """Return a size with three digits and a decimal unit.
+
+    Examples
+    --------
+    >>> say_bytes(2_147_483_648), say_bytes(999)
+    ('2.15 GB', '999 B')
+    """
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < _STEP:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
+        value /= _STEP
+    return f"{value:.3g} TB"
