@@ -227,16 +227,26 @@
     return group;
   };
 
+  // To sort thousands of names takes longer than all else that a keystroke asks for.
+  const orders = new Map();
+  const ordered = (sort) => {
+    if (!orders.has(sort)) {
+      const [key, direction] = SORTS[sort];
+      orders.set(sort, [...entries].sort((a, b) => {
+        const [x, y] = [key(a), key(b)];
+        if (x === undefined || x === null) return y === undefined || y === null ? 0 : 1;
+        if (y === undefined || y === null) return -1;
+        return direction * (typeof x === "number" ? x - y : natural.compare(x, y));
+      }));
+    }
+    return orders.get(sort);
+  };
+
   const update = () => {
     const wanted = words();
-    const found = entries.filter((entry) => wanted.every((word) => entry.words.includes(word)));
-    const [key, direction] = SORTS[state.sort];
-    shown = found.filter((entry) => matches(entry)).sort((a, b) => {
-      const [x, y] = [key(a), key(b)];
-      if (x === undefined || x === null) return y === undefined || y === null ? 0 : 1;
-      if (y === undefined || y === null) return -1;
-      return direction * (typeof x === "number" ? x - y : natural.compare(x, y));
-    });
+    const found = ordered(state.sort)
+      .filter((entry) => wanted.every((word) => entry.words.includes(word)));
+    shown = found.filter((entry) => matches(entry));
     const focused = document.activeElement && document.activeElement.closest("label.value");
     const place = focused && focused.title;
     const scrolled = aside.scrollTop;
