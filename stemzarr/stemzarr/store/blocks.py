@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import DamagedStoreError
+from stemzarr.errors import DamagedStoreError, SourceChangedError
 from stemzarr.files import read_positioned
 from stemzarr.store.encode import ChunkCodec, codec_from_metadata
 from stemzarr.store.shard import ABSENT, read_index
@@ -47,6 +47,8 @@ class StoreBlocks:
     """Lengths of a shard."""
     codec: ChunkCodec
     """How chunks are encoded."""
+    written_ns: int | None = None
+    """When the folder of the shards was filled; None where it was not there."""
 
     @property
     def block_shape(self) -> tuple[int, ...]:
@@ -66,6 +68,7 @@ class StoreBlocks:
             chunk=tuple(sharding["chunk_shape"]),
             shard=tuple(node["chunk_grid"]["configuration"]["chunk_shape"]),
             codec=codec_from_metadata(sharding["codecs"], dtype),
+            written_ns=_time_of(store / array / "c"),
         )
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
@@ -76,9 +79,12 @@ class StoreBlocks:
         DamagedStoreError
             A shard is missing or a chunk does not fit its checksum; the message names the chunk
             and the range of patterns in it.
+        SourceChangedError
+            Another store has taken the place of the one that was opened, or it was removed.
         """
         if not out.size:
             return
+        self._check_same()
         corner = tuple(start)
         stop = tuple(a + n for a, n in zip(corner, out.shape, strict=True))
         scratch: NDArray[Any] | None = None
@@ -95,6 +101,17 @@ class StoreBlocks:
             except DamagedStoreError as error:
                 raise self._damaged(chunk, error) from error
             np.copyto(target, scratch[inside])
+
+    def _check_same(self) -> None:
+        """Raise where these labels would be put on the pixels of another store."""
+        now = _time_of(self.store / self.array / "c")
+        if now == self.written_ns:
+            return
+        if now is None and self.store.is_dir():
+            return  # what is missing is told of shard by shard
+        what = "was replaced" if self.store.is_dir() else "was removed"
+        msg = f"the store {what} since it was opened"
+        raise SourceChangedError(msg, path=self.store, hint="open it again")
 
     def _overlap(
         self,
@@ -177,6 +194,14 @@ class StoreBlocks:
             path=self.store,
             hint="the rest stays readable; restore the shard from a copy or ingest again",
         )
+
+
+def _time_of(folder: Path) -> int | None:
+    """Return when something last came to, or went from, a folder; None where there is none."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _follows(run: list[tuple[tuple[int, ...], int, int]], offset: int, length: int) -> bool:

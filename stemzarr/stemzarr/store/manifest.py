@@ -9,6 +9,7 @@ told and restored.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = [
     "files_of",
     "read_manifest",
     "stray_files",
+    "walk_files",
     "write_manifest",
 ]
 
@@ -106,11 +108,17 @@ def digest_node(node: dict[str, object]) -> str:
     return xxhash.xxh3_128_hexdigest(to_json(node))
 
 
+def walk_files(store: Path) -> Iterator[Path]:
+    """Yield all files of a store but those of a revision, which may come and go meanwhile."""
+    for folder, below, names in os.walk(store):
+        below[:] = [name for name in below if not name.startswith(REVISION)]
+        yield from filter(Path.is_file, (Path(folder, name) for name in names))
+
+
 def files_of(store: Path) -> list[str]:
     """Return the paths of all files of a store that a manifest lists, sorted."""
-    paths = (path.relative_to(store).as_posix() for path in store.rglob("*") if path.is_file())
-    own = (f"{MANIFEST}/", REVISION)
-    return sorted(p for p in paths if p != "zarr.json" and not p.startswith(own))
+    paths = (path.relative_to(store).as_posix() for path in walk_files(store))
+    return sorted(p for p in paths if p != "zarr.json" and not p.startswith(f"{MANIFEST}/"))
 
 
 def stray_files(store: Path, nodes: Nodes) -> set[str]:

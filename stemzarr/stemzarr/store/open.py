@@ -52,9 +52,26 @@ def read_store(path: Path, options: ReadOptions | None = None) -> Source:
         Its metadata are not those that were written.
     """
     del options
+    return source_of_nodes(path, _read_checked(path))
+
+
+def _read_checked(path: Path) -> Nodes:
+    """Return the nodes of a store, which are those that were written.
+
+    Files that do not fit each other may be a revision that another process is putting in place:
+    reading them again puts the rest of it there first.
+    """
     nodes = read_nodes(path)
-    check_digests(path, nodes)
-    return source_of_nodes(path, nodes)
+    while True:
+        try:
+            check_digests(path, nodes)
+        except DamagedStoreError:
+            again = read_nodes(path)
+            if again == nodes:
+                raise
+            nodes = again
+        else:
+            return nodes
 
 
 def source_of_nodes(path: Path, nodes: Nodes) -> Source:
@@ -100,9 +117,7 @@ def read_record(path: Path) -> dict[str, Any]:
     SourceNotFoundError, CorruptFileError, SchemaVersionError
         As in `read_store`.
     """
-    nodes = read_nodes(path)
-    check_digests(path, nodes)
-    record: dict[str, Any] = nodes["source"]["attributes"]
+    record: dict[str, Any] = _read_checked(path)["source"]["attributes"]
     return record
 
 

@@ -245,7 +245,7 @@ def revising(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         for left in path.glob(f"{REVISION}*"):
-            remove_tree(left)
+            _remove_stage(left)
         # A name of its own: a reader may still be busy with the one before.
         stage = path / f"{REVISION}-{uuid.uuid4().hex[:8]}"
         try:
@@ -253,7 +253,7 @@ def revising(path: Path) -> Iterator[Path]:
             _commit(stage)
         except BaseException:
             with contextlib.suppress(OSError):
-                remove_tree(stage)
+                _remove_stage(stage)
             raise
         finish_revision(path)
 
@@ -295,8 +295,14 @@ def finish_revision(path: Path) -> None:
                 with contextlib.suppress(FileNotFoundError):
                     (stage / name).replace(path / name)
             sync_folder(path)
-            with contextlib.suppress(FileNotFoundError):
-                remove_tree(stage)
+            _remove_stage(stage)
+
+
+def _remove_stage(stage: Path) -> None:
+    """Remove a folder that another process may be removing at the same moment."""
+    while stage.exists():
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(stage)
 
 
 def _check_inside(path: Path, stage: Path, names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -27,14 +28,21 @@ from stemzarr.registry import read_source
 from stemzarr.segments import iterate_segment
 from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.journal import digest_of
-from stemzarr.store.manifest import Manifest, digest_node, files_of, read_manifest, stray_files
+from stemzarr.store.manifest import (
+    Manifest,
+    digest_node,
+    files_of,
+    read_manifest,
+    stray_files,
+    walk_files,
+)
 from stemzarr.store.open import source_of_nodes
 from stemzarr.store.plan import ArrayPlan, Box, box_shape
 from stemzarr.store.restore import find_differences
 from stemzarr.store.run import Tally
 from stemzarr.store.schema import Nodes, consolidated
 from stemzarr.store.task import Workspace, digest_values
-from stemzarr.store.tree import REVISION, read_nodes
+from stemzarr.store.tree import finish_revision, read_nodes
 from stemzarr.store.virtual import SourceBlocks, read_options
 
 __all__ = ["VerifyReport", "digest_shard", "plan_of", "verify_store"]
@@ -119,6 +127,25 @@ def verify_store(
     SourceNotFoundError, ReadError
         There is no store, or the original cannot be read; damage is reported, not raised.
     """
+    while True:
+        before = _metadata_now(path)
+        report = _verify(path, source=source, threads=threads, progress=progress)
+        # What was revised meanwhile does not fit what was read before.
+        if report.ok or _metadata_now(path) == before:
+            return report
+
+
+def _metadata_now(path: Path) -> bytes:
+    """Return the root's metadata, once a revision that is under way is in place."""
+    with contextlib.suppress(StemzarrError, OSError):
+        finish_revision(path)
+        return (path / "zarr.json").read_bytes()
+    return b""
+
+
+def _verify(
+    path: Path, *, source: Path | None, threads: int | None, progress: Progress | None
+) -> VerifyReport:
     started = time.perf_counter()
     found = _Findings()
     try:
@@ -174,9 +201,9 @@ def _report(
 def _check_metadata(path: Path, nodes: Nodes, found: _Findings) -> None:
     """Compare the root's metadata with the nodes that they repeat, byte for byte."""
     below: Nodes = {"": nodes[""]}
-    for file in path.rglob("zarr.json"):
+    for file in walk_files(path):
         name = file.parent.relative_to(path).as_posix()
-        if file.parent == path or name.startswith(REVISION):
+        if file.parent == path or file.name != "zarr.json":
             continue
         try:
             below[name] = json.loads(file.read_bytes())
