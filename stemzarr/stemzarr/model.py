@@ -120,6 +120,19 @@ class Blocks(Protocol):
         """
 
 
+@runtime_checkable
+class RotatedBlocks(Blocks, Protocol):
+    """Blocks whose source has the last dims first: each pixel of all patterns lies together."""
+
+    @property
+    def rotation(self) -> int:
+        """How many of the last dims come first in the source; 0 where none do."""
+
+    @property
+    def unrotated(self) -> Blocks:
+        """The same values in the order of the source, those dims as one: (pixels, …)."""
+
+
 def read_box(blocks: Blocks, start: Sequence[int], shape: Sequence[int]) -> NDArray[Any]:
     """Return a new array with the box of `shape` that begins at `start`."""
     out: NDArray[Any] = np.empty(tuple(shape), blocks.dtype)

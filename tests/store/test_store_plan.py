@@ -50,13 +50,11 @@ def test_chunks_hold_whole_patterns_in_c_order(shape: tuple[int, ...], itemsize:
     assert math.prod(chunk) * itemsize <= max(MIB, pattern)
 
 
-@given(shape=SCANS, itemsize=st.sampled_from([1, 2, 4, 8]), slabs=st.booleans())
-def test_shards_are_whole_rows_or_parts_of_one(
-    shape: tuple[int, ...], itemsize: int, slabs: bool
-) -> None:
+@given(shape=SCANS, itemsize=st.sampled_from([1, 2, 4, 8]))
+def test_shards_are_whole_rows_or_parts_of_one(shape: tuple[int, ...], itemsize: int) -> None:
     """A shard is whole rows, or a part of one row; chunks divide it; it is 512 MiB at most."""
     chunk = chunk_shape(shape, itemsize, 2)
-    shard = shard_shape(shape, itemsize, chunk, 2, slabs=slabs)
+    shard = shard_shape(shape, itemsize, chunk, 2)
     assert all(s % c == 0 for s, c in zip(shard, chunk, strict=True))
     assert shard[1] >= shape[1] or shard[0] == chunk[0] == 1
     chunk_bytes = math.prod(chunk) * itemsize
@@ -68,7 +66,7 @@ def test_shards_are_whole_rows_or_parts_of_one(
 def test_padding_is_small(shape: tuple[int, ...]) -> None:
     """Equal parts: the last chunk and the last shard of a dim are nearly as full as the others."""
     chunk = chunk_shape(shape, 2, 2)
-    shard = shard_shape(shape, 2, chunk, 2, slabs=False)
+    shard = shard_shape(shape, 2, chunk, 2)
     for size, part in zip(shape, chunk, strict=True):
         assert math.ceil(size / part) * part - size < math.ceil(size / part)
     for size, part, unit in zip(shape, shard, chunk, strict=True):

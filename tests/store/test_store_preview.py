@@ -58,8 +58,8 @@ def assert_equal(found: Statistics, wanted: Statistics) -> None:
 def folded(values: NDArray[Any], patterns: int) -> Statistics:
     """Return the statistics of (patterns, pixels) values, folded in chunks of some patterns."""
     fold = ShardFold(pixels=values.shape[1], dtype=values.dtype, mask=None)
-    for start in range(0, len(values), patterns):
-        fold.add(np.ascontiguousarray(values[start : start + patterns]))
+    chunks = [min(patterns, len(values) - start) for start in range(0, len(values), patterns)]
+    fold.add(values, chunks)
     return merge_statistics(fold.counts(), [fold.moments])
 
 
@@ -99,7 +99,7 @@ def test_the_brightest_16_bit_patterns_do_not_overflow() -> None:
     """Sums of 65535 in every pixel are exact."""
     values = np.full((16, 256), 65535, "u2")
     fold = ShardFold(pixels=256, dtype=values.dtype, mask=None)
-    fold.add(values)
+    fold.add(values, [len(values)])
     assert_equal(merge_statistics(fold.counts(), []), expected(values))
 
 

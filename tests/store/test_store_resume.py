@@ -43,7 +43,6 @@ def many_small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut small arrays into several shards of several chunks."""
     monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 2**14)
     monkeypatch.setattr("stemzarr.store.plan._LEAST_SHARD", 2**16)
-    monkeypatch.setattr("stemzarr.store.plan._LEAST_SLAB", 2**16)
     monkeypatch.setattr("stemzarr.store.plan._SHARD_PATTERNS", 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -74,6 +75,13 @@ class ContiguousBlocks:
             if block[dim] < shape[dim]:
                 break
         return tuple(block)
+
+    @property
+    def unrotated(self) -> ContiguousBlocks:
+        """The values in the order of the disk, (pixels, …), the dims that come first as one."""
+        pixels = math.prod(self.disk_shape[: self.rotation])
+        shape = (pixels, *self.disk_shape[self.rotation :])
+        return dataclasses.replace(self, disk_shape=shape, rotation=0)
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill `out` with the box of ``out.shape`` whose first corner is at `start`.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import Document, read_box
-from stemzarr.store.fold import DiskMask
+from stemzarr.store.counts import DiskMask
 
 __all__ = ["Disk", "disk_mask", "find_disk", "sample_mean"]
 
@@ -172,8 +172,7 @@ def disk_mask(disk: Disk, shape: tuple[int, ...]) -> DiskMask:
     inside = distance <= disk.inner
     window = (_extent(inside.max(axis=1)), _extent(inside.max(axis=0)))
     pixels = [distance[window] <= radius for radius in (disk.radius, disk.inner)]
-    weights = np.stack([flags.reshape(-1) for flags in pixels], axis=1).astype(np.float32)
-    return DiskMask(shape=(shape[0], shape[1]), window=window, weights=weights)
+    return DiskMask(shape=(shape[0], shape[1]), window=window, flags=np.stack(pixels))
 
 
 def _extent(flags: NDArray[np.bool_]) -> slice:

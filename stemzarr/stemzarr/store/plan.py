@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stemzarr.model import Blocks, Document, Source
+from stemzarr.model import Blocks, Document, RotatedBlocks, Source
 from stemzarr.options import Codec, IngestOptions
 
 __all__ = ["ArrayPlan", "Box", "StorePlan", "box_shape", "chunk_shape", "plan_store", "shard_shape"]
@@ -24,14 +24,12 @@ CHUNK_BYTES = 1024**2
 """Target of a chunk: one random pattern decodes in under a millisecond, and the ratio of the
 codecs is within 0.1 % of what larger chunks give."""
 _LEAST_SHARD = 64 * 1024**2
-_LEAST_SLAB = 240 * 1024**2
-_LEAST_SLAB_BOX = 64 * 1024**2
 _MOST_SHARD = 512 * 1024**2
 _SHARDS = 256
 _SHARD_PATTERNS = 64
-_BOX_BYTES = 1024**2
+_BOX_BYTES = 4 * 1024**2
 _RATIO = {"zstd": 8.0, "lz4": 6.0, "none": 1.0}
-_BYTES_PER_SECOND = {"zstd": 0.6e9, "lz4": 1.2e9, "none": 1.5e9}
+_BYTES_PER_SECOND = {"zstd": 0.45e9, "lz4": 0.65e9, "none": 0.9e9}
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
 """First corner and shape of a box of values."""
@@ -81,7 +79,7 @@ def chunk_shape(shape: Sequence[int], itemsize: int, pattern_ndim: int) -> tuple
 
 
 def shard_shape(
-    shape: Sequence[int], itemsize: int, chunk: Sequence[int], pattern_ndim: int, *, slabs: bool
+    shape: Sequence[int], itemsize: int, chunk: Sequence[int], pattern_ndim: int
 ) -> tuple[int, ...]:
     """Return the shape of shards: whole rows of 64-512 MiB, or a part where a row is larger.
 
@@ -89,15 +87,12 @@ def shard_shape(
     ----------
     shape, itemsize, chunk, pattern_ndim
         As in `chunk_shape`, and its result.
-    slabs
-        Whether the source is transposed, so that larger pieces are read at less cost.
     """
     lead = len(shape) - pattern_ndim
     sizes = [max(1, size) for size in shape]
     total = math.prod(sizes) * itemsize
     pattern = math.prod(sizes[lead:]) * itemsize
-    least = _LEAST_SLAB if slabs else _LEAST_SHARD
-    target = min(max(total // _SHARDS, least, _SHARD_PATTERNS * pattern), _MOST_SHARD)
+    target = min(max(total // _SHARDS, _LEAST_SHARD, _SHARD_PATTERNS * pattern), _MOST_SHARD)
     row = math.prod(sizes[1:]) * itemsize if lead else total
     if row <= _MOST_SHARD:
         target = max(target, row)
@@ -128,8 +123,9 @@ class ArrayPlan:
     """Lengths of a shard, multiples of the chunk's."""
     box: tuple[int, ...]
     """Lengths of what is read at once, multiples of the chunk's."""
-    transposed: bool = False
-    """Whether the source keeps the patterns' pixels apart, which makes many short reads."""
+    turned: bool = False
+    """Whether the source keeps each pixel of all patterns together, so that it is first split by
+    shards into a temporary file of the same size."""
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -214,6 +210,7 @@ class ArrayPlan:
             "shard": list(self.shard),
             "shards": self.shards,
             "read_bytes": self.box_bytes,
+            "temporary_bytes": self.nbytes if self.turned else 0,
         }
 
 
@@ -268,7 +265,7 @@ def _working_bytes(array: ArrayPlan) -> int:
 def box_shape(
     blocks: Blocks, chunk: Sequence[int], shard: Sequence[int], room: int
 ) -> tuple[int, ...]:
-    """Return what to read at once: the source's own blocks, else about 1 MiB, within `room`.
+    """Return what to read at once: the source's own blocks, else about 4 MiB, within `room`.
 
     A box is a run of chunks in C order, so that the bytes of a shard do not depend on it.
 
@@ -301,19 +298,19 @@ def box_shape(
     return tuple(n * c for n, c in zip(counts, chunk, strict=True))
 
 
-def _is_transposed(document: Document) -> bool:
-    return document.layout is not None and document.layout.order == "scan-fast"
+def _is_turned(blocks: Blocks, pattern_ndim: int) -> bool:
+    return isinstance(blocks, RotatedBlocks) and blocks.rotation == pattern_ndim
 
 
-def _least_box(document: Document, array: ArrayPlan) -> int:
-    """Return what one thread should read at once: a chunk, or where it transposes, a slab.
+def _least_box(array: ArrayPlan) -> int:
+    """Return what one thread should read at once: a chunk, or where it transposes, a shard.
 
-    Fewer threads that read larger slabs are faster than many that read tiny runs.
+    A smaller part of a shard that lies pixel after pixel costs as much to read as all of it.
     """
-    if not _is_transposed(document):
+    if not array.turned:
         return array.chunk_bytes
-    slab = math.prod(array.shard) * np.dtype(array.dtype).itemsize
-    return max(array.chunk_bytes, min(slab, _LEAST_SLAB_BOX))
+    shard = math.prod(array.shard) * np.dtype(array.dtype).itemsize
+    return max(array.chunk_bytes, min(shard, _LEAST_SHARD))
 
 
 def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
@@ -330,8 +327,8 @@ def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
     """
     shape, itemsize = document.shape, document.dtype.itemsize
     chunk = chunk_shape(shape, itemsize, document.pattern_ndim)
-    slabs = _is_transposed(document)
-    shard = shard_shape(shape, itemsize, chunk, document.pattern_ndim, slabs=slabs)
+    shard = shard_shape(shape, itemsize, chunk, document.pattern_ndim)
+    several = any(s < n for s, n in zip(shard, shape, strict=True))
     return ArrayPlan(
         document=document.index,
         slug=document.slug,
@@ -342,7 +339,7 @@ def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
         chunk=chunk,
         shard=shard,
         box=box_shape(document.blocks, chunk, shard, room),
-        transposed=slabs,
+        turned=several and _is_turned(document.blocks, document.pattern_ndim),
     )
 
 
@@ -363,10 +360,7 @@ def plan_store(source: Source, options: IngestOptions) -> StorePlan:
         for document in source.documents
     }
     least = [plan_array(doc, paths[doc.index], 0) for doc in source.documents]
-    need = max(
-        _least_box(document, array) + _working_bytes(array)
-        for document, array in zip(source.documents, least, strict=True)
-    )
+    need = max(_least_box(array) + _working_bytes(array) for array in least)
     wanted = options.workers or (1 if options.scheduler else options.threads)
     threads = max(1, min(wanted, options.memory // need))
     share = options.memory // threads

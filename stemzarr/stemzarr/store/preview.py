@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError
 from stemzarr.model import Axis, Document, Statistics
+from stemzarr.store.counts import COUNTS
 from stemzarr.store.disk import Disk
 from stemzarr.store.fold import Fold, lowest
 from stemzarr.store.journal import ShardRecord
@@ -24,7 +25,6 @@ __all__ = ["Folded", "reduce_folds", "write_preview"]
 
 SCAN_IMAGES = ("total_intensity", "bright_field", "annular_dark_field")
 """Names of the virtual images, in the order in which they are folded."""
-_COUNTS = 65536
 _OME_UNITS = {
     "nm": "nanometer",
     "pm": "picometer",
@@ -75,7 +75,7 @@ def reduce_folds(folds: Path, records: list[ShardRecord], array: ArrayPlan) -> F
     array
         How the array was cut.
     """
-    histogram = np.zeros(_COUNTS, np.int64)
+    histogram = np.zeros(COUNTS, np.int64)
     moments, integral = [], True
     total: NDArray[Any] | None = None
     top: NDArray[Any] | None = None

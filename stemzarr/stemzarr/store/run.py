@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from stemzarr.model import Progress
-from stemzarr.store.journal import ShardRecord
-from stemzarr.store.task import ShardTask, Workspace
+from stemzarr.store.task import Workspace
 
 __all__ = ["Tally", "run_in_threads"]
 
 _POLL_S = 0.5
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class _Task(Protocol[R_co]):
+    def run(self, workspace: Workspace) -> R_co: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,7 +43,7 @@ class Tally:
 
 
 def run_in_threads(
-    tasks: Sequence[ShardTask], threads: int, note: Callable[[ShardRecord], None], tally: Tally
+    tasks: Iterable[_Task[T]], threads: int, note: Callable[[T], None], tally: Tally
 ) -> None:
     """Run all tasks, each by one thread, and note each as it is done.
 
@@ -51,21 +57,20 @@ def run_in_threads(
     threads
         How many threads work at once.
     note
-        Is told what each task wrote, in this thread.
+        Is told what each task returns, in this thread.
     tally
         Counts bytes.
     """
     stop = threading.Event()
     own = threading.local()
-    turn = threading.Semaphore(max(1, threads // 2))
 
-    def work(task: ShardTask) -> ShardRecord:
+    def work(task: _Task[T]) -> T:
         if not hasattr(own, "workspace"):
-            own.workspace = Workspace(stop=stop, report=tally.add, turn=turn)
+            own.workspace = Workspace(stop=stop, report=tally.add)
         return task.run(own.workspace)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="stemzarr") as pool:
-        pending: set[Future[ShardRecord]] = {pool.submit(work, task) for task in tasks}
+        pending: set[Future[T]] = {pool.submit(work, task) for task in tasks}
         try:
             while pending:
                 # Windows delivers Ctrl-C only to waits that end by themselves.
@@ -80,7 +85,7 @@ def run_in_threads(
             raise
 
 
-def _note_finished(pending: set[Future[ShardRecord]], note: Callable[[ShardRecord], None]) -> None:
+def _note_finished(pending: set[Future[T]], note: Callable[[T], None]) -> None:
     """Note what still finishes after a failure, which need not be done again."""
     for future in wait(pending).done:
         if not future.cancelled() and future.exception() is None:

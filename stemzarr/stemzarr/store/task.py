@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,9 @@ from numpy.typing import NDArray
 from stemzarr.errors import StemzarrError
 from stemzarr.files import write_error
 from stemzarr.model import Blocks
+from stemzarr.store.counts import DiskMask
 from stemzarr.store.encode import ChunkCodec
-from stemzarr.store.fold import DiskMask, ShardFold
+from stemzarr.store.fold import ShardFold
 from stemzarr.store.journal import FOLDS, PARTS, TREE, ShardRecord
 from stemzarr.store.plan import ArrayPlan, Box
 from stemzarr.store.shard import ShardFile, write_file
@@ -40,9 +39,6 @@ class Workspace:
     """Set when work should end as soon as it can."""
     report: Callable[[int], None] | None = None
     """Is told the bytes of values that were written."""
-    turn: AbstractContextManager[object] = field(default_factory=contextlib.nullcontext)
-    """Held while a transposed box is read: threads that do so at once wait for Python's lock more
-    than for the disk, and those that encode meanwhile do not."""
     _buffer: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
     def array(self, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -123,9 +119,11 @@ class ShardTask:
                 if workspace.stop.is_set():
                     raise Cancelled
                 values = workspace.array(box[1], dtype)
-                with workspace.turn if self.array.transposed else contextlib.nullcontext():
-                    self.blocks.read_into(values, box[0])
-                self._write_chunks(shard, box, values, fold, digests)
+                self.blocks.read_into(values, box[0])
+                digests += self._write_chunks(shard, box, values)
+                if fold is not None:
+                    sizes = [math.prod(n[:lead]) for _, n in self.array.chunks_of(box)]
+                    fold.add(values.reshape(-1, pixels), sizes)
                 workspace.tell(values.nbytes)
             digest = shard.finish(sync=self.sync)
         folded = self._write_fold(fold)
@@ -140,27 +138,18 @@ class ShardTask:
             fold_digest=folded and folded[1],
         )
 
-    def _write_chunks(
-        self,
-        shard: ShardFile,
-        box: Box,
-        values: NDArray[Any],
-        fold: ShardFold | None,
-        digests: list[bytes],
-    ) -> None:
-        origin = box[0]
+    def _write_chunks(self, shard: ShardFile, box: Box, values: NDArray[Any]) -> list[bytes]:
+        """Append the chunks of a box to the shard, and return the digests of their values."""
+        origin, digests = box[0], []
         for start, shape in self.array.chunks_of(box):
-            chunk = values
-            if shape != values.shape:
-                ends = zip(start, origin, shape, strict=True)
-                inside = tuple(slice(a - o, a - o + n) for a, o, n in ends)
-                chunk = np.ascontiguousarray(values[inside])
+            ends = zip(start, origin, shape, strict=True)
+            inside = tuple(slice(a - o, a - o + n) for a, o, n in ends)
+            chunk = np.ascontiguousarray(values[inside])
             digests.append(digest_values(chunk))
-            if fold is not None:
-                fold.add(chunk.reshape(-1, fold.pixels))
             shard.append(
                 self.array.chunk_number(start), *self.codec.encode(pad(chunk, self.array.chunk))
             )
+        return digests
 
     def _write_fold(self, fold: ShardFold | None) -> tuple[str, str] | None:
         if fold is None:

@@ -23,13 +23,14 @@ from stemzarr.errors import (
     StemzarrError,
     StoreExistsError,
 )
-from stemzarr.files import read_error, replace, sync_folder, sync_path, writing
-from stemzarr.model import Document, Progress, Source
+from stemzarr.files import read_error, remove_tree, replace, sync_folder, sync_path, writing
+from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
 from stemzarr.options import IngestOptions
 from stemzarr.store.disk import Disk, disk_mask, find_disk, sample_mean
 from stemzarr.store.encode import find_codec
 from stemzarr.store.facts import apply_facts
 from stemzarr.store.journal import (
+    PARTS,
     Journal,
     ShardRecord,
     digest_of,
@@ -50,8 +51,9 @@ from stemzarr.store.schema import (
     pixel_node,
 )
 from stemzarr.store.shard import write_file
-from stemzarr.store.task import ShardTask
+from stemzarr.store.task import ShardTask, part_path
 from stemzarr.store.tree import Tree, write_labels
+from stemzarr.store.turn import has_room, turn
 from stemzarr.store.virtual import describe_pixels
 
 __all__ = ["StoreResult", "document_record", "write_store"]
@@ -180,6 +182,7 @@ def _check_destination(dest: Path, options: IngestOptions) -> None:
 
 def _keep_or_remove(journal: Journal, error: BaseException) -> None:
     """Keep finished shards for the next try, unless they are of a source that changed."""
+    remove_tree(journal.folder / PARTS)
     if isinstance(error, SourceChangedError) or not journal.records:
         journal.remove()
     elif isinstance(error, StemzarrError):
@@ -258,7 +261,8 @@ def _check_unchanged(source: Source) -> None:
 def _write_pixels(ingest: _Ingest, progress: Progress | None) -> None:
     if ingest.plan.virtual:
         return
-    tally = Tally(total=ingest.plan.nbytes, progress=progress)
+    turned = sum(array.nbytes for array in ingest.plan.arrays if array.turned)
+    tally = Tally(total=ingest.plan.nbytes + turned, progress=progress)
     tasks: list[ShardTask] = []
     for place, array in enumerate(ingest.plan.arrays):
         tasks += _tasks_of(ingest, place, array, tally)
@@ -277,6 +281,7 @@ def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> li
     itemsize = document.dtype.itemsize
     for number in set(range(array.shards)) - set(missing):
         tally.add(int(np.prod(array.shard_box(number)[1])) * itemsize)
+    blocks = _turn(ingest, array, missing, tally) if array.turned else document.blocks
     disk = ingest.disk(document) if missing and ingest.options.preview else None
     mask = None if disk is None else disk_mask(disk, document.shape[-2:])
     return [
@@ -284,7 +289,7 @@ def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> li
             place=place,
             number=number,
             array=array,
-            blocks=document.blocks,
+            blocks=blocks,
             codec=find_codec(ingest.plan.codec, document.dtype, array.chunk),
             folder=ingest.journal.folder,
             fold=ingest.options.preview,
@@ -293,6 +298,19 @@ def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> li
         )
         for number in missing
     ]
+
+
+def _turn(ingest: _Ingest, array: ArrayPlan, shards: list[int], tally: Tally) -> Blocks:
+    """Return the pixels of a source that keeps each of them together, split by shards."""
+    source, folder = ingest.document(array).blocks, ingest.journal.folder
+    if not shards or not has_room(folder, array.nbytes) or not isinstance(source, RotatedBlocks):
+        tally.add(array.nbytes)
+        return source
+    threads = ingest.plan.threads
+    room = ingest.plan.memory // threads
+    turned, tasks = turn(source, part_path(folder), array, shards, room)
+    run_in_threads(tasks, threads, lambda _: None, tally)
+    return turned
 
 
 def _complete(ingest: _Ingest) -> None:
