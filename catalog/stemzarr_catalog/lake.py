@@ -13,6 +13,7 @@ from stemzarr.files import remove_tree, write_error
 from stemzarr.options import IngestOptions, as_path
 from stemzarr_catalog import search, tables
 from stemzarr_catalog.entry import Entry, EntryList
+from stemzarr_catalog.finding import ENVIRONMENT, find_lake, is_lake
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
 from stemzarr_catalog.keeper import Keeper
@@ -28,31 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENVIRONMENT", "Lake", "find_lake", "is_lake", "open_lake"]
 
-ENVIRONMENT = "STEMZARR_LAKE"
-"""Environment variable that names the lake where none is given."""
-
-_DEFAULT = "stemzarr-lake"
 _YAML = "catalog.yaml"
-
-
-def is_lake(folder: Path) -> bool:
-    """Tell whether a folder is a lake: it has stores and a catalog."""
-    has_catalog = (folder / _YAML).is_file() or (folder / "catalog.sqlite").is_file()
-    return has_catalog and (folder / "stores").is_dir()
-
-
-def find_lake(path: str | os.PathLike[str] | None = None) -> Path:
-    """Return where the lake is, or would be made.
-
-    It is `path`, else ``$STEMZARR_LAKE``, else the folder that encloses the present one and is a
-    lake, else ``stemzarr-lake`` in the present one.
-    """
-    given = path or os.environ.get(ENVIRONMENT)
-    if given:
-        return as_path(given)
-    here = Path.cwd()
-    enclosing = (folder for folder in (here, *here.parents) if is_lake(folder))
-    return next(enclosing, here / _DEFAULT)
 
 
 def open_lake(
@@ -277,6 +254,27 @@ class Lake:
             )
         )
         return EntryList(map(self._entry, rows))
+
+    def briefs(
+        self,
+        query: str = "",
+        *,
+        sort: str | None = None,
+        limit: int | None = None,
+        descending: bool = False,
+    ) -> list[search.Brief]:
+        """Return what a line of a list says of the entries that `search` would return.
+
+        Raises
+        ------
+        QueryError
+            As `search`.
+        """
+        return self._keeper.read(
+            lambda connection: search.briefs(
+                connection, query, sort=sort, limit=limit, descending=descending
+            )
+        )
 
     def unknown_values(self, query: str) -> list[str]:
         """Say which values that a query asks for no entry has, and what was probably meant.

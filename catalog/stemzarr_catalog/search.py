@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stemzarr_catalog.fields import FIELDS, field_of, nearest
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from stemzarr.model import Fact
 
 __all__ = [
+    "Brief",
+    "briefs",
     "close_names",
     "count",
     "facets",
@@ -35,7 +38,8 @@ _AT_ONCE = 500
 """Parameters of one statement; SQLite may be built to take no more than 999."""
 
 
-_ROW = "SELECT name, record, notes FROM entry JOIN detail USING (id)"
+_FROM = " FROM entry JOIN detail USING (id)"
+_ROW = "SELECT name, record, notes"
 
 Row = tuple[str, str, str]
 """Name, record and notes of an entry, the last two as JSON text."""
@@ -55,14 +59,14 @@ def names(connection: sqlite3.Connection) -> list[str]:
 
 def row(connection: sqlite3.Connection, name: str) -> Row | None:
     """Return name, record and notes of an entry; None where there is none of that name."""
-    found = connection.execute(f"{_ROW} WHERE name = ? COLLATE BINARY", (name,)).fetchone()
+    found = connection.execute(f"{_ROW}{_FROM} WHERE name = ? COLLATE BINARY", (name,)).fetchone()
     return None if found is None else (found[0], found[1], found[2])
 
 
 def rows_with(connection: sqlite3.Connection, values: Mapping[str, Fact]) -> list[Row]:
     """Return name, record and notes of the entries whose columns have these values, by name."""
     condition = " AND ".join(f'"{column}" = ?' for column in values)
-    sql = f"{_ROW} WHERE {condition} ORDER BY name"
+    sql = f"{_ROW}{_FROM} WHERE {condition} ORDER BY name"
     found = fetch(connection, sql, tuple(values.values()))
     return [(name, record, notes) for name, record, notes in found]
 
@@ -91,21 +95,73 @@ def rows(
     descending: bool = False,
 ) -> list[Row]:
     """Return name, record and notes of the entries that a query is true of."""
-    found, values = _ordered(connection, query, sort, limit, descending=descending)
-    ordered = fetch(connection, found, values)
-    details: dict[int, tuple[str, str]] = {}
-    for start in range(0, len(ordered), _AT_ONCE):
-        ids = [entry for _, entry in ordered[start : start + _AT_ONCE]]
-        marks = ", ".join("?" * len(ids))
-        sql = f"SELECT id, record, notes FROM detail WHERE id IN ({marks})"
-        details |= {entry: (record, noted) for entry, record, noted in fetch(connection, sql, ids)}
-    return [(name, *details[entry]) for name, entry in ordered]
+    ordered = _ordered(connection, query, sort, limit, descending=descending)
+    return [(name, record, noted) for name, record, noted in _look_up(connection, _ROW, ordered)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """What a line of a list says of an entry."""
+
+    name: str
+    """Name of the entry."""
+    title: str
+    """Title of the main document."""
+    kind: str
+    """What it is."""
+    shape: tuple[int, ...]
+    """Lengths of its dims."""
+    dtype: str
+    """Type of its values."""
+    size: int
+    """Bytes of the source."""
+    acquired: str
+    """When it was acquired; empty where that is not known."""
+
+
+def briefs(
+    connection: sqlite3.Connection,
+    query: str,
+    *,
+    sort: str | None = None,
+    limit: int | None = None,
+    descending: bool = False,
+) -> list[Brief]:
+    """Return what a list says of the entries that a query is true of.
+
+    Of a record only what is asked for is parsed: of thousands, the rest would take seconds.
+    """
+    ordered = _ordered(connection, query, sort, limit, descending=descending)
+    sql = "SELECT name, title, kind, record ->> '$.shape', dtype, size, acquired"
+    return [
+        Brief(
+            name=name,
+            title=title or "",
+            kind=kind,
+            shape=tuple(json.loads(shape)),
+            dtype=dtype,
+            size=size or 0,
+            acquired=acquired or "",
+        )
+        for name, title, kind, shape, dtype, size, acquired in _look_up(connection, sql, ordered)
+    ]
+
+
+def _look_up(
+    connection: sqlite3.Connection, sql: str, ordered: tuple[str, tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """Give a row of `sql` for each entry, in the order of another statement."""
+    found = [entry for _, entry in fetch(connection, *ordered)]
+    for start in range(0, len(found), _AT_ONCE):
+        ids = found[start : start + _AT_ONCE]
+        rows = fetch(connection, f"{sql}, id{_FROM} WHERE id IN ({', '.join('?' * len(ids))})", ids)
+        by_id = {row[-1]: row[:-1] for row in rows}
+        yield from (by_id[entry] for entry in ids)
 
 
 def names_of(connection: sqlite3.Connection, query: str) -> list[str]:
     """Return the names of the entries that a query is true of, sorted."""
-    found, values = _ordered(connection, query)
-    return [name for name, *_ in fetch(connection, found, values)]
+    return [name for name, _ in fetch(connection, *_ordered(connection, query))]
 
 
 def _ordered(

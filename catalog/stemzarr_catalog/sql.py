@@ -92,12 +92,15 @@ def _all_of(parts: tuple[Query, ...], connection: sqlite3.Connection) -> Conditi
             found = _list_some(condition, connection)
             if len(found) < fewest:
                 fewest, first, ids = len(found), number, found
-    if first is None:
-        return _join(compiled, " AND ", empty="1")
-    # The plus keeps SQLite from beginning with another part.
-    rest = [(f"+({sql})", v) for number, (sql, v) in enumerate(compiled) if number != first]
-    some = "id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
-    return _join([some, *rest], " AND ", empty="1")
+    if first is not None:
+        compiled[first] = "id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
+    else:
+        # Of common parts, words are the one whose entries come in the order of the table.
+        first = next((n for n, part in enumerate(parts) if isinstance(part, Words)), None)
+    if first is not None:
+        # The plus keeps SQLite from beginning with another part.
+        compiled = [(sql if n == first else f"+({sql})", v) for n, (sql, v) in enumerate(compiled)]
+    return _join(compiled, " AND ", empty="1")
 
 
 def _has_index(part: Query, condition: Condition) -> bool:

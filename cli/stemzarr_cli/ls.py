@@ -52,25 +52,29 @@ def ls(  # noqa: PLR0913 - one argument for each option
         return
     descending = sort is not None and sort.startswith("-")
     field = sort.removeprefix("-") if sort else None
-    entries = opened.search(words, sort=field, limit=limit, descending=descending)
-    found = [entry.json() for entry in entries]
     if report.as_json:
-        for record in found:
-            report.result(record, lambda: None)
-    elif found:
+        for entry in opened.search(words, sort=field, limit=limit, descending=descending):
+            report.result(entry.json(), lambda: None)
+    elif found := opened.briefs(words, sort=field, limit=limit, descending=descending):
         from stemzarr_cli.tables import entries_table
 
         report.show(entries_table(found))
     else:
-        what = "nothing in this lake is found by that query" if words else "this lake is empty"
-        report.note("; ".join((f"{opened.path}: {what}", *opened.unknown_values(words))))
+        _say_nothing_found(report, opened, words)
     for name, problem in opened.problems.items():
         report.note(f"{name} cannot be listed: {problem}")
+
+
+def _say_nothing_found(report: Report, lake: Lake, query: str) -> None:
+    what = "nothing in this lake is found by that query" if query else "this lake is empty"
+    report.note("; ".join((f"{lake.path}: {what}", *lake.unknown_values(query))))
 
 
 def _count(report: Report, lake: Lake, field: str, query: str) -> None:
     """Print how often each value of a field occurs, the most frequent first."""
     counts = lake.facets(field, query)
+    if not counts and not report.as_json:
+        _say_nothing_found(report, lake, query)
     names = {value: "(not known)" if value is None else format_number(value) for value in counts}
     width = max(map(len, names.values()), default=0)
     for value, count in counts.items():
@@ -88,3 +92,5 @@ def _list_sessions(report: Report, lake: Lake, query: str) -> None:
         from stemzarr_cli.tables import sessions_table
 
         report.show(sessions_table(found))
+    else:
+        _say_nothing_found(report, lake, query)

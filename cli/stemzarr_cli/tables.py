@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.cells import cell_len
@@ -17,6 +17,9 @@ from rich.text import Text
 from stemzarr_catalog.wording import say_name, say_value
 from stemzarr_cli.text import format_bytes, format_number, format_shape, printable
 
+if TYPE_CHECKING:
+    from stemzarr_catalog.search import Brief
+
 __all__ = [
     "Listing",
     "axes_table",
@@ -28,7 +31,6 @@ __all__ = [
     "sessions_table",
 ]
 
-_MINUTES = len("2026-11-22T12:00")
 _GAP = 3
 
 
@@ -174,17 +176,17 @@ def plan_table(arrays: Iterable[Mapping[str, Any]]) -> Listing:
     return Listing(rows, dispensable=("dtype", "shard", "bytes", "size", "shape"))
 
 
-def entries_table(entries: Iterable[Mapping[str, Any]]) -> Listing:
+def entries_table(entries: Iterable[Brief]) -> Listing:
     """Return one row for each entry of a lake."""
     rows = [
         {
-            "name": entry["name"],
-            "kind": entry["kind"],
-            "shape": format_shape(entry["shape"]),
-            "dtype": entry["dtype"],
-            "source": format_bytes(entry["source"].get("size", 0)),
-            "acquired": str(entry["facts"].get("acquired", ""))[:_MINUTES].replace("T", " "),
-            "title": entry["title"],
+            "name": entry.name,
+            "kind": entry.kind,
+            "shape": format_shape(entry.shape),
+            "dtype": entry.dtype,
+            "source": format_bytes(entry.size),
+            "acquired": say_value("acquired", entry.acquired),
+            "title": entry.title,
         }
         for entry in entries
     ]

@@ -34,9 +34,12 @@ def printable(text: object) -> str:
     >>> printable("SrTiO\u2083 \x1b[2J")
     'SrTiO₃ \\x1b[2J'
     """
+    said = str(text)
+    if said.isprintable():
+        return said
     return "".join(
         sign if sign.isprintable() else " " if sign == "\xa0" else ascii(sign)[1:-1]
-        for sign in str(text)
+        for sign in said
     )
 
 
