@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from stemzarr.errors import EntryNotFoundError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import ASSIGNMENT
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_number
+
+if TYPE_CHECKING:
+    from stemzarr_catalog import Entry, Lake
 
 
 @click.command(cls=Command)
@@ -55,11 +59,22 @@ def tag(  # noqa: PLR0913 - one argument for each option
     changes = add or remove or own or remark is not None
     for name in names:
         with report.attempt():
-            entry = opened[name]
+            entry = _find(opened, name, None if changes else names[0])
             if changes:
                 entry = opened.tag(name, *add, remove=remove, remark=remark, fields=own)
             notes = entry.notes.json()
             report.result({"name": name, **notes}, functools.partial(_draw, report, name, notes))
+
+
+def _find(lake: Lake, name: str, first: str | None) -> Entry:
+    """Return an entry; a name that is none, behind one that is, was meant as a tag."""
+    try:
+        return lake[name]
+    except EntryNotFoundError as error:
+        if first in lake:
+            hint = f"to add it as a tag: stemzarr tag {first} --add {name}"
+            raise EntryNotFoundError(error.message, path=error.path, hint=hint) from error
+        raise
 
 
 def _draw(report: Report, name: str, notes: Mapping[str, Any]) -> None:

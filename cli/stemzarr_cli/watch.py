@@ -89,5 +89,5 @@ def watch(  # noqa: PLR0913 - one argument for each option
 
 def _draw(report: Report, event: WatchEvent) -> None:
     name = f" as {event.name}" if event.name else ""
-    why = f": {event.error}" if event.error else ""
+    why = f": {event.error.removeprefix(f'{event.path}: ')}" if event.error else ""
     report.say(f"{event.time}  {format_path(event.path)}  {event.status}{name}{why}")
