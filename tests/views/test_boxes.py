@@ -45,20 +45,6 @@ def test_boxes_cover_every_position_once(
     assert [box.start for box in plan.boxes] == sorted(box.start for box in plan.boxes)
 
 
-def test_slabs_are_read_in_few_large_boxes() -> None:
-    """Where the disk splits patterns, one thread reads boxes as large as the budget allows."""
-
-    class Slabs(ArrayBlocks):
-        @property
-        def block_shape(self) -> tuple[int, ...]:
-            return (*self.array.shape[:2], 1, self.array.shape[3])
-
-    blocks = Slabs(np.zeros((16, 16, 32, 32), np.uint8))
-    plan = plan_boxes(blocks, 2, memory=128 * 1024, threads=4)
-    assert plan.threads == 1
-    assert len(plan.boxes) == 4
-
-
 @pytest.mark.parametrize("threads", [1, 3])
 def test_results_come_in_order(threads: int) -> None:
     """Results come in the order of the items, whichever thread is done first."""

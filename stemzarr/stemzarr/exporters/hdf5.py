@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from stemzarr.files import write_all
 from stemzarr.model import Blocks, Progress, read_box
 from stemzarr.options import ExportOptions
-from stemzarr.views.boxes import Box, grid, map_boxes, plan_boxes
+from stemzarr.views.boxes import Box, grid
+from stemzarr.views.slabs import map_document
 
 __all__ = ["chunk_shape", "create_hdf5", "write_dataset"]
 
@@ -144,17 +145,21 @@ def write_dataset(
         compression_opts=_LEVEL,
         shuffle=True,
     )
-    plan = plan_boxes(
-        blocks, pattern_ndim, memory=options.memory, threads=options.threads, unit=chunk
-    )
     total = math.prod(blocks.shape) * blocks.dtype.itemsize
     done = 0
 
-    def encode_box(box: Box) -> tuple[Box, list[tuple[tuple[int, ...], bytes]]]:
-        values = read_box(blocks, box.start, box.shape)
+    def encode_box(readable: Blocks, box: Box) -> tuple[Box, list[tuple[tuple[int, ...], bytes]]]:
+        values = read_box(readable, box.start, box.shape)
         return box, list(_encode(values, box.start, chunk))
 
-    for box, encoded in map_boxes(encode_box, plan.boxes, threads=plan.threads):
+    for box, encoded in map_document(
+        encode_box,
+        blocks,
+        pattern_ndim,
+        memory=options.memory,
+        threads=options.threads,
+        unit=chunk,
+    ):
         for offset, compressed in encoded:
             dataset.id.write_direct_chunk(offset, compressed)
         done += box.size * blocks.dtype.itemsize

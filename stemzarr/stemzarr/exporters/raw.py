@@ -9,9 +9,10 @@ import numpy as np
 from isal import isal_zlib
 
 from stemzarr.exporters.positioned import PositionedWriter
-from stemzarr.model import Document, Progress, read_box
+from stemzarr.model import Blocks, Document, Progress, read_box
 from stemzarr.options import ExportOptions
-from stemzarr.views.boxes import Box, map_boxes, plan_boxes
+from stemzarr.views.boxes import Box
+from stemzarr.views.slabs import map_document
 
 __all__ = ["write_raw"]
 
@@ -44,19 +45,24 @@ def write_raw(
         CRC-32 of all bytes of the values, in their order.
     """
     blocks = document.blocks
-    plan = plan_boxes(blocks, document.pattern_ndim, memory=options.memory, threads=options.threads)
     strides = [math.prod(blocks.shape[dim + 1 :]) for dim in range(len(blocks.shape))]
     checksum, done = 0, 0
 
     with PositionedWriter(path) as file:
 
-        def render_box(box: Box) -> tuple[int, int]:
-            values = read_box(blocks, box.start, box.shape).reshape(-1).view(np.uint8).data
+        def render_box(readable: Blocks, box: Box) -> tuple[int, int]:
+            values = read_box(readable, box.start, box.shape).reshape(-1).view(np.uint8).data
             place = sum(a * stride for a, stride in zip(box.start, strides, strict=True))
             file.write(values, offset + place * blocks.dtype.itemsize)
             return isal_zlib.crc32(values), values.nbytes
 
-        for part, nbytes in map_boxes(render_box, plan.boxes, threads=plan.threads):
+        for part, nbytes in map_document(
+            render_box,
+            blocks,
+            document.pattern_ndim,
+            memory=options.memory,
+            threads=options.threads,
+        ):
             checksum = isal_zlib.crc32_combine(checksum, part, nbytes)
             done += nbytes
             if progress is not None:

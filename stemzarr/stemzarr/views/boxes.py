@@ -16,7 +16,16 @@ from typing import TypeVar
 
 from stemzarr.model import Blocks
 
-__all__ = ["Box", "BoxPlan", "align", "grid", "map_boxes", "plan_boxes", "splits_patterns"]
+__all__ = [
+    "Box",
+    "BoxPlan",
+    "align",
+    "grid",
+    "is_large",
+    "map_boxes",
+    "plan_boxes",
+    "splits_patterns",
+]
 
 _BOX_BYTES = 8 * 1024**2
 
@@ -60,6 +69,14 @@ def splits_patterns(blocks: Blocks, pattern_ndim: int) -> bool:
     return any(part < size for part, size in parts) and math.prod(blocks.shape[:whole]) > 1
 
 
+def is_large(blocks: Blocks, pattern_ndim: int) -> bool:
+    """Whether a part of a block of the disk is all that a box could hold of it."""
+    lead = len(blocks.shape) - pattern_ndim
+    several = math.prod(blocks.block_shape[:lead]) > 1
+    large = math.prod(blocks.block_shape) * blocks.dtype.itemsize > _BOX_BYTES
+    return (several and large) or splits_patterns(blocks, pattern_ndim)
+
+
 def plan_boxes(
     blocks: Blocks,
     pattern_ndim: int,
@@ -67,6 +84,7 @@ def plan_boxes(
     memory: int,
     threads: int,
     unit: Sequence[int] | None = None,
+    within: Box | None = None,
 ) -> BoxPlan:
     """Cut the leading dims into boxes in canonical order.
 
@@ -82,18 +100,18 @@ def plan_boxes(
         How many boxes are worked on at once; one more waits for its turn.
     unit
         For every dim, a length that every box but the last is a multiple of.
+    within
+        What is cut; everything where it is None.
 
     Notes
     -----
     A box is a run of whole rows of the first dim, or a part of one row where a row is larger than
-    its share of the budget; one unit where that is larger still. Where blocks of the disk split
-    the patterns, every box costs a pass over the disk: boxes are then as large as the budget
-    allows, and one thread works.
+    its share of the budget; one unit where that is larger still.
     """
-    shape, whole = blocks.shape, len(blocks.shape) - pattern_ndim
+    corner = within.start if within is not None else (0,) * len(blocks.shape)
+    shape = within.shape if within is not None else blocks.shape
+    whole = len(shape) - pattern_ndim
     room = min(memory // (2 * threads + 2), _BOX_BYTES)
-    if splits_patterns(blocks, pattern_ndim):
-        room, threads = memory // 2, 1
     box = [*(unit or [1] * len(shape))[:whole], *shape[whole:]]
     room //= max(1, math.prod(box) * blocks.dtype.itemsize)
     for dim in reversed(range(whole)):
@@ -105,7 +123,10 @@ def plan_boxes(
         if length < shape[dim]:
             break
     boxes = (
-        Box(tuple(part.start for part in parts), tuple(part.stop - part.start for part in parts))
+        Box(
+            tuple(a + part.start for a, part in zip(corner, parts, strict=True)),
+            tuple(part.stop - part.start for part in parts),
+        )
         for parts in grid(shape, box)
     )
     return BoxPlan(tuple(boxes), threads)

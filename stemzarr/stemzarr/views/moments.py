@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.model import Blocks, Statistics, read_box
-from stemzarr.views.boxes import Box, map_boxes, plan_boxes
+from stemzarr.views.boxes import Box
+from stemzarr.views.slabs import map_document
 
 __all__ = ["Moments", "join_statistics", "measure_blocks", "measure_patterns"]
 
@@ -152,15 +153,14 @@ def measure_blocks(blocks: Blocks, pattern_ndim: int, *, threads: int, memory: i
         msg = "complex values have no statistics"
         raise UnsupportedDataError(msg, hint="choose normalize='none'")
     pixels = math.prod(blocks.shape[len(blocks.shape) - pattern_ndim :])
-    plan = plan_boxes(blocks, pattern_ndim, memory=memory, threads=threads)
 
-    def measure_box(box: Box) -> NDArray[np.float64]:
-        patterns = read_box(blocks, box.start, box.shape).reshape(-1, pixels)
+    def measure_box(readable: Blocks, box: Box) -> NDArray[np.float64]:
+        patterns = read_box(readable, box.start, box.shape).reshape(-1, pixels)
         few = max(1, _CACHE_VALUES // pixels)
         parts = [patterns[i : i + few] for i in range(0, len(patterns), few)]
         return np.concatenate([measure_patterns(part) for part in parts])
 
     moments = Moments()
-    for found in map_boxes(measure_box, plan.boxes, threads=plan.threads):
+    for found in map_document(measure_box, blocks, pattern_ndim, memory=memory, threads=threads):
         moments.add(found)
     return moments.statistics()

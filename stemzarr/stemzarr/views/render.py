@@ -99,6 +99,19 @@ class ViewBlocks:
                 values = join_scan(values, self.view.scan_downsample, self.view.reduce)
             self._render(values, out[piece], inner)
 
+    def source_box(
+        self, start: Sequence[int], shape: Sequence[int]
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return start and shape of the part of the source that a box of the view is made of."""
+        window, _ = self._window(tuple(start), tuple(shape))
+        lead = zip(start[: len(shape) - self.pattern_ndim], shape, self._joined, strict=False)
+        parts = [*(slice(a * n, (a + size) * n) for a, size, n in lead), *window]
+        both = list(zip(self.selections, parts, strict=True))
+        return (
+            tuple(s.start + part.start * s.step for s, part in both),
+            tuple((part.stop - part.start - 1) * s.step + 1 for s, part in both),
+        )
+
     def _render(self, values: NDArray[Any], out: NDArray[Any], inner: tuple[slice, ...]) -> None:
         """Downsample, scale and cast a piece, few patterns at a time.
 

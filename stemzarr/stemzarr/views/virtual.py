@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.model import Document, read_box
+from stemzarr.model import Blocks, Document, read_box
 from stemzarr.options import available_threads
-from stemzarr.views.boxes import Box, map_boxes, plan_boxes
+from stemzarr.views.boxes import Box
 from stemzarr.views.kernels import sum_dtype, working_dtype
+from stemzarr.views.slabs import map_document
+from stemzarr.views.view import View
+from stemzarr.views.viewed import apply
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -102,18 +105,18 @@ def _sum_masked(
     summing = np.float64 if dtype.kind == "f" else sum_dtype(dtype, max(2, int(mask.sum())))
     everything = bool(window.all())
     weights = window.astype(dtype)
-    plan = plan_boxes(document.blocks, 2, memory=memory, threads=threads)
+    bottom, right = top + window.shape[0], left + window.shape[1]
+    ring = apply(document, View(roi=f"det_y={top}:{bottom},det_x={left}:{right}"))
     image: NDArray[np.generic] = np.empty(document.shape[:2], summing)
 
-    def sum_box(box: Box) -> None:
-        start, shape = (*box.start[:2], top, left), (*box.shape[:2], *window.shape)
-        values = read_box(document.blocks, start, shape)
+    def sum_box(readable: Blocks, box: Box) -> None:
+        values = read_box(readable, box.start, box.shape)
         out = image[box.slices()[:2]]
         for place in np.ndindex(*box.shape[:2]):
             pattern = values[place] if everything else values[place] * weights
             out[place] = pattern.sum(dtype=summing)
 
-    for _ in map_boxes(sum_box, plan.boxes, threads=plan.threads):
+    for _ in map_document(sum_box, ring.blocks, 2, memory=memory, threads=threads):
         pass
     return image if dtype.kind != "f" else image.astype(working_dtype(dtype))
 

@@ -1,0 +1,173 @@
+"""Work on a whole document whose blocks on disk may be large: each is read as seldom as can be.
+
+A source that keeps each pixel of all patterns together, or one with chunks of many MiB, costs the
+same for a small box as for a large one. So a part of it as large as the budget allows is read at
+once and held in memory while the boxes in it are worked on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.model import ArrayBlocks, Blocks
+from stemzarr.views.boxes import Box, align, grid, is_large, map_boxes, plan_boxes
+from stemzarr.views.render import ViewBlocks
+
+__all__ = ["map_document"]
+
+_PIECE_BYTES = 4 * 1024**2
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldBlocks:
+    """A source of which one part is in memory; nothing else of it can be read."""
+
+    source: Blocks
+    """The source."""
+    origin: tuple[int, ...]
+    """Where the part begins."""
+    values: NDArray[Any]
+    """The part."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the dims of the whole source."""
+        return self.source.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.source.dtype
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """A single value: any box is as cheap as another."""
+        return (1,) * len(self.source.shape)
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Copy the box at `start` into `out`."""
+        ends = zip(start, self.origin, out.shape, strict=True)
+        np.copyto(out, self.values[tuple(slice(a - o, a - o + n) for a, o, n in ends)])
+
+
+def map_document(
+    function: Callable[[Blocks, Box], Result],
+    blocks: Blocks,
+    pattern_ndim: int,
+    *,
+    memory: int,
+    threads: int,
+    unit: Sequence[int] | None = None,
+) -> Iterator[Result]:
+    """Yield ``function(blocks, box)`` for boxes that cover a document, in canonical order.
+
+    Parameters
+    ----------
+    function
+        Is called in threads; reads its box from the blocks that it is given.
+    blocks
+        The pixels, of a view or of a source.
+    pattern_ndim
+        How many of the last dims no box splits.
+    memory
+        Budget in bytes for all that is held at once.
+    threads
+        How many boxes are worked on at once.
+    unit
+        For every dim, a length that every box but the last is a multiple of.
+    """
+    lead = len(blocks.shape) - pattern_ndim
+    units = tuple(unit or [1] * len(blocks.shape))
+    source = _source_of(blocks)
+    if isinstance(source, ArrayBlocks) or not is_large(source, pattern_ndim):
+        plan = plan_boxes(blocks, pattern_ndim, memory=memory, threads=threads, unit=unit)
+        work = functools.partial(function, blocks)
+        yield from map_boxes(work, plan.boxes, threads=plan.threads)
+        return
+    slab = _slab_shape(blocks, lead, units, memory // 2)
+    room = np.empty(0, np.uint8)
+    for part in grid(blocks.shape, slab):
+        whole = Box(tuple(p.start for p in part), tuple(p.stop - p.start for p in part))
+        start, shape = _source_box(blocks, whole)
+        nbytes = math.prod(shape) * source.dtype.itemsize
+        if room.size < nbytes:
+            room = np.empty(nbytes, np.uint8)
+        values = room[:nbytes].view(source.dtype).reshape(shape)
+        _load(source, values, start, threads)
+        held = _with_source(blocks, HeldBlocks(source=source, origin=start, values=values))
+        plan = plan_boxes(
+            held, pattern_ndim, memory=memory // 2, threads=threads, unit=unit, within=whole
+        )
+        work = functools.partial(function, held)
+        yield from map_boxes(work, plan.boxes, threads=plan.threads)
+
+
+def _source_of(blocks: Blocks) -> Blocks:
+    while isinstance(blocks, ViewBlocks):
+        blocks = blocks.source
+    return blocks
+
+
+def _with_source(blocks: Blocks, source: Blocks) -> Blocks:
+    if not isinstance(blocks, ViewBlocks):
+        return source
+    inner = _with_source(blocks.source, source)
+    return dataclasses.replace(blocks, source=inner, piece_bytes=_PIECE_BYTES)
+
+
+def _source_box(blocks: Blocks, box: Box) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return start and shape of what a box of a document needs of its source."""
+    start, shape = box.start, box.shape
+    while isinstance(blocks, ViewBlocks):
+        start, shape = blocks.source_box(start, shape)
+        blocks = blocks.source
+    return start, shape
+
+
+def _slab_shape(blocks: Blocks, lead: int, unit: tuple[int, ...], room: int) -> tuple[int, ...]:
+    """Return the largest box of a document whose source fits `room`, one unit at least."""
+    shape, itemsize = blocks.shape, _source_of(blocks).dtype.itemsize
+    slab = [*(min(u, n) for u, n in zip(unit[:lead], shape, strict=False)), *shape[lead:]]
+
+    def cost() -> int:
+        box = Box((0,) * len(shape), tuple(slab))
+        return math.prod(_source_box(blocks, box)[1]) * itemsize
+
+    for dim in reversed(range(lead)):
+        least, first = slab[dim], cost()
+        slab[dim] = min(2 * least, shape[dim])
+        each = max(1, cost() - first)
+        fits = least * (1 + max(0, room - first) // each)
+        slab[dim] = align(fits, least, blocks.block_shape[dim], shape[dim])
+        if slab[dim] < shape[dim]:
+            break
+    return tuple(slab)
+
+
+def _load(source: Blocks, values: NDArray[Any], start: tuple[int, ...], threads: int) -> None:
+    """Fill `values` with the box at `start`, block by block in threads."""
+    # Parts end where blocks of the disk end, so that no block is read twice.
+    firsts = [b - a % b for a, b in zip(start, source.block_shape, strict=True)]
+    cuts = [
+        [0, *range(min(first, n), n, b), n] if first < n else [0, n]
+        for first, n, b in zip(firsts, values.shape, source.block_shape, strict=True)
+    ]
+    shape = [len(edges) - 1 for edges in cuts]
+
+    def load(index: tuple[int, ...]) -> None:
+        part = tuple(slice(e[i], e[i + 1]) for e, i in zip(cuts, index, strict=True))
+        corner = tuple(a + p.start for a, p in zip(start, part, strict=True))
+        source.read_into(values[part], corner)
+
+    for _ in map_boxes(load, np.ndindex(*shape), threads=threads):
+        pass
