@@ -20,6 +20,7 @@ from stemzarr_catalog.keeper import Keeper
 from stemzarr_catalog.names import fold, lookup_name
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
 from stemzarr_catalog.reconcile import note_signature
+from stemzarr_catalog.search import Brief
 from stemzarr_catalog.sessions import Session, read_sessions
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ class Lake:
         sort: str | None = None,
         limit: int | None = None,
         descending: bool = False,
-    ) -> list[search.Brief]:
+    ) -> list[Brief]:
         """Return what a line of a list says of the entries that `search` would return.
 
         Raises

@@ -30,7 +30,7 @@ def grow(shades: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8
     factor = min(rows / height, columns / width)
     new_height, new_width = max(1, round(height * factor)), max(1, round(width * factor))
     tall = shades[np.arange(new_height) * height // new_height]
-    return tall[:, np.arange(new_width) * width // new_width]
+    return np.asarray(tall[:, np.arange(new_width) * width // new_width])
 
 
 def draw(picture: Picture, *, rows: int, columns: int, color: bool) -> Text:

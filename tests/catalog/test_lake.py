@@ -259,6 +259,18 @@ def test_a_table_has_a_row_for_each_entry(lake: Lake) -> None:
     assert lake.search("kind=spectrum").to_dataframe().empty
 
 
+def test_a_list_says_what_the_entries_say(lake: Lake) -> None:
+    """A brief holds what its entry holds, in the same order, whatever the query and sorting."""
+    for asked in ({}, {"query": "kind=4d-stem"}, {"sort": "acquired", "limit": 2}):
+        entries, briefs = lake.search(**asked), lake.briefs(**asked)
+        assert [brief.name for brief in briefs] == entries.names
+        for brief, entry in zip(briefs, entries, strict=True):
+            told = (brief.title, brief.kind, brief.shape, brief.dtype, brief.size)
+            expected = (entry.title, entry.kind, entry.shape, entry.dtype, entry.source["size"])
+            assert told == expected
+            assert brief.acquired == entry.facts.get("acquired", "")
+
+
 def test_facets_count_every_entry_once(lake: Lake) -> None:
     """The counts of a facet sum up to the entries of the query."""
     for field in ("kind", "beam_energy_keV", "specimen", "det_x.scale", "complete"):

@@ -231,3 +231,33 @@ def test_salvage_recovers_what_is_complete(
         assert 0 < valid.sum() < valid.size
         assert (scan.intensity.values[valid] == whole.intensity.values[valid]).all()
         assert scan.attrs["complete"] == 0
+
+
+def test_show_tells_what_people_noted(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tags, remark and own fields stand among the facts, times as people say them."""
+    here = ("--lake", str(lake))
+    words = ("--add", "thick", "--remark", "see the grain", "--set", "quality=3")
+    assert run(["tag", "scan", *words, *here]) == 0
+    capsys.readouterr()
+    assert run(["show", "scan", *here]) == 0
+    shown = {line.strip() for line in capsys.readouterr().out.splitlines()}
+    for name, value in (("tags", "thick"), ("remark", "see the grain"), ("quality", "3")):
+        assert any(line.startswith(name) and line.endswith(value) for line in shown)
+    assert any(line.startswith("exposure") and line.endswith("ms") for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("ls", "kind=4d"), "no entry has kind=4d; did you mean 4d-stem"),
+        (("ls", "--sessions", "kind=4d"), "did you mean 4d-stem"),
+        (("ls", "--facet", "kind", "nosuchword"), "nothing in this lake is found"),
+        (("tag", "scan", "good"), "to add it as a tag: stemzarr tag scan --add good"),
+    ],
+)
+def test_a_newcomer_is_told_what_was_probably_meant(
+    words: tuple[str, ...], told: str, lake: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing is found, the message says why and what to type."""
+    run([*words, "--lake", str(lake)])
+    assert told in capsys.readouterr().err
