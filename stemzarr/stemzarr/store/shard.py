@@ -18,11 +18,12 @@ import xxhash
 from numpy.typing import NDArray
 
 from stemzarr.errors import DamagedStoreError
-from stemzarr.files import read_positioned, write_all, write_error
+from stemzarr.files import read_positioned, write_error
 from stemzarr.store.encode import CRC_BYTES, ChunkCodec, crc_matches, with_crc
 
 __all__ = ["ABSENT", "ShardFile", "index_bytes", "read_index", "sharding_metadata"]
 
+_BUFFER_BYTES = 1024**2
 ABSENT = 2**64 - 1
 """Offset and length of a chunk that is not there."""
 _INDEX_CODECS: list[dict[str, Any]] = [
@@ -64,7 +65,7 @@ class ShardFile:
         self._index: NDArray[np.uint64] = np.full((chunks, 2), ABSENT, "<u8")
         self._digest = xxhash.xxh3_128()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("wb", buffering=0)
+        self._file = path.open("wb", buffering=_BUFFER_BYTES)
 
     def __enter__(self) -> Self:
         return self
@@ -87,13 +88,14 @@ class ShardFile:
     def finish(self, *, sync: bool) -> str:
         """Write the index, flush if asked to, and return the xxh3-128 of the file in hex."""
         self._write(with_crc(self._index.tobytes()))
+        self._file.flush()
         if sync:
             os.fsync(self._file.fileno())
         return self._digest.hexdigest()
 
     def _write(self, piece: bytes) -> None:
         self._digest.update(piece)
-        write_all(lambda part, _: self._file.write(part), piece)
+        self._file.write(piece)
         self.size += len(piece)
 
 
