@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import stemzarr.files
 from stemzarr.errors import ReadError, SourceChangedError, StemzarrError, WriteError
 from stemzarr.files import PositionedFile, publish, read_positioned
 
@@ -117,3 +119,25 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="nothing-here") as caught:
         PositionedFile(tmp_path / "nothing-here")
     assert isinstance(caught.value, StemzarrError)
+
+
+def test_windows_waits_for_those_who_have_a_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rename that is refused for a moment is made; one that is refused for long is an error."""
+    rename, refusals = Path.replace, iter([True, True, False])
+
+    def refuse(self: Path, target: Path) -> Path:
+        if next(refusals, True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return rename(self, target)
+
+    monkeypatch.setattr(stemzarr.files, "_WINDOWS", True)
+    monkeypatch.setattr(stemzarr.files, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(Path, "replace", refuse)
+    with publish(tmp_path / "x") as temporary:
+        temporary.write_text("whole", encoding="utf-8")
+    assert (tmp_path / "x").read_text(encoding="utf-8") == "whole"
+    with pytest.raises(WriteError), publish(tmp_path / "x") as temporary:
+        temporary.write_text("other", encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,7 +246,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     _check_destination(target, overwrite=chosen.overwrite)
     opened = read_source(as_path(source), read)
     documents, provenance = _select(opened, document, view, exporter, chosen)
-    with publish(target, sync=chosen.sync) as temporary:
+    with _with_sidecar(target) as beside, publish(target, sync=chosen.sync) as temporary:
         request = ExportRequest(
             source=opened,
             documents=documents,
@@ -257,7 +258,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         exported = exporter.write(request)
         if exported.sidecar is not None:
             text = json.dumps(exported.sidecar, indent=1, allow_nan=False, ensure_ascii=False)
-            with publish(target.with_name(f"{target.name}.json")) as sidecar:
+            with publish(beside, sync=chosen.sync) as sidecar:
                 sidecar.write_text(text + "\n", encoding="utf-8")
     return ExportResult(
         dest=target,
@@ -268,6 +269,20 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         seconds=time.perf_counter() - started,
         provenance=provenance,
     )
+
+
+@contextlib.contextmanager
+def _with_sidecar(dest: Path) -> Iterator[Path]:
+    """Give the path of what stands beside a file; it goes where the file does not come."""
+    sidecar = dest.with_name(f"{dest.name}.json")
+    stood = sidecar.exists()
+    try:
+        yield sidecar
+    except BaseException:
+        if not (stood or dest.exists()):
+            with contextlib.suppress(OSError):
+                sidecar.unlink(missing_ok=True)
+        raise
 
 
 def _check_destination(dest: Path, *, overwrite: bool) -> None:

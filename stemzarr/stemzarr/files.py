@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from stemzarr.errors import ReadError, SourceChangedError, StemzarrError, WriteE
 
 __all__ = [
     "PositionedFile",
+    "move",
     "open_shared",
     "publish",
     "read_positioned",
@@ -126,6 +128,9 @@ class PositionedFile:
 
 
 _OPEN_FILES = 32
+_WINDOWS = sys.platform == "win32"
+_PATIENCE_S = 5.0
+_POLL_S = 0.02
 
 
 _Opened = TypeVar("_Opened")
@@ -305,15 +310,33 @@ def publish(dest: Path, *, sync: bool = True) -> Iterator[Path]:
                 remove_tree(left)
 
 
+def move(source: Path, dest: Path) -> None:
+    """Rename `source` to `dest`, in the place of a file that stands there.
+
+    Windows refuses that while another process has either of them open. Readers and scanners do so
+    for a moment, which is waited for.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            source.replace(dest)
+        except PermissionError:
+            if not _WINDOWS or time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
 def replace(temporary: Path, dest: Path) -> None:
     """Rename `temporary` to `dest`; a folder that stood there is moved aside and removed."""
     if not dest.is_dir():
-        temporary.replace(dest)
+        move(temporary, dest)
         return
     aside = dest.with_name(f".{dest.name}.{uuid.uuid4().hex[:8]}.old")
-    dest.rename(aside)
+    move(dest, aside)
     try:
-        temporary.rename(dest)
+        move(temporary, dest)
     except OSError:
         aside.rename(dest)
         raise

@@ -21,7 +21,7 @@ from stemzarr.errors import (
     SchemaVersionError,
     SourceNotFoundError,
 )
-from stemzarr.files import remove_tree, sync_folder, sync_path, writing
+from stemzarr.files import move, remove_tree, sync_folder, sync_path, writing
 from stemzarr.model import Document
 from stemzarr.options import Codec
 from stemzarr.store.encode import codec_from_metadata, find_codec
@@ -293,7 +293,7 @@ def finish_revision(path: Path) -> None:
         with writing(path):
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
-                    (stage / name).replace(path / name)
+                    move(stage / name, path / name)
             sync_folder(path)
             _remove_stage(stage)
 
