@@ -6,14 +6,14 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import stemzarr
 from stemzarr.errors import OptionError, SourceNotFoundError, StoreExistsError
-from stemzarr.files import publish
+from stemzarr.files import publish, remove_abandoned
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, IngestOptions, ReadOptions, as_path
 from stemzarr.registry import Exporter, ExportRequest, find_exporter, read_source
@@ -246,7 +246,11 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     _check_destination(target, overwrite=chosen.overwrite)
     opened = read_source(as_path(source), read)
     documents, provenance = _select(opened, document, view, exporter, chosen)
-    with _with_sidecar(target) as beside, publish(target, sync=chosen.sync) as temporary:
+    remove_abandoned(target.parent)
+    with (
+        contextlib.ExitStack() as afterwards,
+        publish(target, sync=chosen.sync) as temporary,
+    ):
         request = ExportRequest(
             source=opened,
             documents=documents,
@@ -258,8 +262,11 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         exported = exporter.write(request)
         if exported.sidecar is not None:
             text = json.dumps(exported.sidecar, indent=1, allow_nan=False, ensure_ascii=False)
-            with publish(beside, sync=chosen.sync) as sidecar:
-                sidecar.write_text(text + "\n", encoding="utf-8")
+            beside = target.with_name(f"{target.name}.json")
+            sidecar = afterwards.enter_context(publish(beside, sync=chosen.sync))
+            sidecar.write_text(text + "\n", encoding="utf-8")
+            # It appears after its file. Until then none stands rather than that of another file.
+            beside.unlink(missing_ok=True)
     return ExportResult(
         dest=target,
         format=exporter.name,
@@ -269,20 +276,6 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         seconds=time.perf_counter() - started,
         provenance=provenance,
     )
-
-
-@contextlib.contextmanager
-def _with_sidecar(dest: Path) -> Iterator[Path]:
-    """Give the path of what stands beside a file; it goes where the file does not come."""
-    sidecar = dest.with_name(f"{dest.name}.json")
-    stood = sidecar.exists()
-    try:
-        yield sidecar
-    except BaseException:
-        if not (stood or dest.exists()):
-            with contextlib.suppress(OSError):
-                sidecar.unlink(missing_ok=True)
-        raise
 
 
 def _check_destination(dest: Path, *, overwrite: bool) -> None:

@@ -7,11 +7,14 @@ import errno
 import functools
 import io
 import os
+import re
 import shutil
+import socket
 import sys
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +27,7 @@ __all__ = [
     "open_shared",
     "publish",
     "read_positioned",
+    "remove_abandoned",
     "remove_tree",
     "sync_folder",
     "sync_path",
@@ -291,7 +295,8 @@ def publish(dest: Path, *, sync: bool = True) -> Iterator[Path]:
     WriteError
         The operating system could not write; other errors of the block pass through.
     """
-    temporary = dest.with_name(f".{dest.name}.{uuid.uuid4().hex[:8]}.partial")
+    owner = f"{_this_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    temporary = dest.with_name(f".{dest.name}.{owner}.partial")
     try:
         yield temporary
         if sync and temporary.is_file():
@@ -326,6 +331,45 @@ def move(source: Path, dest: Path) -> None:
             time.sleep(_POLL_S)
         else:
             return
+
+
+_ABANDONED = re.compile(r"\..+\.([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}\.partial")
+_ABANDONED_S = 24 * 3600.0
+
+
+@functools.cache
+def _this_machine() -> str:
+    """Return eight hex digits for this host and the present run of its operating system."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        boot = ""
+    return f"{zlib.crc32((socket.gethostname() + boot).encode()):08x}"
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove temporary files in a folder whose writer, a process inside `publish`, has died.
+
+    A process of this machine is looked up; what another machine wrote, or this one before it was
+    started anew, is abandoned when nobody touched it for a day. What cannot be removed stays.
+    """
+    with contextlib.suppress(OSError):
+        for path in [path for path in folder.iterdir() if path.name.startswith(".")]:
+            match = _ABANDONED.search(path.name)
+            if match is not None:
+                with contextlib.suppress(OSError):
+                    if _is_abandoned(path, machine=match[1], process=int(match[2])):
+                        remove_tree(path)
+
+
+def _is_abandoned(path: Path, *, machine: str, process: int) -> bool:
+    if machine == _this_machine():
+        import psutil
+
+        return not bool(psutil.pid_exists(process))
+    inside = path.rglob("*") if path.is_dir() else ()
+    latest = max(each.stat().st_mtime for each in (path, *inside))
+    return time.time() - latest > _ABANDONED_S
 
 
 def replace(temporary: Path, dest: Path) -> None:
