@@ -64,7 +64,11 @@ class _Wanted:
     metavar="FORMAT",
     help=f"Format where the suffix of DEST does not say it: {', '.join(_FORMATS)}.",
 )
-@click.option("--document", metavar="SLUG", help="Another document than the main one.")
+@click.option(
+    "--document",
+    metavar="SLUG",
+    help="Another document than the main one; 'all' for all in one file.",
+)
 @view_options
 @click.option(
     "--tensor",
@@ -103,7 +107,8 @@ def export(  # noqa: PLR0913 - one argument for each option
     The suffix of DEST says the format. SOURCE is a name in the lake, a store, or any file that
     stemzarr reads. A view is applied in this order: region, scan step, downsampling,
     normalisation. A .pt is float32 unless --dtype says otherwise. DEST appears when it is
-    complete, or not at all.
+    complete, or not at all. With --document all the view applies to the main document, and the
+    others are written as they are.
 
     Many at once: stemzarr export --query 'kind=4d-stem' --to FOLDER --format pt
     """

@@ -14,6 +14,7 @@ from stemzarr.labelled import from_dataset, to_dataset
 from stemzarr.model import Document
 from stemzarr.optics import mrad_per_inverse_nm
 from stemzarr.views import View, apply, virtual_image
+from stemzarr.views.notebook import document_html
 
 __all__ = ["StemAccessor"]
 
@@ -52,6 +53,10 @@ class StemAccessor:
             There is no ``intensity``, or its dims and coordinates are those of no document.
         """
         return from_dataset(self._dataset)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: title, axes and view; no value is read."""
+        return document_html(self.document)
 
     def view(self, view: View | None = None, /, **recipe: Any) -> xr.Dataset:  # noqa: ANN401
         """Return the Dataset through a view, lazily, with exact coordinates.

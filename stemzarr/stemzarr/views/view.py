@@ -163,6 +163,12 @@ class View:
             how, self.reduce, f"{low:g}" if low == high else f"{low:g} and {high:g}"
         )
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the words, and the fields that are set."""
+        from stemzarr.views.notebook import view_html
+
+        return view_html(self)
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON that `from_json` reads."""
         fields = dataclasses.asdict(self)
