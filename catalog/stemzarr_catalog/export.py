@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 import stemzarr
-from stemzarr.errors import MissingDependencyError, StoreExistsError
-from stemzarr.files import publish
+from stemzarr.errors import MissingDependencyError
+from stemzarr.files import check_destination, publish
 from stemzarr.options import as_path
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.lake import Lake
@@ -133,19 +133,13 @@ def export_stac(
         The query cannot be understood, or the files not be written.
     """
     target = as_path(folder)
-    _check(target, overwrite=overwrite)
+    check_destination(target, overwrite=overwrite)
     entries = lake.search(query)
     with publish(target, sync=False) as temporary:
         temporary.mkdir()
         items = [_write_item(entry, temporary, target) for entry in entries]
         _write_json(temporary / "collection.json", _collection(lake, items))
     return len(items)
-
-
-def _check(target: Path, *, overwrite: bool) -> None:
-    if target.exists() and not overwrite:
-        hint = "choose another name, or --overwrite (overwrite=True) to replace it"
-        raise StoreExistsError("exists already", path=target, hint=hint)
 
 
 def _write_item(entry: Entry, temporary: Path, target: Path) -> dict[str, Any]:
@@ -231,7 +225,7 @@ def export_parquet(
         The query cannot be understood, or the file not be written.
     """
     target = as_path(dest)
-    _check(target, overwrite=overwrite)
+    check_destination(target, overwrite=overwrite)
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import stemzarr
-from stemzarr.errors import OptionError, SourceNotFoundError, StoreExistsError
-from stemzarr.files import publish, remove_abandoned
+from stemzarr.errors import OptionError
+from stemzarr.files import check_destination, publish, remove_abandoned
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, IngestOptions, ReadOptions, as_path
 from stemzarr.registry import Exporter, ExportRequest, find_exporter, read_source
@@ -243,8 +243,9 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     chosen = options or ExportOptions()
     target = as_path(dest)
     exporter = find_exporter(target, format)
-    _check_destination(target, overwrite=chosen.overwrite)
+    check_destination(target, overwrite=chosen.overwrite)
     opened = read_source(as_path(source), read)
+    check_destination(target, overwrite=chosen.overwrite, source=opened.path)
     documents, provenance = _select(opened, document, view, exporter, chosen)
     remove_abandoned(target.parent)
     with (
@@ -276,14 +277,6 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         seconds=time.perf_counter() - started,
         provenance=provenance,
     )
-
-
-def _check_destination(dest: Path, *, overwrite: bool) -> None:
-    if dest.exists() and not overwrite:
-        hint = "choose another name, or --overwrite (overwrite=True) to replace it"
-        raise StoreExistsError("exists already", path=dest, hint=hint)
-    if not dest.parent.is_dir():
-        raise SourceNotFoundError("the folder does not exist", path=dest.parent, hint="make it")
 
 
 def _select(

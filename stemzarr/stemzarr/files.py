@@ -19,10 +19,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stemzarr.errors import ReadError, SourceChangedError, StemzarrError, WriteError
+from stemzarr.errors import (
+    OptionError,
+    ReadError,
+    SourceChangedError,
+    SourceNotFoundError,
+    StemzarrError,
+    StoreExistsError,
+    WriteError,
+)
 
 __all__ = [
     "PositionedFile",
+    "check_destination",
     "move",
     "open_shared",
     "publish",
@@ -131,6 +140,8 @@ class PositionedFile:
             self._file.close()
 
 
+_ONE_THING = frozenset({"zarr.json", ".zgroup", ".zarray", "collection.json"})
+"""Files that make a folder one thing, which is replaced as a whole."""
 _OPEN_FILES = 32
 _WINDOWS = sys.platform == "win32"
 _PATIENCE_S = 5.0
@@ -315,6 +326,52 @@ def publish(dest: Path, *, sync: bool = True) -> Iterator[Path]:
                 remove_tree(left)
 
 
+def check_destination(dest: Path, *, overwrite: bool, source: Path | None = None) -> None:
+    """Raise unless something may be written at `dest`, before any work is done for it.
+
+    Parameters
+    ----------
+    dest
+        A file or folder that will appear there.
+    overwrite
+        Whether what stands there is replaced.
+    source
+        What it is made from, which must outlive it.
+
+    Raises
+    ------
+    StoreExistsError
+        Something stands there and is not to be replaced, or is a folder of other things.
+    SourceNotFoundError
+        The folder that it would lie in does not exist.
+    OptionError
+        It is its own source, or one lies in the other.
+    """
+    if source is not None:
+        # Unlike Path.resolve, it takes a link that leads to itself for a file.
+        here, there = (Path(os.path.realpath(path)) for path in (dest, source))
+        if here.is_relative_to(there) or there.is_relative_to(here):
+            what = "is the source itself" if here == there else "and its source lie in each other"
+            raise OptionError(what, path=dest, hint="choose another name")
+    if dest.exists() and not overwrite:
+        hint = "choose another name, or --overwrite (overwrite=True) to replace it"
+        raise StoreExistsError("exists already", path=dest, hint=hint)
+    _check_replaceable(dest)
+    if not dest.parent.is_dir():
+        raise SourceNotFoundError("the folder does not exist", path=dest.parent, hint="make it")
+
+
+def _check_replaceable(dest: Path) -> None:
+    """Raise where a folder would be deleted that is no one thing made by a program."""
+    if not dest.is_dir():
+        return
+    names = {item.name for item in dest.iterdir()}
+    if names and names.isdisjoint(_ONE_THING) and dest.suffix != ".zarr":
+        msg = "is a folder with other things in it, which would be deleted"
+        hint = "choose another name: only files, Zarr stores and STAC collections are replaced"
+        raise StoreExistsError(msg, path=dest, hint=hint)
+
+
 def move(source: Path, dest: Path) -> None:
     """Rename `source` to `dest`, in the place of a file that stands there.
 
@@ -373,10 +430,11 @@ def _is_abandoned(path: Path, *, machine: str, process: int) -> bool:
 
 
 def replace(temporary: Path, dest: Path) -> None:
-    """Rename `temporary` to `dest`; a folder that stood there is moved aside and removed."""
-    if not dest.is_dir():
+    """Rename `temporary` to `dest`; what a rename cannot replace is moved aside and removed."""
+    if not dest.is_dir() and not (temporary.is_dir() and dest.exists()):
         move(temporary, dest)
         return
+    _check_replaceable(dest)
     aside = dest.with_name(f".{dest.name}.{uuid.uuid4().hex[:8]}.old")
     move(dest, aside)
     try:

@@ -10,8 +10,8 @@ from typing import Any
 
 import xxhash
 
-from stemzarr.errors import DamagedStoreError, StoreExistsError, UnsupportedDataError
-from stemzarr.files import publish
+from stemzarr.errors import DamagedStoreError, UnsupportedDataError
+from stemzarr.files import check_destination, publish
 from stemzarr.model import Progress, Source
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
@@ -75,8 +75,7 @@ def rebuild(
             path=path,
             hint="only stores of DM3 and DM4 files can be rebuilt; keep the original",
         )
-    if dest.exists() and not overwrite:
-        raise StoreExistsError("exists already", path=dest, hint="choose another name")
+    check_destination(dest, overwrite=overwrite, source=path)
     pixels = sum(segment.nbytes for segment in store.segments)
     tally = Tally(total=2 * pixels, progress=progress)
     with publish(dest) as temporary:

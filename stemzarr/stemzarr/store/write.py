@@ -19,11 +19,17 @@ import stemzarr
 from stemzarr.errors import (
     OptionError,
     SourceChangedError,
-    SourceNotFoundError,
     StemzarrError,
-    StoreExistsError,
 )
-from stemzarr.files import read_error, remove_tree, replace, sync_folder, sync_path, writing
+from stemzarr.files import (
+    check_destination,
+    read_error,
+    remove_tree,
+    replace,
+    sync_folder,
+    sync_path,
+    writing,
+)
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
 from stemzarr.options import IngestOptions
 from stemzarr.store.disk import Disk, disk_mask, find_disk, sample_mean
@@ -146,9 +152,9 @@ def write_store(
     the same options continues there, also after a crash.
     """
     started = time.perf_counter()
-    _check_destination(dest, options)
+    check_destination(dest, overwrite=options.overwrite, source=source.path)
     with store_lock(dest), writing(dest):
-        _check_destination(dest, options)
+        check_destination(dest, overwrite=options.overwrite, source=source.path)
         ingest = _begin(source, dest, options)
         resumed = bool(ingest.journal.records)
         try:
@@ -170,14 +176,6 @@ def write_store(
         seconds=time.perf_counter() - started,
         notes=tuple(filter(None, [*ingest.notes, ingest.anew])),
     )
-
-
-def _check_destination(dest: Path, options: IngestOptions) -> None:
-    if dest.exists() and not options.overwrite:
-        hint = "choose another name, or --overwrite (overwrite=True) to replace it"
-        raise StoreExistsError("exists already", path=dest, hint=hint)
-    if not dest.parent.is_dir():
-        raise SourceNotFoundError("the folder does not exist", path=dest.parent, hint="make it")
 
 
 def _keep_or_remove(journal: Journal, error: BaseException) -> None:
