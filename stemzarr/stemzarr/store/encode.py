@@ -3,7 +3,9 @@
 The codec chain of a chunk is ``[bytes, blosc, crc32c]``, or ``[bytes, crc32c]`` where nothing is
 compressed. Every Zarr v3 implementation reads it. Blosc runs in its contextual mode, one thread
 per call, without the GIL: its own threads would write blocks in any order, so the same values
-would not always give the same bytes.
+would not always give the same bytes. It compresses a chunk in one block: in its usual ones of
+32 KiB zstd takes half as long again to encode counts, twice as long to decode them, and a tenth
+more room.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ __all__ = ["CRC_BYTES", "ChunkCodec", "crc_matches", "find_codec", "with_crc"]
 CRC_BYTES = 4
 """Bytes that crc32c appends to a chunk."""
 _LEVEL = 1
+_BLOCK_BYTES = 1024**2
 _BLOSC_HEADER = 16
 _LARGEST_BLOSC = blosc.MAX_BUFFERSIZE
 
@@ -59,7 +62,7 @@ class ChunkCodec:
                 "clevel": _LEVEL,
                 "shuffle": "bitshuffle",
                 "typesize": self.itemsize,
-                "blocksize": 0,
+                "blocksize": _BLOCK_BYTES,
             }
             chain.append({"name": "blosc", "configuration": configuration})
         return [*chain, {"name": "crc32c"}]
@@ -79,7 +82,7 @@ class ChunkCodec:
             blosc.use_threads = False
             # The size of the values is that of the buffer's items, which all versions understand.
             encoded = blosc.compress(
-                values.reshape(-1), self.name.encode(), _LEVEL, blosc.BITSHUFFLE, 0
+                values.reshape(-1), self.name.encode(), _LEVEL, blosc.BITSHUFFLE, _BLOCK_BYTES
             )
         return encoded, crc32c(encoded).to_bytes(CRC_BYTES, "little")
 

@@ -2,8 +2,8 @@
 
 A shard of such a source lies in one short run for every pixel of the detector. Gathered from
 there, shard after shard, the file would be read in pieces of some KiB, again and again, for hours
-on a cold disk. So it is read once, in its own order, and each piece is transposed in the cache
-and laid beside the unfinished store: a file for each shard, in it a slot for each piece. Counts
+on a cold disk. So it is read once, in its own order, some pixels of all patterns at once; these are
+transposed in the cache and laid into a file beside the unfinished store, shard after shard. Counts
 that fit into a byte take one.
 """
 
@@ -28,16 +28,15 @@ from stemzarr.transposing import transpose_into
 
 __all__ = ["TurnTask", "TurnedBlocks", "has_room", "turn"]
 
-_TILE_BYTES = 32 * 1024**2
+_TILE_BYTES = 16 * 1024**2
 _ROOM = 1.25
-_MARK = 1
-_NARROW, _WHOLE = b"\x01", b"\x00"
+_BUFFER_BYTES = 1024**2
 _BYTE = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnedBlocks:
-    """Pixels that lie in a file for each shard: some pixels of all its patterns after the others.
+    """Pixels in files, each with some pixels of all patterns: those of a shard after another's.
 
     Boxes may not reach over the end of a shard, and have whole patterns.
     """
@@ -46,8 +45,10 @@ class TurnedBlocks:
     """Folder of the files."""
     array: ArrayPlan
     """How the document is cut."""
+    shards: tuple[int, ...]
+    """Shards that are there, in their order."""
     step: int
-    """Number of pixels in a slot."""
+    """Number of pixels in a file."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,19 +74,14 @@ class TurnedBlocks:
     def _cut(self) -> int:
         return len(self.array.shape) - self.array.pattern_ndim
 
-    def path(self, shard: int) -> Path:
-        """Return the path of a shard's file."""
-        return self.folder / str(shard)
-
     def patterns(self, shard: int) -> Box:
         """Return first corner and shape of a shard's patterns in the leading dims."""
         start, shape = self.array.shard_box(shard)
         return start[: self._cut], shape[: self._cut]
 
-    def slot(self, shard: int, first: int) -> int:
-        """Return where the values of some patterns' pixels from number `first` on begin."""
-        values = math.prod(self.patterns(shard)[1]) * self.step
-        return first // self.step * (_MARK + values * self.dtype.itemsize)
+    def path(self, first: int) -> Path:
+        """Return the path of the file of the pixels from number `first` on."""
+        return self.folder / str(first)
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill contiguous `out` with the box of ``out.shape`` whose first corner is at `start`.
@@ -97,33 +93,37 @@ class TurnedBlocks:
         """
         index = [a // s for a, s in zip(start, self.array.shard, strict=True)]
         shard = int(np.ravel_multi_index(index, self.array.grid))
+        counts = [math.prod(self.patterns(other)[1]) for other in self.shards]
+        before = sum(counts[: self.shards.index(shard)])
         corner, shape = self.patterns(shard)
         inside = _slices(start[: self._cut], corner, out.shape[: self._cut])
         matrix = out.reshape(*out.shape[: self._cut], self.pixels)
-        file, mark = PositionedFile(self.path(shard)), bytearray(_MARK)
+        for first in range(0, self.pixels, self.step):
+            size = min(self.step, self.pixels - first)
+            tile = self._read(first, before * size, (*shape, size), sum(counts) * size)
+            matrix[..., first : first + size] = tile[inside]
+
+    def _read(self, first: int, offset: int, shape: tuple[int, ...], total: int) -> NDArray[Any]:
+        """Return some values of a file that holds `total`."""
+        file = PositionedFile(self.path(first))
         try:
-            for first in range(0, self.pixels, self.step):
-                slot = self.slot(shard, first)
-                file.read_into(memoryview(mark), slot)
-                size = min(self.step, self.pixels - first)
-                dtype = np.dtype(np.uint8) if mark == _NARROW else self.dtype
-                tile = np.empty((*shape, size), dtype)
-                file.read_into(tile.reshape(-1).view(np.uint8).data, slot + _MARK)
-                matrix[..., first : first + size] = tile[inside]
+            narrow = self.dtype.itemsize > 1 and file.size() == total
+            dtype = np.dtype(np.uint8) if narrow else self.dtype
+            values = np.empty(shape, dtype)
+            file.read_into(values.reshape(-1).view(np.uint8).data, offset * dtype.itemsize)
         finally:
             file.close()
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnTask:
-    """Some pixels of all patterns: read in one piece, transposed, laid into slots."""
+    """Some pixels of all patterns: read in one piece, transposed, laid into a file."""
 
     blocks: Blocks
     """The source in its own order: (pixels, …)."""
     turned: TurnedBlocks
     """Where they go."""
-    shards: tuple[int, ...]
-    """Shards that are wanted."""
     first: int
     """The first pixel."""
 
@@ -137,33 +137,31 @@ class TurnTask:
         WriteError
             They cannot be written.
         """
+        if workspace.stop.is_set():
+            raise Cancelled
         pixels, *lead = self.blocks.shape
         size = min(self.turned.step, pixels - self.first)
         tile = workspace.array((size, *lead), self.blocks.dtype)
         self.blocks.read_into(tile, (self.first, *(0 for _ in lead)))
         values = narrowed(tile)
         try:
-            for shard in self.shards:
-                if workspace.stop.is_set():
-                    raise Cancelled
-                self._write(shard, values)
+            with self.turned.path(self.first).open("xb", buffering=_BUFFER_BYTES) as file:
+                for shard in self.turned.shards:
+                    start, shape = self.turned.patterns(shard)
+                    part = values[:, *_slices(start, (0,) * len(start), shape)]
+                    file.write(transposed(part.reshape(size, -1)).reshape(-1).view(np.uint8).data)
         except OSError as error:
             if isinstance(error, StemzarrError):
                 raise
             raise write_error(self.turned.folder, error) from error
         workspace.tell(tile.nbytes)
 
-    def _write(self, shard: int, values: NDArray[Any]) -> None:
-        """Lay the values of a shard's patterns into its slot."""
-        start, shape = self.turned.patterns(shard)
-        part = values[:, *_slices(start, (0,) * len(start), shape)].reshape(len(values), -1)
-        turned = np.empty(part.shape[::-1], values.dtype)
-        transpose_into(turned, part)
-        narrow = values.dtype.itemsize < self.turned.dtype.itemsize
-        with self.turned.path(shard).open("r+b") as file:
-            file.seek(self.turned.slot(shard, self.first))
-            file.write(_NARROW if narrow else _WHOLE)
-            file.write(turned.reshape(-1).view(np.uint8).data)
+
+def transposed(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return the transpose of a matrix as a new array in C order."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    transpose_into(turned, matrix)
+    return turned
 
 
 def narrowed(values: NDArray[Any]) -> NDArray[Any]:
@@ -195,7 +193,7 @@ def turn(
     source
         The pixels.
     folder
-        A folder for the files; it is made.
+        A folder for the files, which is made.
     array
         How they are cut.
     shards
@@ -212,15 +210,10 @@ def turn(
     blocks = source.unrotated
     pixel_bytes = math.prod(blocks.shape[1:]) * blocks.dtype.itemsize
     step = max(1, min(_TILE_BYTES, room // 3) // pixel_bytes)
-    turned = TurnedBlocks(folder=folder, array=array, step=step)
+    turned = TurnedBlocks(folder=folder, array=array, shards=tuple(shards), step=step)
     try:
         folder.mkdir(parents=True)
-        for shard in shards:
-            turned.path(shard).touch()
     except OSError as error:
         raise write_error(folder, error) from error
     firsts = range(0, blocks.shape[0], step)
-    wanted = tuple(shards)
-    return turned, [
-        TurnTask(blocks=blocks, turned=turned, shards=wanted, first=first) for first in firsts
-    ]
+    return turned, [TurnTask(blocks=blocks, turned=turned, first=first) for first in firsts]
