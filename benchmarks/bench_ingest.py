@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from measuring import peak_bytes, size_of
 from numcodecs import blosc
 from numpy.typing import NDArray
 
@@ -250,47 +251,22 @@ CASES = (
 )
 
 
-def peak_bytes() -> int:
-    """Return the largest resident memory of this process so far, mapped pages included."""
-    import psutil
-
-    info = psutil.Process().memory_info()
-    if hasattr(info, "peak_wset"):
-        return int(info.peak_wset)
-    status = Path("/proc/self/status")
-    if status.exists():
-        # getrusage would count what the parent held before this program was loaded.
-        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return 1024 * int(line.split()[1])
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
-
-
-def size_of(path: Path) -> int:
-    """Return the bytes of a file or folder."""
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.exists() else 0
-
-
 def run_case(name: str, folder: Path) -> dict[str, float]:
     """Run one case in this process and return its seconds, size and peak memory."""
     (case,) = [case for case in CASES if case.name == name]
     path, dest = folder / f"{case.layout}.dm4", folder / "out.zarr"
-    seconds = math.nan
+    seconds = cpu_s = math.nan
     for _ in range(1 if name in SLOW else 2):
         shutil.rmtree(dest, ignore_errors=True)
-        started = time.perf_counter()
+        started, began = time.perf_counter(), time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             case.run(path, dest)
-        seconds = time.perf_counter() - started
+        seconds, cpu_s = time.perf_counter() - started, time.process_time() - began
     written = size_of(dest) or size_of(dest.with_suffix(".hspy"))
     shutil.rmtree(dest, ignore_errors=True)
     dest.with_suffix(".hspy").unlink(missing_ok=True)
-    return {"seconds": seconds, "written": written, "peak": peak_bytes()}
+    return {"seconds": seconds, "cpu_s": cpu_s, "written": written, "peak": peak_bytes()}
 
 
 def measure(names: Sequence[str], folder: Path, rounds: int) -> dict[str, list[dict[str, float]]]:
@@ -314,25 +290,30 @@ def measure(names: Sequence[str], folder: Path, rounds: int) -> dict[str, list[d
 
 
 def report(found: dict[str, list[dict[str, float]]]) -> list[str]:
-    """Return the table, a line each: median seconds, ratio, size, peak memory."""
-    lines = [f"{'case':30}{'seconds':>9}{'ratio':>7}  {'to':24}{'written':>10}{'peak':>9}"]
-    medians = {
-        name: statistics.median(run["seconds"] for run in runs)
-        for name, runs in found.items()
-        if runs
-    }
+    """Return the table, a line each: median seconds, ratio, size, peak memory.
+
+    ``processor`` is the ratio of the processor times of all threads, which other programs on the
+    machine disturb less; that of worker processes is not in it.
+    """
+    columns = f"{'seconds':>9}{'ratio':>7}{'processor':>11}  {'to':24}{'written':>10}{'peak':>11}"
+    lines = [f"{'case':30}{columns}"]
+    medians, processor = (
+        {name: statistics.median(run[key] for run in runs) for name, runs in found.items() if runs}
+        for key in ("seconds", "cpu_s")
+    )
     for case in CASES:
         if case.name not in medians:
             continue
-        ratio, against = "", case.against or ""
+        ratio, against = f"{'':18}", case.against or ""
         if against in medians and against != case.name:
-            ratio = f"{medians[case.name] / medians[against]:.2f}"
+            ratio = f"{medians[case.name] / medians[against]:>7.2f}"
+            ratio += f"{processor[case.name] / processor[against]:>11.2f}"
         written = max(run["written"] for run in found[case.name]) / 1e6
         peak = max(run["peak"] for run in found[case.name]) / 2**20
         size = f"{written:.0f} MB" if written else ""
         lines.append(
-            f"{case.name:30}{medians[case.name]:>9.3f}{ratio:>7}  "
-            f"{against if ratio else '':24}{size:>10}{peak:>6.0f} MiB"
+            f"{case.name:30}{medians[case.name]:>9.3f}{ratio}  "
+            f"{against if ratio.strip() else '':24}{size:>10}{peak:>7.0f} MiB"
         )
     return lines
 

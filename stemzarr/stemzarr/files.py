@@ -423,7 +423,8 @@ def _is_abandoned(path: Path, *, machine: str, process: int) -> bool:
     if machine == _this_machine():
         import psutil
 
-        return not bool(psutil.pid_exists(process))
+        alive: bool = psutil.pid_exists(process)
+        return not alive
     inside = path.rglob("*") if path.is_dir() else ()
     latest = max(each.stat().st_mtime for each in (path, *inside))
     return time.time() - latest > _ABANDONED_S

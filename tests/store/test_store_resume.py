@@ -164,7 +164,7 @@ def test_changed_options_start_afresh_and_say_so(tmp_path: Path) -> None:
         scan_of(interrupted_again), interrupted_again / "x.zarr", replace(NO_SYNC, codec="lz4")
     )
     assert result.status == "ingested"
-    assert any("options changed" in note for note in result.notes)
+    assert any("the options and plan changed" in note for note in result.notes)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "gone", "shard", "fold"])

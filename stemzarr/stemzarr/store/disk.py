@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ _SAMPLED_BYTES = 32 * 1024**2
 _LEVELS = np.linspace(0.1, 0.9, 33)
 _ANNULUS = 1.5
 _FALLBACK = 8.0
+_FINEST = 1024
+"""Pixels along a side of a pattern in which the disk is looked for; larger ones are binned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,28 @@ def find_disk(mean: NDArray[np.float64]) -> Disk:
     mean
         (det_y, det_x) mean of some patterns.
     """
+    factor = max(1, min(*mean.shape, math.ceil(max(mean.shape) / _FINEST)))
+    found = _find_disk(_binned(mean, factor))
+    return dataclasses.replace(
+        found,
+        center_y=found.center_y * factor + (factor - 1) / 2,
+        center_x=found.center_x * factor + (factor - 1) / 2,
+        radius=found.radius * factor,
+        inner=found.inner * factor,
+    )
+
+
+def _binned(image: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
+    """Return the mean of every square of `factor` pixels a side; what is left over is dropped."""
+    if factor == 1:
+        return image
+    rows, columns = (size // factor for size in image.shape)
+    whole = image[: rows * factor, : columns * factor]
+    binned: NDArray[np.float64] = whole.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
+    return binned
+
+
+def _find_disk(mean: NDArray[np.float64]) -> Disk:
     smooth = _median(mean)
     peak = float(smooth.max(initial=0.0))
     if not peak > float(np.median(smooth)):
@@ -167,12 +192,22 @@ def _box_sum(image: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
 
 def disk_mask(disk: Disk, shape: tuple[int, ...]) -> DiskMask:
     """Return the pixels that `disk` selects on a detector of `shape`."""
-    rows, columns = _grid(shape)
-    distance = np.hypot(rows - disk.center_y, columns - disk.center_x)
+    around = [
+        range(max(0, math.floor(c - disk.inner)), min(n, math.ceil(c + disk.inner) + 1))
+        for c, n in zip((disk.center_y, disk.center_x), shape, strict=True)
+    ]
+    rows, columns = (np.asarray(span, np.float64) for span in around)
+    distance = np.hypot(rows[:, np.newaxis] - disk.center_y, columns - disk.center_x)
     inside = distance <= disk.inner
-    window = (_extent(inside.max(axis=1)), _extent(inside.max(axis=0)))
-    pixels = [distance[window] <= radius for radius in (disk.radius, disk.inner)]
-    return DiskMask(shape=(shape[0], shape[1]), window=window, flags=np.stack(pixels))
+    cut = (_extent(inside.max(axis=1, initial=False)), _extent(inside.max(axis=0, initial=False)))
+    window = tuple(
+        slice(span.start + part.start, span.start + part.stop)
+        for span, part in zip(around, cut, strict=True)
+    )
+    pixels = [distance[cut] <= radius for radius in (disk.radius, disk.inner)]
+    return DiskMask(
+        shape=(shape[0], shape[1]), window=(window[0], window[1]), flags=np.stack(pixels)
+    )
 
 
 def _extent(flags: NDArray[np.bool_]) -> slice:

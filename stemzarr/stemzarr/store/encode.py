@@ -26,7 +26,7 @@ __all__ = ["CRC_BYTES", "ChunkCodec", "crc_matches", "find_codec", "with_crc"]
 
 CRC_BYTES = 4
 """Bytes that crc32c appends to a chunk."""
-_LEVEL = 1
+_LEVELS = {"zstd": 1, "lz4": 9}
 _BLOCK_BYTES = 1024**2
 _BLOSC_HEADER = 16
 _LARGEST_BLOSC = blosc.MAX_BUFFERSIZE
@@ -59,7 +59,7 @@ class ChunkCodec:
         if self.name != "none":
             configuration = {
                 "cname": self.name,
-                "clevel": _LEVEL,
+                "clevel": _LEVELS[self.name],
                 "shuffle": "bitshuffle",
                 "typesize": self.itemsize,
                 "blocksize": _BLOCK_BYTES,
@@ -82,7 +82,11 @@ class ChunkCodec:
             blosc.use_threads = False
             # The size of the values is that of the buffer's items, which all versions understand.
             encoded = blosc.compress(
-                values.reshape(-1), self.name.encode(), _LEVEL, blosc.BITSHUFFLE, _BLOCK_BYTES
+                values.reshape(-1),
+                self.name.encode(),
+                _LEVELS[self.name],
+                blosc.BITSHUFFLE,
+                _BLOCK_BYTES,
             )
         return encoded, crc32c(encoded).to_bytes(CRC_BYTES, "little")
 

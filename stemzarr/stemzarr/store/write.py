@@ -227,7 +227,11 @@ def _identity(
         "source": [source.format, source.size, source.modified_ns, header_digest.hex()],
         "options": {name: chosen[name] for name in shaping},
         "plan": [
-            [array.path, array.dtype, *map(list, (array.shape, array.chunk, array.shard))]
+            [
+                *(array.path, array.dtype),
+                *map(list, (array.shape, array.chunk, array.shard)),
+                find_codec(plan.codec, np.dtype(array.dtype), array.chunk).metadata(),
+            ]
             for array in plan.arrays
         ],
     }
@@ -249,8 +253,9 @@ def _check_unchanged(source: Source) -> None:
         )
     if source.path.is_dir() or (now.st_size, now.st_mtime_ns) == (source.size, source.modified_ns):
         return
+    sizes = f": {source.size} bytes then, {now.st_size} now" if now.st_size != source.size else ""
     raise SourceChangedError(
-        f"changed since it was recognised: {source.size} bytes then, {now.st_size} now",
+        f"changed since it was recognised{sizes}",
         path=source.path,
         hint="wait until it is complete, then try again",
     )
