@@ -115,3 +115,7 @@ def _draw_plan(report: Report, path: Path, plan: Mapping[str, Any]) -> None:
     time = f"about {format_seconds(plan['expected_seconds'])}"
     memory = f"{format_bytes(plan['memory'])} of buffers"
     report.say(f"codec {plan['codec']}, {plan['threads']} threads, {memory}, {time}")
+    temporary = sum(array["temporary_bytes"] for array in plan["arrays"])
+    if temporary and not plan["virtual"]:
+        room = f"{format_bytes(temporary)} beside the store for the time of the ingest"
+        report.say(f"scan-fast: takes up to {room}")

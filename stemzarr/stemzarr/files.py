@@ -423,8 +423,7 @@ def _is_abandoned(path: Path, *, machine: str, process: int) -> bool:
     if machine == _this_machine():
         import psutil
 
-        alive: bool = psutil.pid_exists(process)
-        return not alive
+        return bool(process not in psutil.pids())
     inside = path.rglob("*") if path.is_dir() else ()
     latest = max(each.stat().st_mtime for each in (path, *inside))
     return time.time() - latest > _ABANDONED_S
