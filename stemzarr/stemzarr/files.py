@@ -423,10 +423,10 @@ def _is_abandoned(path: Path, *, machine: str, process: int) -> bool:
     if machine == _this_machine():
         import psutil
 
-        return bool(process not in psutil.pids())
+        return process not in psutil.pids()
     inside = path.rglob("*") if path.is_dir() else ()
     latest = max(each.stat().st_mtime for each in (path, *inside))
-    return time.time() - latest > _ABANDONED_S
+    return bool(time.time() - latest > _ABANDONED_S)
 
 
 def replace(temporary: Path, dest: Path) -> None:
