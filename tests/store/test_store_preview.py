@@ -188,6 +188,27 @@ def test_what_is_not_finite_is_left_out(
         assert dataset.intensity.values.tobytes() == values.tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u4", "i8", "f2", "f8"])
+@pytest.mark.parametrize("end", ["min", "max"])
+def test_the_maximum_is_exact_in_every_type(
+    make_source: Callable[..., Source],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: str,
+    end: str,
+) -> None:
+    """Also where it is the end of the type, and where a shard is folded in several pieces."""
+    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 256)
+    monkeypatch.setattr("stemzarr.store.fold._PIECE_BYTES", 256)
+    values = counted((4, 9, 8, 8)).clip(0, 100).astype(dtype)
+    limits = np.iinfo(dtype) if values.dtype.kind in "iu" else None
+    values[:, :, 0, 0] = bool(end == "max") if limits is None else getattr(limits, end)
+    write_store(make_source(values), tmp_path / "x.zarr", NO_SYNC)
+    found = open_previews(tmp_path / "x.zarr").max_diffraction
+    assert found.dtype == values.dtype
+    np.testing.assert_array_equal(found, values.max((0, 1)))
+
+
 @pytest.mark.parametrize("value", [0, 7])
 def test_a_constant_scan_has_previews(
     make_source: Callable[..., Source], tmp_path: Path, value: int

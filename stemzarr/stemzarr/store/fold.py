@@ -134,7 +134,8 @@ class ShardFold:
         if self.top is None:
             self.top = top.astype(self.dtype.type(0).real.dtype)
         else:
-            np.maximum(self.top, top, out=self.top, casting="same_kind")
+            # Counts of booleans come as bytes; every maximum is a value of the type itself.
+            np.maximum(self.top, top, out=self.top, casting="unsafe")
 
     def _keep_images(self, every: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
         self.images.append(np.stack([every, sums[:, 0], every - sums[:, 1]], axis=1))

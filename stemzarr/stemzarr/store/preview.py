@@ -14,7 +14,7 @@ from stemzarr.errors import CorruptFileError
 from stemzarr.model import Axis, Document, Statistics
 from stemzarr.store.counts import COUNTS
 from stemzarr.store.disk import Disk
-from stemzarr.store.fold import Fold, lowest
+from stemzarr.store.fold import Fold
 from stemzarr.store.journal import ShardRecord
 from stemzarr.store.moments import merge_statistics, statistics_attributes
 from stemzarr.store.plan import ArrayPlan
@@ -98,9 +98,16 @@ def reduce_folds(folds: Path, records: list[ShardRecord], array: ArrayPlan) -> F
         statistics=statistics,
         integral=integral,
         mean=np.asarray(total / patterns, wide).reshape(pattern),
-        top=np.where(top == lowest(top.dtype), 0, top).astype(top.dtype).reshape(pattern),
+        top=_finite_top(top).reshape(pattern),
         images=np.moveaxis(images, -1, 0),
     )
+
+
+def _finite_top(top: NDArray[Any]) -> NDArray[Any]:
+    """Return the maxima with 0 for pixels that have no finite value; integers all have one."""
+    if top.dtype.kind != "f":
+        return top
+    return np.where(np.isneginf(top), 0, top).astype(top.dtype)
 
 
 def _place_images(
