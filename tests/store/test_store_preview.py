@@ -188,6 +188,21 @@ def test_what_is_not_finite_is_left_out(
         assert dataset.intensity.values.tobytes() == values.tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "c16"])
+def test_the_largest_floats_are_stored_in_silence(
+    make_source: Callable[..., Source], tmp_path: Path, dtype: str
+) -> None:
+    """Sums that overflow give no warning, no disk, and a store that opens."""
+    values = np.full((2, 3, 8, 8), 0.9 * np.finfo(dtype).max, dtype)
+    values[0, 0] *= -1
+    values[1] *= 1 + 1j if values.dtype.kind == "c" else 1
+    write_store(make_source(values), tmp_path / "x.zarr", NO_SYNC)
+    assert open_previews(tmp_path / "x.zarr").attrs["disk"]["found"] == 0
+    read_store(tmp_path / "x.zarr")
+    with xr.open_zarr(tmp_path / "x.zarr") as dataset:
+        assert dataset.intensity.values.tobytes() == values.tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u4", "i8", "f2", "f8"])
 @pytest.mark.parametrize("end", ["min", "max"])
 def test_the_maximum_is_exact_in_every_type(

@@ -69,8 +69,10 @@ def sample_mean(document: Document) -> NDArray[np.float64]:
     total = np.zeros(pattern)
     for y, x in corners:
         box = read_box(document.blocks, (y, x, 0, 0), (1, run, *pattern))
-        for values in box[0]:
-            total += _finite(values)
+        # Sums of the largest floats may overflow; then there is no disk to be found.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for values in box[0]:
+                total += _finite(values)
     return total / (run * len(corners))
 
 
