@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from stemzarr.errors import EntryNotFoundError
 from stemzarr.model import Source, Statistics
 from stemzarr.options import IngestOptions
 from stemzarr.store import open_previews, read_record, read_store, write_store
+from stemzarr.store.counts import fold_counts
 from stemzarr.store.disk import find_disk
 from stemzarr.store.fold import ShardFold
 from stemzarr.store.moments import Moments, merge_statistics
@@ -75,6 +76,31 @@ COUNTS = hnp.arrays(
 def test_counts_fold_exactly(values: NDArray[Any], patterns: int) -> None:
     """Sparse and dense counts in any type, cut anywhere, give numpy's statistics."""
     assert_equal(folded(values, patterns), expected(values))
+
+
+@given(
+    patterns=st.integers(1, 40),
+    pixels=st.sampled_from([1, 3, 64, 130]),
+    largest=st.sampled_from([1, 2, 3, 255, 256, 4095, 8191, 8192, 65535]),
+    share=st.sampled_from([0.0, 0.01, 0.5, 1.0]),
+    narrow=st.booleans(),
+)
+@example(patterns=14, pixels=3, largest=8191, share=1.0, narrow=False)
+def test_sums_of_counts_do_not_overflow(
+    *, patterns: int, pixels: int, largest: int, share: float, narrow: bool
+) -> None:
+    """Sums, maxima and histogram are numpy's, also where they just exceed a narrow type."""
+    dtype = np.uint8 if narrow and largest <= 255 else np.uint16
+    rng = np.random.default_rng(patterns)
+    values = (rng.random((patterns, pixels)) < share).astype(dtype) * dtype(largest)
+    histogram = np.zeros(65536, np.int64)
+    sums = fold_counts(values, histogram)
+    np.testing.assert_array_equal(sums.top, values.max(0))
+    np.testing.assert_array_equal(sums.total, values.sum(0, dtype=np.int64))
+    np.testing.assert_array_equal(sums.every, values.sum(1, dtype=np.int64))
+    np.testing.assert_array_equal(
+        histogram[1:], np.bincount(values.reshape(-1), minlength=65536)[1:]
+    )
 
 
 @settings(max_examples=100)

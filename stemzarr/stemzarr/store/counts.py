@@ -123,7 +123,8 @@ def fold_counts(counts: NDArray[Any], histogram: NDArray[np.int64]) -> CountSums
     tops, totals, every = zip(*parts, strict=True)
     return CountSums(
         top=np.maximum.reduce(tops, axis=0),
-        total=np.asarray(sum(totals)),
+        # Each is as narrow as its own patterns allow, which is too narrow for both.
+        total=np.add.reduce(totals, axis=0, dtype=np.uint64),
         every=np.concatenate(every),
     )
 
