@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from threading import Lock
 from typing import Any
@@ -18,6 +17,7 @@ from torch.utils.data import Dataset, get_worker_info
 from stemzarr.errors import OptionError
 from stemzarr.model import Document
 from stemzarr.options import available_threads, check_at_least
+from stemzarr.torch.cache import UnitCache
 from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.sources import Trainable, apply_jointly, open_documents
@@ -93,7 +93,7 @@ class PatternDataset(Dataset[torch.Tensor]):
     def _prepare(self) -> None:
         counts = [len(part.positions) for part in self._parts]
         self._ends = np.cumsum(counts)
-        self._cache: OrderedDict[tuple[int, int], NDArray[Any]] = OrderedDict()
+        self._cache: UnitCache | None = None
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -201,33 +201,34 @@ class PatternDataset(Dataset[torch.Tensor]):
 
     def _render(self, units: NDArray[np.int64]) -> Iterable[tuple[int, NDArray[Any]]]:
         """Yield number and patterns of each unit: the cached ones first, then the others."""
-        missing = []
+        cache, missing = self._open_cache(), []
         for number, (part, unit) in enumerate(units.tolist()):
-            values = self._cache.get((part, unit))
+            values = cache.get((part, unit))
             if values is None:
                 missing.append((number, part, unit))
             else:
-                self._cache.move_to_end((part, unit))
                 yield number, values
-        worker = get_worker_info()
-        threads = self._threads if worker is None else 1
-        room = self._memory // (1 if worker is None else worker.num_workers)
+        threads = self._threads if get_worker_info() is None else 1
         for number, key, values in map_boxes(self._render_unit, missing, threads=threads):
-            self._keep(key, values, room)
+            cache.keep(key, values)
             yield number, values
+
+    def _open_cache(self) -> UnitCache:
+        """Return what this process keeps; workers share the budget."""
+        if self._cache is None:
+            worker = get_worker_info()
+            slots = self.units_in_memory(1 if worker is None else worker.num_workers)
+            units = sum(math.prod(part.grid) for part in self._parts)
+            dtype = self._parts[0].document.dtype
+            size = max(part.unit_bytes for part in self._parts) // dtype.itemsize
+            self._cache = UnitCache(max(1, min(slots, units)), size, dtype)
+        return self._cache
 
     def _render_unit(
         self, wanted: tuple[int, int, int]
     ) -> tuple[int, tuple[int, int], NDArray[Any]]:
         number, part, unit = wanted
         return number, (part, unit), self._parts[part].render(unit)
-
-    def _keep(self, key: tuple[int, int], values: NDArray[Any], room: int) -> None:
-        self._cache[key] = values
-        held = sum(kept.nbytes for kept in self._cache.values())
-        while held > room and len(self._cache) > 1:
-            _, dropped = self._cache.popitem(last=False)
-            held -= dropped.nbytes
 
     def units(self) -> NDArray[np.int64]:
         """Return for every pattern the number of the unit that it is decoded with, shape (N,)."""
