@@ -26,7 +26,7 @@ from stemzarr.views.view import View
 
 __all__ = ["PatternDataset"]
 
-_MEMORY = 128 * 1024**2
+_MEMORY = 96 * 1024**2
 _LEAST_MEMORY = 4 * 1024**2
 
 
