@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from measuring import peak_bytes
+
 __all__ = ["Job", "main", "table"]
 
 Job = Callable[[Path], float | None]
@@ -92,7 +94,7 @@ def start_clock() -> None:
 
 
 def _peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_bytes() / 2**20
 
 
 def _measure(job: Job, folder: Path) -> dict[str, float]:

@@ -71,16 +71,26 @@ def _ingest_all(
     options: IngestOptions,
     name: str | None,
 ) -> None:
+    from stemzarr.registry import read_source
     from stemzarr_catalog import open_lake
 
+    if not any(source.exists() for source in sources):
+        for source in sources:  # a misspelt name makes no lake
+            with report.attempt(_failure(name or source.stem)):
+                read_source(source, options.read)
+        return
     lake = open_lake(where, create=True)
     for number, source in enumerate(sources, start=1):
         count = f"{number}/{len(sources)} " if len(sources) > 1 else ""
-        failed = {**dict.fromkeys(_FAILED), "name": name or source.stem, "status": "failed"}
-        with report.attempt(failed):
+        with report.attempt(_failure(name or source.stem)):
             with report.progress(f"{count}{source.name}") as progress:
                 result = lake.ingest(source, name=name, options=options, progress=progress)
             report.result(result.json(), functools.partial(_draw, report, result.json()))
+
+
+def _failure(name: str) -> dict[str, Any]:
+    """Return what is told of a file that could not be ingested, as JSON."""
+    return {**dict.fromkeys(_FAILED), "name": name, "status": "failed"}
 
 
 def _draw(report: Report, found: Mapping[str, Any]) -> None:

@@ -210,3 +210,11 @@ def test_a_wrong_query_is_usage(
     assert run(["ingest", str(intact(tmp_path)), "--lake", str(lake), "--quiet"]) == 0
     assert run(["ls", query, "--lake", str(lake)]) == 2
     one_line(capsys, said)
+
+
+def test_a_misspelt_file_makes_no_lake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no file is there, each is named and nothing is made."""
+    lake = tmp_path / "lake"
+    assert run(["ingest", str(tmp_path / "nofile.dm4"), "--lake", str(lake)]) == 1
+    one_line(capsys, "nofile.dm4", "no such file")
+    assert not lake.exists()
