@@ -34,6 +34,15 @@ MORE = {
 }
 
 
+EPOCH = """
+import sys, stemzarr
+from stemzarr.torch import PatternDataset, make_loader
+for batch in make_loader(PatternDataset(sys.argv[1], stemzarr.View(downsample=2)), 64):
+    pass
+"""
+"""What trains from a store, in shuffled batches, and does nothing with them."""
+
+
 def scan_shape(gib: float) -> tuple[int, int]:
     """Return the scan that makes a file of about that size."""
     side = round(math.sqrt(gib * 2**30 / (2 * math.prod(DETECTOR))))
@@ -69,6 +78,9 @@ def commands_for(path: Path, *, more: bool) -> Iterator[tuple[str, list[str | Pa
     for name, (verb, *rest) in MORE.items() if more else ():
         target = [path.parent / rest[0], *rest[1:]] if rest else []
         yield name, [*program, verb, path.stem, *target, *lake]
+    if more:
+        store = path.parent / "lake" / "stores" / f"{path.stem}.zarr"
+        yield "an epoch of training", [sys.executable, "-c", EPOCH, store]
 
 
 def row_of(name: str, gib: float, run: Finished) -> tuple[str, ...]:
