@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import statistics
-import time
+import timeit
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -55,14 +55,17 @@ def by_us(patterns: NDArray[Any], factor: int, method: Method, pool: ThreadPoolE
 
 
 def measure(jobs: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each job, the rounds interleaved."""
+    """Return the median seconds of each job, the rounds interleaved.
+
+    A job is repeated for a fifth of a second at least: an operating system takes tens of
+    milliseconds to put threads that wake up together on processors of their own.
+    """
+    timers = {name: timeit.Timer(job) for name, job in jobs.items()}
+    numbers = {name: timer.autorange()[0] for name, timer in timers.items()}
     times: dict[str, list[float]] = {name: [] for name in jobs}
-    for round_ in range(rounds + 1):
-        for name, job in jobs.items():
-            started = time.perf_counter()
-            job()
-            if round_:
-                times[name].append(time.perf_counter() - started)
+    for _ in range(rounds):
+        for name, timer in timers.items():
+            times[name].append(timer.timeit(numbers[name]) / numbers[name])
     return {name: statistics.median(found) for name, found in times.items()}
 
 
