@@ -10,7 +10,7 @@ import pytest
 import scipy.ndimage
 import scipy.signal
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -179,7 +179,40 @@ def test_dask_arrays_stay_lazy_and_give_the_same(method: Any) -> None:
     eager = downsample(values, (3, 2), method=method)
     assert lazy.shape == eager.shape
     assert lazy.dtype == eager.dtype
-    np.testing.assert_allclose(lazy.compute(), eager, rtol=1e-6)
+    np.testing.assert_array_equal(lazy.compute(), eager)
+
+
+@pytest.mark.parametrize("method", ["bin", "gauss", "fft"])
+@given(st.integers(9, 150), st.integers(9, 150), st.integers(1, 4), st.integers(1, 11))
+@settings(max_examples=25)
+def test_a_pattern_becomes_the_same_in_any_company(
+    method: Any, y: int, x: int, factor: int, first: int
+) -> None:
+    """The bits of a result do not depend on which patterns are worked on at once."""
+    values = counted("uint16", (12, y, x), y * 151 + x)
+    values[0, 0, 0] = 65535  # its group cannot be summed in its own type
+    together = downsample(values, (factor, factor), method=method)
+    np.testing.assert_array_equal(
+        downsample(values[first:], (factor, factor), method=method), together[first:]
+    )
+
+
+@given(
+    st.sampled_from(["uint8", "uint16", "uint32", "uint64"]),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.integers(0, 1),
+    st.integers(0, 3),
+)
+def test_sums_at_the_end_of_the_range_are_exact(
+    dtype: str, factors: tuple[int, int], beyond: int, spare: int
+) -> None:
+    """Blocks whose sum just fits the type of the values, or just does not, are summed exactly."""
+    value = np.iinfo(dtype).max // (factors[0] * factors[1]) + beyond
+    assume(value <= np.iinfo(dtype).max and not (dtype == "uint64" and beyond))
+    values = np.full((2, factors[0] * 3 + spare, factors[1] * 5 + spare), value, dtype)
+    total = downsample(values, factors, reduce="sum")
+    assert set(total.ravel().tolist()) == {int(value) * factors[0] * factors[1]}
+    np.testing.assert_allclose(downsample(values, factors), float(value), rtol=1e-7)
 
 
 def test_what_cannot_work_is_refused() -> None:

@@ -50,9 +50,9 @@ class Halves:
     """Weights (2, half of the output, what enters): for the sums and for the differences."""
     transposed: NDArray[Any]
     """The same as (2, what enters, half of the output), contiguous."""
-    step: int
-    """0 where all input pixels enter. Else those at multiples of it stay out of the products and
-    their alternating sum enters last; they count 1 / step in the output pixel that they are at."""
+    apart: bool
+    """Whether the even input pixels stay out of the products: each counts half in the output pixel
+    that it lies on, and their alternating sum enters last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ def make_operator(matrix: NDArray[Any], dtype: np.dtype[Any]) -> Operator:
     """Return a matrix (output, input) as an operator that falls into halves where it can."""
     parts = _split(matrix)
     if parts is not None:
-        return Operator(len(matrix), (), _to_halves(parts, dtype))
+        return Operator(len(matrix), (), _to_halves(parts, dtype, apart=False))
     return Operator(len(matrix), tuple(_cut(matrix, dtype)))
 
 
@@ -86,11 +86,11 @@ def _split(matrix: NDArray[Any]) -> NDArray[Any] | None:
     return np.stack([same + other, same - other]) / 2
 
 
-def _to_halves(matrices: NDArray[Any], dtype: np.dtype[Any], *, step: int = 0) -> Halves:
+def _to_halves(matrices: NDArray[Any], dtype: np.dtype[Any], *, apart: bool) -> Halves:
     return Halves(
         np.ascontiguousarray(matrices, dtype),
         np.ascontiguousarray(matrices.transpose(0, 2, 1), dtype),
-        step,
+        apart,
     )
 
 
@@ -124,8 +124,8 @@ def fourier_operator(
     dtype
         Type of the weights.
     apart
-        Whether input pixels that lie on output pixels are left out of the products where that
-        is possible. It saves work along the rows of a pattern, where they lie side by side.
+        Whether input pixels that lie on output pixels are left out of the products if the factor
+        is 2. That halves the products along the rows of a pattern, which lie apart anyway.
     """
     kept = size // factor
     spectrum = np.fft.rfft(np.eye(size), axis=0)[: kept // 2 + 1]
@@ -133,15 +133,14 @@ def fourier_operator(
         spectrum[-1] *= 2
     matrix = np.fft.irfft(spectrum, kept, axis=0) * (kept / size)
     parts = _split(matrix)
-    if not apart or parts is None or size % factor or kept % 4 or factor == 1:
+    if not apart or parts is None or factor != 2 or size % 4:  # noqa: PLR2004
         return make_operator(matrix, dtype)
-    # On its own lattice the filter is 1 / factor at 0 and, since the result has its Nyquist
-    # frequency but once, (-1)**n / size everywhere.
+    # On its own lattice the filter is 1 / 2 at 0 and, since the result has its Nyquist frequency
+    # but once, (-1)**n / size everywhere.
     alternating = np.zeros((2, kept // 2, 1))
     alternating[0, :, 0] = (-1.0) ** np.arange(kept // 2) / size
-    entering = [parts[:, :, phase::factor] for phase in range(1, factor)]
-    parts = np.concatenate([*entering, alternating], axis=2)
-    return Operator(kept, (), _to_halves(parts, dtype, step=factor))
+    parts = np.concatenate([parts[:, :, 1::2], alternating], axis=2)
+    return Operator(kept, (), _to_halves(parts, dtype, apart=True))
 
 
 @functools.lru_cache(maxsize=16)
@@ -181,65 +180,55 @@ def apply_separable(
     patterns = values.reshape(-1, *values.shape[-2:])
     between = np.empty((len(patterns), rows.size, patterns.shape[2]), out.dtype)
     _map_rows(patterns, rows, between)
-    _map_columns(between.reshape(-1, patterns.shape[2]), columns, out.reshape(-1, columns.size))
+    _map_columns(between, columns, out.reshape(-1, rows.size, columns.size))
 
 
 def _map_rows(values: NDArray[Any], operator: Operator, out: NDArray[Any]) -> None:
     """Map (patterns, input, width) along the second dim into (patterns, output, width)."""
+    # Converted once, since numpy adds values of another type through a small buffer.
+    patterns = values.astype(out.dtype, copy=False)
     halves = operator.halves
     if halves is None:
-        patterns = values.astype(out.dtype, copy=False)
         for band in operator.bands:
             _multiply_rows(band.matrix, patterns[:, band.columns], out[:, band.rows])
         return
-    count, size, width = values.shape
+    (count, size, width), kept = patterns.shape, operator.size // 2
     entering = np.empty((2, count, halves.matrices.shape[2], width), out.dtype)
-    _join_halves(values[:, : size // 2], values[:, size // 2 :], halves.step, entering)
-    mapped = np.empty((2, count, operator.size // 2, width), out.dtype)
+    _join_halves(patterns, entering, size // 2, apart=halves.apart)
+    mapped = np.empty((2, count, kept, width), out.dtype)
     _multiply_rows(halves.matrices[:, np.newaxis], entering, mapped)
-    np.add(mapped[0], mapped[1], out=out[:, : operator.size // 2])
-    np.subtract(mapped[0], mapped[1], out=out[:, operator.size // 2 :])
-    if halves.step:
-        out += np.multiply(values[:, :: halves.step], 1 / halves.step, dtype=out.dtype)
+    np.add(mapped[0], mapped[1], out=out[:, :kept])
+    np.subtract(mapped[0], mapped[1], out=out[:, kept:])
+    if halves.apart:
+        out += np.multiply(patterns[:, ::2], out.dtype.type(0.5))
 
 
-def _join_halves(low: NDArray[Any], high: NDArray[Any], step: int, entering: NDArray[Any]) -> None:
+def _join_halves(patterns: NDArray[Any], entering: NDArray[Any], half: int, *, apart: bool) -> None:
     """Fill the sums and the differences of the halves, of those rows that enter the products."""
-    dtype = entering.dtype
-    if not step:
-        np.add(low, high, out=entering[0], dtype=dtype)
-        np.subtract(low, high, out=entering[1], dtype=dtype)
-        return
-    each = low.shape[1] // step
-    for phase in range(1, step):
-        parts = low[:, phase::step], high[:, phase::step]
-        place = slice((phase - 1) * each, phase * each)
-        np.add(*parts, out=entering[0, :, place], dtype=dtype)
-        np.subtract(*parts, out=entering[1, :, place], dtype=dtype)
-    positive, negative = (
-        low[:, start :: 2 * step].sum(axis=1, dtype=dtype)
-        + high[:, start :: 2 * step].sum(axis=1, dtype=dtype)
-        for start in (0, step)
-    )
-    np.subtract(positive, negative, out=entering[0, :, -1])
-    entering[1, :, -1] = 0
+    rows = slice(1, None, 2) if apart else slice(None)
+    low, high = patterns[:, :half][:, rows], patterns[:, half:][:, rows]
+    np.add(low, high, out=entering[0, :, : low.shape[1]])
+    np.subtract(low, high, out=entering[1, :, : low.shape[1]])
+    if apart:
+        np.subtract(patterns[:, ::4], patterns[:, 2::4]).sum(axis=1, out=entering[0, :, -1])
+        entering[1, :, -1] = 0
 
 
 def _map_columns(values: NDArray[Any], operator: Operator, out: NDArray[Any]) -> None:
-    """Map rows (rows, input) into (rows, output)."""
+    """Map (patterns, rows, input) into (patterns, rows, output)."""
     halves = operator.halves
     if halves is None:
         for band in operator.bands:
-            _multiply_columns(values[:, band.columns], band.transposed, out[:, band.rows])
+            _multiply_columns(values[..., band.columns], band.transposed, out[..., band.rows])
         return
-    count, half = len(values), values.shape[1] // 2
-    entering = np.empty((2, count, half), out.dtype)
-    np.add(values[:, :half], values[:, half:], out=entering[0])
-    np.subtract(values[:, :half], values[:, half:], out=entering[1])
-    mapped = np.empty((2, count, operator.size // 2), out.dtype)
-    _multiply_columns(entering, halves.transposed, mapped)
-    np.add(mapped[0], mapped[1], out=out[:, : operator.size // 2])
-    np.subtract(mapped[0], mapped[1], out=out[:, operator.size // 2 :])
+    half, kept = values.shape[2] // 2, operator.size // 2
+    entering = np.empty((2, *values.shape[:2], half), out.dtype)
+    np.add(values[..., :half], values[..., half:], out=entering[0])
+    np.subtract(values[..., :half], values[..., half:], out=entering[1])
+    mapped = np.empty((2, *values.shape[:2], kept), out.dtype)
+    _multiply_columns(entering, halves.transposed[:, np.newaxis], mapped)
+    np.add(mapped[0], mapped[1], out=out[..., :kept])
+    np.subtract(mapped[0], mapped[1], out=out[..., kept:])
 
 
 def _multiply_rows(matrix: NDArray[Any], values: NDArray[Any], out: NDArray[Any]) -> None:
