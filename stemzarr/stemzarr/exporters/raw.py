@@ -6,11 +6,12 @@ import math
 from pathlib import Path
 
 import numpy as np
-from isal import isal_zlib
 
+from stemzarr.exporters.isal import crc32, crc32_combine
 from stemzarr.exporters.positioned import PositionedWriter
-from stemzarr.model import Blocks, Document, Progress, read_box
+from stemzarr.model import Blocks, Document, Progress
 from stemzarr.options import ExportOptions
+from stemzarr.scratch import borrow
 from stemzarr.views.boxes import Box
 from stemzarr.views.slabs import map_document
 
@@ -51,10 +52,12 @@ def write_raw(
     with PositionedWriter(path) as file:
 
         def render_box(readable: Blocks, box: Box) -> tuple[int, int]:
-            values = read_box(readable, box.start, box.shape).reshape(-1).view(np.uint8).data
             place = sum(a * stride for a, stride in zip(box.start, strides, strict=True))
-            file.write(values, offset + place * blocks.dtype.itemsize)
-            return isal_zlib.crc32(values), values.nbytes
+            with borrow(box.shape, blocks.dtype) as values:
+                readable.read_into(values, box.start)
+                content = values.reshape(-1).view(np.uint8).data
+                file.write(content, offset + place * blocks.dtype.itemsize)
+                return crc32(content), content.nbytes
 
         for part, nbytes in map_document(
             render_box,
@@ -63,7 +66,7 @@ def write_raw(
             memory=options.memory,
             threads=options.threads,
         ):
-            checksum = isal_zlib.crc32_combine(checksum, part, nbytes)
+            checksum = crc32_combine(checksum, part, nbytes)
             done += nbytes
             if progress is not None:
                 progress(done, document.nbytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import Blocks, Statistics, read_box
+from stemzarr.scratch import borrow
 from stemzarr.views.boxes import align, grid
 from stemzarr.views.kernels import downsample_view, join_scan, output_sizes, rendered_dtype
 from stemzarr.views.normalize import Scaling, cast_checked
@@ -94,10 +96,11 @@ class ViewBlocks:
         """Render the box of ``out.shape`` at `start` into `out`, in pieces of whole patterns."""
         window, inner = self._window(tuple(start), out.shape)
         for piece in self._pieces(out.shape):
-            values = self._read_piece(piece, tuple(start), window)
-            if self.scan_ndim and self.view.scan_downsample > 1:
-                values = join_scan(values, self.view.scan_downsample, self.view.reduce)
-            self._render(values, out[piece], inner)
+            with self._read_piece(piece, tuple(start), window) as read:
+                joins = self.scan_ndim and self.view.scan_downsample > 1
+                n, reduce = self.view.scan_downsample, self.view.reduce
+                values = join_scan(read, n, reduce) if joins else read
+                self._render(values, out[piece], inner)
 
     def source_box(
         self, start: Sequence[int], shape: Sequence[int]
@@ -182,17 +185,16 @@ class ViewBlocks:
         """Whether unselected positions of a dim are read along, since a block holds several."""
         return self.selections[dim].step <= self.source.block_shape[dim]
 
+    @contextlib.contextmanager
     def _read_piece(
         self, piece: tuple[slice, ...], start: tuple[int, ...], window: tuple[slice, ...]
-    ) -> NDArray[Any]:
+    ) -> Iterator[NDArray[Any]]:
+        """Give the selected pixels that a piece is made of, in memory that is borrowed."""
+        lead = zip(start, piece, self._joined, strict=False)
         wanted = [
-            slice((a + part.start) * joined, (a + part.stop) * joined)
-            for a, part, joined in zip(start, piece, self._joined, strict=False)
+            *(slice((a + part.start) * n, (a + part.stop) * n) for a, part, n in lead),
+            *window,
         ]
-        return self._read([*wanted, *window])
-
-    def _read(self, wanted: list[slice]) -> NDArray[Any]:
-        """Read selected pixels, counted within the selection, along every dim."""
         shape = tuple(part.stop - part.start for part in wanted)
         first = tuple(
             s.start + part.start * s.step for s, part in zip(self.selections, wanted, strict=True)
@@ -201,27 +203,27 @@ class ViewBlocks:
         through = tuple(step if self._reads_through(d) else 1 for d, step in enumerate(steps))
         jumps = [d for d, step in enumerate(steps) if step > 1 and through[d] == 1]
         if not jumps:
-            return self._read_through(first, shape, through)
-        out = np.empty(shape, self.source.dtype)
-        single = tuple(1 if d in jumps else n for d, n in enumerate(shape))
-        for index in np.ndindex(*(shape[d] for d in jumps)):
-            place = dict(zip(jumps, index, strict=True))
-            corner = tuple(a + place.get(d, 0) * steps[d] for d, a in enumerate(first))
-            box = tuple(
-                slice(place[d], place[d] + 1) if d in place else slice(None)
-                for d in range(len(shape))
-            )
-            out[box] = self._read_through(corner, single, through)
-        return out
+            with borrow(_extent(shape, through), self.source.dtype) as values:
+                self.source.read_into(values, first)
+                yield values[tuple(slice(None, None, step) for step in through)]
+            return
+        with borrow(shape, self.source.dtype) as out:
+            single = tuple(1 if d in jumps else n for d, n in enumerate(shape))
+            for index in np.ndindex(*(shape[d] for d in jumps)):
+                place = dict(zip(jumps, index, strict=True))
+                corner = tuple(a + place.get(d, 0) * steps[d] for d, a in enumerate(first))
+                box = tuple(
+                    slice(place[d], place[d] + 1) if d in place else slice(None)
+                    for d in range(len(shape))
+                )
+                values = read_box(self.source, corner, _extent(single, through))
+                out[box] = values[tuple(slice(None, None, step) for step in through)]
+            yield out
 
-    def _read_through(
-        self, first: tuple[int, ...], shape: tuple[int, ...], steps: tuple[int, ...]
-    ) -> NDArray[Any]:
-        extent = tuple((n - 1) * step + 1 for n, step in zip(shape, steps, strict=True))
-        values = read_box(self.source, first, extent)
-        if all(step == 1 for step in steps):
-            return values
-        return values[tuple(slice(None, None, step) for step in steps)]
+
+def _extent(shape: tuple[int, ...], steps: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how many pixels `shape` of them span, each `steps` after the one before."""
+    return tuple((n - 1) * step + 1 for n, step in zip(shape, steps, strict=True))
 
 
 def _keep(inner: tuple[slice, ...]) -> Any:  # noqa: ANN401 - numpy's own index type is private
