@@ -65,6 +65,7 @@ def export_hspy(folder: Path) -> None:
     """Export the store as .hspy, like HyperSpy without waiting for the disk."""
     import stemzarr
     import stemzarr.exporters.hspy
+    import stemzarr.store
     from stemzarr.options import ExportOptions
 
     dest = fresh(folder / "ours.hspy")
@@ -120,6 +121,7 @@ def export_pt(
     def job(folder: Path) -> None:
         import stemzarr
         import stemzarr.exporters.torch_tensor
+        import stemzarr.store
         from stemzarr.options import ExportOptions
 
         view, options = stemzarr.View(downsample=2, method=method), ExportOptions(sync=sync)
