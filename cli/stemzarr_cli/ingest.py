@@ -60,7 +60,7 @@ def ingest(  # noqa: PLR0913 - one argument for each option
         return
     if not sources:
         return
-    report.resume = "the same command goes on where this one stopped"
+    report.resume = "the same command goes on with what is missing"
     _ingest_all(report, sources, lake, options, name)
 
 

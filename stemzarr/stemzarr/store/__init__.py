@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from stemzarr.store.estimate import expected_bytes
 from stemzarr.store.facts import Change
 from stemzarr.store.journal import remove_unfinished
 from stemzarr.store.open import open_previews, read_record, read_store
@@ -10,6 +9,7 @@ from stemzarr.store.plan import StorePlan, plan_store
 from stemzarr.store.rebuild import RebuildResult, rebuild
 from stemzarr.store.restore import restore_metadata
 from stemzarr.store.revise import revise
+from stemzarr.store.sample import expected_bytes
 from stemzarr.store.verify import VerifyReport, verify_store
 from stemzarr.store.write import StoreResult, write_store
 

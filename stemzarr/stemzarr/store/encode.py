@@ -1,4 +1,4 @@
-"""Chunks to bytes and back: Blosc over bitshuffled values, then crc32c.
+"""Chunks to bytes and back: Blosc over shuffled values, then crc32c.
 
 The codec chain of a chunk is ``[bytes, blosc, crc32c]``, or ``[bytes, crc32c]`` where nothing is
 compressed. Every Zarr v3 implementation reads it. Blosc runs in its contextual mode, one thread
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from crc32c import crc32c
@@ -22,10 +22,14 @@ from numpy.typing import NDArray
 from stemzarr.errors import DamagedStoreError, SchemaVersionError
 from stemzarr.options import Codec
 
-__all__ = ["CRC_BYTES", "ChunkCodec", "crc_matches", "find_codec", "with_crc"]
+__all__ = ["CRC_BYTES", "SHUFFLES", "ChunkCodec", "crc_matches", "find_codec", "with_crc"]
+
+Shuffle = Literal["bitshuffle", "shuffle"]
 
 CRC_BYTES = 4
 """Bytes that crc32c appends to a chunk."""
+SHUFFLES: dict[Shuffle, int] = {"bitshuffle": blosc.BITSHUFFLE, "shuffle": blosc.SHUFFLE}
+"""Blosc's number of each shuffle, the default first."""
 _LEVELS = {"zstd": 1, "lz4": 9}
 _BLOCK_BYTES = 1024**2
 _BLOSC_HEADER = 16
@@ -50,7 +54,9 @@ class ChunkCodec:
     name: Codec
     """``zstd``, ``lz4`` or ``none``."""
     itemsize: int
-    """Bytes of one value, by which the bits are shuffled."""
+    """Bytes of one value, by which bits or bytes are shuffled."""
+    shuffle: Shuffle = "bitshuffle"
+    """Whether the bits of all values are sorted by their place in the value, or the bytes."""
 
     def metadata(self) -> list[dict[str, Any]]:
         """Return the codec chain as it stands in ``zarr.json``."""
@@ -60,7 +66,7 @@ class ChunkCodec:
             configuration = {
                 "cname": self.name,
                 "clevel": _LEVELS[self.name],
-                "shuffle": "bitshuffle",
+                "shuffle": self.shuffle,
                 "typesize": self.itemsize,
                 "blocksize": _BLOCK_BYTES,
             }
@@ -85,7 +91,7 @@ class ChunkCodec:
                 values.reshape(-1),
                 self.name.encode(),
                 _LEVELS[self.name],
-                blosc.BITSHUFFLE,
+                SHUFFLES[self.shuffle],
                 _BLOCK_BYTES,
             )
         return encoded, crc32c(encoded).to_bytes(CRC_BYTES, "little")
@@ -157,6 +163,7 @@ def codec_from_metadata(chain: list[dict[str, Any]], dtype: np.dtype[Any]) -> Ch
     if names == ["bytes", "crc32c"]:
         return ChunkCodec(name="none", itemsize=dtype.itemsize)
     if names == ["bytes", "blosc", "crc32c"]:
-        return ChunkCodec(name=chain[1]["configuration"]["cname"], itemsize=dtype.itemsize)
+        name, shuffle = (chain[1]["configuration"][key] for key in ("cname", "shuffle"))
+        return ChunkCodec(name=name, itemsize=dtype.itemsize, shuffle=shuffle)
     msg = f"its chunks are encoded as {', '.join(names)}"
     raise SchemaVersionError(msg, hint="update stemzarr, or open it with xarray.open_zarr")

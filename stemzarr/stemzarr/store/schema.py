@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from stemzarr.model import Document
-from stemzarr.options import Codec
-from stemzarr.store.encode import find_codec
+from stemzarr.store.encode import ChunkCodec
 from stemzarr.store.plan import ArrayPlan
 from stemzarr.store.shard import sharding_metadata
 
@@ -145,15 +144,14 @@ def stored_dims(document: Document, main: int) -> tuple[str, ...]:
     return tuple(f"{document.slug}_{dim}" for dim in document.dims)
 
 
-def pixel_node(document: Document, main: int, plan: ArrayPlan, codec: Codec) -> dict[str, Any]:
+def pixel_node(document: Document, main: int, plan: ArrayPlan, codec: ChunkCodec) -> dict[str, Any]:
     """Return the ``zarr.json`` of the pixels of a document."""
-    chunk_codec = find_codec(codec, document.dtype, plan.chunk)
     return array_node(
         document.shape,
         document.dtype,
         stored_dims(document, main),
         chunk=plan.shard,
-        codecs=sharding_metadata(plan.chunk, chunk_codec),
+        codecs=sharding_metadata(plan.chunk, codec),
         attributes=document.intensity_attributes(),
     )
 

@@ -33,7 +33,7 @@ from stemzarr.files import (
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
 from stemzarr.options import IngestOptions
 from stemzarr.store.disk import Disk, disk_mask, find_disk, sample_mean
-from stemzarr.store.encode import find_codec
+from stemzarr.store.encode import ChunkCodec, find_codec
 from stemzarr.store.facts import apply_facts
 from stemzarr.store.journal import (
     PARTS,
@@ -49,6 +49,7 @@ from stemzarr.store.plan import ArrayPlan, StorePlan, plan_store
 from stemzarr.store.preview import Folded, reduce_folds, write_preview
 from stemzarr.store.redact import redact_source
 from stemzarr.store.run import Tally, run_in_threads
+from stemzarr.store.sample import choose_codec
 from stemzarr.store.schema import (
     SCHEMA_VERSION,
     clean_json,
@@ -104,6 +105,7 @@ class _Ingest:
     notes: list[str]
     anew: str
     disks: dict[int, Disk | None] = field(default_factory=dict)
+    codecs: dict[int, ChunkCodec] = field(default_factory=dict)
 
     def disk(self, document: Document) -> Disk | None:
         """Return the central disk of a scan, looked for once; None for other documents."""
@@ -111,6 +113,12 @@ class _Ingest:
             is_scan = document.kind == "4d-stem" and not document.channels and document.nbytes
             self.disks[document.index] = find_disk(sample_mean(document)) if is_scan else None
         return self.disks[document.index]
+
+    def codec(self, place: int, blocks: Blocks) -> ChunkCodec:
+        """Return the codec of an array, chosen once, by its pixels in the source or turned."""
+        if place not in self.codecs:
+            self.codecs[place] = choose_codec(blocks, self.plan.arrays[place], self.plan.codec)
+        return self.codecs[place]
 
     def document(self, array: ArrayPlan) -> Document:
         return self.source.find(array.document)
@@ -287,13 +295,15 @@ def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> li
     blocks = _turn(ingest, array, missing, tally) if array.turned else document.blocks
     disk = ingest.disk(document) if missing and ingest.options.preview else None
     mask = None if disk is None else disk_mask(disk, document.shape[-2:])
+    # Of what is turned, only missing shards are there.
+    codec = ingest.codec(place, blocks if len(missing) == array.shards else document.blocks)
     return [
         ShardTask(
             place=place,
             number=number,
             array=array,
             blocks=blocks,
-            codec=find_codec(ingest.plan.codec, document.dtype, array.chunk),
+            codec=codec,
             folder=ingest.journal.folder,
             fold=ingest.options.preview,
             mask=mask,
@@ -330,7 +340,9 @@ def _complete(ingest: _Ingest) -> None:
         write_labels(tree, document, main, attributes)
         if ingest.plan.virtual:
             continue
-        tree.nodes[array.path] = pixel_node(document, main, array, ingest.plan.codec)
+        tree.nodes[array.path] = pixel_node(
+            document, main, array, ingest.codec(place, document.blocks)
+        )
         records = ingest.records(place)
         known |= {record.path: (record.size, record.digest) for record in records}
         if ingest.options.preview:
