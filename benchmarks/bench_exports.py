@@ -55,6 +55,22 @@ def read_store(folder: Path) -> None:
         pass
 
 
+def write_bytes(folder: Path) -> None:
+    """Write as many bytes as the binned .pt has and do nothing else, in threads."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from stemzarr.exporters.positioned import PositionedWriter
+    from stemzarr.options import available_threads
+    from stemzarr.registry import read_source
+
+    total = read_source(folder / "scan.zarr").document.nbytes // 2
+    dest, piece = fresh(folder / "bytes"), np.ones(8 * 1024**2, np.uint8).data
+    dest.touch()
+    start_clock()
+    with PositionedWriter(dest) as file, ThreadPoolExecutor(available_threads()) as pool:
+        list(pool.map(lambda start: file.write(piece, start), range(0, total, len(piece))))
+
+
 def fresh(path: Path) -> Path:
     """Return a path where nothing stands: file systems flush what replaces another file."""
     path.unlink(missing_ok=True)
@@ -137,6 +153,7 @@ def export_pt(
 
 JOBS: dict[str, Job] = {
     "read the store": read_store,
+    "write as many bytes as a .pt": write_bytes,
     "our .hspy": export_hspy,
     "HyperSpy save, from memory": save_hyperspy,
     "HyperSpy save, lazily from dm4": save_hyperspy_lazily,
