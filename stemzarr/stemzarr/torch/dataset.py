@@ -24,10 +24,23 @@ from stemzarr.torch.sources import Trainable, apply_jointly, open_documents
 from stemzarr.views.boxes import map_boxes
 from stemzarr.views.view import View
 
-__all__ = ["PatternDataset"]
+__all__ = ["PatternDataset", "take_batch"]
 
 _MEMORY = 96 * 1024**2
 _LEAST_MEMORY = 4 * 1024**2
+
+
+class Batch(list[torch.Tensor]):
+    """Patterns one by one, which still know the tensor that they are views of."""
+
+    def __init__(self, whole: torch.Tensor) -> None:
+        super().__init__(whole.unbind(0))
+        self.whole = whole
+
+
+def take_batch(patterns: list[torch.Tensor]) -> torch.Tensor:
+    """Return patterns as one tensor: the one that they were fetched in, or a new one."""
+    return patterns.whole if isinstance(patterns, Batch) else torch.stack(patterns)
 
 
 class PatternDataset(Dataset[torch.Tensor]):
@@ -149,8 +162,8 @@ class PatternDataset(Dataset[torch.Tensor]):
         return self.fetch([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[torch.Tensor]:
-        """Return patterns one by one, for torch's loader to stack."""
-        return list(self.fetch(indices).unbind(0))
+        """Return patterns one by one, for torch to stack or `take_batch` to take whole."""
+        return Batch(self.fetch(indices))
 
     def fetch(self, indices: Sequence[int]) -> torch.Tensor:
         """Return patterns as one tensor (len(indices), 1, det_y, det_x).
@@ -205,13 +218,18 @@ class PatternDataset(Dataset[torch.Tensor]):
         for number, (part, unit) in enumerate(units.tolist()):
             values = cache.get((part, unit))
             if values is None:
-                missing.append((number, part, unit))
+                missing.append((number, (part, unit)))
             else:
                 yield number, values
         threads = self._threads if get_worker_info() is None else 1
-        for number, key, values in map_boxes(self._render_unit, missing, threads=threads):
-            cache.keep(key, values)
-            yield number, values
+        for first in range(0, len(missing), cache.slots):
+            some = missing[first : first + cache.slots]
+            with cache.lend(len(some)) as rooms:
+                tasks = zip((key for _, key in some), rooms, strict=True)
+                rendered = map_boxes(self._render_unit, tasks, threads=threads)
+                for place, ((number, key), values) in enumerate(zip(some, rendered, strict=True)):
+                    cache.keep(key, place, values)
+                    yield number, values
 
     def _open_cache(self) -> UnitCache:
         """Return what this process keeps; workers share the budget."""
@@ -224,11 +242,9 @@ class PatternDataset(Dataset[torch.Tensor]):
             self._cache = UnitCache(max(1, min(slots, units)), size, dtype)
         return self._cache
 
-    def _render_unit(
-        self, wanted: tuple[int, int, int]
-    ) -> tuple[int, tuple[int, int], NDArray[Any]]:
-        number, part, unit = wanted
-        return number, (part, unit), self._parts[part].render(unit)
+    def _render_unit(self, task: tuple[tuple[int, int], NDArray[Any]]) -> NDArray[Any]:
+        (part, unit), room = task
+        return self._parts[part].render(unit, room)
 
     def units(self) -> NDArray[np.int64]:
         """Return for every pattern the number of the unit that it is decoded with, shape (N,)."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import UnsupportedDataError
-from stemzarr.model import Document, read_box
+from stemzarr.model import Document
 from stemzarr.views.boxes import splits_patterns
 from stemzarr.views.render import ViewBlocks
 
@@ -61,16 +61,15 @@ class Part:
             inside = inside * width + (place - number * unit)
         return np.ravel_multi_index(tuple(units), self.grid).astype(np.int64), inside
 
-    def render(self, number: int) -> NDArray[Any]:
-        """Return the patterns of a unit, shape (positions, det_y, det_x)."""
+    def render(self, number: int, room: NDArray[Any]) -> NDArray[Any]:
+        """Render a unit into flat `room`; return its patterns, (positions, det_y, det_x)."""
         place = np.unravel_index(number, self.grid) if self.lead else ()
         start = [int(p) * unit for p, unit in zip(place, self.unit, strict=True)]
         sizes = zip(start, self.unit, self.lead, strict=True)
         shape = [min(unit, size - a) for a, unit, size in sizes]
         detector = self.document.shape[-PATTERN_NDIM:]
-        values = read_box(
-            self.document.blocks, (*start, *(0 for _ in detector)), (*shape, *detector)
-        )
+        values = room[: math.prod(shape) * math.prod(detector)].reshape(*shape, *detector)
+        self.document.blocks.read_into(values, (*start, *(0 for _ in detector)))
         return values.reshape(-1, *detector)
 
 

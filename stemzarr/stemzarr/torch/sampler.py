@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from stemzarr.options import check_at_least
-from stemzarr.torch.dataset import PatternDataset
+from stemzarr.torch.dataset import PatternDataset, take_batch
 
 __all__ = ["PatternSampler", "make_loader"]
 
@@ -160,4 +160,5 @@ def make_loader(
         drop_last=drop_last,
         num_workers=num_workers,
     )
+    options = {"collate_fn": take_batch, **options}
     return DataLoader(dataset, batch_sampler=sampler, num_workers=num_workers, **options)

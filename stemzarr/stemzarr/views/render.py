@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -58,39 +58,39 @@ class ViewBlocks:
     piece_bytes: int
     """How much of the source is held at once by one read."""
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the dims of the view."""
-        sizes = [selection.size for selection in self.selections]
+    shape: tuple[int, ...] = field(init=False)
+    """Lengths of the dims of the view."""
+    block_shape: tuple[int, ...] = field(init=False)
+    """The box of the view that follows from one block of the source."""
+    _joined: tuple[int, ...] = field(init=False)
+    """How many selected pixels of each dim become one."""
+    _detector: bool = field(init=False)
+    """Whether the view changes the detector."""
+
+    def __post_init__(self) -> None:
+        """Work out what every read needs.
+
+        Raises
+        ------
+        OptionError
+            A factor is larger than the detector.
+        """
+        detector, joins = self.view.changes_detector, self.view.scan_downsample
+        sizes, joined = [s.size for s in self.selections], [1] * len(self.selections)
         for dim in range(self.scan_ndim):
-            sizes[dim] //= self.view.scan_downsample
-        if self._detector:
+            sizes[dim] //= joins
+            joined[dim] = joins
+        if detector:
             sizes[-2:] = output_sizes(tuple(sizes[-2:]), self.view)
-        return tuple(sizes)
-
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """The box of the view that follows from one block of the source."""
-        blocks = []
-        joined = self._joined
-        for dim, (block, size) in enumerate(zip(self.source.block_shape, self.shape, strict=True)):
-            stride = self.selections[dim].step * joined[dim]
-            blocks.append(min(size, max(1, math.ceil(block / stride))))
-        return tuple(blocks)
-
-    @property
-    def _detector(self) -> bool:
-        """Whether the view changes the detector."""
-        return self.view.changes_detector
-
-    @property
-    def _joined(self) -> tuple[int, ...]:
-        """How many selected pixels of each dim become one."""
-        joined = [1] * len(self.selections)
-        joined[: self.scan_ndim] = [self.view.scan_downsample] * self.scan_ndim
-        if self._detector:
             joined[-2:] = self.view.factors
-        return tuple(joined)
+        strides = [s.step * n for s, n in zip(self.selections, joined, strict=True)]
+        blocks = [
+            min(size, max(1, math.ceil(block / stride)))
+            for block, stride, size in zip(self.source.block_shape, strides, sizes, strict=True)
+        ]
+        found = {"shape": tuple(sizes), "block_shape": tuple(blocks), "_joined": tuple(joined)}
+        for name, value in {**found, "_detector": detector}.items():
+            object.__setattr__(self, name, value)
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Render the box of ``out.shape`` at `start` into `out`, in pieces of whole patterns."""

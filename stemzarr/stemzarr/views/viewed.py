@@ -95,7 +95,7 @@ def _plan_blocks(document: Document, view: View, share: int, memory: int) -> Vie
     piece = max(_PIECE_BYTES, min(block_bytes, share))
     if splits_patterns(document.blocks, document.pattern_ndim):
         piece = memory // 2
-    blocks = ViewBlocks(
+    return ViewBlocks(
         source=document.blocks,
         view=view,
         selections=tuple(selections),
@@ -105,8 +105,6 @@ def _plan_blocks(document: Document, view: View, share: int, memory: int) -> Vie
         dtype=_rendered_dtype(document, view),
         piece_bytes=piece,
     )
-    _ = blocks.shape  # a factor larger than the detector is refused here, before any work
-    return blocks
 
 
 def _refuse(document: Document, what: str) -> None:
