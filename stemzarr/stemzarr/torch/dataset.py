@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from threading import Lock
 from typing import Any
 
@@ -27,6 +28,7 @@ from stemzarr.views.view import View
 __all__ = ["PatternDataset", "take_batch"]
 
 _MEMORY = 96 * 1024**2
+_RUNS = 2
 _LEAST_MEMORY = 4 * 1024**2
 
 
@@ -225,8 +227,10 @@ class PatternDataset(Dataset[torch.Tensor]):
         for first in range(0, len(missing), cache.slots):
             some = missing[first : first + cache.slots]
             with cache.lend(len(some)) as rooms:
-                tasks = zip((key for _, key in some), rooms, strict=True)
-                rendered = map_boxes(self._render_unit, tasks, threads=threads)
+                tasks = list(zip((key for _, key in some), rooms, strict=True))
+                run = max(1, len(tasks) // (_RUNS * threads))
+                runs = (tasks[start : start + run] for start in range(0, len(tasks), run))
+                rendered = chain.from_iterable(map_boxes(self._render_units, runs, threads=threads))
                 for place, ((number, key), values) in enumerate(zip(some, rendered, strict=True)):
                     cache.keep(key, place, values)
                     yield number, values
@@ -242,9 +246,10 @@ class PatternDataset(Dataset[torch.Tensor]):
             self._cache = UnitCache(max(1, min(slots, units)), size, dtype)
         return self._cache
 
-    def _render_unit(self, task: tuple[tuple[int, int], NDArray[Any]]) -> NDArray[Any]:
-        (part, unit), room = task
-        return self._parts[part].render(unit, room)
+    def _render_units(
+        self, tasks: list[tuple[tuple[int, int], NDArray[Any]]]
+    ) -> list[NDArray[Any]]:
+        return [self._parts[part].render(unit, room) for (part, unit), room in tasks]
 
     def units(self) -> NDArray[np.int64]:
         """Return for every pattern the number of the unit that it is decoded with, shape (N,)."""
