@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from stemzarr.errors import OptionError
 from stemzarr.model import Axis
-from stemzarr.views import parse_roi
+from stemzarr.views import View, parse_roi
 from stemzarr.views.region import format_roi, resolve_span
 
 AXIS = Axis(name="det_x", size=20, scale=0.5, offset=-5.0, units="nm", calibrated=True)
@@ -37,14 +39,23 @@ def test_pixels_select_as_a_slice_does(size: int, start: int | None, stop: int |
     st.integers(-512, 512).map(lambda number: number / 64),
     st.integers(0, 512).map(lambda number: number / 64),
     st.sampled_from([0.5, -0.5]),
-    st.sampled_from([("nm", 1.0), ("pm", 1e3), ("µm", 1e-3), ("\u03bcm", 1e-3), ("Å", 10.0)]),
+    st.sampled_from(
+        [
+            *(("nm", name, factor) for name, factor in (("nm", 1.0), ("pm", 1e3), ("µm", 1e-3))),
+            *(("nm", name, factor) for name, factor in (("\u03bcm", 1e-3), ("Å", 10.0))),
+            *(("1/nm", name, 1.0) for name in (" 1/nm", "/nm", " /nm")),
+            *(("1/nm", name, 0.1) for name in (" 1/Å", "/Å", " 1/A")),
+            ("1/Å", " 1/nm", 10.0),
+            ("mrad", " rad", 1e-3),
+        ]
+    ),
 )
 def test_units_select_the_pixels_whose_centres_lie_between(
-    low: float, width: float, scale: float, unit: tuple[str, float]
+    low: float, width: float, scale: float, unit: tuple[str, str, float]
 ) -> None:
     """Calibrated ends select by position, in any unit of the same kind, for both directions."""
-    axis = Axis(name="det_x", size=20, scale=scale, offset=-5.0 * scale / 0.5, units="nm")
-    name, factor = unit
+    units, name, factor = unit
+    axis = Axis(name="det_x", size=20, scale=scale, offset=-5.0 * scale / 0.5, units=units)
     (span,) = parse_roi(f"det_x={low * factor!r}{name}:{(low + width) * factor!r}{name}")
     values = axis.values()
     inside = np.flatnonzero((values >= low - 1e-12) & (values <= low + width + 1e-12))
@@ -55,12 +66,52 @@ def test_units_select_the_pixels_whose_centres_lie_between(
             resolve_span(span, axis)
 
 
+@given(
+    st.integers(2, 400),
+    st.data(),
+    st.decimals("0.001", "50", places=3),
+    st.decimals("-200", "200", places=3),
+    st.booleans(),
+)
+def test_the_ends_that_are_shown_are_included(
+    size: int, data: st.DataObject, scale: Decimal, origin: Decimal, mirrored: bool
+) -> None:
+    """A region from one pixel to another, as calculated on paper, holds both.
+
+    The axis is that of a DM file, which keeps scale and origin in single precision.
+    """
+    first, last = sorted(data.draw(st.tuples(st.integers(0, size - 1), st.integers(0, size - 1))))
+    scale = -scale if mirrored else scale
+    step, pixel = (float(np.float32(value)) for value in (scale, origin))
+    axis = Axis(name="det_x", size=size, scale=step, offset=-pixel * step, units="1/nm")
+    ends = sorted((first - origin) * scale for first in (first, last))
+    (span,) = parse_roi(View(roi=f"det_x={ends[0]:f}/nm:{ends[1]:f}/nm").roi)
+    assert resolve_span(span, axis) == (first, last + 1)
+
+
 def test_text_of_a_region_reads_back() -> None:
     """What `format_roi` writes, `parse_roi` reads as the same spans, in the order of the dims."""
     spans = parse_roi(" det_x = -1.5nm: , scan_y=10:50,det_y=:-3, scan_x=2mrad:3e-1/nm")
-    assert format_roi(spans) == "scan_y=10:50,scan_x=2mrad:0.3/nm,det_y=:-3,det_x=-1.5nm:"
+    assert format_roi(spans) == "scan_y=10:50,scan_x=2mrad:0.3 1/nm,det_y=:-3,det_x=-1.5nm:"
     assert parse_roi(format_roi(spans)) == spans
     assert parse_roi("") == ()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.sampled_from(["nm", "1/nm", "1/Å", "1/µm", "mrad", "eV", "e3", ".5", "2/m"]),
+        ),
+        min_size=2,
+        max_size=2,
+    )
+)
+def test_any_end_reads_back(ends: list[tuple[float, str]]) -> None:
+    """Number and units of both ends are those that were given, after a view has kept them, too."""
+    text = ":".join(f"{value!r} {units}" for value, units in ends)
+    (span,) = parse_roi(View(roi=f"det_x={text}").roi)
+    assert [(end.value, end.units) for end in (span.start, span.stop) if end] == ends
 
 
 @pytest.mark.parametrize(
@@ -71,6 +122,7 @@ def test_text_of_a_region_reads_back() -> None:
         ("energy=1:2", "is no part of a region"),
         ("scan_y=a:b", "is no end of a region"),
         ("scan_y=1.5:3", "is no whole number of pixels"),
+        ("scan_y=1e400:", "is beyond all numbers"),
         ("scan_y=1:2,scan_y=3:4", "names a dim twice"),
     ],
 )

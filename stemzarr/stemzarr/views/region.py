@@ -12,14 +12,16 @@ from stemzarr.model import Axis
 __all__ = ["Bound", "Span", "format_roi", "parse_roi", "resolve_span"]
 
 _DIMS = ("scan_y", "scan_x", "det_y", "det_x")
-_EXAMPLE = "write scan_y=10:50,det_x=-1nm:1nm"
+_EXAMPLE = "write scan_y=10:50,det_x=-1nm:1nm or det_x=-0.5/nm:0.5/nm"
 _BOUND = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
 
 _LENGTHS = {"pm": 1e-12, "Å": 1e-10, "A": 1e-10, "nm": 1e-9, "µm": 1e-6, "um": 1e-6, "mm": 1e-3}
 _UNITS = {name: ("length", factor) for name, factor in (_LENGTHS | {"m": 1.0}).items()}
 _UNITS |= {f"1/{name}": ("per length", 1 / size) for name, (_, size) in list(_UNITS.items())}
 _UNITS |= {"rad": ("angle", 1.0), "mrad": ("angle", 1e-3), "deg": ("angle", math.pi / 180)}
-_SLACK = 1e-9
+# In pixels. DM files keep scales in single precision, in which 2.1 nm is a little less than the
+# 2.1 that people write; at the far end of a large axis the two lie some 1e-4 of a pixel apart.
+_SLACK = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,11 @@ class Bound:
     def __str__(self) -> str:
         """Return the bound as `parse_roi` reads it."""
         number = repr(self.value).removesuffix(".0")
-        return number if self.units == "pixel" else number + self.units
+        if self.units == "pixel":
+            return number
+        joined = _BOUND.fullmatch(number + self.units)
+        # Units such as 1/nm would lengthen the number that they follow.
+        return f"{number}{'' if joined and joined[2] == self.units else ' '}{self.units}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,8 @@ def parse_roi(text: str) -> tuple[Span, ...]:
 
     Bare numbers are pixels and select as a Python slice does: the last one is left out, negative
     ones count from the end. Numbers with units select every pixel whose centre lies between the
-    two, ends included. Either end may be missing.
+    two, ends included; a thousandth of a pixel does not count. ``0.1/nm`` means ``0.1 1/nm``.
+    Either end may be missing.
 
     Raises
     ------
@@ -101,8 +108,13 @@ def _parse_bound(text: str) -> Bound | None:
         msg = f"{text.strip()!r} is no end of a region"
         raise OptionError(msg, hint=_EXAMPLE)
     value, units = float(match[1]), match[2].replace("\u03bc", "µ") or "pixel"
+    if not math.isfinite(value):
+        msg = f"{text.strip()!r} is beyond all numbers"
+        raise OptionError(msg, hint=_EXAMPLE)
     if units in ("px", "pixels"):
         units = "pixel"
+    if units.startswith("/"):
+        units = f"1{units}"
     if units == "pixel" and value != int(value):
         msg = f"{text.strip()!r} is no whole number of pixels"
         raise OptionError(msg, hint=_EXAMPLE)
