@@ -215,6 +215,82 @@ def test_sums_at_the_end_of_the_range_are_exact(
     np.testing.assert_allclose(downsample(values, factors), float(value), rtol=1e-7)
 
 
+LARGE = st.sampled_from(["int64", "uint64", "float16", "float32", "float64"])
+
+
+def largest(dtype: str) -> Any:
+    """Return the largest value of a type."""
+    kind = np.dtype(dtype)
+    return np.finfo(kind).max if kind.kind == "f" else np.iinfo(kind).max
+
+
+@given(LARGE, st.integers(1, 70), st.integers(1, 70), st.integers(2, 4), st.integers(0, 9))
+@settings(max_examples=80)
+def test_no_mean_overflows(dtype: str, y: int, x: int, factor: int, seed: int) -> None:
+    """Means of the largest values of a type are those of Python's fractions, of blocks and scans.
+
+    Neighbours that hold small values come out as they do without the large ones.
+    """
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 100, (2, y * factor, x * factor)).astype(dtype)
+    large = rng.random((y, x)) < 0.3
+    mask = np.kron(large, np.ones((factor, factor), bool))
+    small, top = values.copy(), np.dtype(dtype).type(largest(dtype) * 0.9)
+    values[1, mask] = top
+    mean = downsample(values, (factor, factor))
+    np.testing.assert_allclose(mean[1, large], float(top), rtol=1e-6)
+    expected = downsample(small, (factor, factor))
+    np.testing.assert_array_equal(mean[0], expected[0])
+    np.testing.assert_array_equal(mean[1, ~large], expected[1, ~large])
+    scan = values.reshape(2, y, factor, x, factor).transpose(2, 4, 0, 1, 3)
+    np.testing.assert_allclose(join_scan(scan, factor, "mean")[0, 0], mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["gauss", "fft"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(9, 10), (128, 192)])
+def test_smoothing_does_not_overflow(method: Any, dtype: str, shape: tuple[int, int]) -> None:
+    """Patterns near the end of the range become what they do at a smaller scale; so do others."""
+    plain = np.random.default_rng(0).uniform(0.5, 1, (3, *shape)).astype(dtype)
+    values = plain.copy()
+    values[1] *= np.dtype(dtype).type(largest(dtype) * 0.7)
+    ours = downsample(values, (2, 2), method=method)
+    theirs = downsample(plain, (2, 2), method=method)
+    np.testing.assert_array_equal(ours[::2], theirs[::2])
+    scale = float(largest(dtype)) * 0.7
+    np.testing.assert_allclose(ours[1].astype(np.longdouble) / scale, theirs[1], rtol=1e-5)
+
+
+@given(LARGE, st.integers(2, 5))
+def test_sums_that_no_type_holds_are_refused(dtype: str, factor: int) -> None:
+    """A sum beyond the widest type is an error; one that just fits it is exact."""
+    values = np.zeros((2, 2 * factor, 2 * factor), dtype)
+    values[..., ::factor, ::factor] = largest(dtype) if dtype != "float16" else 60000
+    total = downsample(values, (factor, factor), reduce="sum")
+    np.testing.assert_array_equal(total, values[..., ::factor, ::factor])
+    scan = values.reshape(2, 2, factor, 2, factor).transpose(2, 4, 0, 1, 3)
+    np.testing.assert_array_equal(join_scan(scan, factor, "sum")[0, 0], total)
+    if dtype == "float16":
+        return
+    values[1, 1, 1] = largest(dtype)
+    for add in (
+        lambda: downsample(values, (factor, factor), reduce="sum"),
+        lambda: join_scan(scan, factor, "sum"),
+    ):
+        with pytest.raises(UnsupportedDataError, match=r"add up to is too large for \w+64|float32"):
+            add()
+
+
+def test_what_is_not_finite_stays_in_its_block() -> None:
+    """Infinities and NaN of the data pass through a mean, and spoil no other."""
+    values = np.ones((2, 4, 4), np.float32)
+    values[0, 0, 0], values[1, 3, 3] = np.nan, np.inf
+    mean = downsample(values, (2, 2))
+    np.testing.assert_array_equal(mean[0], [[np.nan, 1], [1, 1]])
+    np.testing.assert_array_equal(mean[1], [[1, 1], [1, np.inf]])
+    assert downsample(values, (2, 2), reduce="sum")[1, 1, 1] == np.inf
+
+
 def test_what_cannot_work_is_refused() -> None:
     """A factor beyond the detector and complex means are errors; complex strides are not."""
     with pytest.raises(OptionError, match="cannot downsample 5 detector pixels by 6"):

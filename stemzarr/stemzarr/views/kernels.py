@@ -6,7 +6,8 @@ and ``gauss`` keep the first size // factor samples, ``fft`` keeps the whole fie
 Sums of integers are made in an integer type that holds every possible sum, or in float32 where
 every partial sum is a whole number below 2**24, which float32 holds exactly. Sums of float32
 add one row and one column at a time, so that their relative error grows with the factor, not
-with its square: below 1e-6 up to a factor of 8.
+with its square: below 1e-6 up to a factor of 8. No mean overflows; a sum that no type holds is
+refused.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.views.overflow import check_integers, check_range, is_finite, mend_floats
 from stemzarr.views.separable import (
     Operator,
     apply_separable,
@@ -47,7 +49,8 @@ def working_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 def sum_dtype(dtype: DTypeLike, count: int) -> np.dtype[Any]:
     """Return the type that holds any sum of `count` values: at least twice as wide for integers.
 
-    float16 becomes float32; 64-bit integers and other floats stay as they are.
+    float16 becomes float32; 64-bit integers and other floats stay as they are, so that their sums
+    must be checked.
 
     Examples
     --------
@@ -98,7 +101,7 @@ def downsample(
     OptionError
         A factor is larger than the detector.
     UnsupportedDataError
-        The values are complex and the method is not ``stride``.
+        The values are complex and the method is not ``stride``, or a sum is too large for its type.
     """
     view = View(downsample=factors, method=method, reduce=reduce, sigma=sigma)
     if hasattr(values, "dask"):
@@ -170,26 +173,77 @@ def downsample_view(
     if out is None:
         out = np.empty((*values.shape[:-2], *sizes), rendered_dtype(values.dtype, view))
     if view.method == "bin":
-        _bin(values, view.factors, view.reduce, out)
+        with np.errstate(over="ignore", invalid="ignore"):
+            _bin(values, view.factors, view.reduce, out)
+        _check_bin(values, view.factors, view.reduce, out)
     else:
-        apply_separable(values, *_operators(values.shape[-2:], view, out.dtype), out)
+        _map(values, view, out)
     return out
 
 
 def _bin(values: NDArray[Any], factors: tuple[int, int], reduce: Reduce, out: NDArray[Any]) -> None:
     count = factors[0] * factors[1]
+    roughly = reduce == "mean" and _is_widest(values.dtype)
     if (
         values.dtype.kind == "u"
+        and not roughly
         and int(values.max(initial=0)) * count <= np.iinfo(values.dtype).max
     ):
         sums = _fold_columns(_sum_axis(values, -2, factors[0]), factors[1])
     else:
         # Converted once, since numpy adds values of another type through a small buffer.
-        sums = values.astype(_summing_dtype(values.dtype, count), copy=False)
+        summing = out.dtype if roughly else _summing_dtype(values.dtype, count)
+        sums = values.astype(summing, copy=False)
         sums = _sum_axis(_sum_axis(sums, -2, factors[0]), -1, factors[1])
     np.copyto(out, sums, casting="unsafe")
     if reduce == "mean":
         out *= out.dtype.type(1 / count)
+
+
+def _check_bin(
+    values: NDArray[Any], factors: tuple[int, int], reduce: Reduce, out: NDArray[Any]
+) -> None:
+    """Make means again that overflowed, and refuse sums that did."""
+    (y, x), (rows, columns) = factors, out.shape[-2:]
+    kept = values[..., : rows * y, : columns * x]
+    blocks = kept.reshape(*values.shape[:-2], rows, y, columns, x).swapaxes(-3, -2)
+    _check_joined(blocks, reduce, out)
+
+
+def _check_joined(blocks: NDArray[Any], reduce: Reduce, out: NDArray[Any]) -> None:
+    """Check what (..., rows, columns) values became; see `mend_floats` and `check_integers`."""
+    if blocks.dtype.kind == "f":
+        mend_floats(blocks, out, reduce)
+    elif reduce == "sum":
+        check_integers(blocks, out)
+
+
+def _map(values: NDArray[Any], view: View, out: NDArray[Any]) -> None:
+    """Map patterns by the operators of a view; those that overflow on the way once more, scaled."""
+    sizes = values.shape[-2:]
+    with np.errstate(over="ignore", invalid="ignore"):
+        apply_separable(values, *_operators(sizes, view, out.dtype), out)
+    if values.dtype.kind != "f" or is_finite(out):
+        return
+    exact = np.empty((1, *out.shape[-2:]))
+    for place in map(tuple, np.argwhere(~np.isfinite(out).all(axis=(-2, -1)))):
+        pattern = values[place].astype(np.float64)
+        if not np.isfinite(pattern).all():
+            continue
+        largest = np.abs(pattern).max()
+        apply_separable(pattern[np.newaxis] / largest, *_operators(sizes, view, exact.dtype), exact)
+        with np.errstate(over="ignore"):
+            made = exact[0] * largest
+        check_range(made, out.dtype)
+        out[place] = made
+
+
+def _is_widest(dtype: np.dtype[Any]) -> bool:
+    """Whether no integer type holds all sums of values of `dtype`, so that floats make the means.
+
+    They do so for all values alike, lest a pattern depends on those that come with it.
+    """
+    return dtype.kind in "iu" and dtype.itemsize == 8  # noqa: PLR2004 - 64 bits
 
 
 def _summing_dtype(dtype: np.dtype[Any], count: int) -> np.dtype[Any]:
@@ -245,15 +299,23 @@ def join_scan(values: NDArray[Any], factor: int, reduce: Reduce) -> NDArray[Any]
     ----------
     values
         (scan_y, scan_x, ...) patterns, both sizes multiples of `factor`.
+
+    Raises
+    ------
+    UnsupportedDataError
+        A sum is too large for its type.
     """
     rows, columns = values.shape[0] // factor, values.shape[1] // factor
     blocks = values.reshape(rows, factor, columns, factor, *values.shape[2:])
-    sums: NDArray[Any] = blocks.sum(axis=(1, 3), dtype=sum_dtype(values.dtype, factor**2))
-    if reduce == "sum":
-        return sums
-    means: NDArray[Any] = sums.astype(working_dtype(values.dtype), copy=False)
-    means *= means.dtype.type(1 / factor**2)
-    return means
+    roughly = reduce == "mean" and _is_widest(values.dtype)
+    dtype = working_dtype(values.dtype) if roughly else sum_dtype(values.dtype, factor**2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        joined: NDArray[Any] = blocks.sum(axis=(1, 3), dtype=dtype)
+    if reduce == "mean":
+        joined = joined.astype(working_dtype(values.dtype), copy=False)
+        joined *= joined.dtype.type(1 / factor**2)
+    _check_joined(np.moveaxis(blocks, (1, 3), (-2, -1)), reduce, joined)
+    return joined
 
 
 def _operators(
