@@ -66,6 +66,41 @@ def test_the_centre_is_that_of_the_bright_disk(make_scan: MakeScan) -> None:
     assert bright.attrs["center"] == list(found)
 
 
+def test_what_lies_outside_the_ring_does_not_count(make_scan: MakeScan) -> None:
+    """A dead pixel that is NaN or infinite spoils the image only of a ring that holds it."""
+    values = COUNTS.astype(np.float32)
+    values[0, 0, 6, 7], values[1, 2, 6, 7] = np.nan, np.inf
+    document = make_scan(values)
+    middle = tuple(a.offset + a.scale * n for a, n in zip(document.axes[2:], (6, 7), strict=True))
+    image = virtual_image(document, inner=1.5, outer=4.0, center=middle)
+    expected = virtual_image(make_scan(COUNTS), inner=1.5, outer=4.0, center=middle)
+    np.testing.assert_array_equal(image, expected)
+    disk = virtual_image(document, outer=4.0, center=middle).to_numpy()
+    assert np.isnan(disk[0, 0])
+    assert np.isposinf(disk[1, 2])
+    assert np.isfinite(disk).sum() == disk.size - 2
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "float32", "float64"])
+def test_sums_that_no_type_holds_are_refused(make_scan: MakeScan, dtype: str) -> None:
+    """A virtual image is right or an error, also of the largest values of the widest types."""
+    kind = np.dtype(dtype)
+    largest = (np.finfo if kind.kind == "f" else np.iinfo)(kind).max  # type: ignore[operator]
+    values = np.zeros((1, 2, 6, 8), dtype)
+    values[0, 0, 2, 3] = largest
+    assert virtual_image(make_scan(values)).to_numpy().tolist() == [[largest, 0]]
+    values[0, 0, 3, 3] = largest
+    with pytest.raises(UnsupportedDataError, match=r"too large|do not fit"):
+        virtual_image(make_scan(values))
+
+
+@pytest.mark.parametrize("center", [0, 0.0, (), (1.0,), (1.0, 2.0, 3.0)])
+def test_a_centre_that_is_no_pair_is_refused(make_scan: MakeScan, center: object) -> None:
+    """Nothing that was given as a centre is taken for none."""
+    with pytest.raises(OptionError, match="center is"):
+        virtual_image(make_scan(COUNTS), inner=1.0, center=center)  # type: ignore[arg-type]
+
+
 def test_other_documents_are_refused(make_scan: MakeScan) -> None:
     """Complex scans have no virtual image."""
     with pytest.raises(UnsupportedDataError, match="real values"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from stemzarr.model import Blocks, Document, read_box
 from stemzarr.options import available_threads
 from stemzarr.views.boxes import Box
 from stemzarr.views.kernels import sum_dtype, working_dtype
+from stemzarr.views.normalize import cast_checked
+from stemzarr.views.overflow import check_integers, check_range
 from stemzarr.views.slabs import map_document
 from stemzarr.views.view import View
 from stemzarr.views.viewed import apply
@@ -59,9 +62,9 @@ def virtual_image(
     Raises
     ------
     OptionError
-        The ring holds no pixel.
+        The ring holds no pixel, or `center` is no pair of numbers.
     UnsupportedDataError
-        The document is no 4D scan, or its values are complex.
+        The document is no 4D scan, its values are complex, or a sum is too large for its type.
     """
     import xarray as xr
 
@@ -69,7 +72,11 @@ def virtual_image(
         msg = f"the document {document.slug!r} is {document.kind} of {document.dtype}"
         raise UnsupportedDataError(msg, hint="virtual images need a 4D scan of real values")
     whole = inner <= 0 and outer is None
-    center = center or ((0.0, 0.0) if whole else find_center(document))
+    if center is None:
+        center = (0.0, 0.0) if whole else find_center(document)
+    elif np.shape(center) != (2,):
+        msg = f"center is {center!r}"
+        raise OptionError(msg, hint="give (det_y, det_x) in the units of the detector axes")
     mask = _ring(document, inner, math.inf if outer is None else outer, center)
     image = _sum_masked(document, mask, threads or available_threads(), memory)
     coords = {
@@ -103,22 +110,52 @@ def _sum_masked(
     window = mask[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
     dtype = document.dtype
     summing = np.float64 if dtype.kind == "f" else sum_dtype(dtype, max(2, int(mask.sum())))
-    everything = bool(window.all())
-    weights = window.astype(dtype)
     bottom, right = top + window.shape[0], left + window.shape[1]
     ring = apply(document, View(roi=f"det_y={top}:{bottom},det_x={left}:{right}"))
     image: NDArray[np.generic] = np.empty(document.shape[:2], summing)
+
+    sum_pattern = _summer(window, dtype, np.dtype(summing))
 
     def sum_box(readable: Blocks, box: Box) -> None:
         values = read_box(readable, box.start, box.shape)
         out = image[box.slices()[:2]]
         for place in np.ndindex(*box.shape[:2]):
-            pattern = values[place] if everything else values[place] * weights
-            out[place] = pattern.sum(dtype=summing)
+            out[place] = sum_pattern(values[place])
 
     for _ in map_document(sum_box, ring.blocks, 2, memory=memory, threads=threads):
         pass
-    return image if dtype.kind != "f" else image.astype(working_dtype(dtype))
+    if dtype.kind != "f":
+        return image
+    sums: NDArray[np.generic] = np.empty(image.shape, working_dtype(dtype))
+    cast_checked(image, sums.dtype, sums)
+    return sums
+
+
+def _summer(
+    window: NDArray[np.bool_], dtype: np.dtype[Any], summing: np.dtype[Any]
+) -> Callable[[NDArray[Any]], np.generic]:
+    """Return what sums the pixels of a pattern under a window, in the type `summing`."""
+    everything, weights = bool(window.all()), window.astype(dtype)
+
+    def add(pattern: NDArray[Any]) -> np.generic:
+        taken = pattern if everything else pattern * weights
+        total: np.generic = taken.sum(dtype=summing)
+        check_integers(taken, np.asarray(total))
+        return total
+
+    def add_floats(pattern: NDArray[Any]) -> np.generic:
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = add(pattern)
+            if np.isfinite(total):
+                return total
+            # A product with zero keeps what is not finite outside the window.
+            inside: NDArray[np.generic] = pattern[window]
+            whole: np.generic = inside.sum(dtype=summing)
+        if np.isfinite(inside).all():
+            check_range(whole, summing)
+        return whole
+
+    return add_floats if dtype.kind == "f" else add
 
 
 def find_center(document: Document) -> tuple[float, float]:
