@@ -19,6 +19,7 @@ from stemzarr.errors import OptionError, StemzarrError, UnsupportedDataError
 from stemzarr.labelled import to_dataset
 from stemzarr.model import ArrayBlocks, Brightness, Document, Statistics, read_box
 from stemzarr.views import View, apply, downsample, measure_document
+from stemzarr.views.normalize import cast_checked
 
 COUNTS = np.random.default_rng(5).poisson(1.4, (7, 9, 11, 14)).astype(np.uint16)
 
@@ -229,7 +230,9 @@ def test_values_that_are_all_the_same_scale_to_zero(make_scan: Callable[..., Doc
         (300, "uint8", "do not fit into uint8"),
         (-1, "uint8", "do not fit into uint8"),
         (0.5, "uint16", "fractions, which uint16 cannot hold"),
-        (1e300, "float32", "do not fit into float32"),
+        (1e300, "float32", r"do not fit into float32 \(choose float64\)"),
+        (np.nan, "uint8", "do not fit into uint8"),
+        (np.inf, "int64", "do not fit into int64"),
     ],
 )
 def test_types_that_would_change_values_are_refused(
@@ -241,6 +244,39 @@ def test_types_that_would_change_values_are_refused(
     with pytest.raises(UnsupportedDataError, match=message) as caught:
         values_of(made)
     assert "choose" in str(caught.value)
+
+
+FLOATS = ("float16", "float32", "float64")
+TYPES = (*FLOATS, *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+
+
+@given(
+    st.sampled_from(TYPES),
+    st.sampled_from(TYPES),
+    st.integers(0, 1).flatmap(lambda sign: st.tuples(st.just(sign), st.integers(0, 64))),
+    st.integers(-1, 1),
+)
+@settings(max_examples=400)
+def test_a_cast_keeps_the_value_or_is_refused(
+    source: str, dtype: str, power: tuple[int, int], step: int
+) -> None:
+    """Around every power of two, where types end, Python's own numbers tell what a type holds."""
+    kind = np.dtype(source)
+    with np.errstate(over="ignore"):
+        wanted = (-1) ** power[0] * (2 ** power[1] + step)
+        ends = (np.finfo if kind.kind == "f" else np.iinfo)(kind)  # type: ignore[operator]
+        value = kind.type(min(max(wanted, int(ends.min)), int(ends.max)))
+    values, out = np.array([value, kind.type(0)]), np.ones(2, dtype)
+    limits = (np.finfo if dtype in FLOATS else np.iinfo)(dtype)  # type: ignore[operator]
+    if int(limits.min) <= int(value) <= int(limits.max):
+        cast_checked(values, out.dtype, out)
+        exact = int(value) if dtype not in FLOATS else float(np.dtype(dtype).type(value))
+        assert out[0].item() == exact
+    else:
+        with pytest.raises(UnsupportedDataError, match="do not fit into") as caught:
+            cast_checked(values, out.dtype, out)
+        assert "choose" in str(caught.value.hint)
+        assert not str(caught.value.hint).endswith(f"choose {dtype}")
 
 
 def test_an_overflow_that_is_known_is_refused_before_any_work(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,19 +111,33 @@ def _check_cast(values: NDArray[Any], dtype: np.dtype[Any]) -> None:
     if values.dtype.kind == "c":
         msg = f"complex values cannot become {dtype}"
         raise UnsupportedDataError(msg, hint="leave dtype out")
-    low, high = values.min(), values.max()
-    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    finite = np.isfinite(low) and np.isfinite(high)
-    if dtype.kind == "f" and not finite:
-        magnitude = np.abs(values[np.isfinite(values)])
-        low, high = (0, magnitude.max(initial=0))
-        finite = True
-    if not finite or low < limits.min or high > limits.max:
-        msg = f"values from {low:g} to {high:g} do not fit into {dtype}"
-        hint = "choose float32" if dtype.kind == "f" else "choose a wider type, or float32"
-        if dtype == np.float16:
-            hint += ", or a normalisation: float16 ends at 65504"
-        raise UnsupportedDataError(msg, hint=hint)
+    ends = values.min(), values.max()
+    if dtype.kind == "f" and not np.isfinite(ends).all():
+        # What is not finite stays so in any float type.
+        magnitude = np.abs(values[np.isfinite(values)]).max(initial=0)
+        ends = -magnitude, magnitude
+    if not all(_holds(dtype, end.item()) for end in ends):
+        msg = f"values from {ends[0]:g} to {ends[1]:g} do not fit into {dtype}"
+        raise UnsupportedDataError(msg, hint=_wider(dtype, ends))
     if dtype.kind in "iu" and values.dtype.kind == "f" and np.any(values != np.rint(values)):
         msg = f"the values are fractions, which {dtype} cannot hold"
         raise UnsupportedDataError(msg, hint="choose float32")
+
+
+def _holds(dtype: np.dtype[Any], value: float) -> bool:
+    """Whether a type reaches to a value, compared without rounding either."""
+    if dtype.kind == "f":
+        return abs(value) <= float(np.finfo(dtype).max)
+    limits = np.iinfo(dtype)
+    return math.isfinite(value) and limits.min <= int(value) <= limits.max
+
+
+def _wider(dtype: np.dtype[Any], ends: tuple[Any, Any]) -> str:
+    """Return the hint for values that `dtype` does not hold."""
+    single = not np.isfinite(ends).all() or all(_holds(np.dtype("f4"), end.item()) for end in ends)
+    floats = "float32" if single else "float64"
+    if dtype.kind in "iu":
+        return f"choose a wider type, or {floats}"
+    if dtype == np.float16:
+        return f"choose {floats}, or a normalisation: float16 ends at 65504"
+    return f"choose {floats}"

@@ -93,7 +93,9 @@ class View:
             raise OptionError(msg, hint="use the method 'bin', or reduce='mean'")
         if self.gives_fractions and self.dtype is not None and np.dtype(self.dtype).kind in "iu":
             msg = f"the view gives fractions, which {self.dtype} cannot hold"
-            raise OptionError(msg, hint="choose float32, or reduce='sum' to keep counts")
+            counts = self.normalize == "none" and self.method == "bin"
+            hint = "choose float32, or reduce='sum' to keep counts" if counts else "choose float32"
+            raise OptionError(msg, hint=hint)
 
     @property
     def factors(self) -> tuple[int, int]:
