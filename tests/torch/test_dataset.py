@@ -21,7 +21,7 @@ from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import ArrayBlocks, Axis, Document, Source, dims_of_kind, read_box
 from stemzarr.options import IngestOptions
 from stemzarr.store import write_store
-from stemzarr.views import View, apply
+from stemzarr.views import View, apply, measure_document
 
 torch = pytest.importorskip("torch")
 
@@ -259,6 +259,44 @@ def test_scaling_on_the_device_gives_the_same(normalize: Any) -> None:
     assert raw.dtype == torch.uint32
     np.testing.assert_allclose(there.scaling(raw), here.fetch(range(20)), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(here.scaling(here.fetch([1])), here.fetch([1]))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        View(normalize="log1p", dtype="float16"),
+        View(normalize="minmax", dtype="float16"),
+        View(normalize="log1p-zscore", dtype="float16"),
+        View(clip_negative=True, dtype="uint16"),
+        View(clip_negative=True, dtype="uint32"),
+    ],
+)
+def test_a_view_that_exports_trains(view: View) -> None:
+    """A known range of the raw values does not stand against a type that the view's values fit."""
+    values = COUNTS.astype(np.int32)
+    values[0, 0, 3, 3] = -5 if view.clip_negative else 65535
+    document = scan(values)
+    document = dataclasses.replace(document, statistics=measure_document(document))
+    exported = values_of(apply(document, view))
+    assert exported.dtype == view.dtype
+    np.testing.assert_allclose(
+        PatternDataset(document, view).fetch(range(126)).numpy(), exported, rtol=1e-3
+    )
+
+
+def test_a_known_overflow_is_refused_before_training() -> None:
+    """Where nothing scales the values, their known range tells at once that a type is too small."""
+    document = scan(COUNTS.astype(np.uint32) * 60000)
+    document = dataclasses.replace(document, statistics=measure_document(document))
+    with pytest.raises(UnsupportedDataError, match="do not fit into float16"):
+        PatternDataset(document, View(dtype="float16"))
+
+
+def test_a_type_that_the_device_does_not_give_is_refused() -> None:
+    """Scaling on the device gives float32; another type is not silently another."""
+    with pytest.raises(OptionError, match="scaling on the device gives float32"):
+        PatternDataset(scan(), View(dtype="float16"), scale_on_device=True)
+    assert PatternDataset(scan(), View(dtype="float32"), scale_on_device=True).dtype == torch.uint16
 
 
 def test_patterns_that_were_not_recovered_are_left_out() -> None:

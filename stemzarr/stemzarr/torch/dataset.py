@@ -72,7 +72,8 @@ class PatternDataset(Dataset[torch.Tensor]):
     Raises
     ------
     OptionError
-        The sources have detectors of different sizes, or there is none.
+        The sources have detectors of different sizes, or there is none; the view names a type
+        other than float32, and the device is to scale.
     UnsupportedDataError
         A source holds no patterns, or lies on disk so that every pattern is spread over it.
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from stemzarr.errors import OptionError
 from stemzarr.model import Document, Source, Statistics
 from stemzarr.options import as_path
 from stemzarr.registry import read_source
@@ -63,7 +64,17 @@ def apply_jointly(
     -------
     tuple
         What is left to the device, and the documents.
+
+    Raises
+    ------
+    OptionError
+        The device is to scale, and the view names a type that it does not give.
     """
+    if on_device and view.dtype not in (None, "float32"):
+        msg = f"the view is to give {view.dtype}, and scaling on the device gives float32"
+        raise OptionError(
+            msg, hint="leave dtype out and cast the batches, or scale_on_device=False"
+        )
     plain = dataclasses.replace(view, normalize="none", clip_negative=False, dtype=None)
     viewed = [apply(document, plain, threads=threads) for document in documents]
     statistics: Statistics | None = None
@@ -81,7 +92,9 @@ def apply_jointly(
 def _scale(
     document: Document, scaling: Scaling, dtype: np.dtype[Any], statistics: Statistics | None
 ) -> Document:
-    cast = apply(document, View(dtype=dtype.name))
+    # The range that the document knows is that before the scaling, which tells nothing of the cast.
+    known = None if scaling.acts else document.statistics
+    cast = apply(dataclasses.replace(document, statistics=known), View(dtype=dtype.name))
     if not isinstance(cast.blocks, ViewBlocks):
         return cast
     blocks = dataclasses.replace(cast.blocks, scaling=scaling, statistics=statistics)
