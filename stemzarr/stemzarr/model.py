@@ -231,7 +231,7 @@ class Brightness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """Exact statistics over all values of a document, accumulated in float64 or integers."""
+    """Exact statistics over all recorded values of a document, made in float64 or integers."""
 
     count: int
     """Number of values."""
@@ -304,7 +304,7 @@ class Document:
     notes: tuple[str, ...] = ()
     """What a person should know: stale tags, float-typed counts, an uncalibrated detector."""
     statistics: Statistics | None = None
-    """Statistics of all values, where they are known already."""
+    """Statistics of all values that were recorded, where they are known already."""
     valid: NDArray[np.bool_] | None = None
     """(scan_y, scan_x) mask of the patterns that a salvage recovered; None when all are there."""
 

@@ -319,3 +319,30 @@ def test_the_bright_field_is_an_ome_image(
     scale, shift = dataset["coordinateTransformations"]
     assert scale["scale"] == [axis.scale for axis in source.document.axes[:2]]
     assert shift["translation"] == [axis.offset for axis in source.document.axes[:2]]
+
+
+@settings(max_examples=30)
+@given(
+    st.sampled_from(["u1", "u2", "i2", "u4", "f4", "f8"]),
+    st.sampled_from([0, -7, 0.25]),
+    st.integers(0, 29),
+    st.integers(1, 3),
+)
+def test_what_was_not_recovered_does_not_count(
+    tmp_path_factory: pytest.TempPathFactory, dtype: str, level: float, lost: int, threads: int
+) -> None:
+    """Statistics, mean and maximum of a salvaged scan are those of the patterns that it holds."""
+    values = np.random.default_rng(3).poisson(1.5, (6, 5, 8, 9)).astype(dtype)
+    values -= np.array(level if np.dtype(dtype).kind != "u" else 0).astype(dtype)
+    valid = (np.arange(30) < 30 - lost).reshape(6, 5)
+    values[~valid] = 0
+    folder = tmp_path_factory.mktemp("salvaged")
+    source = source_of(folder / "s.dm4", [document_of(values, valid=valid)])
+    write_store(source, folder / "s.zarr", IngestOptions(sync=False, threads=threads))
+    found = read_store(folder / "s.zarr").document.statistics
+    assert found is not None
+    assert_equal(found, expected(values[valid]))
+    previews = open_previews(folder / "s.zarr")
+    np.testing.assert_allclose(previews.mean_diffraction, values[valid].mean(axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(previews.max_diffraction, values[valid].max(axis=0))
+    np.testing.assert_allclose(previews.total_intensity, values.sum(axis=(2, 3), dtype=float))

@@ -303,9 +303,12 @@ def test_patterns_that_were_not_recovered_are_left_out() -> None:
     """A salvaged scan trains with what it holds."""
     valid = np.ones((9, 14), bool)
     valid[7:] = False
-    dataset = PatternDataset(scan(valid=valid))
+    dataset = PatternDataset(scan(valid=valid), View(normalize="log1p-zscore"))
     assert len(dataset) == 7 * 14
     assert dataset.position(len(dataset) - 1) == (0, (6, 13))
+    patterns = dataset.fetch(range(len(dataset))).double()
+    assert float(patterns.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(patterns.std(correction=0)) == pytest.approx(1, abs=1e-5)
 
 
 @given(st.integers(1, 4), st.integers(0, 2), st.floats(0.1, 0.6), st.integers(0, 3))

@@ -323,6 +323,43 @@ def test_other_labels_follow(make_scan: Callable[..., Document]) -> None:
     assert apply(document, View(normalize="log1p")).brightness is None
 
 
+@pytest.mark.parametrize("normalize", ["log1p-zscore", "minmax"])
+@pytest.mark.parametrize("block", [(7, 9, 11, 14), (1, 2, 11, 14)])
+@pytest.mark.parametrize("lost", [1, 20, 40])
+def test_what_was_not_recovered_does_not_scale(
+    make_scan: Callable[..., Document], normalize: Any, block: tuple[int, ...], lost: int
+) -> None:
+    """The zeros that stand for missing patterns enter no statistics, whatever joins positions."""
+    counts = COUNTS + np.uint16(3)
+    valid = (np.arange(63) < 63 - lost).reshape(7, 9)
+    counts[~valid] = 0
+    document = make_scan(counts, valid=valid)
+    document = dataclasses.replace(document, blocks=TiledBlocks(counts, block))
+    logs = np.log1p(counts[valid].astype(float))
+    found = measure_document(document, threads=2)
+    assert (found.count, found.min) == (logs.size, counts[valid].min())
+    np.testing.assert_allclose([found.log1p_mean, found.log1p_std], [logs.mean(), logs.std()])
+    made = values_of(apply(document, View(normalize=normalize)))[valid]
+    wanted = (0, 1) if normalize == "log1p-zscore" else (made.mean(), made.std())
+    np.testing.assert_allclose((made.mean(), made.std()), wanted, atol=1e-5)
+    if normalize == "minmax":
+        assert (made.min(), made.max()) == (0, 1)
+    joined = apply(document, View(scan_downsample=2, normalize=normalize))
+    assert joined.valid is not None
+    kept = values_of(joined)[joined.valid]
+    if normalize == "minmax":
+        assert (kept.min(), kept.max()) == (0, pytest.approx(1))
+
+
+def test_nothing_recovered_is_no_scale(make_scan: Callable[..., Document]) -> None:
+    """Where no joined position is whole, there is nothing to scale by, and that is said."""
+    valid = np.zeros((7, 9), bool)
+    valid[0, 0] = True
+    document = make_scan(COUNTS, valid=valid)
+    with pytest.raises(UnsupportedDataError, match="no finite value"):
+        apply(document, View(scan_downsample=2, normalize="minmax"))
+
+
 def test_a_view_of_all_is_the_document_itself(make_scan: Callable[..., Document]) -> None:
     """The default view changes nothing."""
     document = make_scan(COUNTS)

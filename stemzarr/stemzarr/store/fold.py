@@ -62,7 +62,12 @@ class ShardFold:
         self.histogram = np.zeros(COUNTS, np.int64)
         self.counts_total = np.zeros(self.pixels, np.uint64)
 
-    def add(self, values: NDArray[Any], chunks: Sequence[int]) -> None:
+    def add(
+        self,
+        values: NDArray[Any],
+        chunks: Sequence[int],
+        valid: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Fold the next chunks.
 
         Parameters
@@ -71,11 +76,18 @@ class ShardFold:
             (patterns, pixels), C-contiguous, of `dtype`.
         chunks
             Number of patterns of each chunk.
+        valid
+            (patterns,) which of them were recorded; all where it is None. The others enter
+            nothing, and are 0 in the images.
         """
+        there = np.ones(len(values), bool) if valid is None else valid
+        if not there.all():
+            values = np.where(there[:, np.newaxis], values, values.dtype.type(0))
         first = 0
         for piece in self._pieces(chunks):
-            self._add_piece(values[first : first + sum(piece)], piece)
-            first += sum(piece)
+            part = slice(first, first + sum(piece))
+            self._add_piece(values[part], piece, there[part])
+            first = part.stop
 
     def _pieces(self, chunks: Sequence[int]) -> Iterator[list[int]]:
         """Yield runs of chunks that together are small enough to work on."""
@@ -89,33 +101,37 @@ class ShardFold:
         if piece:
             yield piece
 
-    def _add_piece(self, values: NDArray[Any], chunks: Sequence[int]) -> None:
+    def _add_piece(
+        self, values: NDArray[Any], chunks: Sequence[int], there: NDArray[np.bool_]
+    ) -> None:
         counts = as_counts(values)
         if counts is not None:
-            self._add_counts(counts)
+            self._add_counts(counts, there)
         elif len(chunks) > 1:
-            for part, patterns in zip(
-                np.split(values, np.cumsum(chunks)[:-1]), chunks, strict=True
-            ):
-                self._add_piece(part, [patterns])
+            cuts = np.cumsum(chunks)[:-1]
+            for part, kept in zip(np.split(values, cuts), np.split(there, cuts), strict=True):
+                self._add_piece(part, [len(part)], kept)
         else:
             # Sums of the largest floats may overflow; what is not finite is left out at the end.
             with np.errstate(over="ignore", invalid="ignore"):
-                self._add_values(values)
+                self._add_values(values, there)
 
-    def _add_counts(self, counts: NDArray[Any]) -> None:
+    def _add_counts(self, counts: NDArray[Any], there: NDArray[np.bool_]) -> None:
         sums = fold_counts(counts, self.histogram)
-        self.counted += counts.size
+        # Zeros are what is left of all values, so that those of missing patterns need no more.
+        self.counted += int(np.count_nonzero(there)) * self.pixels
         if self.mask is not None:
             self.counts_total += sums.total
-            self._keep_top(sums.top)
+            if there.any():
+                self._keep_top(sums.top)
             disk = self.mask.sum_counts(counts, int(sums.top.max()))
             self._keep_images(sums.every.astype(np.float64), disk)
 
-    def _add_values(self, values: NDArray[Any]) -> None:
+    def _add_values(self, values: NDArray[Any], there: NDArray[np.bool_]) -> None:
         real = np.abs(values) if values.dtype.kind == "c" else values
         wide = real.astype(np.float64)
         finite = np.isfinite(wide)
+        finite &= there[:, np.newaxis]
         if finite.all():
             finite_values = wide
         else:

@@ -42,14 +42,15 @@ class Folded:
     """What a whole document folds to."""
 
     statistics: Statistics
-    """Exact statistics of all finite values; of the magnitude where values are complex."""
+    """Exact statistics of all finite values of the patterns that were recorded; of the magnitude
+    where values are complex."""
     integral: bool
     """Whether every value is an integer."""
     mean: NDArray[Any] | None = None
-    """(det_y, det_x) mean of all patterns, values that are not finite taken as 0; float32, or
+    """(det_y, det_x) mean of those patterns, values that are not finite taken as 0; float32, or
     float64 where the source is."""
     top: NDArray[Any] | None = None
-    """(det_y, det_x) maximum of all patterns, in the source's dtype."""
+    """(det_y, det_x) maximum of those patterns, in the source's dtype."""
     images: NDArray[np.float64] | None = None
     """(3, scan_y, scan_x) virtual images in the order of `SCAN_IMAGES`."""
 
@@ -63,7 +64,12 @@ def _load(folds: Path, records: list[ShardRecord]) -> Iterator[Fold]:
             raise CorruptFileError(f"cannot be read: {error}", path=file) from error
 
 
-def reduce_folds(folds: Path, records: list[ShardRecord], array: ArrayPlan) -> Folded:
+def reduce_folds(
+    folds: Path,
+    records: list[ShardRecord],
+    array: ArrayPlan,
+    valid: NDArray[np.bool_] | None,
+) -> Folded:
     """Return what the shards of an array fold to together, in the order of the grid.
 
     Parameters
@@ -74,6 +80,8 @@ def reduce_folds(folds: Path, records: list[ShardRecord], array: ArrayPlan) -> F
         All shards of the array, by number.
     array
         How the array was cut.
+    valid
+        (scan_y, scan_x) which patterns were recorded; all where it is None.
     """
     histogram = np.zeros(COUNTS, np.int64)
     moments, integral = [], True
@@ -92,7 +100,8 @@ def reduce_folds(folds: Path, records: list[ShardRecord], array: ArrayPlan) -> F
     if total is None or top is None:
         return Folded(statistics=statistics, integral=integral)
     pattern = array.shape[2:]
-    patterns = array.shape[0] * array.shape[1]
+    whole = array.shape[0] * array.shape[1]
+    patterns = whole if valid is None else max(1, int(np.count_nonzero(valid)))
     wide = np.float64 if array.dtype in ("<f8", "<c16") else np.float32
     return Folded(
         statistics=statistics,

@@ -75,6 +75,8 @@ class ShardTask:
     """Whether previews and statistics are wanted."""
     mask: DiskMask | None
     """Pixels of the virtual images, for scans."""
+    valid: NDArray[np.bool_] | None
+    """(scan_y, scan_x) mask of the patterns that were recorded; None where all were."""
     sync: bool
     """Whether the shard is flushed to the disk."""
 
@@ -123,7 +125,7 @@ class ShardTask:
                 digests += self._write_chunks(shard, box, values)
                 if fold is not None:
                     sizes = [math.prod(n[:lead]) for _, n in self.array.chunks_of(box)]
-                    fold.add(values.reshape(-1, pixels), sizes)
+                    fold.add(values.reshape(-1, pixels), sizes, self._valid_in(box))
                 workspace.tell(values.nbytes)
             digest = shard.finish(sync=self.sync)
         folded = self._write_fold(fold)
@@ -137,6 +139,13 @@ class ShardTask:
             fold=folded and folded[0],
             fold_digest=folded and folded[1],
         )
+
+    def _valid_in(self, box: Box) -> NDArray[np.bool_] | None:
+        """Return which patterns of a box were recorded, in its order."""
+        if self.valid is None:
+            return None
+        part = tuple(slice(a, a + n) for a, n in zip(*box, strict=True))
+        return self.valid[part[: self.valid.ndim]].reshape(-1)
 
     def _write_chunks(self, shard: ShardFile, box: Box, values: NDArray[Any]) -> list[bytes]:
         """Append the chunks of a box to the shard, and return the digests of their values."""

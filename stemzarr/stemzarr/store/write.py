@@ -307,6 +307,7 @@ def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> li
             folder=ingest.journal.folder,
             fold=ingest.options.preview,
             mask=mask,
+            valid=document.valid,
             sync=ingest.options.sync,
         )
         for number in missing
@@ -346,7 +347,7 @@ def _complete(ingest: _Ingest) -> None:
         records = ingest.records(place)
         known |= {record.path: (record.size, record.digest) for record in records}
         if ingest.options.preview:
-            folded = reduce_folds(ingest.journal.folds, records, array)
+            folded = reduce_folds(ingest.journal.folds, records, array, document.valid)
             _note_integers(ingest, document, folded)
             write_preview(tree, document, main, folded, ingest.disk(document))
     _write_source(ingest)

@@ -81,7 +81,8 @@ class Moments:
     def statistics(self) -> Statistics:
         """Return the statistics of all that was added; without any finite value, all are 0."""
         rest = [_join(self._waiting)] if len(self._waiting) else []
-        return _to_statistics(_join(np.array([*self._groups, *rest])))
+        rows = [*self._groups, *rest] or measure_patterns(np.empty((1, 0)))
+        return _to_statistics(_join(np.array(rows)))
 
 
 def join_statistics(parts: Sequence[Statistics]) -> Statistics:
@@ -130,7 +131,14 @@ def _join(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return joined
 
 
-def measure_blocks(blocks: Blocks, pattern_ndim: int, *, threads: int, memory: int) -> Statistics:
+def measure_blocks(
+    blocks: Blocks,
+    pattern_ndim: int,
+    *,
+    threads: int,
+    memory: int,
+    valid: NDArray[np.bool_] | None = None,
+) -> Statistics:
     """Return the statistics of all finite values, from one pass in threads and bounded memory.
 
     Parameters
@@ -143,6 +151,8 @@ def measure_blocks(blocks: Blocks, pattern_ndim: int, *, threads: int, memory: i
         Boxes that are read and measured at once.
     memory
         Budget in bytes.
+    valid
+        Which patterns were recorded, with the shape of the leading dims; all where it is None.
 
     Raises
     ------
@@ -156,9 +166,11 @@ def measure_blocks(blocks: Blocks, pattern_ndim: int, *, threads: int, memory: i
 
     def measure_box(readable: Blocks, box: Box) -> NDArray[np.float64]:
         patterns = read_box(readable, box.start, box.shape).reshape(-1, pixels)
+        if valid is not None:
+            patterns = patterns[valid[box.slices()[: valid.ndim]].reshape(-1)]
         few = max(1, _CACHE_VALUES // pixels)
         parts = [patterns[i : i + few] for i in range(0, len(patterns), few)]
-        return np.concatenate([measure_patterns(part) for part in parts])
+        return np.concatenate([np.empty((0, 8)), *map(measure_patterns, parts)])
 
     moments = Moments()
     for found in map_document(measure_box, blocks, pattern_ndim, memory=memory, threads=threads):

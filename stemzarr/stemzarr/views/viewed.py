@@ -67,7 +67,13 @@ def apply(
     if view.normalize in ("log1p-zscore", "minmax") and statistics is None:
         plain = dataclasses.replace(view, normalize="none", clip_negative=False, dtype=None)
         unscaled = dataclasses.replace(blocks, dtype=_rendered_dtype(document, plain))
-        statistics = measure_blocks(unscaled, document.pattern_ndim, threads=threads, memory=memory)
+        statistics = measure_blocks(
+            unscaled,
+            document.pattern_ndim,
+            threads=threads,
+            memory=memory,
+            valid=_valid(document, view, blocks),
+        )
     scaling = scaling_from(view.normalize, statistics, clip=view.clip_negative)
     blocks = dataclasses.replace(blocks, scaling=scaling, statistics=statistics)
     _check_fits(document.statistics, view, blocks)
@@ -217,7 +223,10 @@ def _valid(document: Document, view: View, blocks: ViewBlocks) -> NDArray[np.boo
 def measure_document(
     document: Document, *, threads: int | None = None, memory: int = _MEMORY
 ) -> Statistics:
-    """Return the statistics of a document: those it carries, or from one pass over its values."""
+    """Return the statistics of a document: those it carries, or from one pass over its values.
+
+    Patterns that a salvage did not recover do not count.
+    """
     if document.statistics is not None:
         return document.statistics
     return measure_blocks(
@@ -225,4 +234,5 @@ def measure_document(
         document.pattern_ndim,
         threads=threads or available_threads(),
         memory=memory,
+        valid=document.valid,
     )
