@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.labelled import dask_chunks, from_dataset, to_dataset
 from stemzarr.model import ArrayBlocks, Axis, Document, dims_of_kind, read_box
+from stemzarr.views import View, apply
 
 VALUES = np.arange(7 * 5 * 4 * 6, dtype=np.uint16).reshape(7, 5, 4, 6)
 
@@ -118,6 +120,20 @@ def test_a_sliced_dataset_is_the_document_of_its_values(
     )
     for axis in document.axes:
         np.testing.assert_allclose(axis.values(), sliced[axis.name].values)
+
+
+def test_the_mask_of_a_scan_stays_with_the_scan() -> None:
+    """What is selected of a salvaged scan has its part of the mask, and one pattern has none."""
+    valid = np.arange(35).reshape(7, 5) < 24
+    opened = to_dataset(dataclasses.replace(scan(), valid=valid))
+    part = from_dataset(opened.isel(scan_y=slice(3, 6), scan_x=[1, 2]))
+    np.testing.assert_array_equal(part.valid, valid[3:6, 1:3])
+    turned = opened.assign(valid=opened.valid.transpose("scan_x", "scan_y"))
+    np.testing.assert_array_equal(from_dataset(turned).valid, valid)
+    pattern = from_dataset(opened.isel(scan_y=0, scan_x=0))
+    assert pattern.kind == "diffraction"
+    assert pattern.valid is None
+    assert apply(pattern, View(downsample=2)).shape == (2, 3)
 
 
 def test_what_is_no_document_is_refused_with_the_way_out() -> None:

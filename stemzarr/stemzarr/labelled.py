@@ -21,6 +21,7 @@ from stemzarr.model import CHANNEL, Axis, Blocks, Brightness, Document, Fact, Ki
 __all__ = ["BlocksArray", "dask_chunks", "from_dataset", "to_dataset"]
 
 _DASK_CHUNK_BYTES = 64 * 1024**2
+_SCAN = ("scan_y", "scan_x")
 
 
 class BlocksArray(BackendArray):
@@ -227,8 +228,16 @@ def from_dataset(dataset: xr.Dataset) -> Document:
         brightness=brightness,
         channels=channels,
         facts=facts,
-        valid=dataset["valid"].to_numpy() if "valid" in dataset else None,
+        valid=_valid_of(dataset, names),
     )
+
+
+def _valid_of(dataset: xr.Dataset, names: tuple[str, ...]) -> NDArray[np.bool_] | None:
+    """Return the mask of a scan; what was selected from one may have it without both its dims."""
+    scan = names[:2]
+    if scan != _SCAN or "valid" not in dataset or set(dataset["valid"].dims) != set(scan):
+        return None
+    return dataset["valid"].transpose(*scan).to_numpy().astype(bool)
 
 
 def _axis_of(dataset: xr.Dataset, name: str) -> Axis:
