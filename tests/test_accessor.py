@@ -46,6 +46,22 @@ def test_a_view_of_a_selection_is_the_selection_of_a_view(store: Path) -> None:
     xr.testing.assert_allclose(selected.intensity, viewed.intensity)
 
 
+def test_views_of_views_tell_every_step(store: Path) -> None:
+    """Whether a view is still lazy or was written, a view of it names both, in their order."""
+    first = stemzarr.View(scan_step=2)
+    words = "every 2nd scan position; blocks of 2×2 detector pixels, mean"
+    lazy = stemzarr.open(store).stem.view(first)
+    assert lazy.stem.view(downsample=2).attrs["view"] == words
+    derived = store.with_name("derived.zarr")
+    stemzarr.export(store, derived, view=first)
+    written = stemzarr.open(derived)
+    assert written.stem.view(downsample=2).attrs["view"] == words
+    assert xr.open_zarr(derived).stem.view(downsample=2).attrs["view"] == words
+    again = store.with_name("again.zarr")
+    stemzarr.export(derived, again, view=stemzarr.View(downsample=2))
+    assert stemzarr.open(again).attrs["view"] == words
+
+
 def test_a_virtual_image_sums_the_ring_in_the_units_of_the_detector(store: Path) -> None:
     """The same sum by xarray's own masking."""
     scan = stemzarr.open(store)

@@ -157,7 +157,7 @@ def _label(document: Document, view: View, blocks: ViewBlocks) -> Document:
         for place, factor in enumerate(view.factors, start=first):
             axes[place] = _reduce_axis(axes[place], factor, view)
     unchanged = not blocks.scaling.acts and np.can_cast(document.dtype, blocks.dtype)
-    described = document.attributes.get("view")
+    described = document.group_attributes().get("view")
     words = view.describe() if described is None else f"{described}; {view.describe()}"
     return dataclasses.replace(
         document,
