@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stemzarr.errors import OptionError, StemzarrError, UnsupportedDataError
+from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.labelled import to_dataset
 from stemzarr.model import ArrayBlocks, Brightness, Document, Statistics, read_box
 from stemzarr.views import View, apply, downsample, measure_document
@@ -378,7 +378,7 @@ def test_rendering_survives_a_pickle(make_scan: Callable[..., Document]) -> None
     [
         (View(scan_step=2), "has no scan positions"),
         (View(scan_downsample=2), "has no scan positions"),
-        (View(roi="scan_y=1:2"), "has no axis 'scan_y'"),
+        (View(roi="scan_y=1:2"), "and has no axis 'scan_y'"),
         (View(downsample=12), "cannot downsample 11 detector pixels by 12"),
         (View(downsample=2, dtype="float32"), ""),
     ],
@@ -392,11 +392,49 @@ def test_views_of_other_documents(
         scan, kind="diffraction", axes=scan.axes[2:], blocks=ArrayBlocks(COUNTS[0, 0])
     )
     if message:
-        with pytest.raises(StemzarrError, match=message):
+        with pytest.raises(OptionError, match=message):
             apply(pattern, view)
     else:
         expected = downsample(COUNTS[0, 0], (2, 2))
         np.testing.assert_allclose(values_of(apply(pattern, view)), expected)
+
+
+def test_an_image_has_no_detector(make_scan: Callable[..., Document]) -> None:
+    """What downsamples a detector is refused by name where there is none."""
+    scan = make_scan(COUNTS)
+    axes = tuple(dataclasses.replace(a, name=n) for a, n in zip(scan.axes[2:], "yx", strict=True))
+    image = dataclasses.replace(scan, kind="image", axes=axes, blocks=ArrayBlocks(COUNTS[0, 0]))
+    with pytest.raises(OptionError, match="is of kind 'image' and has no detector"):
+        apply(image, View(downsample=2))
+
+
+@given(
+    st.sampled_from(["", "scan_y=1:6,scan_x=2:8", "scan_y=2:", "det_x=3:"]),
+    st.integers(1, 3),
+    st.integers(1, 2),
+)
+def test_the_rectangle_in_the_survey_image_follows(
+    make_scan: Callable[..., Document], roi: str, step: int, join: int
+) -> None:
+    """The rectangle encloses the kept positions, each as wide as the distance of its neighbours."""
+    rectangle = {
+        "scan_rect_top": 30,
+        "scan_rect_left": 10,
+        "scan_rect_bottom": 44,
+        "scan_rect_right": 28,
+    }
+    document = make_scan(COUNTS, attributes=rectangle)
+    made = apply(document, View(roi=roi, scan_step=step, scan_downsample=join))
+    ends = {"scan_y": ("top", "bottom", 30), "scan_x": ("left", "right", 10)}
+    for dim, (first, last, corner) in ends.items():
+        whole, axis = document.axis(dim), made.axis(dim)
+        places = (axis.values() - whole.offset) / whole.scale
+        width = step * join
+        low = places[0] - (join - 1) / 2 * step
+        high = min(low + axis.size * width, whole.size)
+        assert made.attributes[f"scan_rect_{first}"] == pytest.approx(corner + 2 * low)
+        assert made.attributes[f"scan_rect_{last}"] == pytest.approx(corner + 2 * high)
+    assert "scan_rect_top" not in apply(make_scan(COUNTS), View(scan_step=step + 1)).attributes
 
 
 def test_joining_more_positions_than_there_are_is_refused(

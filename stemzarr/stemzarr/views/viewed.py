@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.model import Axis, Brightness, Document, Statistics
+from stemzarr.model import Axis, Brightness, Document, Fact, Statistics
 from stemzarr.options import available_threads
 from stemzarr.views.boxes import splits_patterns
 from stemzarr.views.kernels import sum_dtype, working_dtype
@@ -24,6 +25,7 @@ __all__ = ["apply", "measure_document"]
 
 _SCAN = ("scan_y", "scan_x")
 _DETECTOR = ("det_y", "det_x")
+_RECTANGLE = (("scan_rect_top", "scan_rect_bottom"), ("scan_rect_left", "scan_rect_right"))
 _PIECE_BYTES = 4 * 1024**2
 _MEMORY = 256 * 1024**2
 
@@ -86,8 +88,12 @@ def _plan_blocks(document: Document, view: View, share: int, memory: int) -> Vie
     if (view.scan_step > 1 or view.scan_downsample > 1) and not scan_ndim:
         _refuse(document, "scan positions")
     if view.changes_detector and dims[-2:] != _DETECTOR:
-        _refuse(document, "a detector")
-    spans = {span.dim: resolve_span(span, document.axis(span.dim)) for span in parse_roi(view.roi)}
+        _refuse(document, "detector")
+    spans = {}
+    for span in parse_roi(view.roi):
+        if span.dim not in dims:
+            _refuse(document, f"axis {span.dim!r}")
+        spans[span.dim] = resolve_span(span, document.axis(span.dim))
     selections = []
     for dim, size in enumerate(document.shape):
         start, stop = spans.get(dims[dim], (0, size))
@@ -157,17 +163,36 @@ def _label(document: Document, view: View, blocks: ViewBlocks) -> Document:
         for place, factor in enumerate(view.factors, start=first):
             axes[place] = _reduce_axis(axes[place], factor, view)
     unchanged = not blocks.scaling.acts and np.can_cast(document.dtype, blocks.dtype)
-    described = document.group_attributes().get("view")
+    known = document.group_attributes()
+    described = known.get("view")
     words = view.describe() if described is None else f"{described}; {view.describe()}"
     return dataclasses.replace(
         document,
         axes=tuple(axes),
         blocks=blocks,
-        attributes={**document.attributes, "view": words},
+        attributes={**document.attributes, **_rectangle(known, document, blocks), "view": words},
         statistics=blocks.statistics if unchanged else None,
         brightness=_brightness(document, view),
         valid=_valid(document, view, blocks),
     )
+
+
+def _rectangle(
+    known: Mapping[str, Fact], document: Document, blocks: ViewBlocks
+) -> dict[str, float]:
+    """Return where in its survey image the part of a scan lies that a view shows, if known."""
+    moved: dict[str, float] = {}
+    for dim, names in enumerate(_RECTANGLE[: blocks.scan_ndim]):
+        first, last = (known.get(name) for name in names)
+        if not isinstance(first, int | float) or not isinstance(last, int | float):
+            return {}
+        selected, size = blocks.selections[dim], document.shape[dim]
+        kept = blocks.shape[dim] * blocks.view.scan_downsample * selected.step
+        ends = selected.start, min(size, selected.start + kept)
+        if ends != (0, size):
+            width = (last - first) / size
+            moved |= {name: first + width * end for name, end in zip(names, ends, strict=True)}
+    return moved
 
 
 def _select_axis(axis: Axis, selection: Selection) -> Axis:
