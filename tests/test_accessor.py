@@ -62,6 +62,14 @@ def test_views_of_views_tell_every_step(store: Path) -> None:
     assert stemzarr.open(again).attrs["view"] == words
 
 
+def test_a_derived_store_names_only_what_it_holds(store: Path) -> None:
+    """The link to the survey image does not go where the image does not."""
+    assert stemzarr.open(store).attrs["survey_document"] == "survey"
+    derived = store.with_name("stepped.zarr")
+    stemzarr.export(store, derived, view=stemzarr.View(scan_step=2))
+    assert "survey_document" not in stemzarr.open(derived).attrs
+
+
 def test_a_virtual_image_sums_the_ring_in_the_units_of_the_detector(store: Path) -> None:
     """The same sum by xarray's own masking."""
     scan = stemzarr.open(store)

@@ -38,4 +38,7 @@ def _with_lineage(document: Document, request: ExportRequest) -> Document:
         "derived_from": request.source.path.name,
         "provenance": json.dumps(request.provenance, allow_nan=False, ensure_ascii=False),
     }
-    return dataclasses.replace(document, attributes={**document.attributes, **lineage})
+    attributes = {**document.attributes, **lineage}
+    if attributes.get("survey_document") not in {other.slug for other in request.documents}:
+        attributes.pop("survey_document", None)
+    return dataclasses.replace(document, attributes=attributes)
