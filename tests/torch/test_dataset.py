@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import pickle
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -60,6 +61,17 @@ class TiledBlocks(ArrayBlocks):
             for y in spans[0]:
                 self.reads.update((y, x) for x in spans[1])
         super().read_into(out, start)
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayUnits(ArrayBlocks):
+    """An array in blocks, that can be sent to another process."""
+
+    block: tuple[int, ...]
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        return self.block
 
 
 def scan(values: NDArray[Any] = COUNTS, **fields: Any) -> Document:
@@ -235,6 +247,37 @@ def test_memory_is_bounded_by_the_budget() -> None:
         assert dataset._cache.nbytes <= 4 * 1024**2
 
 
+class Slots(torch.utils.data.Dataset[Any]):
+    """Tells for each pattern how many units the process that rendered it may keep."""
+
+    def __init__(self, patterns: PatternDataset) -> None:
+        self.patterns = patterns
+
+    def __len__(self) -> int:
+        return len(self.patterns)
+
+    def __getitem__(self, index: int) -> Any:
+        assert self.patterns[index][0, 0, 0] == index // SHAPE[1]
+        assert self.patterns._cache is not None
+        return torch.tensor(len(self.patterns._cache._pool))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_share_the_budget_whatever_was_read_before(method: str) -> None:
+    """A worker that begins after its parent has read, or while it reads, keeps only its share."""
+    values = np.repeat(np.repeat(COUNTS, 32, axis=2), 32, axis=3)
+    block = (1, 4, *values.shape[2:])
+    dataset = PatternDataset(scan(values, blocks=ArrayUnits(values, block)), memory=16 * 1024**2)
+    alone, together = dataset.units_in_memory(1), dataset.units_in_memory(2)
+    assert alone > together
+    assert Slots(dataset)[0] == alone
+    loader = torch.utils.data.DataLoader(
+        Slots(dataset), num_workers=2, multiprocessing_context=method, timeout=60
+    )
+    with dataset._lock if method == "fork" else contextlib.nullcontext():
+        assert {int(slots) for slots in loader} == {together}
+
+
 def test_several_sources_are_one_data_set() -> None:
     """Patterns of several scans follow each other, scaled by one pair of numbers."""
     other = (COUNTS[:4] * 3).astype(np.uint16)
@@ -311,17 +354,26 @@ def test_patterns_that_were_not_recovered_are_left_out() -> None:
     assert float(patterns.std(correction=0)) == pytest.approx(1, abs=1e-5)
 
 
-@given(st.integers(1, 4), st.integers(0, 2), st.floats(0.1, 0.6), st.integers(0, 3))
+@given(
+    st.integers(1, 4),
+    st.integers(0, 2),
+    st.floats(0.1, 0.6),
+    st.integers(0, 3),
+    st.sampled_from([(1, 2, 8, 10), SHAPE]),
+)
 def test_a_block_split_keeps_neighbours_apart(
-    tile: int, gap: int, fraction: float, seed: int
+    tile: int, gap: int, fraction: float, seed: int, block: tuple[int, ...]
 ) -> None:
-    """Training and validation share no pattern, and none of theirs are nearer than the gap."""
-    dataset = PatternDataset(scan(blocks=TiledBlocks(COUNTS, block=(1, 2, 8, 10))))
-    try:
-        training, validation = split_blocks(dataset, fraction, tile=tile, gap=gap, seed=seed)
-    except OptionError:
-        assert gap
-        return
+    """Training and validation share no pattern, and none of theirs are nearer than the gap.
+
+    Also where the whole scan is one block of the disk.
+    """
+    sizes = (tile, tile if block == SHAPE else tile + tile % 2)
+    tiles = -(-9 // sizes[0]) * -(-14 // sizes[1])
+    chosen = max(1, round(tiles * fraction))
+    assume(gap == 0 or chosen * (sizes[0] + 2 * gap) * (sizes[1] + 2 * gap) < 9 * 14)
+    dataset = PatternDataset(scan(blocks=TiledBlocks(COUNTS, block=block)))
+    training, validation = split_blocks(dataset, fraction, tile=tile, gap=gap, seed=seed)
     places = [
         np.array([part.position(index)[1] for index in range(len(part))])
         for part in (training, validation)
@@ -330,7 +382,17 @@ def test_a_block_split_keeps_neighbours_apart(
     assert apart.min() > gap
     if gap == 0:
         assert len(training) + len(validation) == len(dataset)
+    assert len(validation) <= chosen * sizes[0] * sizes[1]
     np.testing.assert_array_equal(training[0][0, 0, :2], places[0][0].astype(np.float32))
+
+
+def test_a_split_that_leaves_nothing_is_refused() -> None:
+    """A tile as large as the scan, or a gap that takes the rest, is an error with a way out."""
+    dataset = PatternDataset(scan())
+    for choice in ({"tile": 16}, {"tile": 4, "gap": 14}):
+        with pytest.raises(OptionError, match="choose a smaller tile or gap"):
+            split_blocks(dataset, **choice)
+    assert all(len(part) for part in split_blocks(dataset, tile=4))
 
 
 def test_a_data_set_survives_a_pickle_and_threads(store: Path) -> None:

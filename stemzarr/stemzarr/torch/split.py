@@ -34,7 +34,8 @@ def split_blocks(
     fraction
         Part of the tiles that validate.
     tile
-        Least length of a tile in scan positions; tiles are made of whole units of the disk.
+        Least length of a tile in scan positions. Tiles are made of whole units of the disk, where
+        that gives enough of them for the fraction; a scan of few units is cut through them.
     gap
         Positions around the validation tiles that take no part.
     seed
@@ -74,7 +75,9 @@ def _choose(
 ) -> NDArray[np.bool_]:
     """Return which positions of a scan lie in tiles that were chosen."""
     sizes = [min(n, math.ceil(tile / u) * u) for n, u in zip(lead, unit, strict=True)]
-    counts = [math.ceil(n / size) for n, size in zip(lead, sizes, strict=True)]
+    if math.prod(_counts(lead, sizes)) < round(1 / min(fraction, 1 - fraction)):
+        sizes = [min(n, tile) for n in lead]
+    counts = _counts(lead, sizes)
     tiles = math.prod(counts)
     chosen = np.zeros(tiles, bool)
     chosen[rng.permutation(tiles)[: max(1, round(tiles * fraction))]] = True
@@ -82,6 +85,11 @@ def _choose(
     for dim, (n, size) in enumerate(zip(lead, sizes, strict=True)):
         mask = np.repeat(mask, size, axis=dim).take(range(n), axis=dim)
     return mask
+
+
+def _counts(lead: tuple[int, ...], sizes: list[int]) -> list[int]:
+    """Return how many tiles of `sizes` there are along each dim."""
+    return [math.ceil(n / size) for n, size in zip(lead, sizes, strict=True)]
 
 
 def _grow(mask: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
