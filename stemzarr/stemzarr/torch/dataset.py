@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from threading import Lock
@@ -79,7 +80,8 @@ class PatternDataset(Dataset[torch.Tensor]):
 
     Notes
     -----
-    It can be pickled and forked: each process renders for itself and keeps no thread.
+    It can be pickled and forked, at any time: each process renders for itself, within its share of
+    the budget, and keeps no thread.
     """
 
     def __init__(
@@ -111,11 +113,12 @@ class PatternDataset(Dataset[torch.Tensor]):
         self._ends = np.cumsum(counts)
         self._cache: UnitCache | None = None
         self._lock = Lock()
+        self._process = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process."""
         state = self.__dict__.copy()
-        del state["_cache"], state["_lock"], state["_ends"]
+        del state["_cache"], state["_lock"], state["_ends"], state["_process"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -178,6 +181,9 @@ class PatternDataset(Dataset[torch.Tensor]):
         IndexError
             There is no such pattern.
         """
+        if self._process != os.getpid():
+            # A fork copied a cache that is not shared out among workers, and maybe a held lock.
+            self._prepare()
         wanted = np.asarray(indices, np.int64)
         keys, inside = self._locate(wanted)
         # numpy's allocation: torch's aligned one makes the heap of a worker grow with every batch
