@@ -6,6 +6,7 @@ The command line and Python build the same objects; a store records the one it w
 from __future__ import annotations
 
 import dataclasses
+import operator
 import os
 import re
 from collections.abc import Mapping
@@ -79,6 +80,28 @@ def check_at_least(name: str, value: float, least: float) -> None:
     if value < least:
         msg = f"{name} is {value}"
         raise OptionError(msg, hint=f"it must be at least {least}")
+
+
+def check_whole(name: str, value: object, least: int) -> int:
+    """Return a whole number, numpy's too, as an int.
+
+    Raises
+    ------
+    OptionError
+        It is no whole number, or smaller than `least`.
+
+    Examples
+    --------
+    >>> check_whole("scan_step", 2, 1)
+    2
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        msg = f"{name} is {value!r}"
+        raise OptionError(msg, hint=f"it must be a whole number of at least {least}") from None
+    check_at_least(name, number, least)
+    return number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,7 @@ def test_patterns_are_those_of_the_exported_tensor(
     step: int, factor: int, method: Any, normalize: Any, wanted: list[int]
 ) -> None:
     """A pattern is what the same view exports at the same place, alone or in a batch."""
+    method = method if factor > 1 else "bin"
     view = View(scan_step=step, downsample=factor, method=method, normalize=normalize)
     document = scan(blocks=TiledBlocks(COUNTS))
     exported = values_of(apply(document, dataclasses.replace(view, dtype="float32")))

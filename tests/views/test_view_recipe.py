@@ -14,8 +14,15 @@ from hypothesis import strategies as st
 from stemzarr.errors import OptionError
 from stemzarr.views import View
 
+
+def build(downsample: Any, method: Any, **fields: Any) -> View:
+    """Return a view whose method acts."""
+    acts = downsample not in (1, (1, 1))
+    return View(downsample=downsample, method=method if acts else "bin", **fields)
+
+
 VIEWS = st.builds(
-    View,
+    build,
     roi=st.sampled_from(["", "scan_y=1:5", "det_x=-1.5nm:2nm,scan_x=::".replace("::", ":3")]),
     scan_step=st.integers(1, 5),
     scan_downsample=st.integers(1, 3),
@@ -39,7 +46,7 @@ def test_json_gives_the_same_view(view: View) -> None:
 def test_words_name_every_step_that_acts(view: View) -> None:
     """The description has one part for each step, and says so where there is none."""
     words = view.describe()
-    plain = [View(downsample=factor, method=view.method) for factor in (1, (1, 1))]
+    plain = [View(downsample=factor) for factor in (1, (1, 1))]
     assert (words == "as it is") == (view in plain)
     assert ("scan position" in words) == (view.scan_step > 1 or view.scan_downsample > 1)
     assert ("log(1 + value)" in words) == view.normalize.startswith("log1p")
@@ -75,6 +82,25 @@ def test_words_read_as_a_person_would_say_them() -> None:
         ({"dtype": "uint16", "downsample": 2}, "fractions, which uint16 cannot hold"),
         ({"dtype": "uint8", "normalize": "minmax"}, "fractions, which uint8 cannot hold"),
         ({"roi": "det_z=1:2"}, "is no part of a region"),
+        ({"roi": None}, "roi is None"),
+        ({"scan_step": 2.5}, "scan_step is 2.5"),
+        ({"scan_step": "2"}, "scan_step is '2'"),
+        ({"scan_downsample": np.float64(2)}, "scan_downsample is"),
+        ({"downsample": 2.0}, "downsample is 2.0"),
+        ({"downsample": (2.5, 2)}, "downsample is 2.5"),
+        ({"downsample": "22"}, "downsample is '22'"),
+        ({"downsample": None}, "downsample is None"),
+        ({"downsample": (0, 2)}, "downsample is 0"),
+        ({"sigma": float("nan"), "method": "gauss"}, "sigma is nan"),
+        ({"sigma": float("inf"), "method": "gauss"}, "sigma is inf"),
+        ({"sigma": "2", "method": "gauss"}, "sigma is '2'"),
+        ({"clip_negative": "no"}, "clip_negative is 'no'"),
+        ({"dtype": "i4,"}, "dtype is 'i4,'"),
+        ({"method": "fft"}, "the method is 'fft', and the detector stays as it is"),
+        ({"method": "stride", "downsample": (1, 1)}, "the detector stays as it is"),
+        ({"method": "gauss"}, "the detector stays as it is"),
+        ({"reduce": "sum"}, "nothing is joined"),
+        ({"reduce": "sum", "downsample": 1, "scan_step": 2}, "nothing is joined"),
     ],
 )
 def test_what_cannot_work_is_refused(fields: dict[str, Any], message: str) -> None:
@@ -82,6 +108,43 @@ def test_what_cannot_work_is_refused(fields: dict[str, Any], message: str) -> No
     with pytest.raises(OptionError, match=message) as caught:
         View(**fields)
     assert caught.value.hint
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """What an analysis calculated is taken, and becomes a plain number that JSON can hold."""
+    view = View(
+        scan_step=np.int64(2),  # type: ignore[arg-type]
+        scan_downsample=np.uint8(3),  # type: ignore[arg-type]
+        downsample=np.array([2, 4]),  # type: ignore[arg-type]
+        method="gauss",
+        sigma=np.float32(0.5),  # type: ignore[arg-type]
+        clip_negative=np.bool_(True),  # type: ignore[arg-type]
+    )
+    plain = View(
+        scan_step=2,
+        scan_downsample=3,
+        downsample=(2, 4),
+        method="gauss",
+        sigma=0.5,
+        clip_negative=True,
+    )
+    assert view == plain
+    assert json.loads(json.dumps(view.to_json())) == plain.to_json()
+    assert View(downsample=np.int64(2)) == View(downsample=2)  # type: ignore[arg-type]
+
+
+def test_every_step_that_is_named_acts() -> None:
+    """A width makes 'gauss' act alone, and joined positions make 'sum' act."""
+    assert View(method="gauss", sigma=0.8).changes_detector
+    assert View(scan_downsample=2, reduce="sum").describe().endswith("sum")
+
+
+def test_the_hint_for_whole_numbers_helps() -> None:
+    """Sums keep counts where blocks are joined; of a normalisation they would keep none."""
+    for fields, words in (({"downsample": 2}, True), ({"normalize": "minmax"}, False)):
+        with pytest.raises(OptionError) as caught:
+            View(dtype="uint8", **fields)  # type: ignore[arg-type]
+        assert ("reduce='sum'" in str(caught.value.hint)) == words
 
 
 def test_unknown_fields_of_json_are_refused() -> None:

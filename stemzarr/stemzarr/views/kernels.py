@@ -94,7 +94,8 @@ def downsample(
     -------
     numpy.ndarray
         (..., det_y // factor, det_x // factor). The dtype is that of `values` for ``stride``,
-        `sum_dtype` for sums, `working_dtype` otherwise. A dask array where `values` is one.
+        `sum_dtype` for sums, `working_dtype` otherwise. A dask array where `values` is one;
+        `values` itself where neither factors nor `sigma` change it.
 
     Raises
     ------
@@ -103,6 +104,8 @@ def downsample(
     UnsupportedDataError
         The values are complex and the method is not ``stride``, or a sum is too large for its type.
     """
+    if tuple(factors) == (1, 1) and sigma is None:
+        return values
     view = View(downsample=factors, method=method, reduce=reduce, sigma=sigma)
     if hasattr(values, "dask"):
         return _downsample_dask(values, view)

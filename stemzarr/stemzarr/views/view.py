@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 
 from stemzarr.errors import OptionError
-from stemzarr.options import check_at_least, check_choice
+from stemzarr.options import check_choice, check_whole
 from stemzarr.views.region import format_roi, parse_roi
 
 __all__ = ["Method", "Normalize", "Reduce", "View"]
@@ -56,9 +58,11 @@ class View:
     downsample: int | tuple[int, int] = 1
     """Factor of the detector, or (det_y, det_x); the new size is size // factor."""
     method: Method = "bin"
-    """How the detector is downsampled: ``bin``, ``stride``, ``gauss`` or ``fft``."""
+    """How the detector is downsampled: ``bin``, ``stride``, ``gauss`` or ``fft``. Any but ``bin``
+    needs a factor, or for ``gauss`` a width."""
     reduce: Reduce = "mean"
-    """Whether joined pixels and positions become their ``mean`` or their ``sum``."""
+    """Whether joined pixels and positions become their ``mean`` or their ``sum``, which needs a
+    factor."""
     sigma: float | None = None
     """Width of the Gaussian in pixels of the source; factor / 2 where it is None."""
     clip_negative: bool = False
@@ -70,27 +74,33 @@ class View:
 
     def __post_init__(self) -> None:
         """Bring the fields into their one form and refuse what cannot work."""
-        object.__setattr__(self, "roi", format_roi(parse_roi(self.roi)))
-        if not isinstance(self.downsample, int):
-            object.__setattr__(self, "downsample", _two_factors(self.downsample))
-        if self.dtype is not None:
-            object.__setattr__(self, "dtype", _dtype_name(self.dtype))
         check_choice("method", self.method, Method)
         check_choice("reduce", self.reduce, Reduce)
         check_choice("normalize", self.normalize, Normalize)
-        check_at_least("scan_step", self.scan_step, 1)
-        check_at_least("scan_downsample", self.scan_downsample, 1)
-        for factor in self.factors:
-            check_at_least("downsample", factor, 1)
+        plain = {
+            "roi": _region(self.roi),
+            "scan_step": check_whole("scan_step", self.scan_step, 1),
+            "scan_downsample": check_whole("scan_downsample", self.scan_downsample, 1),
+            "downsample": _factors(self.downsample),
+            "sigma": None if self.sigma is None else _width(self.sigma, self.method),
+            "clip_negative": _flag(self.clip_negative),
+            "dtype": None if self.dtype is None else _dtype_name(self.dtype),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
         self._check_combinations()
 
     def _check_combinations(self) -> None:
-        if self.sigma is not None and (self.method != "gauss" or self.sigma <= 0):
-            msg = f"sigma is {self.sigma} with the method {self.method!r}"
-            raise OptionError(msg, hint="sigma is a positive number for the method 'gauss'")
         if self.reduce == "sum" and self.method != "bin":
             msg = f"the method {self.method!r} has no sum"
             raise OptionError(msg, hint="use the method 'bin', or reduce='mean'")
+        if self.method != "bin" and not self.changes_detector:
+            msg = f"the method is {self.method!r}, and the detector stays as it is"
+            hint = "give a factor, downsample=2"
+            raise OptionError(msg, hint=hint + (", or sigma" if self.method == "gauss" else ""))
+        if self.reduce == "sum" and self.scan_downsample == 1 and not self.changes_detector:
+            msg = "reduce is 'sum', and nothing is joined"
+            raise OptionError(msg, hint="give a factor, downsample=2 or scan_downsample=2")
         if self.gives_fractions and self.dtype is not None and np.dtype(self.dtype).kind in "iu":
             msg = f"the view gives fractions, which {self.dtype} cannot hold"
             counts = self.normalize == "none" and self.method == "bin"
@@ -195,17 +205,42 @@ class View:
         return cls(**fields)
 
 
-def _two_factors(factors: Sequence[int]) -> tuple[int, int]:
+def _region(roi: object) -> str:
+    if not isinstance(roi, str):
+        msg = f"roi is {roi!r}"
+        raise OptionError(msg, hint="write scan_y=10:50,det_x=-1nm:1nm, or leave it empty for all")
+    return format_roi(parse_roi(roi))
+
+
+def _factors(downsample: object) -> int | tuple[int, int]:
+    if not isinstance(downsample, Iterable) or isinstance(downsample, str):
+        return check_whole("downsample", downsample, 1)
+    factors = [check_whole("downsample", factor, 1) for factor in downsample]
     if len(factors) != 2:  # noqa: PLR2004 - the two dims of a detector
-        msg = f"downsample is {factors}"
+        msg = f"downsample is {downsample!r}"
         raise OptionError(msg, hint="give one factor, or two as (det_y, det_x)")
     return factors[0], factors[1]
+
+
+def _width(sigma: object, method: str) -> float:
+    width = float(sigma) if isinstance(sigma, Real) else math.nan
+    if method != "gauss" or not 0 < width < math.inf:
+        msg = f"sigma is {sigma!r} with the method {method!r}"
+        raise OptionError(msg, hint="sigma is a positive number for the method 'gauss'")
+    return width
+
+
+def _flag(clip_negative: object) -> bool:
+    if not isinstance(clip_negative, bool | np.bool_):
+        msg = f"clip_negative is {clip_negative!r}"
+        raise OptionError(msg, hint="give True or False")
+    return bool(clip_negative)
 
 
 def _dtype_name(dtype: object) -> str:
     try:
         found = np.dtype(dtype)  # type: ignore[call-overload]
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):
         found = None
     if found is None or found.kind not in "iuf" or found.itemsize > 8:  # noqa: PLR2004 - 64 bits
         msg = f"dtype is {dtype!r}"
