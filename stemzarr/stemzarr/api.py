@@ -235,10 +235,13 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     Raises
     ------
     StoreExistsError
-        Something stands at `dest` and ``options.overwrite`` is false.
+        Something stands at `dest`, or at the place of its sidecar, and ``options.overwrite`` is
+        false.
     UnknownFormatError, MissingDependencyError, UnsupportedDataError, OptionError
         The format is unknown, lacks its package, or cannot hold what was asked for.
     """
+    from stemzarr.exporters.sidecar import check_sidecar, is_sidecar, place_sidecar
+
     started = time.perf_counter()
     chosen = options or ExportOptions()
     target = as_path(dest)
@@ -246,6 +249,8 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     check_destination(target, overwrite=chosen.overwrite)
     opened = read_source(as_path(source), read)
     check_destination(target, overwrite=chosen.overwrite, source=opened.path)
+    if exporter.sidecar:
+        check_sidecar(target, overwrite=chosen.overwrite, source=opened.path)
     documents, provenance = _select(opened, document, view, exporter, chosen)
     remove_abandoned(target.parent)
     with (
@@ -261,12 +266,14 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
             progress=progress,
         )
         exported = exporter.write(request)
+        beside = place_sidecar(target)
         if exported.sidecar is not None:
+            check_sidecar(target, overwrite=chosen.overwrite, source=opened.path)
             text = json.dumps(exported.sidecar, indent=1, allow_nan=False, ensure_ascii=False)
-            beside = target.with_name(f"{target.name}.json")
             sidecar = afterwards.enter_context(publish(beside, sync=chosen.sync))
             sidecar.write_text(text + "\n", encoding="utf-8")
-            # It appears after its file. Until then none stands rather than that of another file.
+        # It appears after its file. Until then none stands rather than that of another file.
+        if exported.sidecar is not None or is_sidecar(beside):
             beside.unlink(missing_ok=True)
     return ExportResult(
         dest=target,

@@ -75,7 +75,7 @@ class Exported:
     dtype: str
     """numpy name of its type."""
     sidecar: dict[str, Any] | None = None
-    """JSON to be written beside the file, where the format cannot hold it."""
+    """JSON to be written beside the file, where its exporter declares one."""
 
 
 class WriteFile(Protocol):
@@ -125,6 +125,8 @@ class Exporter:
     """Type of the values of a 4D export where the view names none; None keeps the source's."""
     several: bool = False
     """Whether a file holds more than one document."""
+    sidecar: bool = False
+    """Whether JSON stands beside the file, under its name and ``.json``."""
 
     def write(self, request: ExportRequest) -> Exported:
         """Write the file.
@@ -206,10 +208,16 @@ EXPORTERS: tuple[Exporter, ...] = (
         suffixes=(".pt", ".pth"),
         extra="torch",
         dtype="float32",
+        sidecar=True,
     ),
     Exporter(name="zarr", target="stemzarr.exporters.zarr_store:write_zarr", suffixes=(".zarr",)),
     Exporter(name="emd", target="stemzarr.exporters.emd:write_emd", suffixes=(".emd", ".h5")),
-    Exporter(name="npy", target="stemzarr.exporters.npy:write_npy", suffixes=(".npy",)),
+    Exporter(
+        name="npy",
+        target="stemzarr.exporters.npy:write_npy",
+        suffixes=(".npy",),
+        sidecar=True,
+    ),
     Exporter(name="png", target="stemzarr.exporters.picture:write_png", suffixes=(".png",)),
     Exporter(name="tif", target="stemzarr.exporters.picture:write_tif", suffixes=(".tif", ".tiff")),
     Exporter(

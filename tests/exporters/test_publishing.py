@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import stemzarr
+from stemzarr.errors import OptionError, StoreExistsError
 from stemzarr.files import publish, remove_abandoned
 from stemzarr.options import ExportOptions
 from stemzarr.testing import write_synthetic_dm4
@@ -129,3 +130,48 @@ def test_a_failed_export_keeps_the_file_and_its_sidecar(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="192"):
         stemzarr.export(source, dest, options=ExportOptions(overwrite=True), progress=broken)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_nothing_is_lost_in_the_place_of_a_sidecar(tmp_path: Path) -> None:
+    """A file or folder named as the sidecar would be is told of before any work, and stays."""
+    source, progressed = tmp_path / "scan.dm4", []
+    write_synthetic_dm4(source, (2, 3), (4, 4))
+    (tmp_path / "a.npy.json").write_text("notes", encoding="utf-8")
+    (tmp_path / "b.npy.json").mkdir()
+    (tmp_path / "c.npy.json").write_bytes(source.read_bytes())
+    for name, given, options in (
+        ("a.npy", source, ExportOptions()),
+        ("b.npy", source, ExportOptions(overwrite=True)),
+        ("c.npy", tmp_path / "c.npy.json", ExportOptions(overwrite=True)),
+    ):
+        with pytest.raises((StoreExistsError, OptionError)) as caught:
+            stemzarr.export(
+                given,
+                tmp_path / name,
+                options=options,
+                progress=lambda done, _: progressed.append(done),
+            )
+        assert caught.value.path == str(tmp_path / f"{name}.json")
+        assert not (tmp_path / name).exists()
+    assert progressed == []
+    assert (tmp_path / "a.npy.json").read_text(encoding="utf-8") == "notes"
+    stemzarr.export(source, tmp_path / "a.npy", options=ExportOptions(overwrite=True))
+    assert json.loads((tmp_path / "a.npy.json").read_text(encoding="utf-8"))["shape"]
+
+
+@pytest.mark.parametrize("foreign", ["notes", "[]", '{"provenance": null}', '{"provenance": [1]}'])
+def test_a_file_without_sidecar_takes_away_that_of_the_one_it_replaces(
+    tmp_path: Path, foreign: str
+) -> None:
+    """No sidecar of ours describes what replaced its file; JSON of others is left alone."""
+    source, dest = tmp_path / "scan.dm4", tmp_path / "x.out"
+    beside = tmp_path / "x.out.json"
+    write_synthetic_dm4(source, (2, 3), (4, 4))
+    replacing = ExportOptions(overwrite=True)
+    stemzarr.export(source, dest, format="npy")
+    assert beside.exists()
+    stemzarr.export(source, dest, format="hspy", options=replacing)
+    assert not beside.exists()
+    beside.write_text(foreign, encoding="utf-8")
+    stemzarr.export(source, dest, format="hspy", options=replacing)
+    assert beside.read_text(encoding="utf-8") == foreign

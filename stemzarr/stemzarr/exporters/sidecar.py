@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
+from stemzarr.errors import StoreExistsError
+from stemzarr.files import check_destination
 from stemzarr.model import Axis, Blocks, Document
 from stemzarr.registry import ExportRequest
 from stemzarr.views.render import ViewBlocks
 
-__all__ = ["describe_document", "describe_export"]
+__all__ = [
+    "check_sidecar",
+    "describe_document",
+    "describe_export",
+    "is_sidecar",
+    "place_sidecar",
+]
+
+
+def place_sidecar(dest: Path) -> Path:
+    """Return where the sidecar of a file stands: beside it, under its name and ``.json``."""
+    return dest.with_name(f"{dest.name}.json")
+
+
+def check_sidecar(dest: Path, *, overwrite: bool, source: Path) -> None:
+    """Raise unless the sidecar of `dest` may be written, before any work is done for it.
+
+    Raises
+    ------
+    StoreExistsError
+        Something stands there that is not to be replaced, or that is a folder.
+    OptionError
+        It is the source itself.
+    """
+    beside = place_sidecar(dest)
+    if beside.is_dir():
+        msg = f"is a folder in the place of the sidecar of {dest.name}"
+        raise StoreExistsError(msg, path=beside, hint="choose another name for the export")
+    check_destination(beside, overwrite=overwrite, source=source)
+
+
+def is_sidecar(path: Path) -> bool:
+    """Tell whether a file is a sidecar that an export wrote."""
+    with contextlib.suppress(OSError, ValueError, RecursionError, TypeError, KeyError):
+        return "stemzarr" in dict(json.loads(path.read_text(encoding="utf-8"))["provenance"])
+    return False
 
 
 def describe_export(request: ExportRequest, shape: tuple[int, ...]) -> dict[str, Any]:
