@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,7 +127,7 @@ def export(  # noqa: PLR0913 - one argument for each option
 def _export_one(report: Report, place: Place, dest: Path, wanted: _Wanted) -> None:
     with report.progress(f"exporting {dest.name}") as progress:
         result = _write(place, dest, wanted, progress)
-    report.result(result.json(), lambda: _draw(report, result, wanted.view))
+    _tell(report, result, wanted.view)
 
 
 def _export_many(
@@ -150,7 +149,7 @@ def _export_many(
             with report.attempt({"dest": str(folder / f"{entry.name}{suffix}")}):
                 place = Place(path=entry.path, entry=entry, lake=lake)
                 result = _write(place, folder / f"{entry.name}{suffix}", wanted, part)
-                report.result(result.json(), functools.partial(_draw, report, result, None))
+                _tell(report, result, None)
 
 
 def _size(entry: Entry) -> int:
@@ -217,6 +216,13 @@ def _write(place: Place, dest: Path, wanted: _Wanted, progress: Progress | None)
     if place.entry is not None and place.lake is not None and not place.lake.read_only:
         place.lake.add_export(place.entry.name, {**result.json(), **result.provenance})
     return result
+
+
+def _tell(report: Report, result: ExportResult, view: View | None) -> None:
+    """Give the result of one export, and what should be known of it on stderr."""
+    report.result(result.json(), lambda: _draw(report, result, view))
+    for note in result.notes:
+        report.note(f"{report.name}: note: {format_path(result.dest)}: {note}")
 
 
 def _draw(report: Report, result: ExportResult, view: View | None) -> None:

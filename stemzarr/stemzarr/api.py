@@ -186,6 +186,8 @@ class ExportResult:
     """Time that the export took."""
     provenance: dict[str, Any]
     """Source, document and view, as JSON."""
+    notes: tuple[str, ...] = ()
+    """What a person should know: what the format could not keep."""
 
     def json(self) -> dict[str, Any]:
         """Return the line that the command prints with ``--json``."""
@@ -283,6 +285,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         bytes=_size(target),
         seconds=time.perf_counter() - started,
         provenance=provenance,
+        notes=exported.notes,
     )
 
 

@@ -76,6 +76,8 @@ class Exported:
     """numpy name of its type."""
     sidecar: dict[str, Any] | None = None
     """JSON to be written beside the file, where its exporter declares one."""
+    notes: tuple[str, ...] = ()
+    """What a person should know: what the format could not keep."""
 
 
 class WriteFile(Protocol):
@@ -220,12 +222,7 @@ EXPORTERS: tuple[Exporter, ...] = (
     ),
     Exporter(name="png", target="stemzarr.exporters.picture:write_png", suffixes=(".png",)),
     Exporter(name="tif", target="stemzarr.exporters.picture:write_tif", suffixes=(".tif", ".tiff")),
-    Exporter(
-        name="blo",
-        target="stemzarr.exporters.blockfile:write_blo",
-        suffixes=(".blo",),
-        extra="hyperspy",
-    ),
+    Exporter(name="blo", target="stemzarr.exporters.blockfile:write_blo", suffixes=(".blo",)),
     Exporter(
         name="dm",
         target="stemzarr.exporters.dm:write_dm_source",

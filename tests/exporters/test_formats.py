@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import stemzarr
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.exporters.blockfile import write_blo
 from stemzarr.exporters.dm import write_dm_source
@@ -21,11 +22,11 @@ from stemzarr.exporters.npy import write_npy
 from stemzarr.exporters.picture import write_png, write_tif
 from stemzarr.exporters.zarr_store import write_zarr
 from stemzarr.model import Document, read_box
-from stemzarr.options import IngestOptions, ReadOptions
+from stemzarr.options import ExportOptions, IngestOptions, ReadOptions
 from stemzarr.readers.dm import read_dm
 from stemzarr.registry import EXPORTERS, ExportRequest, find_exporter
 from stemzarr.store import read_store, write_store
-from stemzarr.testing import DMImage, write_dm
+from stemzarr.testing import DMImage, write_dm, write_synthetic_dm4
 from stemzarr.views import View, apply
 
 tifffile = pytest.importorskip("tifffile")
@@ -127,16 +128,84 @@ def test_blo_opens_in_rosettasciio(make_document: MakeDocument, make_request: Ma
     facts = {"camera_length_mm": 200.0, "beam_energy_keV": 200.0}
     document = make_document("4d-stem", square, facts=facts)
     request = make_request(document, "scan.blo")
-    write_blo(request)
-    (found,) = blockfile.file_reader(request.dest)[:1]
-    np.testing.assert_array_equal(found["data"], square)
+    assert write_blo(request).notes == ()
+    for lazy in (False, True):
+        (found,) = blockfile.file_reader(request.dest, lazy=lazy)
+        np.testing.assert_array_equal(found["data"], square)
     wavelength_nm = 0.0025079  # of electrons of 200 keV
     centimetres = document.axis("det_x").scale * wavelength_nm * 20
     np.testing.assert_allclose(found["axes"][3]["scale"], centimetres, rtol=1e-3)
     np.testing.assert_allclose(found["axes"][1]["scale"], document.axis("scan_x").scale)
+    np.testing.assert_allclose(found["axes"][0]["scale"], document.axis("scan_y").scale)
     assert [axis["units"] for axis in found["axes"]] == ["nm", "nm", "cm", "cm"]
     with pytest.raises(UnsupportedDataError, match="dtype uint8"):
         write_blo(make_request(make_document("4d-stem", COUNTS), "wide.blo"))
+
+
+def test_blo_agrees_with_rosettasciios_own_writer(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """Header, navigator and every pattern are as rosettasciio writes them from the same values."""
+    blockfile = pytest.importorskip("rsciio.blockfile")
+    square = COUNTS[..., :10].astype(np.uint8)
+    facts = {"camera_length_mm": 200.0, "beam_energy_keV": 200.0}
+    request = make_request(make_document("4d-stem", square, facts=facts), "ours.blo")
+    write_blo(request)
+    (found,) = blockfile.file_reader(request.dest)
+    header = found["original_metadata"].pop("blockfile_header")
+    theirs = request.dest.with_name("theirs.blo")
+    total = square.sum(axis=(2, 3), dtype=float)
+    signal = {**found, "attributes": {"_lazy": False}}
+    blockfile.file_writer(theirs, signal, navigator=np.round(255 * total / total.max()))
+    (expected,) = blockfile.file_reader(theirs)
+    again = expected["original_metadata"]["blockfile_header"]
+    assert {n: v for n, v in header.items() if n != "Data_offset_2"} == {
+        n: v for n, v in again.items() if n != "Data_offset_2"
+    }
+    parts = [
+        (path.read_bytes(), int(each["Data_offset_2"]))
+        for path, each in ((request.dest, header), (theirs, again))
+    ]
+    assert parts[0][0][4096 : 4096 + total.size] == parts[1][0][4096 : 4096 + total.size]
+    assert parts[0][0][parts[0][1] :] == parts[1][0][parts[1][1] :]
+
+
+def test_blo_takes_what_a_microscope_writes(tmp_path: Path) -> None:
+    """Detector pixels too small for the format lose their calibration, which is said."""
+    blockfile = pytest.importorskip("rsciio.blockfile")
+    write_synthetic_dm4(tmp_path / "scan.dm4", (4, 6), (64, 64), np.uint8)
+    reported = []
+    result = stemzarr.export(
+        tmp_path / "scan.dm4",
+        tmp_path / "scan.blo",
+        options=ExportOptions(threads=2, memory=16 * 1024**2),
+        progress=lambda done, total: reported.append((done, total)),
+    )
+    (note,) = result.notes
+    assert "µm on the camera" in note
+    (found,) = blockfile.file_reader(tmp_path / "scan.blo")
+    with stemzarr.open(tmp_path / "scan.dm4") as scan:
+        np.testing.assert_array_equal(found["data"], scan["intensity"])
+    assert found["original_metadata"]["blockfile_header"]["SDP"] == 0
+    np.testing.assert_allclose([axis["scale"] for axis in found["axes"][:2]], 2.5)
+    assert reported[-1] == (4 * 6 * 64 * 64,) * 2
+
+
+def test_blo_says_what_it_cannot_keep(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """A scan in other units than lengths is written without them; too long a line is refused."""
+    square = COUNTS[..., :10].astype(np.uint8)
+    document = make_document("4d-stem", square)
+    pixels = tuple(dataclasses.replace(axis, units="pixel") for axis in document.axes)
+    notes = write_blo(make_request(dataclasses.replace(document, axes=pixels), "scan.blo")).notes
+    assert len(notes) == 2
+    assert "in pixel is not kept" in notes[0]
+    line = make_document("4d-stem", np.zeros((1, 2**16, 1, 1), np.uint8))
+    with pytest.raises(UnsupportedDataError, match="counts to 65535"):
+        write_blo(make_request(line, "line.blo"))
+    with pytest.raises(UnsupportedDataError, match="square"):
+        write_blo(make_request(make_document("4d-stem", COUNTS.astype("u1")), "oblong.blo"))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
