@@ -12,7 +12,7 @@ import click
 
 from stemzarr.errors import OptionError, SourceNotFoundError
 from stemzarr.options import ExportOptions, ReadOptions
-from stemzarr.registry import EXPORTERS, exporters
+from stemzarr.registry import EXPORTERS, Exporter, exporters
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import BYTES, PATH
 from stemzarr_cli.places import Place, find_source
@@ -141,14 +141,15 @@ def _export_many(
     if not entries:
         msg = f"no entry is found by {query!r}"
         raise SourceNotFoundError(msg, path=lake.path, hint="stemzarr ls shows what there is")
-    suffix = _suffix(wanted.format)
+    exporter = _exporter(wanted.format)
     folder.mkdir(parents=True, exist_ok=True)
     with report.progress(f"exporting {len(entries)} entries") as progress:
         parts = _parts(progress, [_size(entry) for entry in entries])
         for entry, part in zip(entries, parts, strict=True):
-            with report.attempt({"dest": str(folder / f"{entry.name}{suffix}")}):
+            dest = folder / f"{entry.name}{exporter.suffix_for(str(entry.source['format']))}"
+            with report.attempt({"dest": str(dest)}):
                 place = Place(path=entry.path, entry=entry, lake=lake)
-                result = _write(place, folder / f"{entry.name}{suffix}", wanted, part)
+                result = _write(place, dest, wanted, part)
                 _tell(report, result, None)
 
 
@@ -184,8 +185,8 @@ def _parts(whole: Progress | None, sizes: list[int]) -> Iterator[Progress | None
         before += size
 
 
-def _suffix(name: str | None) -> str:
-    """Return the suffix of a format.
+def _exporter(name: str | None) -> Exporter:
+    """Return the exporter of a format.
 
     Raises
     ------
@@ -194,7 +195,7 @@ def _suffix(name: str | None) -> str:
     """
     for exporter in exporters():
         if exporter.name == name:
-            return exporter.suffixes[0]
+            return exporter
     msg = f"there is no format {name!r}"
     raise OptionError(msg, hint=f"known formats: {', '.join(_FORMATS)}")
 

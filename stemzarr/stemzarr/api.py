@@ -263,6 +263,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
             source=opened,
             documents=documents,
             dest=temporary,
+            name=target.name,
             options=chosen,
             provenance=provenance,
             progress=progress,

@@ -58,6 +58,8 @@ class ExportRequest:
     """What to write, views applied; the first is the main one, most formats take only it."""
     dest: Path
     """A temporary path of the caller, who renames it when all is well."""
+    name: str = ""
+    """Name that the file will have; empty where it is not known yet."""
     options: ExportOptions
     """Budget, threads and the form of the file."""
     provenance: dict[str, Any]
@@ -129,6 +131,11 @@ class Exporter:
     """Whether a file holds more than one document."""
     sidecar: bool = False
     """Whether JSON stands beside the file, under its name and ``.json``."""
+
+    def suffix_for(self, source_format: str) -> str:
+        """Return the suffix for a file made from a source: that of its format where it can be."""
+        own = f".{source_format}"
+        return own if own in self.suffixes else self.suffixes[0]
 
     def write(self, request: ExportRequest) -> Exported:
         """Write the file.

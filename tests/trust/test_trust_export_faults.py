@@ -18,10 +18,8 @@ from stemzarr.options import ExportOptions
 from stemzarr.registry import exporters
 from stemzarr.testing.faults import Crash, Faults, no_space
 
-pytestmark = pytest.mark.filterwarnings("ignore:BLO file expects")
-
 FORMATS = {
-    exporter.name: exporter.suffixes[0]
+    exporter.name: exporter.suffix_for("dm4")
     for exporter in exporters()
     if exporter.extra != "torch" or find_spec("torch")
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.model import Source
 from stemzarr.registry import Exported, ExportRequest
-from stemzarr.store import rebuild
+from stemzarr.store import read_record, rebuild
 from stemzarr.views.render import ViewBlocks
 
 __all__ = ["write_dm_source"]
@@ -18,7 +20,8 @@ def write_dm_source(request: ExportRequest) -> Exported:
     Raises
     ------
     OptionError
-        A view is asked for: the source is given back as it was.
+        A view is asked for, or the suffix of the other version of the format: the source is given
+        back as it was.
     UnsupportedDataError
         The source was no DM file, or the store does not hold all of its bytes.
     """
@@ -26,11 +29,27 @@ def write_dm_source(request: ExportRequest) -> Exported:
     if any(isinstance(each.blocks, ViewBlocks) for each in request.documents):
         msg = "a DM file is given back as it was, and takes no view"
         raise OptionError(msg, hint="leave the options of the view out, or export .hspy or .zarr")
-    if source.format == "stemzarr":
-        rebuild(source.path, request.dest, progress=request.progress)
-    elif source.rebuildable:
-        shutil.copyfile(source.path, request.dest)
-    else:
+    if not source.rebuildable and source.format != "stemzarr":
         msg = f"is of the format {source.format}, which becomes no DM file"
         raise UnsupportedDataError(msg, path=source.path, hint="export .hspy, .emd or .zarr")
+    if source.rebuildable:
+        _check_suffix(request)
+    if source.format == "stemzarr":
+        rebuild(source.path, request.dest, progress=request.progress)
+    else:
+        shutil.copyfile(source.path, request.dest)
     return Exported(shape=document.shape, dtype=document.dtype.name)
+
+
+def _check_suffix(request: ExportRequest) -> None:
+    version, suffix = _version(request.source), Path(request.name).suffix.lower()
+    if suffix in (".dm3", ".dm4") and suffix != f".{version}":
+        msg = f"the source is a {version} file, which {request.name!r} would hide"
+        raise OptionError(msg, hint=f"name it {Path(request.name).stem}.{version}")
+
+
+def _version(source: Source) -> str:
+    """Return ``dm3`` or ``dm4``, whether it is that file or a store made from it."""
+    if source.format != "stemzarr":
+        return source.format
+    return str(read_record(source.path)["format"])
