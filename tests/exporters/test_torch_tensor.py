@@ -7,6 +7,7 @@ import gc
 import json
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import stemzarr
 from stemzarr.model import ArrayBlocks, Document, read_box
+from stemzarr.options import ExportOptions
 from stemzarr.registry import ExportRequest
+from stemzarr.testing import write_synthetic_dm4
 from stemzarr.views import View, apply
 
 torch = pytest.importorskip("torch")
@@ -90,7 +94,17 @@ def test_a_flipped_bit_is_noticed(make_document: MakeDocument, make_request: Mak
     content[record.offset + 77] ^= 1
     request.dest.write_bytes(content)
     with zipfile.ZipFile(request.dest) as archive:
-        assert archive.testzip() == "scan/data/0"
+        assert archive.testzip() == "archive/data/0"
+
+
+def test_the_same_export_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Neither the name nor the moment of an export is in its file."""
+    write_synthetic_dm4(tmp_path / "scan.dm4", (3, 4), (8, 8))
+    for options in ({}, {"with_metadata": True}):
+        for name in ("a.pt", "b.pt"):
+            chosen = ExportOptions(overwrite=True, **options)
+            stemzarr.export(tmp_path / "scan.dm4", tmp_path / name, options=chosen)
+        assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
 @pytest.mark.parametrize("method", ["bin", "stride", "gauss", "fft"])

@@ -59,7 +59,9 @@ def _tensor_shape(document: Document, request: ExportRequest) -> tuple[int, ...]
 
 def _save(content: Any, path: Path) -> None:  # noqa: ANN401 - a tensor, or a dict with it
     try:
-        torch.save(content, path)
+        # By a path, the archive's folder would have its name, which is another one each time.
+        with path.open("wb") as file:
+            torch.save(content, file)
     except RuntimeError as error:  # of the C++ stream, without a number
         said = f"cannot be written: {' '.join(str(error).split())}"
         hint = "free space there or choose another folder"
