@@ -215,7 +215,7 @@ def _write(place: Place, dest: Path, wanted: _Wanted, progress: Progress | None)
         progress=progress,
     )
     if place.entry is not None and place.lake is not None and not place.lake.read_only:
-        place.lake.add_export(place.entry.name, {**result.json(), **result.provenance})
+        place.lake.add_export(place.entry.name, {**result.provenance, **result.json()})
     return result
 
 

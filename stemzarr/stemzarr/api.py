@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import stemzarr
 from stemzarr.errors import OptionError
 from stemzarr.files import check_destination, publish, remove_abandoned
 from stemzarr.model import Document, Progress, Source
@@ -185,7 +184,7 @@ class ExportResult:
     seconds: float
     """Time that the export took."""
     provenance: dict[str, Any]
-    """Source, document and view, as JSON."""
+    """What was read, taken of it and written, as JSON; `origin` leads back to the first file."""
     notes: tuple[str, ...] = ()
     """What a person should know: what the format could not keep."""
 
@@ -253,7 +252,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     check_destination(target, overwrite=chosen.overwrite, source=opened.path)
     if exporter.sidecar:
         check_sidecar(target, overwrite=chosen.overwrite, source=opened.path)
-    documents, provenance = _select(opened, document, view, exporter, chosen)
+    documents, provenance = _select(opened, document, view, exporter, chosen, read or ReadOptions())
     remove_abandoned(target.parent)
     with (
         contextlib.ExitStack() as afterwards,
@@ -296,27 +295,24 @@ def _select(
     view: View | None,
     exporter: Exporter,
     options: ExportOptions,
+    read: ReadOptions,
 ) -> tuple[list[Document], dict[str, Any]]:
     """Return what is to be written, views applied, and the record of where it came from."""
+    from stemzarr.exporters.provenance import describe_provenance, drop_lineage
+
     first = source.document if document in (None, "all") else source.find(document or 0)
     rest = [other for other in source.documents if other is not first] if document == "all" else []
-    provenance: dict[str, Any] = {
-        "stemzarr": stemzarr.__version__,
-        "source": source.path.name,
-        "format": source.format,
-        "document": first.slug,
-        "view": None,
-    }
     if exporter.dtype is not None and first.kind == "4d-stem":
         from stemzarr.views import View
 
         view = view or View()
         view = dataclasses.replace(view, dtype=view.dtype or exporter.dtype)
+    provenance = describe_provenance(source, first, exporter, view=view, read=read, options=options)
+    first, *rest = (drop_lineage(each) for each in (first, *rest))
     if view is not None:
         from stemzarr.views import apply
 
         first = apply(first, view, threads=options.threads, memory=options.memory)
-        provenance["view"] = view.to_json()
     return [first, *rest], provenance
 
 

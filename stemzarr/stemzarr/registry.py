@@ -63,7 +63,7 @@ class ExportRequest:
     options: ExportOptions
     """Budget, threads and the form of the file."""
     provenance: dict[str, Any]
-    """JSON that says what was exported: source, document, view."""
+    """JSON that says what was exported of what, as `describe_provenance` gives it."""
     progress: Progress | None = None
     """Is told how far the export is."""
 
@@ -129,6 +129,8 @@ class Exporter:
     """Type of the values of a 4D export where the view names none; None keeps the source's."""
     several: bool = False
     """Whether a file holds more than one document."""
+    options: tuple[str, ...] = ()
+    """Names of the fields of `ExportOptions` that shape the files of this format."""
     sidecar: bool = False
     """Whether JSON stands beside the file, under its name and ``.json``."""
 
@@ -217,6 +219,7 @@ EXPORTERS: tuple[Exporter, ...] = (
         suffixes=(".pt", ".pth"),
         extra="torch",
         dtype="float32",
+        options=("tensor", "with_metadata"),
         sidecar=True,
     ),
     Exporter(name="zarr", target="stemzarr.exporters.zarr_store:write_zarr", suffixes=(".zarr",)),

@@ -1,0 +1,89 @@
+"""Where the numbers of an export came from, step by step back to the file of the microscope."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import stemzarr
+from stemzarr.model import Document, Source
+from stemzarr.options import ExportOptions, ReadOptions
+from stemzarr.registry import Exporter
+from stemzarr.store import read_record
+
+if TYPE_CHECKING:
+    from stemzarr.views import View
+
+__all__ = ["describe_provenance", "drop_lineage"]
+
+_LINEAGE = ("derived_from", "provenance")
+"""Attributes by which a store that is an export says what it was made from."""
+
+
+def describe_provenance(
+    source: Source,
+    document: Document,
+    exporter: Exporter,
+    *,
+    view: View | None,
+    read: ReadOptions,
+    options: ExportOptions,
+) -> dict[str, Any]:
+    """Return, as JSON, all that it takes to make the same file again.
+
+    ``source``, ``format`` (and of a file ``size`` and ``modified``) say what was read and ``read``
+    how; ``document`` and ``view`` what was taken of it; ``export`` the form of the file.
+    ``origin`` says the same of what a store was made from: its original file with the ``hash`` of
+    all its bytes, or the export that the store is, with its own origin.
+    """
+    return {
+        "stemzarr": stemzarr.__version__,
+        **_identify(source),
+        "read": _to_json(read),
+        "document": document.slug,
+        "view": None if view is None else view.to_json(),
+        "export": {
+            "format": exporter.name,
+            **{name: getattr(options, name) for name in exporter.options},
+        },
+        "origin": _describe_origin(source, document),
+    }
+
+
+def drop_lineage(document: Document) -> Document:
+    """Return a document without the attributes that `describe_provenance` gives as ``origin``."""
+    kept = {name: value for name, value in document.attributes.items() if name not in _LINEAGE}
+    return dataclasses.replace(document, attributes=kept)
+
+
+def _identify(source: Source) -> dict[str, Any]:
+    named = {"source": source.path.name, "format": source.format}
+    if source.format == "stemzarr":
+        return named
+    modified = dt.datetime.fromtimestamp(source.modified_ns / 1e9, dt.UTC)
+    return {**named, "size": source.size, "modified": modified.isoformat(timespec="seconds")}
+
+
+def _to_json(read: ReadOptions) -> dict[str, Any]:
+    fields = dataclasses.asdict(read)
+    return {**fields, "scan_shape": read.scan_shape and list(read.scan_shape)}
+
+
+def _describe_origin(source: Source, document: Document) -> dict[str, Any] | None:
+    """Return where the values of a store came from; None for any other source."""
+    if source.format != "stemzarr":
+        return None
+    lineage = document.attributes.get("provenance")
+    with contextlib.suppress(ValueError, RecursionError):
+        exported = json.loads(lineage) if isinstance(lineage, str) else None
+        if isinstance(exported, dict):
+            return exported
+    record = read_record(source.path)
+    return {
+        "source": record["name"],
+        **{name: record.get(name) for name in ("format", "size", "modified", "hash")},
+        "read": record["ingest"]["options"]["read"],
+    }
