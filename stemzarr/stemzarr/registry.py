@@ -67,6 +67,12 @@ class ExportRequest:
     progress: Progress | None = None
     """Is told how far the export is."""
 
+    def provenance_of(self, number: int) -> dict[str, Any]:
+        """Return the provenance of one of the documents: the view is that of the first alone."""
+        if not number:
+            return self.provenance
+        return {**self.provenance, "document": self.documents[number].slug, "view": None}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -78,47 +79,75 @@ def test_a_view_becomes_a_store_of_its_own(
     assert not read_store(request.dest).rebuildable
 
 
-def test_py4dstems_own_reader_opens_emd(
-    make_document: MakeDocument, make_request: MakeRequest
+def test_emdfile_opens_the_whole_emd_as_py4dstem_does(
+    make_document: MakeDocument, make_request: MakeRequest, py4dstem_classes: Any
 ) -> None:
-    """emdfile, with which py4DSTEM reads, gives values, dim vectors and the calibration."""
-    emdfile = pytest.importorskip("emdfile")
+    """emdfile, with which py4DSTEM reads, gives values, dim vectors, calibration and all tags."""
     document = make_document("4d-stem", COUNTS, facts={"beam_energy_keV": 200.0})
     request = make_request(document, "scan.h5")
     write_emd(request)
-    with h5py.File(request.dest) as file:
-        group = file["stemzarr_root/datacube"]
-        assert group.attrs["python_class"] == "DataCube"
-        array = emdfile.Array.from_h5(group)
-        bundle = file["stemzarr_root/metadatabundle"]
-        calibration = emdfile.Metadata.from_h5(bundle["calibration"])
-        tags = emdfile.Metadata.from_h5(bundle["stemzarr"])
-    np.testing.assert_array_equal(array.data, COUNTS)
+    cube = py4dstem_classes.emdfile.read(request.dest)
+    assert isinstance(cube, py4dstem_classes.DataCube)
+    np.testing.assert_array_equal(cube.data, COUNTS)
     for place, axis in enumerate(document.axes):
         factor = 0.1 if axis.units == "1/nm" else 1.0
-        np.testing.assert_allclose(array.dims[place], axis.values() * factor, atol=1e-12)
-    assert list(array.dim_units) == ["nm", "nm", "A^-1", "A^-1"]
+        np.testing.assert_allclose(cube.dims[place], axis.values() * factor, atol=1e-12)
+    assert list(cube.dim_names) == ["scan_y", "scan_x", "det_y", "det_x"]
+    assert list(cube.dim_units) == ["nm", "nm", "A^-1", "A^-1"]
+    calibration = cube.root.metadata["calibration"]
+    assert isinstance(calibration, py4dstem_classes.Calibration)
     np.testing.assert_allclose(calibration["Q_pixel_size"], document.axis("det_x").scale / 10)
     assert (calibration["R_pixel_units"], calibration["Q_pixel_units"]) == ("nm", "A^-1")
+    tags = cube.root.metadata["stemzarr"]
     assert tags["facts"]["beam_energy_keV"] == 200.0
     assert tags["original_metadata"]["Microscope Info"]["Name"] == "Titan"
-    assert emdfile._get_EMD_version(str(request.dest))[:2] == (1, 0)
 
 
-def test_rosettasciio_reads_emd_axes(
-    make_document: MakeDocument, make_request: MakeRequest
+@pytest.fixture
+def py4dstem_classes(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give emdfile the classes that py4DSTEM adds to it, which itself needs numpy 1."""
+    emdfile = pytest.importorskip("emdfile")
+    module: Any = types.ModuleType("stand_in_for_py4dstem")
+    module._emd_hook = True
+    module.emdfile = emdfile
+    module.Calibration = type("Calibration", (emdfile.Metadata,), {})
+    module.DataCube = type("DataCube", (emdfile.Array,), {})
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", ["4d-stem", "diffraction"])
+def test_rosettasciio_reads_emd(
+    make_document: MakeDocument, make_request: MakeRequest, kind: str, lazy: bool
 ) -> None:
-    """The structure of EMD 1.0 holds: header, root, array, vectors of two values a dim."""
-    request = make_request(make_document("diffraction", COUNTS[0, 0]), "pattern.emd")
+    """RosettaSciIO gives the values of a scan and of one pattern, each axis with its scale."""
+    reader = pytest.importorskip("rsciio.emd")
+    values = COUNTS if kind == "4d-stem" else COUNTS[0, 0]
+    document = make_document(kind, values)
+    request = make_request(document, "x.emd")
     write_emd(request)
-    with h5py.File(request.dest) as file:
-        assert (file.attrs["version_major"], file.attrs["version_minor"]) == (1, 0)
-        assert file.attrs["emd_group_type"] == "file"
-        assert file["stemzarr_root"].attrs["emd_group_type"] == "root"
-        array = file["stemzarr_root/diffraction"]
-        assert array.attrs["emd_group_type"] == "array"
-        assert [array[f"dim{n}"].attrs["name"] for n in (0, 1)] == ["det_y", "det_x"]
-        assert array["dim0"].shape == (2,)
+    (signal,) = reader.file_reader(request.dest, lazy=lazy)
+    np.testing.assert_array_equal(np.asarray(signal["data"]), values)
+    for theirs, axis in zip(signal["axes"], document.axes, strict=True):
+        factor = 0.1 if axis.units == "1/nm" else 1.0
+        assert theirs["name"] == axis.name
+        np.testing.assert_allclose(
+            (theirs["scale"], theirs["offset"]), (axis.scale * factor, axis.offset * factor)
+        )
+
+
+def test_emdfile_opens_colour(make_document: MakeDocument, make_request: MakeRequest) -> None:
+    """The channels of a colour image are a dim like the others."""
+    emdfile = pytest.importorskip("emdfile")
+    values = np.random.default_rng(0).integers(0, 255, (6, 8, 3)).astype(np.uint8)
+    document = make_document("image", values, channels=("red", "green", "blue"))
+    request = make_request(document, "colour.emd")
+    write_emd(request)
+    array = emdfile.read(request.dest)
+    np.testing.assert_array_equal(array.data, values)
+    assert list(array.dim_names) == ["y", "x", "channel"]
+    np.testing.assert_array_equal(array.dims[2], [0, 1, 2])
 
 
 def test_blo_opens_in_rosettasciio(make_document: MakeDocument, make_request: MakeRequest) -> None:

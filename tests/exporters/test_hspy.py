@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import math
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from stemzarr.exporters.hdf5 import chunk_shape
 from stemzarr.exporters.hspy import write_hspy
-from stemzarr.model import Brightness, Document
+from stemzarr.model import ArrayBlocks, Brightness, Document
 from stemzarr.registry import ExportRequest
 from stemzarr.views import View, apply
 
@@ -66,7 +68,8 @@ def test_hyperspy_loads_values_and_calibration(
 
 @given(
     shape=st.tuples(*(st.integers(1, 9) for _ in range(4))),
-    block=st.integers(1, 7),
+    block=st.tuples(*(st.integers(1, 7) for _ in range(4))),
+    memory=st.sampled_from([16 * 1024**2, 2**30]),
     data=st.data(),
 )
 @settings(max_examples=25)
@@ -74,17 +77,30 @@ def test_plain_h5py_reads_any_shape(
     make_document: MakeDocument,
     make_request: MakeRequest,
     shape: tuple[int, ...],
-    block: int,
+    block: tuple[int, ...],
+    memory: int,
     data: st.DataObject,
 ) -> None:
-    """Chunks that stick out of the data, and boxes of any cut, give every value to plain h5py."""
-    del block
+    """Chunks that stick out of the data, and blocks of any cut, give every value to plain h5py."""
     values = np.random.default_rng(0).integers(0, 2**16, shape).astype(np.uint16)
+    document = make_document("4d-stem", values)
+    blocks = CutBlocks(values, tuple(map(min, block, shape)))
     name = f"{data.draw(st.uuids())}.hspy"
-    request = make_request(make_document("4d-stem", values), name)
-    write_hspy(request)
+    with pytest.MonkeyPatch.context() as patch:
+        # Small enough that the chunks of these small data are several, and stick out of them.
+        patch.setattr("stemzarr.exporters.hdf5._CHUNK_BYTES", 300)
+        request = make_request(dataclasses.replace(document, blocks=blocks), name, memory=memory)
+        write_hspy(request)
     with h5py.File(request.dest) as file:
         np.testing.assert_array_equal(file["Experiments/A 4d-stem/data"], values)
+
+
+class CutBlocks:
+    """Values in memory that say they lie in blocks, some of which split patterns."""
+
+    def __init__(self, values: NDArray[Any], cut: tuple[int, ...]) -> None:
+        self.shape, self.dtype, self.block_shape = values.shape, values.dtype, cut
+        self.read_into = ArrayBlocks(values).read_into
 
 
 def test_chunks_hold_whole_patterns_of_a_moderate_size() -> None:
@@ -191,14 +207,20 @@ def test_several_documents_are_experiments_of_one_file(
             channels=("red", "green", "blue", "alpha"),
         ),
     ]
-    request = make_request(documents, "all.hspy")
-    write_hspy(request)
+    viewed = apply(documents[0], View(roi="scan_y=0:7"))
+    request = make_request([viewed, *documents[1:]], "all.hspy")
+    provenance = {"document": "4d-stem", "view": viewed.attributes["view"]}
+    write_hspy(dataclasses.replace(request, provenance=provenance))
     scan, survey, thumbnail = hs.load(request.dest)
     np.testing.assert_array_equal(scan.data, COUNTS)
     np.testing.assert_array_equal(survey.data, COUNTS[0, 0])
     for channel, name in enumerate("RGBA"):
         np.testing.assert_array_equal(thumbnail.data[name], colours[..., channel])
     assert survey.original_metadata.as_dictionary()["flag"] is True
+    made = [signal.metadata.stemzarr.provenance for signal in (scan, survey, thumbnail)]
+    assert [each.document for each in made] == ["4d-stem", "survey", "thumbnail"]
+    assert made[0].view == viewed.attributes["view"]
+    assert (made[1].view, made[2].view) == (None, None)
 
 
 def test_a_view_is_what_the_file_holds(

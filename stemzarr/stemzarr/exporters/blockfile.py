@@ -115,6 +115,9 @@ def _calibration(document: Document) -> tuple[list[float], int, tuple[str, ...]]
     0 says that it is not calibrated.
     """
     notes = []
+    if document.valid is not None:
+        missing = int(document.valid.size - document.valid.sum())
+        notes.append(f"{missing} patterns that are missing stand as zeros, which no .blo can say")
     scan, detector = document.axes[:2], document.axes[3]
     scan_nm = [axis.scale * _NANOMETRES.get(axis.units, math.nan) for axis in scan]
     if math.isnan(sum(scan_nm)):

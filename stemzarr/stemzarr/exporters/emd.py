@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 
 from stemzarr.exporters.hdf5 import create_hdf5, write_dataset
-from stemzarr.model import Axis, Document
+from stemzarr.exporters.tags import plain_tags
+from stemzarr.model import CHANNEL, Axis, Document
 from stemzarr.registry import Exported, ExportRequest
 
 __all__ = ["write_emd"]
@@ -26,7 +27,9 @@ _ROOT = "stemzarr_root"
 def write_emd(request: ExportRequest) -> Exported:
     """Write the main document as an EMD 1.0 file; a 4D scan becomes py4DSTEM's ``DataCube``.
 
-    Reciprocal lengths are given in 1/Å, the only ones that py4DSTEM takes.
+    Reciprocal lengths are given in 1/Å, the only ones that py4DSTEM takes. Of a salvaged scan,
+    ``valid`` in the metadata ``stemzarr`` says which patterns are there, as booleans (scan_y,
+    scan_x).
     """
     document = request.documents[0]
     cube = document.kind == "4d-stem"
@@ -48,12 +51,15 @@ def write_emd(request: ExportRequest) -> Exported:
         tags = {
             "facts": {**document.facts, **document.attributes},
             "provenance": request.provenance,
-            "original_metadata": request.source.load_metadata(),
+            "original_metadata": plain_tags(request.source.load_metadata()),
+            **({} if document.valid is None else {"valid": document.valid}),
         }
         _write_metadata(bundle, "stemzarr", "Metadata", tags)
         name = "datacube" if cube else document.slug
         array = _group(root, name, "array", "DataCube" if cube else "Array")
-        for place, axis in enumerate(document.axes):
+        channel = [Axis(name=CHANNEL, size=len(document.channels), units="")]
+        dims = [*document.axes, *(channel if document.channels else ())]
+        for place, axis in enumerate(dims):
             _write_dim(array, place, axis)
         data = write_dataset(
             array,
@@ -107,7 +113,7 @@ def _write_metadata(bundle: h5py.Group, name: str, python_class: str, tree: dict
         _write_item(group, key, value)
 
 
-def _write_item(group: h5py.Group, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+def _write_item(group: h5py.Group, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value, or an array
     """Write a value as emdfile's Metadata does, its type beside it."""
     key = name.replace("/", "∕") if name.strip(".") else f"_{len(group)}"  # noqa: RUF001
     if isinstance(value, dict | list | tuple):
@@ -124,6 +130,8 @@ def _write_item(group: h5py.Group, name: str, value: Any) -> None:  # noqa: ANN4
         kind, stored = "bool", value
     elif isinstance(value, int | float) and abs(value) < 2**63:
         kind, stored = "number", value
+    elif isinstance(value, np.ndarray):
+        kind, stored = "array", value
     else:
         kind, stored = "string", str(value).encode().replace(b"\0", b"")
     group.create_dataset(key, data=stored).attrs["type"] = np.bytes_(kind)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stemzarr.exporters.hdf5 import create_hdf5, write_dataset
 from stemzarr.exporters.hspy_metadata import axis_dict, metadata_of, signal_ndim, write_tree
 from stemzarr.exporters.progress import share_progress
+from stemzarr.exporters.tags import plain_tags
 from stemzarr.model import Blocks, Document, read_box
 from stemzarr.registry import Exported, ExportRequest
 
@@ -27,7 +28,8 @@ def write_hspy(request: ExportRequest) -> Exported:
     """Write documents as the experiments of one ``.hspy`` file, the main one first.
 
     Axes, units and metadata stand in HyperSpy's model, the tag tree of the source as
-    ``original_metadata``. Chunks hold whole patterns.
+    ``original_metadata``. Chunks hold whole patterns. Of a salvaged scan,
+    ``metadata.stemzarr.valid`` says which patterns are there, as booleans (scan_y, scan_x).
     """
     names = _experiment_names(request.documents)
     # HDF5 1.8 headers take attributes beyond 64 kB; order keeps the main experiment first
@@ -36,9 +38,7 @@ def write_hspy(request: ExportRequest) -> Exported:
         file.attrs["file_format_version"] = _FORMAT_VERSION
         experiments = file.create_group("Experiments", track_order=True)
         original = file.create_group(f"Experiments/{names[0]}/original_metadata")
-        # "@types" is no tag: it says which types the numbers of our JSON had
-        tags = {k: v for k, v in request.source.load_metadata().items() if k != "@types"}
-        write_tree(tags, original)
+        write_tree(plain_tags(request.source.load_metadata()), original)
         for number, (name, document) in enumerate(zip(names, request.documents, strict=True)):
             group = experiments.require_group(name)
             if number:
@@ -66,9 +66,8 @@ def _write_experiment(
     for place, axis in enumerate(document.axes):
         axes = group.create_group(f"axis-{place}")
         write_tree(axis_dict(axis, navigate=place < signal), axes)
-    write_tree(
-        metadata_of(request.source, document, request.provenance), group.create_group("metadata")
-    )
+    metadata = metadata_of(request.source, document, request.provenance_of(number))
+    write_tree(metadata, group.create_group("metadata"))
     write_tree({"_lazy": False, "ragged": False}, group.create_group("attributes"))
     group.create_group("learning_results")
     progress = share_progress(request, number)

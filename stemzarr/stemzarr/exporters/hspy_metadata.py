@@ -81,6 +81,8 @@ def metadata_of(
         },
         "stemzarr": {**facts, **document.attributes, "provenance": dict(provenance)},
     }
+    if document.valid is not None:
+        metadata["stemzarr"]["valid"] = document.valid
     if "specimen" in facts:
         metadata["Sample"] = {"description": facts["specimen"]}
     if tem:
@@ -108,11 +110,11 @@ def _signal(document: Document) -> dict[str, Any]:
 
 
 def write_tree(tree: Mapping[str, Any], group: h5py.Group) -> None:
-    """Write a dictionary of JSON values as HyperSpy's reader takes it apart again.
+    """Write a dictionary of JSON values and arrays as HyperSpy's reader takes it apart again.
 
-    Values become attributes, dictionaries groups, lists data sets or groups whose names begin
-    with ``_list_``. A slash would nest groups, so it becomes the division slash (U+2215) in the
-    names of dictionaries and lists; attributes keep theirs.
+    Values become attributes, arrays data sets, dictionaries groups, lists data sets or groups
+    whose names begin with ``_list_``. A slash would nest groups, so it becomes the division slash
+    (U+2215) in the names of dictionaries, lists and arrays; attributes keep theirs.
     """
     for name, value in tree.items():
         key = str(name) or "_"
@@ -120,6 +122,8 @@ def write_tree(tree: Mapping[str, Any], group: h5py.Group) -> None:
             write_tree(value, group.require_group(_group_name(key)))
         elif isinstance(value, list | tuple):
             _write_list(value, _group_name(key), group)
+        elif isinstance(value, np.ndarray):
+            group.create_dataset(_group_name(key), data=value)
         else:
             group.attrs[key] = _attribute(value)
 

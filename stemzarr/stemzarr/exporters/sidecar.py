@@ -8,6 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stemzarr.errors import StoreExistsError
 from stemzarr.files import check_destination
 from stemzarr.model import Axis, Blocks, Document
@@ -69,7 +72,9 @@ def describe_document(document: Document) -> dict[str, Any]:
     ``coordinates`` gives each dim as ``offset + index * scale``. ``views`` lists the recipes that
     were applied, in their order, each with the scaling that it came to: with
     ``log(1 + value)`` first where ``logarithm`` is true, then ``(value - offset) * factor``.
-    ``statistics`` are those of the values before the last scaling.
+    ``statistics`` are those of the values before the last scaling. ``valid``, only where a scan
+    was salvaged, gives the patterns that are there as runs [first, end) of their numbers, row by
+    row; the others are zeros that nobody measured.
     """
     described: dict[str, Any] = {
         "title": document.title,
@@ -86,7 +91,16 @@ def describe_document(document: Document) -> dict[str, Any]:
         described["statistics"] = dataclasses.asdict(statistics)
     if document.brightness is not None:
         described["brightness"] = dataclasses.asdict(document.brightness)
+    if document.valid is not None:
+        described["valid"] = _runs(document.valid)
     return described
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[list[int]]:
+    """Return where runs of True begin and end in a mask, row by row."""
+    padded = np.concatenate([[False], mask.reshape(-1), [False]])
+    edges: list[list[int]] = np.flatnonzero(np.diff(padded)).reshape(-1, 2).tolist()
+    return edges
 
 
 def _coordinate(axis: Axis) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from stemzarr.readers.clean import clean_json
 from stemzarr.readers.found import Found
-from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, walk
+from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, read_mask, walk
 from stemzarr.readers.labelling import FoundAxis, Hints
 
 __all__ = ["find_emd"]
@@ -20,6 +20,8 @@ _DATA_NAMES: Final = ("data", "datacube", "realslice", "counted_datacube")
 _GROUP_TYPES: Final = ("1", "array")
 _PATTERNS: Final = ("VirtualDiffraction", "DiffractionSlice", "Probe")
 _FEWEST_AXES = 2
+_VALID: Final = "stemzarr_root/metadatabundle/stemzarr/valid"
+"""Mask of a salvaged scan that stemzarr exported."""
 
 
 def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
@@ -41,6 +43,7 @@ def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
                 hints=Hints(signal_type="diffraction" if pattern else "", names_order=True),
                 channels=channels,
                 notes=notes,
+                valid=read_mask(file, _VALID, base.shape[:2]),
                 address=str(data.name),
             )
         )

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import Blocks, Document, Fact, Source, main_document
 from stemzarr.options import ReadOptions
@@ -41,6 +44,8 @@ class Found:
     """For each of these facts, the path of its tag in the source's metadata."""
     notes: tuple[str, ...] = ()
     """What a person should know."""
+    valid: NDArray[np.bool_] | None = None
+    """Mask of the patterns that are there, shaped as the scan; None where all are."""
     address: str = ""
     """Path of the data set inside the file, for ``--dataset``."""
 
@@ -110,7 +115,15 @@ def _document(index: int, slug: str, title: str, found: Found, options: ReadOpti
         facts={**facts, **found.facts},
         fact_paths={**paths, **found.fact_paths},
         notes=(*found.notes, *labels.notes),
+        valid=_valid(found, tuple(axis.size for axis in labels.axes)),
     )
+
+
+def _valid(found: Found, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Return the mask of a scan, None where it is not that of its first two dims."""
+    if found.valid is None or found.valid.shape != shape[:2]:
+        return None
+    return found.valid
 
 
 def _check_scan_shape(path: Path, documents: Sequence[Document], options: ReadOptions) -> None:

@@ -24,7 +24,15 @@ from stemzarr.errors import (
 )
 from stemzarr.files import read_error
 
-__all__ = ["Hdf5Blocks", "Stamp", "data_set_blocks", "open_hdf5", "stored_dtype", "walk"]
+__all__ = [
+    "Hdf5Blocks",
+    "Stamp",
+    "data_set_blocks",
+    "open_hdf5",
+    "read_mask",
+    "stored_dtype",
+    "walk",
+]
 
 _DEEPEST = 64
 _MOST_OBJECTS = 200_000
@@ -201,6 +209,24 @@ def stored_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, ...]] 
     base: np.dtype[Any] = types.pop()
     colours = ("red", "green", "blue", "alpha")[: len(names)]
     return (base.newbyteorder("<"), colours) if base.kind == "u" else None
+
+
+def read_mask(group: h5py.Group, path: str, shape: Sequence[int]) -> NDArray[np.bool_] | None:
+    """Return a data set of booleans of a known shape below a group; None where there is no such."""
+    item: Any = group
+    for name in path.split("/"):
+        hard = isinstance(item, h5py.Group) and isinstance(
+            item.get(name, getlink=True), h5py.HardLink
+        )
+        if not hard:
+            return None
+        item = item[name]
+    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
+        return None
+    if item.shape != tuple(shape) or item.dtype != np.bool_:
+        return None
+    mask: NDArray[np.bool_] = item[()]
+    return mask
 
 
 @contextlib.contextmanager

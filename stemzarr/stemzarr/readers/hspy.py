@@ -14,7 +14,7 @@ import numpy as np
 from stemzarr.readers.clean import clean_json
 from stemzarr.readers.facts import finite_number
 from stemzarr.readers.found import Found
-from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, open_hdf5
+from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, open_hdf5, read_mask
 from stemzarr.readers.hdf5_tree import readable_attributes
 from stemzarr.readers.labelling import FoundAxis, Hints
 from stemzarr.readers.naming import make_slugs
@@ -23,6 +23,8 @@ __all__ = ["find_hspy", "is_hspy", "load_hspy_metadata"]
 
 _METADATA: Final = ("metadata", "mapped_parameters")
 _ORIGINAL: Final = ("original_metadata", "original_parameters")
+_VALID: Final = "metadata/stemzarr/valid"
+"""Mask of a salvaged scan that stemzarr exported."""
 _MOST_VALUES = 2**20
 _DEEPEST = 64
 
@@ -65,6 +67,7 @@ def find_hspy(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
                 channels=channels,
                 metadata=metadata,
                 notes=notes,
+                valid=read_mask(group, _VALID, base.shape[:2]),
                 address=str(group["data"].name),
             )
         )
