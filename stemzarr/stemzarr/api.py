@@ -302,7 +302,7 @@ def _select(
 
     first = source.document if document in (None, "all") else source.find(document or 0)
     rest = [other for other in source.documents if other is not first] if document == "all" else []
-    if exporter.dtype is not None and first.kind == "4d-stem":
+    if exporter.dtype is not None and first.dtype.kind != "c":
         from stemzarr.views import View
 
         view = view or View()

@@ -132,7 +132,7 @@ class Exporter:
     extra: str | None = None
     """The extra of stemzarr that brings what this exporter imports."""
     dtype: str | None = None
-    """Type of the values of a 4D export where the view names none; None keeps the source's."""
+    """Type of the values where the view names none; None keeps the source's, as complex do."""
     several: bool = False
     """Whether a file holds more than one document."""
     options: tuple[str, ...] = ()

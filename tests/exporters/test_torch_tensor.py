@@ -153,6 +153,71 @@ def test_the_form_scan_keeps_four_dims(
     np.testing.assert_array_equal(torch.load(request.dest, weights_only=True), COUNTS)
 
 
+def exported(folder: Path, values: NDArray[Any], **given: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return the tensor that an export of an array makes, and what is noted."""
+    np.save(folder / "given.npy", values)
+    replacing = ExportOptions(overwrite=True)
+    result = stemzarr.export(folder / "given.npy", folder / "made.pt", options=replacing, **given)
+    return torch.load(folder / "made.pt", weights_only=True), result.notes
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4), (5, 4, 4), (6, 7), (9,)])
+def test_every_kind_is_float32_unless_a_type_is_named(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    """A scan, a stack, an image or a curve of counts becomes float32; a named type is kept."""
+    values = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tensor, notes = exported(tmp_path, values)
+    assert (tensor.dtype, notes) == (torch.float32, ())
+    np.testing.assert_array_equal(tensor.numpy().reshape(shape), values)
+    tensor, _ = exported(tmp_path, values, view=View(dtype="int32"))
+    assert tensor.dtype == torch.int32
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_scans_stay_complex(tmp_path: Path, dtype: str) -> None:
+    """No type is forced on them, so that they are written whole, and strided."""
+    parts = np.random.default_rng(0).normal(size=(2, 2, 3, 4, 6))
+    values = (parts[0] + 1j * parts[1]).astype(dtype)
+    tensor, _ = exported(tmp_path, values)
+    assert str(tensor.dtype) == f"torch.{dtype}"
+    np.testing.assert_array_equal(tensor.numpy().reshape(values.shape), values)
+    view = View(downsample=2, method="stride")
+    tensor, _ = exported(tmp_path, values, view=view)
+    np.testing.assert_array_equal(tensor.numpy()[:, 0], values[..., ::2, ::2].reshape(6, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "asked", "noted"),
+    [
+        ("int32", None, "--dtype int32"),
+        ("uint64", None, "--dtype uint64"),
+        ("int32", "float64", ""),
+        ("int32", "int32", ""),
+        ("int16", None, ""),
+        ("float64", None, ""),
+    ],
+)
+def test_counts_that_are_rounded_are_noted(
+    tmp_path: Path, dtype: str, asked: str | None, noted: str
+) -> None:
+    """Where a count may be beyond what float32 counts to, the note names the way to keep it."""
+    values = np.full((2, 2, 3, 3), 16777217 if dtype != "int16" else 7, dtype)
+    view = None if asked is None else View(dtype=asked)
+    tensor, notes = exported(tmp_path, values, view=view)
+    assert bool(notes) == bool(noted)
+    assert noted in "".join(notes)
+    if dtype != "float64":
+        assert bool(notes) == (int(tensor[0, 0, 0, 0]) != int(values[0, 0, 0, 0]))
+
+
+def test_counts_known_to_be_small_are_not_noted(tmp_path: Path) -> None:
+    """A store knows its largest value, so nobody is warned of what does not happen."""
+    np.save(tmp_path / "small.npy", np.full((2, 2, 3, 3), 70000, np.int32))
+    stemzarr.ingest(tmp_path / "small.npy", tmp_path / "small.zarr")
+    assert stemzarr.export(tmp_path / "small.zarr", tmp_path / "small.pt").notes == ()
+
+
 def test_metadata_comes_in_a_dict_that_loads_safely(
     make_document: MakeDocument, make_request: MakeRequest
 ) -> None:

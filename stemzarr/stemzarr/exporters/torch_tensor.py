@@ -22,6 +22,7 @@ from stemzarr.exporters.sidecar import describe_export
 from stemzarr.exporters.zip_record import find_record
 from stemzarr.model import Document
 from stemzarr.registry import Exported, ExportRequest
+from stemzarr.views.render import ViewBlocks
 
 __all__ = ["write_pt"]
 
@@ -47,7 +48,25 @@ def write_pt(request: ExportRequest) -> Exported:
     with PositionedWriter(request.dest) as file:
         for place in record.checksums:
             file.write(memoryview(struct.pack("<I", checksum)), place)
-    return Exported(shape=shape, dtype=document.dtype.name, sidecar=sidecar)
+    notes = _rounding(document)
+    return Exported(shape=shape, dtype=document.dtype.name, sidecar=sidecar, notes=notes)
+
+
+def _rounding(document: Document) -> tuple[str, ...]:
+    """Return the note that counts were rounded, where they may be larger than floats count to."""
+    blocks = document.blocks
+    if not isinstance(blocks, ViewBlocks) or blocks.dtype.kind != "f":
+        return ()
+    source = blocks.source.dtype
+    if source.kind not in "iu" or blocks.view.gives_fractions:
+        return ()
+    exact = 2 ** (np.finfo(blocks.dtype).nmant + 1)
+    known = blocks.statistics
+    largest = np.iinfo(source).max if known is None else max(-known.min, known.max)
+    if largest <= exact:
+        return ()
+    way = f"--dtype {source.name} (View(dtype={source.name!r})) keeps them"
+    return (f"{source.name} values beyond {exact} are rounded to {blocks.dtype.name}; {way}",)
 
 
 def _tensor_shape(document: Document, request: ExportRequest) -> tuple[int, ...]:
