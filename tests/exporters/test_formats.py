@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 import stemzarr
 from stemzarr.errors import OptionError, UnsupportedDataError
@@ -255,6 +257,61 @@ def test_tiff_keeps_values_and_scale(
         assert file.imagej_metadata["unit"] == "nm"
 
 
+WIDE = np.array([[0, 1, 2], [5, 6, 7]])
+
+
+@pytest.mark.parametrize(
+    ("values", "stored"),
+    [
+        (WIDE.astype(np.uint64), "uint32"),
+        ((WIDE + 2**32 - 8).astype(np.uint64), "uint32"),
+        ((WIDE + 2**32 - 7).astype(np.uint64), "float64"),
+        ((WIDE - 2**31).astype(np.int64), "int32"),
+        ((WIDE - 2**31 - 1).astype(np.int64), "float64"),
+        ((WIDE / 4).astype(np.float16), "float32"),
+        (WIDE % 2 == 1, "uint8"),
+    ],
+)
+def test_tiff_stores_what_other_programs_read(
+    make_document: MakeDocument, make_request: MakeRequest, values: Any, stored: str
+) -> None:
+    """No value changes; PIL, which has neither float64 nor counts above 2**31, opens the rest."""
+    request = make_request(make_document("image", values), "image.tif")
+    assert write_tif(request).dtype == stored
+    found = tifffile.imread(request.dest)
+    assert found.dtype == stored
+    np.testing.assert_array_equal(found.astype(values.dtype), values)
+    if stored != "float64" and float(values.max()) < 2**31:
+        with Image.open(request.dest) as picture:
+            np.testing.assert_array_equal(np.asarray(picture).astype(values.dtype), values)
+
+
+def test_pil_opens_the_image_of_a_scan_of_a_large_detector(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """The sum over more pixels than 32 bits are sure to hold still comes in 32 bits."""
+    values = np.zeros((1, 2, 300, 300), np.uint16)
+    values[0, 1] = 3
+    request = make_request(make_document("4d-stem", values), "scan.tif")
+    write_tif(request)
+    with Image.open(request.dest) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), [[0, 270000]])
+
+
+@given(scale=st.floats(1e-9, 1e9))
+def test_tiff_holds_any_pixel_size(
+    make_document: MakeDocument, make_request: MakeRequest, scale: float
+) -> None:
+    """From a billionth to a billion of its units, the resolution is that of the axis."""
+    document = make_document("image", COUNTS[0, 0])
+    axes = tuple(dataclasses.replace(axis, scale=scale) for axis in document.axes)
+    request = make_request(dataclasses.replace(document, axes=axes), "image.tif")
+    write_tif(request)
+    with tifffile.TiffFile(request.dest) as file:
+        numerator, denominator = file.pages[0].tags["XResolution"].value
+    np.testing.assert_allclose(denominator / numerator, scale, rtol=1e-5)
+
+
 def test_hyperspy_scales_the_tiff(make_document: MakeDocument, make_request: MakeRequest) -> None:
     """HyperSpy reads pixel size and unit from the file."""
     hs = pytest.importorskip("hyperspy.api")
@@ -279,6 +336,25 @@ def test_png_shows_the_image(make_document: MakeDocument, make_request: MakeRequ
         assert "0.25 nm" in picture.info["Description"]
     assert (pixels.min(), pixels.max()) == (0, 255)
     assert (np.diff(pixels.ravel().astype(int)) >= 0).all()
+
+
+def test_png_shows_true_as_white(make_document: MakeDocument, make_request: MakeRequest) -> None:
+    """A mask is black and white, and one that is True everywhere is white."""
+    for mask in (np.eye(4, dtype=bool), np.ones((4, 4), bool), np.zeros((4, 4), bool)):
+        request = make_request(make_document("image", mask), "mask.png")
+        write_png(request)
+        with Image.open(request.dest) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), mask * 255)
+
+
+def test_png_refuses_more_channels_than_colours(
+    make_document: MakeDocument, make_request: MakeRequest
+) -> None:
+    """Five channels are no colour; the message says how many a picture holds."""
+    values = np.zeros((3, 4, 5), np.uint8)
+    document = make_document("image", values, channels=tuple("abcde"))
+    with pytest.raises(UnsupportedDataError, match="4 channels at most, and these are 5"):
+        write_png(make_request(document, "five.png"))
 
 
 @pytest.mark.parametrize(("channels", "mode"), [("red green blue", "RGB"), ("r g b a", "RGBA")])
@@ -322,9 +398,9 @@ def test_a_store_gives_its_dm4_back(tmp_path: Path, make_request: MakeRequest) -
     write_dm(path, [DMImage(data=COUNTS)])
     source = read_dm(path, ReadOptions())
     write_store(source, tmp_path / "scan.zarr", IngestOptions())
-    for number, given in enumerate((source, read_store(tmp_path / "scan.zarr"))):
-        request = make_request(given.document, f"again{number}.dm4")
-        write_dm_source(dataclasses.replace(request, source=given))
+    for number, origin in enumerate((source, read_store(tmp_path / "scan.zarr"))):
+        request = make_request(origin.document, f"again{number}.dm4")
+        write_dm_source(dataclasses.replace(request, source=origin))
         assert request.dest.read_bytes() == path.read_bytes()
     viewed = make_request(apply(source.document, View(downsample=2)), "view.dm4")
     with pytest.raises(OptionError, match="takes no view"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import struct
 import zlib
 from fractions import Fraction
@@ -29,9 +30,17 @@ def write_png(request: ExportRequest) -> Exported:
     """Write an image as a grey 8-bit picture, from its smallest value to the brightest 0.1 %.
 
     A 4D scan becomes the virtual image over its whole detector. Colour stays as it is.
+
+    Raises
+    ------
+    UnsupportedDataError
+        The document has no two dims, or channels that are no colours.
     """
     document = _image(request)
     values = _all(document)
+    if len(document.channels) > max(_PNG_COLOURS):
+        msg = f"a .png holds 4 channels at most, and these are {len(document.channels)}"
+        raise UnsupportedDataError(msg, hint="export .tif or .npy")
     pixels = values if document.channels and values.dtype == np.uint8 else _to_bytes(values)
     size_y, size_x = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1  # noqa: PLR2004 - with channels
@@ -56,6 +65,8 @@ def write_png(request: ExportRequest) -> Exported:
 
 
 def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8) * np.uint8(255)
     finite = values[np.isfinite(values)].astype(np.float64)
     low = finite.min(initial=0.0) if not finite.size else finite.min()
     high = np.percentile(finite, _BRIGHTEST) if finite.size else 1.0
@@ -73,7 +84,8 @@ def _pixel_size(document: Document) -> str:
 def write_tif(request: ExportRequest) -> Exported:
     """Write an image with its values and pixel size as a TIFF that ImageJ and HyperSpy scale.
 
-    A 4D scan becomes the virtual image over its whole detector.
+    Integers of 64 bits, which few programs read, are stored in 32 bits where they fit, else as
+    float64; float16 as float32. A 4D scan becomes the virtual image over its whole detector.
 
     Raises
     ------
@@ -85,12 +97,26 @@ def write_tif(request: ExportRequest) -> Exported:
     if values.dtype.kind not in _SAMPLE_FORMATS or values.nbytes > _TIFF_LARGEST:
         msg = f"a TIFF cannot hold {values.nbytes} bytes of {values.dtype}"
         raise UnsupportedDataError(msg, hint="export .npy or .hspy")
-    stored = values.astype(np.uint8) if values.dtype.kind == "b" else values
+    stored = values.astype(_sample_type(values), copy=False)
     little = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
     with request.dest.open("wb") as file:
         file.write(_tiff_head(document, stored))
         file.write(np.ascontiguousarray(little).data)
-    return Exported(shape=values.shape, dtype=values.dtype.name)
+    return Exported(shape=values.shape, dtype=stored.dtype.name)
+
+
+def _sample_type(values: NDArray[Any]) -> np.dtype[Any]:
+    """Return the type in which most programs read the values, that holds them all."""
+    dtype = values.dtype
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    if dtype.kind not in "iu" or dtype.itemsize < 8:  # noqa: PLR2004 - 64 bits
+        return dtype
+    small = np.iinfo(f"{dtype.kind}4")
+    fits = small.min <= values.min() and values.max() <= small.max
+    return small.dtype if fits else np.dtype(np.float64)
 
 
 def _tiff_head(document: Document, values: NDArray[Any]) -> bytes:
@@ -157,17 +183,21 @@ def _imagej(document: Document) -> bytes:
 
 def _resolution(axis: Axis) -> bytes:
     """Return pixels per unit as a fraction of two 32-bit numbers, as exact as these can be."""
-    per_unit = Fraction(1 / abs(axis.scale)) if axis.scale else Fraction(1)
-    limited = per_unit.limit_denominator(2**20)
-    if limited.numerator >= 2**32 or not limited.numerator:
-        limited = Fraction(max(1, min(2**32 - 1, round(per_unit))))
+    scale = Fraction(abs(axis.scale)) or Fraction(1)
+    if scale >= 1:
+        units = scale.limit_denominator(max(1, (2**32 - 1) // math.ceil(scale)))
+        return struct.pack("<II", units.denominator, min(units.numerator, 2**32 - 1))
+    limited = (1 / scale).limit_denominator(2**20)
+    if limited.numerator >= 2**32:
+        limited = Fraction(min(2**32 - 1, round(1 / scale)))
     return struct.pack("<II", limited.numerator, limited.denominator)
 
 
 def _image(request: ExportRequest) -> Document:
     document = request.documents[0]
     if document.kind == "4d-stem":
-        image = virtual_image(document, threads=request.options.threads).to_numpy()
+        options = request.options
+        image = virtual_image(document, threads=options.threads, memory=options.memory).to_numpy()
         return dataclasses.replace(
             document, kind="image", axes=document.axes[:2], blocks=ArrayBlocks(image)
         )
