@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stemzarr.errors import OptionError, SourceNotFoundError
+from stemzarr.files import writing
 from stemzarr.options import ExportOptions, ReadOptions
 from stemzarr.registry import EXPORTERS, Exporter, exporters
 from stemzarr_cli.command import Command, lake_option
@@ -66,7 +67,7 @@ class _Wanted:
 @click.option(
     "--document",
     metavar="SLUG",
-    help="Another document than the main one; 'all' for all in one file.",
+    help="Another document than the main one; 'all' for all in one file (hspy, dm).",
 )
 @view_options
 @click.option(
@@ -74,13 +75,19 @@ class _Wanted:
     type=click.Choice(["patterns", "scan"]),
     default="patterns",
     show_default=True,
-    help="Form of a .pt: (N, 1, det_y, det_x) or (scan_y, scan_x, det_y, det_x).",
+    help="Form of a .pt alone: (N, 1, det_y, det_x) or (scan_y, scan_x, det_y, det_x).",
 )
 @click.option(
-    "--with-metadata", is_flag=True, help="Make a .pt hold a dict of tensor and metadata."
+    "--with-metadata",
+    is_flag=True,
+    help="Make a .pt (no other format) hold a dict of tensor and metadata.",
 )
 @read_options
-@click.option("--memory", type=BYTES, help="Budget for buffers. [default: 256MiB]")
+@click.option(
+    "--memory",
+    type=BYTES,
+    help="Budget for buffers, as far as a format needs any. [default: 256MiB]",
+)
 @click.option("--threads", type=int, metavar="N", help="[default: as many as processors]")
 @click.option("--no-sync", is_flag=True, help="Trust the system to write to disk in time.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that stands at DEST.")
@@ -142,7 +149,14 @@ def _export_many(
         msg = f"no entry is found by {query!r}"
         raise SourceNotFoundError(msg, path=lake.path, hint="stemzarr ls shows what there is")
     exporter = _exporter(wanted.format)
-    folder.mkdir(parents=True, exist_ok=True)
+    exporter.check_options(wanted.options)
+    if wanted.read != ReadOptions():
+        msg = "what a query finds are stores, which leave no question about their layout"
+        raise OptionError(msg, hint="leave the options of reading out")
+    if folder.exists() and not folder.is_dir():
+        raise OptionError("is no folder", path=folder, hint="name a folder with --to")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with report.progress(f"exporting {len(entries)} entries") as progress:
         parts = _parts(progress, [_size(entry) for entry in entries])
         for entry, part in zip(entries, parts, strict=True):

@@ -239,7 +239,8 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         Something stands at `dest`, or at the place of its sidecar, and ``options.overwrite`` is
         false.
     UnknownFormatError, MissingDependencyError, UnsupportedDataError, OptionError
-        The format is unknown, lacks its package, or cannot hold what was asked for.
+        The format is unknown, lacks its package, or cannot hold what was asked for; an option has
+        no meaning for this format or source.
     """
     from stemzarr.exporters.sidecar import check_sidecar, is_sidecar, place_sidecar
 
@@ -247,8 +248,10 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     chosen = options or ExportOptions()
     target = as_path(dest)
     exporter = find_exporter(target, format)
+    exporter.check_options(chosen)
     check_destination(target, overwrite=chosen.overwrite)
     opened = read_source(as_path(source), read)
+    _check_read(opened, read)
     check_destination(target, overwrite=chosen.overwrite, source=opened.path)
     if exporter.sidecar:
         check_sidecar(target, overwrite=chosen.overwrite, source=opened.path)
@@ -287,6 +290,14 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         provenance=provenance,
         notes=exported.notes,
     )
+
+
+def _check_read(source: Source, read: ReadOptions | None) -> None:
+    """Refuse to understand a store in another way than it was ingested."""
+    if source.format == "stemzarr" and read not in (None, ReadOptions()):
+        msg = "is a store, whose layout, scan shape and data set were settled at its ingest"
+        hint = "leave the options of reading out, or ingest the source with them"
+        raise OptionError(msg, path=source.path, hint=hint)
 
 
 def _select(

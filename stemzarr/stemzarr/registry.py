@@ -145,6 +145,21 @@ class Exporter:
         own = f".{source_format}"
         return own if own in self.suffixes else self.suffixes[0]
 
+    def check_options(self, options: ExportOptions) -> None:
+        """Refuse what shapes files of other formats alone, before any work is done.
+
+        Raises
+        ------
+        OptionError
+            An option is set that this format has no place for.
+        """
+        plain = ExportOptions()
+        for other in exporters():
+            for name in set(other.options) - set(self.options):
+                if getattr(options, name) != getattr(plain, name):
+                    msg = f"{name} is for the format {other.name!r}, and this is {self.name!r}"
+                    raise OptionError(msg, hint="leave it out, or choose that format")
+
     def write(self, request: ExportRequest) -> Exported:
         """Write the file.
 

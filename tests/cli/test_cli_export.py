@@ -73,3 +73,65 @@ def test_what_a_format_cannot_keep_is_said_on_stderr(
     assert json.loads(said.out)["format"] == "blo"
     assert said.err.startswith("stemzarr export: note: ")
     assert "x.blo: a .blo file cannot hold detector pixels" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["x.npy", "--tensor", "scan"], "tensor is for the format 'pt'"),
+        (["x.hspy", "--with-metadata"], "with_metadata is for the format 'pt'"),
+        (["x.dm4", "--document", "survey"], "given back whole"),
+    ],
+)
+def test_an_option_without_meaning_for_the_format_is_wrong_usage(
+    words: list[str], said: str, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is ignored without a word: one line, a way out, and nothing is written."""
+    dest = tmp_path / words[0]
+    assert run(["export", str(scan), str(dest), *words[1:]]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, len(captured.err.splitlines())) == ("", 1)
+    assert said in captured.err
+    assert "(leave " in captured.err
+    assert not dest.exists()
+
+
+@pytest.mark.parametrize("words", [["--layout", "scan-fast"], ["--scan-shape", "6,4"]])
+def test_a_store_is_not_read_in_another_way(
+    words: list[str], scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its layout was settled at its ingest, whether it is named, or found by a query."""
+    lake, out = tmp_path / "lake", tmp_path / "out"
+    assert run(["ingest", str(scan), "--lake", str(lake), "--quiet"]) == 0
+    many = ["--query", "kind=4d-stem", "--to", str(out), "--format", "npy"]
+    for what in (["scan", str(tmp_path / "x.npy")], many):
+        assert run(["export", *what, *words, "--lake", str(lake)]) == 2
+        assert "leave the options of reading out" in capsys.readouterr().err
+    assert not out.exists()
+    assert not (tmp_path / "x.npy").exists()
+
+
+def test_the_folder_of_many_is_no_file(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--to`` a file, or below one, says so and what to do."""
+    lake, file = tmp_path / "lake", tmp_path / "file"
+    file.write_text("mine", encoding="utf-8")
+    assert run(["ingest", str(scan), "--lake", str(lake), "--quiet"]) == 0
+    words = ["export", "--query", "kind=4d-stem", "--format", "npy", "--lake", str(lake)]
+    for folder, status in ((file, 2), (file / "below", 1)):
+        assert run([*words, "--to", str(folder)]) == status
+        said = capsys.readouterr().err
+        assert str(folder) in said
+        assert "folder" in said.partition("(")[2]
+    assert file.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_tensor_of_no_scan_is_noted(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The form of scans means nothing for an image, which keeps its dims."""
+    pytest.importorskip("torch")
+    words = ["export", str(scan), str(tmp_path / "x.pt"), "--document", "survey"]
+    assert run([*words, "--tensor", "scan"]) == 0
+    assert "survey is no 4D scan" in capsys.readouterr().err

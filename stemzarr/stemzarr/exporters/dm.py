@@ -20,8 +20,8 @@ def write_dm_source(request: ExportRequest) -> Exported:
     Raises
     ------
     OptionError
-        A view is asked for, or the suffix of the other version of the format: the source is given
-        back as it was.
+        A view is asked for, one document of several, or the suffix of the other version of the
+        format: the source is given back as it was.
     UnsupportedDataError
         The source was no DM file, or the store does not hold all of its bytes.
     """
@@ -29,6 +29,9 @@ def write_dm_source(request: ExportRequest) -> Exported:
     if any(isinstance(each.blocks, ViewBlocks) for each in request.documents):
         msg = "a DM file is given back as it was, and takes no view"
         raise OptionError(msg, hint="leave the options of the view out, or export .hspy or .zarr")
+    if document.index != source.main:
+        msg = f"a DM file is given back whole, not the document {document.slug!r} of it alone"
+        raise OptionError(msg, hint="leave --document out, or export .hspy or .zarr")
     if not source.rebuildable and source.format != "stemzarr":
         msg = f"is of the format {source.format}, which becomes no DM file"
         raise UnsupportedDataError(msg, path=source.path, hint="export .hspy, .emd or .zarr")
