@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import gc
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 import stemzarr
-from stemzarr.exporters.emd import write_emd
 from stemzarr.exporters.tags import plain_tags
-from stemzarr.model import Document
-from stemzarr.registry import ExportRequest
 from stemzarr.testing import DMImage, write_dm
 
 LONG = np.arange(100, dtype=np.float32) / 3
@@ -63,8 +61,6 @@ def test_no_mark_of_our_json_is_left(tagged: Path) -> None:
 def test_entries_and_structures_become_lists_and_dictionaries() -> None:
     """Repeated names are numbered, nameless entries listed, structures become rows."""
     rows = np.array([(1, 2.5), (3, 4.5)], [("f0", "<i2"), ("f1", "<f4")])
-    import base64
-
     described = {
         "dtype": [["f0", "<i2"], ["f1", "<f4"]],
         "count": 2,
@@ -87,21 +83,11 @@ def test_entries_and_structures_become_lists_and_dictionaries() -> None:
     assert plain_tags({"@entries": [["", 1], ["", 2]]}) == {"0": 1, "1": 2}
 
 
-def test_emdfile_gives_arrays(
-    make_document: Callable[..., Document],
-    make_request: Callable[..., ExportRequest],
-    tagged: Path,
-) -> None:
+def test_emdfile_gives_arrays(tagged: Path, tmp_path: Path) -> None:
     """An encoded array of the tags is an array in the metadata of an EMD file."""
     emdfile = pytest.importorskip("emdfile")
-    import dataclasses
-
-    import h5py
-
-    request = make_request(make_document("4d-stem", COUNTS), "x.emd")
-    source = stemzarr.registry.read_source(tagged)
-    write_emd(dataclasses.replace(request, source=source))
-    with h5py.File(request.dest) as file:
+    stemzarr.export(tagged, tmp_path / "x.emd")
+    with h5py.File(tmp_path / "x.emd") as file:
         tags = emdfile.Metadata.from_h5(file["stemzarr_root/metadatabundle/stemzarr"])
     found = tags["original_metadata"]["ImageList"]["1"]["ImageTags"]["Mine"]
     np.testing.assert_array_equal(found["Curve"], LONG)
