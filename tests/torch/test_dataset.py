@@ -18,6 +18,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import stemzarr
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import ArrayBlocks, Axis, Document, Source, dims_of_kind, read_box
 from stemzarr.options import IngestOptions
@@ -434,5 +435,73 @@ def test_what_cannot_train_is_refused() -> None:
     slabs = TiledBlocks(COUNTS, block=(9, 14, 1, 10))
     with pytest.raises(UnsupportedDataError, match="spread over the whole file"):
         PatternDataset(scan(blocks=slabs))
+    for other in (None, 3, [None], {"intensity": COUNTS}.values()):
+        with pytest.raises(OptionError, match="is nothing to train from"):
+            PatternDataset(other)  # type: ignore[arg-type]
+    for number in ({"memory": 2.5}, {"memory": 1}, {"threads": 0}, {"threads": "2"}):
+        with pytest.raises(OptionError, match="it must be"):
+            PatternDataset(scan(), **number)
     with pytest.raises(IndexError, match="no pattern 126"):
         PatternDataset(scan())[126]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 1.5}, "seed is 1.5"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": "8"}, "batch_size is '8'"),
+        ({"num_workers": -1}, "num_workers is -1"),
+        ({"world_size": 0}, "world_size is 0"),
+        ({"rank": 1}, "rank is 1, and world_size is 1"),
+        ({"rank": 2, "world_size": 2}, "rank is 2, and world_size is 2"),
+        ({"rank": -1, "world_size": 2}, "rank is -1"),
+    ],
+)
+def test_a_sampler_refuses_what_gives_no_batches(fields: dict[str, Any], message: str) -> None:
+    """A number that cannot work is refused when the sampler is made: no epoch is empty unsaid."""
+    with pytest.raises(OptionError, match=message) as caught:
+        PatternSampler(PatternDataset(scan()), **fields)
+    assert caught.value.hint
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """What was calculated counts as a number here, too."""
+    dataset = PatternDataset(scan())
+    two: Any = np.int64(2)
+    sampler = PatternSampler(dataset, two, seed=two, rank=two - 1, world_size=two)
+    assert list(sampler) == list(PatternSampler(dataset, 2, seed=2, rank=1, world_size=2))
+    assert len(split_blocks(dataset, tile=two, gap=two - 2)[1])
+
+
+@pytest.mark.parametrize(
+    "fields", [{"fraction": "a"}, {"fraction": 1}, {"tile": 1.5}, {"seed": -1}]
+)
+def test_a_split_refuses_what_cannot_be_split(fields: dict[str, Any]) -> None:
+    """A fraction outside 0 to 1, and numbers that are not whole, are named."""
+    with pytest.raises(OptionError, match=f"{next(iter(fields))} is"):
+        split_blocks(PatternDataset(scan()), **fields)
+
+
+def test_masks_must_fit_their_scans() -> None:
+    """A mask of another shape or type, or too few masks, are refused; an empty one is allowed."""
+    dataset = PatternDataset(scan())
+    for mask in (np.ones((14, 9), bool), np.ones(126, bool), np.ones((9, 14), int)):
+        with pytest.raises(OptionError, match="and the scan has"):
+            dataset.take([mask])
+    with pytest.raises(OptionError, match="0 masks are given for 1 documents"):
+        dataset.take([])
+    nothing = dataset.take([np.zeros((9, 14), bool)])
+    assert nothing.fetch([]).shape == (0, 1, 8, 10)
+    for workers in (0, 2):
+        sampler = PatternSampler(nothing, num_workers=workers)
+        assert (len(sampler), list(sampler)) == (0, [])
+
+
+def test_a_dataset_trains_as_it_is(store: Path) -> None:
+    """What stemzarr opened, or an analysis selected, needs no detour over a file."""
+    opened = stemzarr.open(store)
+    part = PatternDataset([opened.isel(scan_y=slice(2, 4)), opened])
+    assert len(part) == 2 * 14 + 126
+    np.testing.assert_array_equal(part.fetch(range(28))[:, 0], COUNTS[2:4].reshape(28, 8, 10))

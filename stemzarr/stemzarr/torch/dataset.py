@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from stemzarr.errors import OptionError
 from stemzarr.model import Document
-from stemzarr.options import available_threads, check_at_least
+from stemzarr.options import available_threads, check_whole
 from stemzarr.torch.cache import UnitCache
 from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
 from stemzarr.torch.scaling import DeviceScaling
@@ -57,7 +57,8 @@ class PatternDataset(Dataset[torch.Tensor]):
     Parameters
     ----------
     sources
-        One source or several: stores, other files, entries of a lake, or documents.
+        One source or several: stores, other files, entries of a lake, Datasets that stemzarr opened
+        or what was selected from them, or documents.
     view
         The recipe; its `dtype` is float32 unless it names another. Where it normalises by
         statistics, the patterns of all sources are scaled by one pair of numbers.
@@ -73,8 +74,8 @@ class PatternDataset(Dataset[torch.Tensor]):
     Raises
     ------
     OptionError
-        The sources have detectors of different sizes, or there is none; the view names a type
-        other than float32, and the device is to scale.
+        The sources have detectors of different sizes, there is none, or one is no source; the view
+        names a type other than float32, and the device is to scale; a number is too small.
     UnsupportedDataError
         A source holds no patterns, or lies on disk so that every pattern is spread over it.
 
@@ -93,13 +94,14 @@ class PatternDataset(Dataset[torch.Tensor]):
         memory: int = _MEMORY,
         threads: int | None = None,
     ) -> None:
-        check_at_least("memory", memory, _LEAST_MEMORY)
+        self._memory = check_whole("memory", memory, _LEAST_MEMORY)
+        self._threads = (
+            available_threads() if threads is None else check_whole("threads", threads, 1)
+        )
         documents = open_documents(sources)
         if not documents:
             msg = "there is no source to train from"
             raise OptionError(msg, hint="give a store, a file or a list of them")
-        self._memory = memory
-        self._threads = threads or available_threads()
         self.view = view or View()
         self._scaling, viewed = apply_jointly(
             documents, self.view, self._threads, on_device=scale_on_device
@@ -155,12 +157,18 @@ class PatternDataset(Dataset[torch.Tensor]):
         return part, tuple(int(i) for i in np.unravel_index(position, self._parts[part].lead or 1))
 
     def take(self, kept: Sequence[NDArray[np.bool_]]) -> PatternDataset:
-        """Return a dataset of some of the patterns: a mask over the scan for each document."""
+        """Return a dataset of some of the patterns: a mask over the scan for each document.
+
+        Raises
+        ------
+        OptionError
+            There are more or fewer masks than documents, or one has not the shape of its scan.
+        """
+        if len(kept) != len(self._parts):
+            msg = f"{len(kept)} masks are given for {len(self._parts)} documents"
+            raise OptionError(msg, hint="give a list with one mask for each document")
         other = object.__new__(PatternDataset)
-        parts = [
-            dataclasses.replace(part, positions=part.positions[mask.reshape(-1)[part.positions]])
-            for part, mask in zip(self._parts, kept, strict=True)
-        ]
+        parts = [_select(part, np.asarray(m)) for part, m in zip(self._parts, kept, strict=True)]
         other.__setstate__({**self.__getstate__(), "_parts": tuple(parts)})
         return other
 
@@ -274,6 +282,14 @@ class PatternDataset(Dataset[torch.Tensor]):
     def tiles(self) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
         """For each document, the lengths of its leading dims and those of a unit."""
         return tuple((part.lead, part.unit) for part in self._parts)
+
+
+def _select(part: Part, mask: NDArray[Any]) -> Part:
+    """Return the patterns of a part that lie under a mask."""
+    if mask.shape != part.lead or mask.dtype.kind != "b":
+        msg = f"the mask is {mask.dtype} of shape {mask.shape}, and the scan has {part.lead}"
+        raise OptionError(msg, hint="give True or False for each position of the scan")
+    return dataclasses.replace(part, positions=part.positions[mask.reshape(-1)[part.positions]])
 
 
 def _check_alike(parts: Sequence[Part]) -> None:

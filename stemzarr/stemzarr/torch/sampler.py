@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
-from stemzarr.options import check_at_least
+from stemzarr.errors import OptionError
+from stemzarr.options import check_whole
 from stemzarr.torch.dataset import PatternDataset, take_batch
 
 __all__ = ["PatternSampler", "make_loader"]
@@ -43,6 +44,11 @@ class PatternSampler(Sampler[list[int]]):
     rank, world_size
         Place among the processes that train together; those of torch.distributed by default.
 
+    Raises
+    ------
+    OptionError
+        A number is no whole one or too small, or `rank` is not below `world_size`.
+
     Notes
     -----
     Every pass over it is a new epoch; `set_epoch` says which one comes next.
@@ -60,23 +66,24 @@ class PatternSampler(Sampler[list[int]]):
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
-        check_at_least("batch_size", batch_size, 1)
-        check_at_least("num_workers", num_workers, 0)
         self.dataset = dataset
-        self.batch_size = batch_size
+        self.batch_size = check_whole("batch_size", batch_size, 1)
         self.shuffle = shuffle
-        self.seed = seed
+        self.seed = check_whole("seed", seed, 0)
         self.drop_last = drop_last
-        self.num_workers = num_workers
-        together = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self.rank = rank if rank is not None else torch.distributed.get_rank() if together else 0
-        size = torch.distributed.get_world_size() if together else 1
-        self.world_size = world_size if world_size is not None else size
+        self.num_workers = check_whole("num_workers", num_workers, 0)
+        self.rank, self.world_size = _place(rank, world_size)
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next pass is."""
-        self._epoch = epoch
+        """Say which epoch the next pass is.
+
+        Raises
+        ------
+        OptionError
+            It is no whole number of at least 0.
+        """
+        self._epoch = check_whole("epoch", epoch, 0)
 
     def __len__(self) -> int:
         if self.drop_last:
@@ -93,6 +100,8 @@ class PatternSampler(Sampler[list[int]]):
         rng = np.random.default_rng([self.seed, self._epoch])
         self._epoch += 1
         low, high = self._share()
+        if low == high:
+            return
         if not self.shuffle:
             yield from self._cut([np.arange(low, high)])
             return
@@ -131,6 +140,20 @@ class PatternSampler(Sampler[list[int]]):
             yield part.tolist()
 
 
+def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Return rank and number of the processes that train together."""
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if rank is None:
+        rank = torch.distributed.get_rank() if together else 0
+    if world_size is None:
+        world_size = torch.distributed.get_world_size() if together else 1
+    rank, size = check_whole("rank", rank, 0), check_whole("world_size", world_size, 1)
+    if rank >= size:
+        msg = f"rank is {rank}, and world_size is {size}"
+        raise OptionError(msg, hint="give both; ranks count from 0 and lie below world_size")
+    return rank, size
+
+
 def make_loader(
     dataset: PatternDataset,
     batch_size: int = 64,
@@ -151,6 +174,11 @@ def make_loader(
         Processes that render; 0 renders in threads of this one.
     options
         Further options of torch.utils.data.DataLoader, such as ``pin_memory``.
+
+    Raises
+    ------
+    OptionError
+        As in `PatternSampler`.
     """
     sampler = PatternSampler(
         dataset,
@@ -161,4 +189,4 @@ def make_loader(
         num_workers=num_workers,
     )
     options = {"collate_fn": take_batch, **options}
-    return DataLoader(dataset, batch_sampler=sampler, num_workers=num_workers, **options)
+    return DataLoader(dataset, batch_sampler=sampler, num_workers=sampler.num_workers, **options)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import xarray as xr
 
 from stemzarr.errors import OptionError
+from stemzarr.labelled import from_dataset
 from stemzarr.model import Document, Source, Statistics
 from stemzarr.options import as_path
 from stemzarr.registry import read_source
@@ -31,28 +33,42 @@ class HasPath(Protocol):
         """The store or file."""
 
 
-Trainable = str | os.PathLike[str] | Document | Source | HasPath
+Trainable = str | os.PathLike[str] | Document | Source | HasPath | xr.Dataset
 
 
 def open_documents(sources: Trainable | Sequence[Trainable]) -> list[Document]:
-    """Return the main documents of one source or several."""
+    """Return the main documents of one source or several.
+
+    Raises
+    ------
+    OptionError
+        One of them is no source.
+    """
     return [_open(source) for source in _several(sources)]
 
 
-def _several(sources: Trainable | Sequence[Trainable]) -> Sequence[Trainable]:
-    if isinstance(sources, str | os.PathLike | Document | Source | HasPath):
+def _several(sources: object) -> list[object]:
+    single = isinstance(sources, str | os.PathLike | Document | Source | HasPath | xr.Dataset)
+    if single or not isinstance(sources, Iterable):
         return [sources]
     return list(sources)
 
 
-def _open(source: Trainable) -> Document:
+def _open(source: object) -> Document:
     if isinstance(source, Document):
         return source
     if isinstance(source, Source):
         return source.document
+    if isinstance(source, xr.Dataset):
+        return from_dataset(source)
     if isinstance(source, str | os.PathLike):
         return read_source(as_path(source)).document
-    return read_source(as_path(source.path)).document
+    if isinstance(source, HasPath):
+        return read_source(as_path(source.path)).document
+    msg = f"{type(source).__name__} is nothing to train from"
+    raise OptionError(
+        msg, hint="give a store, a file, a Dataset of stemzarr.open, or a list of them"
+    )
 
 
 def apply_jointly(

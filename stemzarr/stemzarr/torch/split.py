@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError
-from stemzarr.options import check_at_least
+from stemzarr.options import check_whole
 from stemzarr.torch.dataset import PatternDataset
 
 __all__ = ["split_blocks"]
@@ -49,14 +50,12 @@ def split_blocks(
     Raises
     ------
     OptionError
-        The fraction is not between 0 and 1, or a part would be empty.
+        The fraction is not between 0 and 1, another number is no whole one or too small, or a part
+        would be empty.
     """
-    check_at_least("tile", tile, 1)
-    check_at_least("gap", gap, 0)
-    if not 0 < fraction < 1:
-        msg = f"fraction is {fraction}"
-        raise OptionError(msg, hint="it lies between 0 and 1")
-    rng = np.random.default_rng(seed)
+    tile, gap = check_whole("tile", tile, 1), check_whole("gap", gap, 0)
+    _check_fraction(fraction)
+    rng = np.random.default_rng(check_whole("seed", seed, 0))
     validating = [_choose(lead, unit, fraction, tile, rng) for lead, unit in dataset.tiles]
     validation = dataset.take(validating)
     training = dataset.take([~_grow(mask, gap) for mask in validating])
@@ -64,6 +63,12 @@ def split_blocks(
         msg = f"tiles of {tile} positions leave no pattern for one of the parts"
         raise OptionError(msg, hint="choose a smaller tile or gap")
     return training, validation
+
+
+def _check_fraction(fraction: object) -> None:
+    if not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
+        msg = f"fraction is {fraction!r}"
+        raise OptionError(msg, hint="it lies between 0 and 1")
 
 
 def _choose(
