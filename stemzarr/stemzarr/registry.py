@@ -253,7 +253,12 @@ EXPORTERS: tuple[Exporter, ...] = (
     ),
     Exporter(name="png", target="stemzarr.exporters.picture:write_png", suffixes=(".png",)),
     Exporter(name="tif", target="stemzarr.exporters.picture:write_tif", suffixes=(".tif", ".tiff")),
-    Exporter(name="blo", target="stemzarr.exporters.blockfile:write_blo", suffixes=(".blo",)),
+    Exporter(
+        name="blo",
+        target="stemzarr.exporters.blockfile:write_blo",
+        suffixes=(".blo",),
+        extra="formats",
+    ),
     Exporter(
         name="dm",
         target="stemzarr.exporters.dm:write_dm_source",
