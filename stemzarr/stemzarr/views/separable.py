@@ -136,9 +136,9 @@ def fourier_operator(
     if not apart or parts is None or factor != 2 or size % 4:  # noqa: PLR2004
         return make_operator(matrix, dtype)
     # On its own lattice the filter is 1 / 2 at 0 and, since the result has its Nyquist frequency
-    # but once, (-1)**n / size everywhere.
+    # but once, (-1)**n / size everywhere: a shift by half of the output keeps or turns that sign.
     alternating = np.zeros((2, kept // 2, 1))
-    alternating[0, :, 0] = (-1.0) ** np.arange(kept // 2) / size
+    alternating[kept // 2 % 2, :, 0] = (-1.0) ** np.arange(kept // 2) / size
     parts = np.concatenate([parts[:, :, 1::2], alternating], axis=2)
     return Operator(kept, (), _to_halves(parts, dtype, apart=True))
 
@@ -211,7 +211,7 @@ def _join_halves(patterns: NDArray[Any], entering: NDArray[Any], half: int, *, a
     np.subtract(low, high, out=entering[1, :, : low.shape[1]])
     if apart:
         np.subtract(patterns[:, ::4], patterns[:, 2::4]).sum(axis=1, out=entering[0, :, -1])
-        entering[1, :, -1] = 0
+        entering[1, :, -1] = entering[0, :, -1]
 
 
 def _map_columns(values: NDArray[Any], operator: Operator, out: NDArray[Any]) -> None:
