@@ -67,45 +67,26 @@ class Operator:
     """The matrix, where it falls into halves."""
 
 
-def make_operator(matrix: NDArray[Any], dtype: np.dtype[Any]) -> Operator:
-    """Return a matrix (output, input) as an operator that falls into halves where it can."""
-    parts = _split(matrix)
-    if parts is not None:
-        return Operator(len(matrix), (), _to_halves(parts, dtype, apart=False))
-    return Operator(len(matrix), tuple(_cut(matrix, dtype)))
+def _bands(size: int) -> list[NDArray[np.int64]]:
+    """Return runs of output pixels of nearly one length."""
+    return np.array_split(np.arange(size), math.ceil(size / _BAND))
 
 
-def _split(matrix: NDArray[Any]) -> NDArray[Any] | None:
-    """Return the matrices of the sums and the differences, None where it is not periodic."""
-    kept, size = matrix.shape
-    if kept % 2 or size % 2 or kept < 2 * _BAND:
-        return None
-    (same, other), (other_too, same_too) = (np.hsplit(rows, 2) for rows in np.vsplit(matrix, 2))
-    if not (np.allclose(same, same_too) and np.allclose(other, other_too)):
-        return None
-    return np.stack([same + other, same - other]) / 2
-
-
-def _to_halves(matrices: NDArray[Any], dtype: np.dtype[Any], *, apart: bool) -> Halves:
-    return Halves(
-        np.ascontiguousarray(matrices, dtype),
-        np.ascontiguousarray(matrices.transpose(0, 2, 1), dtype),
-        apart,
+def _band(rows: NDArray[np.int64], columns: slice, matrix: NDArray[Any]) -> Band:
+    return Band(
+        rows=slice(int(rows[0]), int(rows[-1]) + 1),
+        columns=columns,
+        matrix=matrix,
+        transposed=np.ascontiguousarray(matrix.T),
     )
 
 
 def _cut(matrix: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[Band]:
-    """Cut a matrix into bands of nearly one height, each with the columns that are not zero."""
-    for rows in np.array_split(np.arange(len(matrix)), math.ceil(len(matrix) / _BAND)):
+    """Cut a matrix into bands, each with the columns that are not zero."""
+    for rows in _bands(len(matrix)):
         used = np.flatnonzero(matrix[rows].any(axis=0))
         columns = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
-        block = np.ascontiguousarray(matrix[rows, columns], dtype)
-        yield Band(
-            rows=slice(int(rows[0]), int(rows[-1]) + 1),
-            columns=columns,
-            matrix=block,
-            transposed=np.ascontiguousarray(block.T),
-        )
+        yield _band(rows, columns, np.ascontiguousarray(matrix[rows, columns], dtype))
 
 
 @functools.lru_cache(maxsize=16)
@@ -128,19 +109,51 @@ def fourier_operator(
         is 2. That halves the products along the rows of a pattern, which lie apart anyway.
     """
     kept = size // factor
-    spectrum = np.fft.rfft(np.eye(size), axis=0)[: kept // 2 + 1]
-    if kept % 2 == 0 and kept < size:
-        spectrum[-1] *= 2
-    matrix = np.fft.irfft(spectrum, kept, axis=0) * (kept / size)
-    parts = _split(matrix)
-    if not apart or parts is None or factor != 2 or size % 4:  # noqa: PLR2004
-        return make_operator(matrix, dtype)
-    # On its own lattice the filter is 1 / 2 at 0 and, since the result has its Nyquist frequency
-    # but once, (-1)**n / size everywhere: a shift by half of the output keeps or turns that sign.
-    alternating = np.zeros((2, kept // 2, 1))
-    alternating[kept // 2 % 2, :, 0] = (-1.0) ** np.arange(kept // 2) / size
-    parts = np.concatenate([parts[:, :, 1::2], alternating], axis=2)
-    return Operator(kept, (), _to_halves(parts, dtype, apart=True))
+    if factor == 1:
+        return Operator(size, tuple(_cut(np.eye(size, dtype=bool), dtype)))
+    if kept % 2 or size % 2 or kept < 2 * _BAND:
+        columns = np.arange(size)
+        rows = _bands(kept)
+        blocks = (_fourier_weights(size, kept, part, columns).astype(dtype) for part in rows)
+        whole = slice(0, size)
+        return Operator(kept, tuple(_band(p, whole, b) for p, b in zip(rows, blocks, strict=True)))
+    return Operator(kept, (), _fourier_halves(size, kept, dtype, apart=apart and size == 2 * kept))
+
+
+def _fourier_halves(size: int, kept: int, dtype: np.dtype[Any], *, apart: bool) -> Halves:
+    apart = apart and size % 4 == 0
+    columns = np.arange(1, size // 2, 2) if apart else np.arange(size // 2)
+    matrices = np.empty((2, kept // 2, len(columns) + apart), dtype)
+    for rows in _bands(kept // 2):
+        same = _fourier_weights(size, kept, rows, columns)
+        other = _fourier_weights(size, kept, rows, columns + size // 2)
+        part = matrices[:, rows[0] : rows[-1] + 1, : len(columns)]
+        part[0], part[1] = (same + other) / 2, (same - other) / 2
+    if apart:
+        # On its own lattice the filter is 1 / 2 at 0 and, since the result has its Nyquist
+        # frequency but once, (-1)**n / size everywhere. A shift by half of the output keeps that
+        # sign or turns it.
+        matrices[:, :, -1] = 0
+        matrices[kept // 2 % 2, :, -1] = (-1.0) ** np.arange(kept // 2) / size
+    return Halves(matrices, np.ascontiguousarray(matrices.transpose(0, 2, 1)), apart)
+
+
+def _fourier_weights(
+    size: int, kept: int, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return what each input pixel weighs in some output pixels, shape (rows, columns).
+
+    That is the sum of the waves that are kept, both of the Nyquist frequency among them, at the
+    distance of the two pixels: the kernel of Dirichlet, sin(n x) / sin(x) for n waves. Distances
+    are whole multiples of 1 / (size * kept) of the width, so that no angle is rounded.
+    """
+    waves, width = kept + 1 - kept % 2, size * kept
+    distance = (rows[:, np.newaxis] * size - columns * kept) % width
+    above = np.sin(distance * waves % (2 * width) * (np.pi / width))
+    below = np.sin(distance * (np.pi / width))
+    weights = np.full(distance.shape, float(waves))
+    np.divide(above, below, out=weights, where=distance != 0)
+    return weights / size
 
 
 @functools.lru_cache(maxsize=16)
@@ -160,7 +173,7 @@ def gauss_operator(size: int, factor: int, sigma: float, dtype: np.dtype[Any]) -
         place = (centres + offset) % (2 * size)
         place = np.where(place < size, place, 2 * size - 1 - place)
         np.add.at(matrix, (np.arange(len(centres)), place), weight)
-    return make_operator(matrix, dtype)
+    return Operator(len(matrix), tuple(_cut(matrix, dtype)))
 
 
 def apply_separable(
