@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -102,16 +102,21 @@ def apply_jointly(
     if on_device:
         return scaling, viewed
     dtype = np.dtype(view.dtype or np.float32)
+    if plain == View():
+        viewed = [_cast(document, scaling, dtype) for document in documents]
     return Scaling(), [_scale(document, scaling, dtype, statistics) for document in viewed]
 
 
-def _scale(
-    document: Document, scaling: Scaling, dtype: np.dtype[Any], statistics: Statistics | None
-) -> Document:
+def _cast(document: Document, scaling: Scaling, dtype: np.dtype[Any]) -> Document:
     # The range that the document knows is that before the scaling, which tells nothing of the cast.
     known = None if scaling.acts else document.statistics
-    cast = apply(dataclasses.replace(document, statistics=known), View(dtype=dtype.name))
-    if not isinstance(cast.blocks, ViewBlocks):
-        return cast
-    blocks = dataclasses.replace(cast.blocks, scaling=scaling, statistics=statistics)
-    return dataclasses.replace(cast, blocks=blocks, statistics=None)
+    return apply(dataclasses.replace(document, statistics=known), View(dtype=dtype.name))
+
+
+def _scale(
+    viewed: Document, scaling: Scaling, dtype: np.dtype[Any], statistics: Statistics | None
+) -> Document:
+    """Return a document that was just put through a view, scaled and cast in the same step."""
+    blocks = cast("ViewBlocks", viewed.blocks)
+    blocks = dataclasses.replace(blocks, scaling=scaling, dtype=dtype, statistics=statistics)
+    return dataclasses.replace(viewed, blocks=blocks, statistics=None)
