@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -26,14 +28,25 @@ def test_the_first_two_blocks_are_the_two_commands() -> None:
     assert "pytest" in second
 
 
+def run_example(script: str, *words: str) -> None:
+    """Run a script of the repository, which is named from its top folder, as a person would."""
+    pytest.importorskip("matplotlib")
+    command = [sys.executable, str(ROOT / script), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def run_blocks(blocks: list[tuple[str, str]]) -> None:
     """Run commands and Python of a page, in their order, in the present folder."""
     for language, text in blocks:
         if language == "sh":
             for line in text.splitlines():
                 program_name, *words = shlex.split(line)
-                assert program_name == "stemzarr"
-                assert run(words) == 0, line
+                if program_name == "python":
+                    run_example(*words)
+                else:
+                    assert program_name == "stemzarr"
+                    assert run(words) == 0, line
         else:
             assert language == "python"
             names: dict[str, object] = {}
