@@ -29,9 +29,9 @@ def test_the_first_two_blocks_are_the_two_commands() -> None:
 
 
 def run_example(script: str, *words: str) -> None:
-    """Run a script of the repository, which is named from its top folder, as a person would."""
+    """Run a script of the repository, named from its top folder; a training for one epoch."""
     pytest.importorskip("matplotlib")
-    command = [sys.executable, str(ROOT / script), *words]
+    command = [sys.executable, str(ROOT / script), *words, "--epochs", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
