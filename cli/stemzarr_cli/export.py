@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from stemzarr.errors import OptionError, SourceNotFoundError
 from stemzarr.files import writing
-from stemzarr.options import ExportOptions, ReadOptions
+from stemzarr.options import ExportOptions, ImageName, ReadOptions
 from stemzarr.registry import EXPORTERS, Exporter, exporters
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import BYTES, PATH
@@ -71,6 +71,18 @@ class _Wanted:
 )
 @view_options
 @click.option(
+    "--image",
+    type=click.Choice(get_args(ImageName)),
+    help="Write this image of a 4D scan instead of the scan; of a store it is there already.",
+)
+@click.option(
+    "--inner",
+    type=float,
+    metavar="R",
+    help="Write the virtual image from this radius on, in the units of the detector.",
+)
+@click.option("--outer", type=float, metavar="R", help="And up to this one.")
+@click.option(
     "--tensor",
     type=click.Choice(["patterns", "scan"]),
     default="patterns",
@@ -112,9 +124,9 @@ def export(  # noqa: PLR0913 - one argument for each option
 
     The suffix of DEST says the format. SOURCE is a name in the lake, a store, or any file that
     stemzarr reads. A view is applied in this order: region, scan step, downsampling,
-    normalisation. A .pt is float32 unless --dtype says otherwise. DEST appears when it is
-    complete, or not at all. With --document all the view applies to the main document, and the
-    others are written as they are.
+    normalisation; --image, --inner and --outer make an image of the scan before the last. A .pt
+    is float32 unless --dtype says otherwise. DEST appears when it is complete, or not at all. With
+    --document all the view applies to the main document, and the others are written as they are.
 
     Many at once: stemzarr export --query 'kind=4d-stem' --to FOLDER --format pt
     """

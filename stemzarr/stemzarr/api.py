@@ -255,7 +255,8 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     check_destination(target, overwrite=chosen.overwrite, source=opened.path)
     if exporter.sidecar:
         check_sidecar(target, overwrite=chosen.overwrite, source=opened.path)
-    documents, provenance = _select(opened, document, view, exporter, chosen, read or ReadOptions())
+    wanted = _Wanted(document, view, read or ReadOptions(), chosen)
+    documents, provenance = _select(opened, wanted, exporter, progress)
     remove_abandoned(target.parent)
     with (
         contextlib.ExitStack() as afterwards,
@@ -268,7 +269,8 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
             name=target.name,
             options=chosen,
             provenance=provenance,
-            progress=progress,
+            # the pass that made an image has told it already
+            progress=None if chosen.takes_image else progress,
         )
         exported = exporter.write(request)
         beside = place_sidecar(target)
@@ -300,17 +302,23 @@ def _check_read(source: Source, read: ReadOptions | None) -> None:
         raise OptionError(msg, path=source.path, hint=hint)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What an export is to take of its source."""
+
+    document: int | str | None
+    view: View | None
+    read: ReadOptions
+    options: ExportOptions
+
+
 def _select(
-    source: Source,
-    document: int | str | None,
-    view: View | None,
-    exporter: Exporter,
-    options: ExportOptions,
-    read: ReadOptions,
+    source: Source, wanted: _Wanted, exporter: Exporter, progress: Progress | None
 ) -> tuple[list[Document], dict[str, Any]]:
     """Return what is to be written, views applied, and the record of where it came from."""
     from stemzarr.exporters.provenance import describe_provenance, drop_lineage
 
+    document, view, options = wanted.document, wanted.view, wanted.options
     first = source.document if document in (None, "all") else source.find(document or 0)
     rest = [other for other in source.documents if other is not first] if document == "all" else []
     if exporter.dtype is not None and first.dtype.kind != "c":
@@ -318,9 +326,15 @@ def _select(
 
         view = view or View()
         view = dataclasses.replace(view, dtype=view.dtype or exporter.dtype)
-    provenance = describe_provenance(source, first, exporter, view=view, read=read, options=options)
+    provenance = describe_provenance(
+        source, first, exporter, view=view, read=wanted.read, options=options
+    )
     first, *rest = (drop_lineage(each) for each in (first, *rest))
-    if view is not None:
+    if options.takes_image:
+        from stemzarr.exporters.image import take_image
+
+        first = take_image(source, first, view, options, progress)
+    elif view is not None:
         from stemzarr.views import apply
 
         first = apply(first, view, threads=options.threads, memory=options.memory)

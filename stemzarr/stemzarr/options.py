@@ -6,6 +6,7 @@ The command line and Python build the same objects; a store records the one it w
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
 import os
 import re
@@ -19,6 +20,7 @@ from stemzarr.errors import OptionError
 __all__ = [
     "Codec",
     "ExportOptions",
+    "ImageName",
     "IngestOptions",
     "LayoutChoice",
     "ReadOptions",
@@ -31,6 +33,9 @@ __all__ = [
 LayoutChoice = Literal["auto", "detector-fast", "scan-fast"]
 Codec = Literal["zstd", "lz4", "none"]
 TensorForm = Literal["patterns", "scan"]
+ImageName = Literal[
+    "bright-field", "annular-dark-field", "total-intensity", "mean-diffraction", "max-diffraction"
+]
 
 _BYTE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BYTE_UNITS |= {f"{prefix}i": 1024**power for power, prefix in enumerate("kmgt", start=1)}
@@ -185,6 +190,12 @@ class ExportOptions:
     """Threads that read, render and encode."""
     tensor: TensorForm = "patterns"
     """Form of a torch tensor: (N, 1, det_y, det_x) or (scan_y, scan_x, det_y, det_x)."""
+    image: ImageName | None = None
+    """Image of a 4D scan that is written instead of the scan; `None` with radii is their ring."""
+    inner: float | None = None
+    """Inner radius of a virtual image in the units of the detector axes; 0 with `outer` alone."""
+    outer: float | None = None
+    """Outer radius of it, no pixel of which counts; all beyond `inner` where that stands alone."""
     with_metadata: bool = False
     """Whether a ``.pt`` holds a dict of tensor and metadata instead of the bare tensor."""
     sync: bool = True
@@ -197,6 +208,22 @@ class ExportOptions:
         check_choice("tensor", self.tensor, TensorForm)
         check_at_least("memory", self.memory, _LEAST_MEMORY)
         check_at_least("threads", self.threads, 1)
+        if self.image is not None:
+            check_choice("image", self.image, ImageName)
+            if self.inner is not None or self.outer is not None:
+                msg = (
+                    f"the image {self.image!r} and the radii of a virtual image exclude each other"
+                )
+                raise OptionError(msg, hint="give an image, or inner and outer")
+        inner, outer = self.inner or 0.0, math.inf if self.outer is None else self.outer
+        if not 0 <= inner < outer:
+            msg = f"a virtual image has the radii {inner:g} and {outer:g}"
+            raise OptionError(msg, hint="inner is at least 0, and outer larger than inner")
+
+    @property
+    def takes_image(self) -> bool:
+        """Whether an image of a scan is written instead of the scan."""
+        return any(chosen is not None for chosen in (self.image, self.inner, self.outer))
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:

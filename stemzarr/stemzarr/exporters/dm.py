@@ -26,8 +26,9 @@ def write_dm_source(request: ExportRequest) -> Exported:
         The source was no DM file, or the store does not hold all of its bytes.
     """
     source, document = request.source, request.documents[0]
-    if any(isinstance(each.blocks, ViewBlocks) for each in request.documents):
-        msg = "a DM file is given back as it was, and takes no view"
+    viewed = any(isinstance(each.blocks, ViewBlocks) for each in request.documents)
+    if viewed or request.options.takes_image:
+        msg = "a DM file is given back as it was, and takes no view and no image"
         raise OptionError(msg, hint="leave the options of the view out, or export .hspy or .zarr")
     if document.index != source.main:
         msg = f"a DM file is given back whole, not the document {document.slug!r} of it alone"

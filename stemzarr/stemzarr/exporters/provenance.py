@@ -35,7 +35,7 @@ def describe_provenance(
     """Return, as JSON, all that it takes to make the same file again.
 
     ``source``, ``format`` (and of a file ``size`` and ``modified``) say what was read and ``read``
-    how; ``document`` and ``view`` what was taken of it; ``export`` the form of the file.
+    how; ``document``, ``view`` and ``image`` what was taken of it; ``export`` the form of the file.
     ``origin`` says the same of what a store was made from: its original file with the ``hash`` of
     all its bytes, or the export that the store is, with its own origin.
     """
@@ -45,12 +45,20 @@ def describe_provenance(
         "read": _to_json(read),
         "document": document.slug,
         "view": None if view is None else view.to_json(),
+        "image": _describe_image(options),
         "export": {
             "format": exporter.name,
             **{name: getattr(options, name) for name in exporter.options},
         },
         "origin": _describe_origin(source, document),
     }
+
+
+def _describe_image(options: ExportOptions) -> dict[str, Any] | None:
+    """Return which image of a scan was taken; None where it was the scan itself."""
+    if not options.takes_image:
+        return None
+    return {"image": options.image, "inner": options.inner, "outer": options.outer}
 
 
 def drop_lineage(document: Document) -> Document:

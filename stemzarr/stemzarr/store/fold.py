@@ -156,6 +156,13 @@ class ShardFold:
     def _keep_images(self, every: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
         self.images.append(np.stack([every, sums[:, 0], every - sums[:, 1]], axis=1))
 
+    @property
+    def total(self) -> NDArray[Any]:
+        """Sum of all patterns, shape (pixels,)."""
+        if self.values_total is None:
+            return self.counts_total
+        return self.counts_total + self.values_total
+
     def counts(self) -> NDArray[np.int64]:
         """Return the histogram of all values that were folded as counts, zeros included."""
         histogram = self.histogram.copy()
@@ -173,10 +180,7 @@ class ShardFold:
             np.array(self.integral),
         ]
         if self.top is not None:
-            total: NDArray[Any] = self.counts_total
-            if self.values_total is not None:
-                total = total + self.values_total
-            parts += [total, self.top, np.concatenate(self.images)]
+            parts += [self.total, self.top, np.concatenate(self.images)]
         file = io.BytesIO()
         for part in parts:
             np.save(file, part, allow_pickle=False)

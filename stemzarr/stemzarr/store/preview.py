@@ -21,7 +21,7 @@ from stemzarr.store.plan import ArrayPlan
 from stemzarr.store.schema import group_node, prefix_of, stored_dims
 from stemzarr.store.tree import Tree
 
-__all__ = ["Folded", "reduce_folds", "write_preview"]
+__all__ = ["SCAN_IMAGES", "Folded", "finish_patterns", "reduce_folds", "write_preview"]
 
 SCAN_IMAGES = ("total_intensity", "bright_field", "annular_dark_field")
 """Names of the virtual images, in the order in which they are folded."""
@@ -102,14 +102,32 @@ def reduce_folds(
     pattern = array.shape[2:]
     whole = array.shape[0] * array.shape[1]
     patterns = whole if valid is None else max(1, int(np.count_nonzero(valid)))
-    wide = np.float64 if array.dtype in ("<f8", "<c16") else np.float32
+    mean, top = finish_patterns(total, top, patterns, np.dtype(array.dtype))
     return Folded(
         statistics=statistics,
         integral=integral,
-        mean=np.asarray(total / patterns, wide).reshape(pattern),
-        top=_finite_top(top).reshape(pattern),
+        mean=mean.reshape(pattern),
+        top=top.reshape(pattern),
         images=np.moveaxis(images, -1, 0),
     )
+
+
+def finish_patterns(
+    total: NDArray[Any], top: NDArray[Any], patterns: int, dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return mean and maximum of all patterns from what they fold to.
+
+    Parameters
+    ----------
+    total, top
+        (pixels,) sum and maximum of the patterns, -inf where a pixel has no finite value.
+    patterns
+        How many there are.
+    dtype
+        Type of the source's values.
+    """
+    wide = np.float64 if dtype in (np.float64, np.complex128) else np.float32
+    return np.asarray(total / patterns, wide), _finite_top(top)
 
 
 def _finite_top(top: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.model import Blocks, Document, read_box
+from stemzarr.model import Blocks, Document, Progress, read_box
 from stemzarr.options import available_threads
 from stemzarr.views.boxes import Box
 from stemzarr.views.kernels import sum_dtype, working_dtype
@@ -30,7 +30,7 @@ _SAMPLES = 4
 _HALF = 0.5
 
 
-def virtual_image(
+def virtual_image(  # noqa: PLR0913 - what may vary, one by one
     document: Document,
     *,
     inner: float = 0.0,
@@ -38,6 +38,7 @@ def virtual_image(
     center: tuple[float, float] | None = None,
     threads: int | None = None,
     memory: int = _MEMORY,
+    progress: Progress | None = None,
 ) -> xr.DataArray:
     """Return the sum over a ring of the detector at every scan position.
 
@@ -53,6 +54,8 @@ def virtual_image(
         bright central disk. Without radii it does not matter.
     threads, memory
         Threads and budget in bytes of the one pass over the values.
+    progress
+        Is told how many bytes of the ring's rectangle are done.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def virtual_image(
         msg = f"center is {center!r}"
         raise OptionError(msg, hint="give (det_y, det_x) in the units of the detector axes")
     mask = _ring(document, inner, math.inf if outer is None else outer, center)
-    image = _sum_masked(document, mask, threads or available_threads(), memory)
+    image = _sum_masked(document, mask, threads or available_threads(), memory, progress)
     coords = {
         axis.name: xr.Variable((axis.name,), axis.values(), axis.attributes())
         for axis in document.axes[:2]
@@ -102,7 +105,11 @@ def _ring(
 
 
 def _sum_masked(
-    document: Document, mask: NDArray[np.bool_], threads: int, memory: int
+    document: Document,
+    mask: NDArray[np.bool_],
+    threads: int,
+    memory: int,
+    progress: Progress | None,
 ) -> NDArray[np.generic]:
     """Return the sums of the pixels under a mask, reading only the rectangle that encloses it."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -116,14 +123,18 @@ def _sum_masked(
 
     sum_pattern = _summer(window, dtype, np.dtype(summing))
 
-    def sum_box(readable: Blocks, box: Box) -> None:
+    def sum_box(readable: Blocks, box: Box) -> int:
         values = read_box(readable, box.start, box.shape)
         out = image[box.slices()[:2]]
         for place in np.ndindex(*box.shape[:2]):
             out[place] = sum_pattern(values[place])
+        return values.nbytes
 
-    for _ in map_document(sum_box, ring.blocks, 2, memory=memory, threads=threads):
-        pass
+    done = 0
+    for nbytes in map_document(sum_box, ring.blocks, 2, memory=memory, threads=threads):
+        done += nbytes
+        if progress is not None:
+            progress(done, ring.nbytes)
     if dtype.kind != "f":
         return image
     sums: NDArray[np.generic] = np.empty(image.shape, working_dtype(dtype))
