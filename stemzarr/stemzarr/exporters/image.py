@@ -24,8 +24,9 @@ from stemzarr.model import (
 from stemzarr.options import ExportOptions
 from stemzarr.store.disk import disk_mask, find_disk, sample_mean
 from stemzarr.store.fold import ShardFold
-from stemzarr.store.open import open_previews
 from stemzarr.store.preview import SCAN_IMAGES, finish_patterns
+from stemzarr.store.schema import prefix_of
+from stemzarr.store.tree import read_nodes, read_small_array
 from stemzarr.views.boxes import Box
 from stemzarr.views.slabs import map_document
 from stemzarr.views.view import View
@@ -100,8 +101,9 @@ def _stored(source: Source, document: Document, image: str) -> NDArray[Any] | No
     """Return a preview that a store holds; None where the source is none, or made none."""
     if source.format != "stemzarr":
         return None
-    previews = open_previews(source.path, document.index)
-    return previews[_key(image)].to_numpy() if _key(image) in previews else None
+    nodes = read_nodes(source.path)
+    name = f"{prefix_of(document, source.main)}preview/{_key(image)}"
+    return read_small_array(source.path, nodes, name) if name in nodes else None
 
 
 def _label(
