@@ -317,7 +317,7 @@ def draw_results(
     for name, values in zip(("training", "validation"), zip(*losses, strict=True), strict=True):
         curve.plot(epochs, values, marker=".", label=name)
     curve.set(xlabel="epoch", ylabel="mean squared error")
-    curve.xaxis.set_major_locator(MaxNLocator(integer=True))
+    curve.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     curve.legend()
     low, high = np.percentile(pairs[0].numpy(), (0.5, 99.8))
     # below 1, the power lifts the faint disks, which are what differs between patterns

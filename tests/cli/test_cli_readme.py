@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -32,7 +33,9 @@ def run_example(script: str, *words: str) -> None:
     """Run a script of the repository, named from its top folder; a training for one epoch."""
     pytest.importorskip("matplotlib")
     command = [sys.executable, str(ROOT / script), *words, "--epochs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # two trainings beside each other lose more by waiting for each other than threads gain
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=alone)
     assert done.returncode == 0, done.stderr
 
 

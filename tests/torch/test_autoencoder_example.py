@@ -36,7 +36,11 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
+    # trainings beside each other lose more by waiting for each other than threads gain
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     yield module
+    torch.set_num_threads(threads)
     module.map_file.cache_clear()
 
 
