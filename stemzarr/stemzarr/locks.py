@@ -110,16 +110,20 @@ class FileLock:
         return True
 
     def _remove_dead(self) -> bool:
-        """Remove the lock of a dead owner; two that see it at once must not remove twice."""
+        """Remove the lock of a dead owner, and tell whether to try again at once.
+
+        Two that see it at the same time must not remove twice: only one makes the guard.
+        """
         if not _is_dead(self.path, _owner(self.path)):
             return False
         guard = self.path.with_name(f"{self.path.name}.takeover")
         try:
             guard.open("x").close()
         except OSError:
-            if (_age(guard) or 0.0) > _STALE_S:
+            left = (_age(guard) or 0.0) > _STALE_S
+            if left:
                 guard.unlink(missing_ok=True)
-            return False
+            return left
         try:
             dead = _is_dead(self.path, _owner(self.path))
             if dead:

@@ -105,6 +105,25 @@ def test_many_that_find_a_dead_owner_take_turns(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("age_s", [0, 3600])
+def test_who_died_while_taking_over_keeps_nobody_out_for_long(tmp_path: Path, age_s: int) -> None:
+    """What is left of a takeover stands for a minute; then the lock is taken at once."""
+    path = tmp_path / "lock"
+    guard = tmp_path / "lock.takeover"
+    for file in (path, guard):
+        file.write_text("{}")
+        os.utime(file, (1, 1))
+    then = time.time() - age_s
+    os.utime(guard, (then, then))
+    lock = FileLock(path)
+    if age_s:
+        with lock:
+            assert not guard.exists()
+    else:
+        with pytest.raises(StoreBusyError):
+            lock.__enter__()
+
+
 @pytest.mark.parametrize(
     ("owner", "age_s", "dead"),
     [

@@ -63,6 +63,8 @@ class LakeMachine(RuleBasedStateMachine):
         for lock in self.folder.rglob("*.lock"):
             lock.write_text("{}", encoding="utf-8")
             os.utime(lock, (1, 1))
+        for guard in self.folder.rglob("*.takeover"):
+            os.utime(guard, (1, 1))
 
     @rule(name=st.sampled_from(SOURCES))
     def ingest(self, name: str) -> None:
