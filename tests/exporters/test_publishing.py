@@ -159,6 +159,16 @@ def test_nothing_is_lost_in_the_place_of_a_sidecar(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.npy.json").read_text(encoding="utf-8"))["shape"]
 
 
+def test_a_sidecar_whose_file_is_gone_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Who removed a file exports it again without a word, and its sidecar describes the new one."""
+    write_synthetic_dm4(tmp_path / "scan.dm4", (2, 3), (4, 4))
+    dest, beside = tmp_path / "x.npy", tmp_path / "x.npy.json"
+    stemzarr.export(tmp_path / "scan.dm4", dest)
+    dest.unlink()
+    stemzarr.export(tmp_path / "scan.dm4", dest, view=stemzarr.View(downsample=2))
+    assert json.loads(beside.read_text())["shape"] == [2, 3, 2, 2]
+
+
 @pytest.mark.parametrize("foreign", ["notes", "[]", '{"provenance": null}', '{"provenance": [1]}'])
 def test_a_file_without_sidecar_takes_away_that_of_the_one_it_replaces(
     tmp_path: Path, foreign: str

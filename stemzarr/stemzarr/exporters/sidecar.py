@@ -34,6 +34,8 @@ def place_sidecar(dest: Path) -> Path:
 def check_sidecar(dest: Path, *, overwrite: bool, source: Path) -> None:
     """Raise unless the sidecar of `dest` may be written, before any work is done for it.
 
+    A sidecar of ours whose file is gone describes nothing, and is replaced.
+
     Raises
     ------
     StoreExistsError
@@ -45,7 +47,8 @@ def check_sidecar(dest: Path, *, overwrite: bool, source: Path) -> None:
     if beside.is_dir():
         msg = f"is a folder in the place of the sidecar of {dest.name}"
         raise StoreExistsError(msg, path=beside, hint="choose another name for the export")
-    check_destination(beside, overwrite=overwrite, source=source)
+    orphan = not dest.exists() and is_sidecar(beside)
+    check_destination(beside, overwrite=overwrite or orphan, source=source)
 
 
 def is_sidecar(path: Path) -> bool:
