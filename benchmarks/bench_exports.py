@@ -77,16 +77,20 @@ def fresh(path: Path) -> Path:
     return path
 
 
-def export_hspy(folder: Path) -> None:
-    """Export the store as .hspy, like HyperSpy without waiting for the disk."""
-    import stemzarr
-    import stemzarr.exporters.hspy
-    import stemzarr.store
-    from stemzarr.options import ExportOptions
+def export_hspy(source: str) -> Job:
+    """Return the job that exports a .hspy, like HyperSpy without waiting for the disk."""
 
-    dest = fresh(folder / "ours.hspy")
-    start_clock()
-    stemzarr.export(folder / "scan.zarr", dest, options=ExportOptions(sync=False))
+    def job(folder: Path) -> None:
+        import stemzarr
+        import stemzarr.exporters.hspy
+        import stemzarr.store
+        from stemzarr.options import ExportOptions
+
+        dest = fresh(folder / "ours.hspy")
+        start_clock()
+        stemzarr.export(folder / source, dest, options=ExportOptions(sync=False))
+
+    return job
 
 
 def save_hyperspy(folder: Path) -> None:
@@ -154,7 +158,8 @@ def export_pt(
 JOBS: dict[str, Job] = {
     "read the store": read_store,
     "write as many bytes as a .pt": write_bytes,
-    "our .hspy": export_hspy,
+    "our .hspy": export_hspy("scan.zarr"),
+    "our .hspy from the dm4": export_hspy("scan.dm4"),
     "HyperSpy save, from memory": save_hyperspy,
     "HyperSpy save, lazily from dm4": save_hyperspy_lazily,
     "one pattern through HyperSpy": load_pattern,
