@@ -377,8 +377,8 @@ def run(patterns: PatternDataset, settings: Settings) -> None:
     try:
         training, validation = split_blocks(patterns, tile=TILE, seed=settings.seed)
     except OptionError as error:
-        msg = f"the {len(patterns)} patterns lie in too few blocks to keep one for validation"
-        hint = "use a smaller --scan-step, a larger scan, or a .pt, whose blocks are rows"
+        msg = f"the {len(patterns)} patterns are too few to keep a part of the scan for validation"
+        hint = "use a smaller --scan-step or a larger scan"
         raise OptionError(msg, hint=hint) from error
     click.echo(f"{len(training)} patterns train, {len(validation)} validate")
     torch.manual_seed(settings.seed)

@@ -160,7 +160,7 @@ def test_a_pt_with_metadata_or_nothing_beside_it_trains(example: ModuleType, fol
         (("bare.pt", "--scan-step", "2"), "needs the sidecar bare.pt.json"),
         (("scan.pt", "--downsample", "3"), "leave the option out, or export it again"),
         (("moved.pt",), "describes a tensor of"),
-        (("scan.zarr", "--scan-step", "24"), "too few blocks"),
+        (("scan.zarr", "--scan-step", "24"), "too few to keep"),
         (("scan.zarr", "--downsample", "70"), "use a factor of at most"),
         (("nan.pt",), "the loss is no number"),
     ],
