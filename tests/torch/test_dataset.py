@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -356,47 +356,6 @@ def test_patterns_that_were_not_recovered_are_left_out() -> None:
     assert float(patterns.std(correction=0)) == pytest.approx(1, abs=1e-5)
 
 
-@given(
-    st.integers(1, 4),
-    st.integers(0, 2),
-    st.floats(0.1, 0.6),
-    st.integers(0, 3),
-    st.sampled_from([(1, 2, 8, 10), SHAPE]),
-)
-def test_a_block_split_keeps_neighbours_apart(
-    tile: int, gap: int, fraction: float, seed: int, block: tuple[int, ...]
-) -> None:
-    """Training and validation share no pattern, and none of theirs are nearer than the gap.
-
-    Also where the whole scan is one block of the disk.
-    """
-    sizes = (tile, tile if block == SHAPE else tile + tile % 2)
-    tiles = -(-9 // sizes[0]) * -(-14 // sizes[1])
-    chosen = max(1, round(tiles * fraction))
-    assume(gap == 0 or chosen * (sizes[0] + 2 * gap) * (sizes[1] + 2 * gap) < 9 * 14)
-    dataset = PatternDataset(scan(blocks=TiledBlocks(COUNTS, block=block)))
-    training, validation = split_blocks(dataset, fraction, tile=tile, gap=gap, seed=seed)
-    places = [
-        np.array([part.position(index)[1] for index in range(len(part))])
-        for part in (training, validation)
-    ]
-    apart = np.abs(places[0][:, np.newaxis] - places[1][np.newaxis]).max(axis=2)
-    assert apart.min() > gap
-    if gap == 0:
-        assert len(training) + len(validation) == len(dataset)
-    assert len(validation) <= chosen * sizes[0] * sizes[1]
-    np.testing.assert_array_equal(training[0][0, 0, :2], places[0][0].astype(np.float32))
-
-
-def test_a_split_that_leaves_nothing_is_refused() -> None:
-    """A tile as large as the scan, or a gap that takes the rest, is an error with a way out."""
-    dataset = PatternDataset(scan())
-    for choice in ({"tile": 16}, {"tile": 4, "gap": 14}):
-        with pytest.raises(OptionError, match="choose a smaller tile or gap"):
-            split_blocks(dataset, **choice)
-    assert all(len(part) for part in split_blocks(dataset, tile=4))
-
-
 def test_a_data_set_survives_a_pickle_and_threads(store: Path) -> None:
     """A copy in another process gives the same; several threads may ask at once."""
     dataset = PatternDataset(store, View(downsample=2))
@@ -473,15 +432,6 @@ def test_numbers_of_numpy_are_numbers() -> None:
     sampler = PatternSampler(dataset, two, seed=two, rank=two - 1, world_size=two)
     assert list(sampler) == list(PatternSampler(dataset, 2, seed=2, rank=1, world_size=2))
     assert len(split_blocks(dataset, tile=two, gap=two - 2)[1])
-
-
-@pytest.mark.parametrize(
-    "fields", [{"fraction": "a"}, {"fraction": 1}, {"tile": 1.5}, {"seed": -1}]
-)
-def test_a_split_refuses_what_cannot_be_split(fields: dict[str, Any]) -> None:
-    """A fraction outside 0 to 1, and numbers that are not whole, are named."""
-    with pytest.raises(OptionError, match=f"{next(iter(fields))} is"):
-        split_blocks(PatternDataset(scan()), **fields)
 
 
 def test_masks_must_fit_their_scans() -> None:
