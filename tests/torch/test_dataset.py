@@ -33,6 +33,7 @@ from stemzarr.torch import (  # noqa: E402 - needs torch
     make_loader,
     split_blocks,
 )
+from stemzarr.torch.cache import UnitCache  # noqa: E402 - needs torch
 
 SHAPE = (9, 14, 8, 10)
 COUNTS = np.random.default_rng(4).poisson(1.0, SHAPE).astype(np.uint16)
@@ -261,7 +262,7 @@ class Slots(torch.utils.data.Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         assert self.patterns[index][0, 0, 0] == index // SHAPE[1]
         assert self.patterns._cache is not None
-        return torch.tensor(len(self.patterns._cache._pool))
+        return torch.tensor(self.patterns._cache.slots)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -455,3 +456,51 @@ def test_a_dataset_trains_as_it_is(store: Path) -> None:
     part = PatternDataset([opened.isel(scan_y=slice(2, 4)), opened])
     assert len(part) == 2 * 14 + 126
     np.testing.assert_array_equal(part.fetch(range(28))[:, 0], COUNTS[2:4].reshape(28, 8, 10))
+
+
+class _Interrupt:
+    """An array in blocks, of which some reads are interrupted as by Ctrl-C."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self.inner = TiledBlocks(values)
+        self.shape, self.dtype, self.block_shape = values.shape, values.dtype, (1, 4, 8, 10)
+        self.reads = 0
+
+    def read_into(self, out: NDArray[Any], start: Any) -> None:
+        self.reads += 1
+        if self.reads % 5 == 0:
+            raise KeyboardInterrupt
+        self.inner.read_into(out, start)
+
+
+def test_interrupts_leave_no_wrong_patterns() -> None:
+    """Whatever was under way, and though its traceback is kept, later patterns are right."""
+    dataset = PatternDataset(scan(blocks=_Interrupt(COUNTS)), memory=4 * 1024**2, threads=2)
+    expected, kept = values_of(scan()), []
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        wanted = rng.integers(0, len(dataset), 40)
+        try:
+            found = dataset.fetch(wanted)
+        except KeyboardInterrupt as error:
+            kept.append(error)
+        else:
+            np.testing.assert_array_equal(found.numpy(), expected[wanted])
+    assert kept
+
+
+def test_room_is_lent_once_though_a_call_was_interrupted() -> None:
+    """What an interrupted call still holds is given to no other, and comes back but once."""
+    cache = UnitCache(4, 1, np.dtype("f4"))
+    interrupted = cache.lend(2)
+    interrupted.__enter__()
+    with cache.lend(2) as rooms:
+        for number, room in enumerate(rooms):
+            room.values[:] = number
+            cache.keep((0, number), room, room.values)
+        interrupted.__exit__(None, None, None)
+    with cache.lend(1) as (room,):
+        room.values[:] = 99
+        cache.keep((0, 9), room, room.values)
+    kept = [cache.get((0, number)) for number in (0, 1, 9)]
+    assert [None if values is None else values[0] for values in kept] == [0, 1, 99]

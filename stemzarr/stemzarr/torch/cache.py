@@ -5,21 +5,33 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UnitCache"]
+__all__ = ["Room", "UnitCache"]
 
 Key = tuple[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    """Memory for one unit."""
+
+    values: NDArray[Any]
+    """Flat values, as many as the largest unit has."""
+    taken: bool = False
+    """Whether a unit is kept in it."""
 
 
 class UnitCache:
     """Keeps the units that were used last, in one piece of memory, and lends room to make them in.
 
     Arrays that come and go among the buffers of decoding would leave holes in the heap: a process
-    grew to three times what it kept.
+    grew to three times what it kept. A call that was interrupted may hold what was lent to it for
+    as long as its traceback lives, so that a cache is best dropped then.
 
     Parameters
     ----------
@@ -29,17 +41,18 @@ class UnitCache:
         Number of values of the largest unit.
     dtype
         Their type.
+
+    Attributes
+    ----------
+    slots
+        How many units there is room for.
     """
 
     def __init__(self, slots: int, size: int, dtype: np.dtype[Any]) -> None:
-        self._pool = np.empty((slots, size), dtype)
-        self._free = list(range(slots))
-        self._kept: OrderedDict[Key, tuple[int, NDArray[Any]]] = OrderedDict()
-
-    @property
-    def slots(self) -> int:
-        """How many units there is room for."""
-        return len(self._pool)
+        pool = np.empty((slots, size), dtype)
+        self.slots = slots
+        self._free = [Room(values=values) for values in pool]
+        self._kept: OrderedDict[Key, tuple[Room, NDArray[Any]]] = OrderedDict()
 
     @property
     def nbytes(self) -> int:
@@ -54,24 +67,24 @@ class UnitCache:
         return self._kept[key][1]
 
     @contextlib.contextmanager
-    def lend(self, number: int) -> Iterator[list[NDArray[Any]]]:
-        """Lend flat room for some units, in place of those that were used least recently.
+    def lend(self, number: int) -> Iterator[list[Room]]:
+        """Lend room for some units, in place of those that were used least recently.
 
         Parameters
         ----------
         number
-            How many, at most `slots`. Those that are not kept when the block ends are given back.
+            How many, at most `slots`. What nothing is kept in when the block ends is given back.
         """
         while len(self._free) < number:
-            _, (slot, _) = self._kept.popitem(last=False)
-            self._free.append(slot)
+            _, (room, _) = self._kept.popitem(last=False)
+            self._free.append(Room(values=room.values))
         lent, self._free = self._free[:number], self._free[number:]
-        self._lent = dict(enumerate(lent))
         try:
-            yield [self._pool[slot] for slot in lent]
+            yield lent
         finally:
-            self._free += self._lent.values()
+            self._free += [room for room in lent if not room.taken]
 
-    def keep(self, key: Key, place: int, values: NDArray[Any]) -> None:
-        """Keep a unit that lies in the room that was lent at `place`."""
-        self._kept[key] = self._lent.pop(place), values
+    def keep(self, key: Key, room: Room, values: NDArray[Any]) -> None:
+        """Keep a unit that lies in some room that was lent."""
+        room.taken = True
+        self._kept[key] = room, values

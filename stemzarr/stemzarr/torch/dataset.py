@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, get_worker_info
 from stemzarr.errors import OptionError
 from stemzarr.model import Document
 from stemzarr.options import available_threads, check_whole
-from stemzarr.torch.cache import UnitCache
+from stemzarr.torch.cache import Room, UnitCache
 from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.sources import Trainable, apply_jointly, open_documents
@@ -200,9 +200,14 @@ class PatternDataset(Dataset[torch.Tensor]):
         units, which = np.unique(keys, axis=0, return_inverse=True)
         rows_of = [np.flatnonzero(which.reshape(-1) == number) for number in range(len(units))]
         with self._lock:
-            for number, values in self._render(units):
-                rows = rows_of[number]
-                out[rows] = values[inside[rows]]
+            try:
+                for number, values in self._render(units):
+                    rows = rows_of[number]
+                    out[rows] = values[inside[rows]]
+            except BaseException:
+                # What the call was about to keep is half done, and its traceback may hold it.
+                self._cache = None
+                raise
         return torch.from_numpy(batch)
 
     def _find(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -246,8 +251,8 @@ class PatternDataset(Dataset[torch.Tensor]):
                 run = max(1, len(tasks) // (_RUNS * threads))
                 runs = (tasks[start : start + run] for start in range(0, len(tasks), run))
                 rendered = chain.from_iterable(map_boxes(self._render_units, runs, threads=threads))
-                for place, ((number, key), values) in enumerate(zip(some, rendered, strict=True)):
-                    cache.keep(key, place, values)
+                for (number, key), room, values in zip(some, rooms, rendered, strict=True):
+                    cache.keep(key, room, values)
                     yield number, values
 
     def _open_cache(self) -> UnitCache:
@@ -261,10 +266,8 @@ class PatternDataset(Dataset[torch.Tensor]):
             self._cache = UnitCache(max(1, min(slots, units)), size, dtype)
         return self._cache
 
-    def _render_units(
-        self, tasks: list[tuple[tuple[int, int], NDArray[Any]]]
-    ) -> list[NDArray[Any]]:
-        return [self._parts[part].render(unit, room) for (part, unit), room in tasks]
+    def _render_units(self, tasks: list[tuple[tuple[int, int], Room]]) -> list[NDArray[Any]]:
+        return [self._parts[part].render(unit, room.values) for (part, unit), room in tasks]
 
     def units(self) -> NDArray[np.int64]:
         """Return for every pattern the number of the unit that it is decoded with, shape (N,)."""
