@@ -145,3 +145,14 @@ def test_what_is_no_document_is_refused_with_the_way_out() -> None:
         from_dataset(opened.transpose("det_x", ...))
     with pytest.raises(UnsupportedDataError, match="'scan_y' is not evenly spaced"):
         from_dataset(opened.isel(scan_y=[0, 1, 4]))
+
+
+def test_values_of_another_byte_order_are_read_as_numbers() -> None:
+    """An array as some cameras write it is viewed like any other."""
+    counts = np.random.default_rng(0).poisson(3, (2, 3, 4, 6)).astype(">u2")
+    labelled = xr.Dataset({"intensity": (("scan_y", "scan_x", "det_y", "det_x"), counts)})
+    document = from_dataset(labelled)
+    assert document.dtype == np.dtype("uint16")
+    values = read_box(document.blocks, (0, 0, 0, 0), document.shape)
+    np.testing.assert_array_equal(values, counts)
+    assert values.dtype.isnative

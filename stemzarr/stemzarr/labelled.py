@@ -164,8 +164,8 @@ class DataArrayBlocks:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.array.dtype
+        """Type of the values, in the byte order of this machine."""
+        return self.array.dtype.newbyteorder("=")
 
     @property
     def block_shape(self) -> tuple[int, ...]:
@@ -178,7 +178,8 @@ class DataArrayBlocks:
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Compute the box at `start` in the calling thread."""
         box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
-        np.copyto(out, self.array[box].compute(scheduler="synchronous").to_numpy(), casting="no")
+        values = self.array[box].compute(scheduler="synchronous").to_numpy()
+        np.copyto(out, values, casting="equiv")
 
 
 def from_dataset(dataset: xr.Dataset) -> Document:
@@ -207,7 +208,8 @@ def from_dataset(dataset: xr.Dataset) -> Document:
     if kind is None:
         raise UnsupportedDataError(
             f"'intensity' has dims {array.dims}, which are those of no kind of document",
-            hint="transpose it to (scan_y, scan_x, det_y, det_x), or select one pattern or image",
+            hint="transpose it to (scan_y, scan_x, det_y, det_x), or select one pattern or image; "
+            "a row of a scan keeps its dim with isel(scan_y=slice(2, 3))",
         )
     attrs = dict(array.attrs)
     brightness = None

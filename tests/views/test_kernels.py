@@ -320,3 +320,16 @@ def test_sum_types_grow_with_what_they_hold() -> None:
     assert sum_dtype("bool", 4) == np.uint16
     assert sum_dtype("float16", 4) == np.float32
     assert sum_dtype("uint64", 4) == np.uint64
+
+
+@pytest.mark.parametrize("method", ["bin", "stride", "gauss", "fft"])
+@pytest.mark.parametrize("dtype", [">u2", ">u4", ">i2", ">f4"])
+@pytest.mark.parametrize("factors", [(1, 2), (1, 4), (2, 2)])
+def test_the_byte_order_of_values_changes_nothing(
+    method: Any, dtype: str, factors: tuple[int, int]
+) -> None:
+    """Values in the order of another machine give what they give in that of this one."""
+    values = counted("uint16", (3, 12, 16)).astype(dtype)
+    ours = downsample(values, factors, method=method)
+    native = values.astype(values.dtype.newbyteorder("="))
+    np.testing.assert_array_equal(ours, downsample(native, factors, method=method))

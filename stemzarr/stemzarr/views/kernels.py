@@ -107,6 +107,7 @@ def downsample(
     if tuple(factors) == (1, 1) and sigma is None:
         return values
     view = View(downsample=factors, method=method, reduce=reduce, sigma=sigma)
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if hasattr(values, "dask"):
         return _downsample_dask(values, view)
     return downsample_view(values, view)
