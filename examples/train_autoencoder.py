@@ -202,10 +202,26 @@ def open_tensor(
     shape = tuple(axis.size for axis in axes)
     blocks = TensorBlocks(path=path, shape=shape, dtype=tensor[:0].numpy().dtype)
     document = Document(
-        index=0, slug="tensor", title=path.stem, kind="4d-stem", axes=axes, blocks=blocks
+        index=0,
+        slug="tensor",
+        title=path.stem,
+        kind="4d-stem",
+        axes=axes,
+        blocks=blocks,
+        valid=_valid(described, shape[:2]),
     )
     normalize: Any = "none" if normalized else "log1p-zscore"
     return document, View(scan_step=step or 1, downsample=factor or 1, normalize=normalize), done
+
+
+def _valid(described: dict[str, Any], scan: tuple[int, ...]) -> np.ndarray[Any, Any] | None:
+    """Return which patterns of a scan were recovered, None where all are there."""
+    if "valid" not in described:
+        return None
+    mask = np.zeros(scan, bool)
+    for first, end in described["valid"]:
+        mask.reshape(-1)[first:end] = True
+    return mask
 
 
 def _axes(tensor: torch.Tensor, described: dict[str, Any]) -> tuple[Axis, ...] | None:

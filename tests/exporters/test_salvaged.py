@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import stemzarr
-from stemzarr.options import ReadOptions
+from stemzarr.options import ExportOptions, IngestOptions, ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.testing import DMImage, write_dm
 from stemzarr.views import View
@@ -117,3 +117,19 @@ def test_a_mask_of_another_shape_or_type_is_none(
 def is_mask(item: h5py.Group | h5py.Dataset) -> bool:
     """Tell whether an object is the mask."""
     return isinstance(item, h5py.Dataset) and item.dtype == bool and item.shape == (8, 8)
+
+
+def test_images_of_a_salvaged_scan_leave_out_what_is_missing(cut: Path, tmp_path: Path) -> None:
+    """Positions that were not recovered are NaN, and scale nothing."""
+    options = ExportOptions(image="total-intensity")
+    view = View(normalize="log1p-zscore")
+    stemzarr.ingest(cut, tmp_path / "cut.zarr", IngestOptions(read=SALVAGE))
+    for name in ("i.npy", "z.npy"):
+        chosen = view if name == "z.npy" else None
+        stemzarr.export(tmp_path / "cut.zarr", tmp_path / name, view=chosen, options=options)
+    image, scaled = (np.load(tmp_path / name) for name in ("i.npy", "z.npy"))
+    np.testing.assert_array_equal(np.isnan(image), ~expected(None))
+    np.testing.assert_array_equal(image[expected(None)], COUNTS.sum(axis=(2, 3))[expected(None)])
+    there = scaled[expected(None)].astype(np.float64)
+    assert abs(there.mean()) < 1e-5
+    assert there.std() == pytest.approx(1, rel=1e-5)

@@ -18,8 +18,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 import stemzarr  # noqa: E402 - after what may be missing
+from stemzarr.options import ReadOptions  # noqa: E402
 from stemzarr.registry import read_source  # noqa: E402
-from stemzarr.testing import write_synthetic_dm4  # noqa: E402
+from stemzarr.testing import DMImage, write_dm, write_synthetic_dm4  # noqa: E402
 from stemzarr.torch import PatternDataset  # noqa: E402
 from stemzarr.views import View  # noqa: E402
 
@@ -182,3 +183,20 @@ def test_what_cannot_be_trained_on_is_told_in_one_line(
     assert said in result.output
     assert isinstance(result.exception, SystemExit)
     assert len(result.output.splitlines()[-1]) < 300
+
+
+def test_a_tensor_of_a_salvaged_scan_trains_on_what_was_recovered(
+    example: ModuleType, tmp_path: Path
+) -> None:
+    """The sidecar says which patterns are there; the others take no part, as from a store."""
+    counts = np.random.default_rng(0).poisson(3, (8, 8, 6, 6)).astype(np.uint16)
+    path = tmp_path / "cut.dm4"
+    write_dm(path, [DMImage(data=counts)], thumbnail=False)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(counts[0, 0].tobytes()) + 35 * 72])
+    salvage = ReadOptions(salvage=True, scan_shape=(8, 8))
+    stemzarr.export(path, tmp_path / "cut.pt", read=salvage)
+    document, _, _ = example.open_tensor(tmp_path / "cut.pt", None, None)
+    patterns = example.PatternDataset(document)
+    assert len(patterns) == 35
+    np.testing.assert_array_equal(patterns.fetch(range(35))[:, 0], counts.reshape(-1, 6, 6)[:35])

@@ -28,6 +28,7 @@ from stemzarr.store.preview import SCAN_IMAGES, finish_patterns
 from stemzarr.store.schema import prefix_of
 from stemzarr.store.tree import read_nodes, read_small_array
 from stemzarr.views.boxes import Box
+from stemzarr.views.moments import measure_blocks
 from stemzarr.views.slabs import map_document
 from stemzarr.views.view import View
 from stemzarr.views.viewed import apply
@@ -63,7 +64,8 @@ def take_image(
     Returns
     -------
     Document
-        Of kind ``image`` (y, x) over the scan, or ``diffraction`` (det_y, det_x).
+        Of kind ``image`` (y, x) over the scan, or ``diffraction`` (det_y, det_x). Positions of the
+        scan that a salvage did not recover are NaN.
 
     Raises
     ------
@@ -114,6 +116,10 @@ def _label(
     kind: Kind = "diffraction" if of_detector else "image"
     axes = document.axes[2:] if of_detector else document.axes[:2]
     named = zip(axes, dims_of_kind(kind, 2), strict=True)
+    if document.valid is not None and not of_detector:
+        # nothing was recorded there, which no number of electrons says
+        values = np.where(document.valid, values.astype(np.float64), np.nan)
+    blocks = ArrayBlocks(values)
     # a sum of calibrated values has their scale, but not their offset
     keeps = of_detector or document.brightness is None or not document.brightness.offset
     radii = {key: value for key, value in ring.items() if value is not None}
@@ -122,11 +128,11 @@ def _label(
         title=f"{document.title}, {name}",
         kind=kind,
         axes=tuple(dataclasses.replace(axis, name=dim) for axis, dim in named),
-        blocks=ArrayBlocks(values),
+        blocks=blocks,
         layout=None,
         brightness=document.brightness if keeps else None,
         attributes={**document.attributes, "image": name, **radii},
-        statistics=None,
+        statistics=measure_blocks(blocks, 1, threads=1, memory=values.nbytes),
         valid=None,
     )
 
