@@ -140,3 +140,12 @@ def test_units_that_do_not_fit_the_axis_are_refused() -> None:
         resolve_span(span, AXIS)
     with pytest.raises(OptionError, match="which is in pixel"):
         resolve_span(span, Axis(name="det_x", size=4))
+
+
+@pytest.mark.parametrize("text", ["scan_y=1e308m:", "scan_y=:-1e308m", "scan_y=1e308m:1e308m"])
+def test_a_region_beyond_everything_holds_nothing(text: str) -> None:
+    """Bounds so far away that no number holds their pixel are outside like any other."""
+    (span,) = parse_roi(text)
+    axis = Axis(name="scan_y", size=5, scale=1e-3, units="nm", calibrated=True)
+    with pytest.raises(OptionError, match="holds no pixel"):
+        resolve_span(span, axis)

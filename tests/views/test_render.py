@@ -460,3 +460,16 @@ def test_complex_values_take_regions_and_strides(make_scan: Callable[..., Docume
     np.testing.assert_array_equal(values_of(cut), waves[1:3, :, :10:2, ::2])
     with pytest.raises(UnsupportedDataError, match="complex"):
         apply(make_scan(waves), View(normalize="log1p"))
+
+
+def test_what_is_known_of_the_values_refuses_nothing_that_fits(
+    make_scan: Callable[..., Document],
+) -> None:
+    """Clipped negatives fit an unsigned type, and booleans stay booleans."""
+    for values, view in (
+        (np.full((2, 2, 4, 4), -3, np.int16), View(clip_negative=True, dtype="uint8")),
+        (np.ones((2, 2, 4, 4), bool), View(clip_negative=True)),
+    ):
+        document = make_scan(values)
+        known = dataclasses.replace(document, statistics=measure_document(document))
+        np.testing.assert_array_equal(values_of(apply(known, view)), np.maximum(values, 0))

@@ -165,4 +165,6 @@ def _position(bound: Bound, axis: Axis) -> float:
         msg = f"{bound} does not fit the axis {axis.name}, which is in {axis.units}"
         hint = "give pixels" if axis.units == "pixel" else f"give pixels or {axis.units}"
         raise OptionError(msg, hint=hint)
-    return (bound.value * factor / axis_factor - axis.offset) / axis.scale
+    place = (bound.value * factor / axis_factor - axis.offset) / axis.scale
+    # So far outside that it may be infinite, it is just outside.
+    return min(max(place, -1.0), float(axis.size))

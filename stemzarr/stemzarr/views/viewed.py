@@ -146,8 +146,11 @@ def _check_fits(statistics: Statistics | None, view: View, blocks: ViewBlocks) -
     """Refuse before any work what the known range of the values tells to overflow."""
     if statistics is None or not view.keeps_values or view.normalize != "none":
         return
-    low = max(statistics.min, 0.0) if view.clip_negative else statistics.min
-    ends = np.array([low, statistics.max])
+    ends = np.array([statistics.min, statistics.max])
+    if view.clip_negative:
+        ends = np.maximum(ends, 0.0)
+    if blocks.source.dtype == blocks.dtype:
+        return
     if blocks.source.dtype.kind in "iub" or blocks.dtype.kind == "f":
         cast_checked(ends, blocks.dtype, np.empty(2, blocks.dtype))
 
