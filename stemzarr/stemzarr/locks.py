@@ -83,7 +83,7 @@ class FileLock:
         self._released.set()
         if self._heart is not None:
             self._heart.join()
-        if _owner(self.path).get("token") == self._token:
+        if self._made(self.path):
             with contextlib.suppress(OSError):
                 self.path.unlink()
 
@@ -118,19 +118,26 @@ class FileLock:
             return False
         guard = self.path.with_name(f"{self.path.name}.takeover")
         try:
-            guard.open("x").close()
+            with guard.open("x", encoding="utf-8") as file:
+                file.write(json.dumps({"token": self._token}))
         except OSError:
             left = (_age(guard) or 0.0) > _STALE_S
             if left:
                 guard.unlink(missing_ok=True)
             return left
         try:
-            dead = _is_dead(self.path, _owner(self.path))
+            # Who took so long that its guard was removed leaves the lock to the others.
+            dead = _is_dead(self.path, _owner(self.path)) and self._made(guard)
             if dead:
                 self.path.unlink(missing_ok=True)
             return dead
         finally:
-            guard.unlink(missing_ok=True)
+            if self._made(guard):
+                guard.unlink(missing_ok=True)
+
+    def _made(self, path: Path) -> bool:
+        """Tell whether a file is one that we made."""
+        return bool(_owner(path).get("token") == self._token)
 
     def _busy(self) -> StoreBusyError:
         owner = _owner(self.path)
