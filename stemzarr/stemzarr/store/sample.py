@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stemzarr.model import Blocks, Source, read_box
 from stemzarr.options import Codec
@@ -42,16 +40,37 @@ def choose_codec(blocks: Blocks, array: ArrayPlan, choice: Codec) -> ChunkCodec:
     ReadError, SourceChangedError
         The chunks cannot be read.
     """
+    codecs = _candidates(blocks, array, choice)
+    if len(codecs) == 1:
+        return codecs[0]
+    sizes, _ = _measure(blocks, array, codecs)
+    return codecs[_best(sizes)]
+
+
+def _candidates(blocks: Blocks, array: ArrayPlan, choice: Codec) -> list[ChunkCodec]:
+    """Return the codecs to choose from, the usual one first."""
     codec = find_codec(choice, blocks.dtype, array.chunk)
     if codec.name == "none" or codec.itemsize == 1:
-        return codec
-    codecs = [dataclasses.replace(codec, shuffle=shuffle) for shuffle in SHUFFLES]
-    sizes = [0] * len(codecs)
-    for chunk in _sample(blocks, array):
-        for place, each in enumerate(codecs):
-            sizes[place] += sum(map(len, each.encode(chunk)))
-    best = min(range(len(codecs)), key=sizes.__getitem__)
-    return codecs[best] if sizes[best] < _WORTH * sizes[0] else codec
+        return [codec]
+    return [dataclasses.replace(codec, shuffle=shuffle) for shuffle in SHUFFLES]
+
+
+def _measure(blocks: Blocks, array: ArrayPlan, codecs: list[ChunkCodec]) -> tuple[list[int], int]:
+    """Return the size of some chunks by each codec, and that of their values."""
+    sizes, read = [0] * len(codecs), 0
+    for start, shape in _spread_chunks(array):
+        # From the middle of equal parts of the array, as they are encoded.
+        chunk = pad(read_box(blocks, start, shape), array.chunk)
+        read += chunk.nbytes
+        for place, codec in enumerate(codecs):
+            sizes[place] += sum(map(len, codec.encode(chunk)))
+    return sizes, read
+
+
+def _best(sizes: list[int]) -> int:
+    """Return which codec makes chunks smallest; the first one unless another is worth it."""
+    best = min(range(len(sizes)), key=sizes.__getitem__)
+    return best if sizes[best] < _WORTH * sizes[0] else 0
 
 
 def expected_bytes(source: Source, plan: StorePlan) -> int:
@@ -80,18 +99,8 @@ def expected_bytes(source: Source, plan: StorePlan) -> int:
 
 def _expected_of(blocks: Blocks, array: ArrayPlan, choice: Codec) -> int:
     """Return the same of one array."""
-    codec = choose_codec(blocks, array, choice)
-    read = written = 0
-    for chunk in _sample(blocks, array):
-        read += chunk.nbytes
-        written += sum(map(len, codec.encode(chunk)))
-    return round(array.nbytes * written / read) if read else 0
-
-
-def _sample(blocks: Blocks, array: ArrayPlan) -> Iterator[NDArray[np.generic]]:
-    """Yield some chunks as they are encoded, each from the middle of an equal part of the array."""
-    for start, shape in _spread_chunks(array):
-        yield pad(read_box(blocks, start, shape), array.chunk)
+    sizes, read = _measure(blocks, array, _candidates(blocks, array, choice))
+    return round(array.nbytes * sizes[_best(sizes)] / read) if read else 0
 
 
 def _spread_chunks(array: ArrayPlan) -> list[Box]:
