@@ -68,10 +68,11 @@ class ExportRequest:
     """Is told how far the export is."""
 
     def provenance_of(self, number: int) -> dict[str, Any]:
-        """Return the provenance of one of the documents: the view is that of the first alone."""
+        """Return the provenance of one of the documents: view and image are of the first alone."""
         if not number:
             return self.provenance
-        return {**self.provenance, "document": self.documents[number].slug, "view": None}
+        untouched = {"view": None, "image": None}
+        return {**self.provenance, "document": self.documents[number].slug, **untouched}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from stemzarr.exporters.zarr_store import write_zarr
 from stemzarr.model import Document, read_box
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.readers.dm import read_dm
-from stemzarr.registry import EXPORTERS, ExportRequest, find_exporter
+from stemzarr.registry import EXPORTERS, ExportRequest, find_exporter, read_source
 from stemzarr.store import read_store, write_store
 from stemzarr.testing import DMImage, write_dm, write_synthetic_dm4
 from stemzarr.views import View, apply
@@ -150,6 +150,8 @@ def test_emdfile_opens_colour(make_document: MakeDocument, make_request: MakeReq
     np.testing.assert_array_equal(array.data, values)
     assert list(array.dim_names) == ["y", "x", "channel"]
     np.testing.assert_array_equal(array.dims[2], [0, 1, 2])
+    again = read_source(request.dest).document
+    assert (again.kind, again.dims, again.channels) == ("image", document.dims, document.channels)
 
 
 def test_blo_opens_in_rosettasciio(make_document: MakeDocument, make_request: MakeRequest) -> None:

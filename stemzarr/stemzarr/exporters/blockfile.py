@@ -50,8 +50,11 @@ def write_blo(request: ExportRequest) -> Exported:
 
 
 def _check(document: Document) -> None:
-    if document.kind != "4d-stem" or document.dtype != np.uint8:
-        msg = f"a .blo file holds 4D scans of uint8, and this is {document.kind} {document.dtype}"
+    if document.kind != "4d-stem":
+        msg = f"a .blo file holds 4D scans, and this is of kind {document.kind!r}"
+        raise UnsupportedDataError(msg, hint="choose another format")
+    if document.dtype != np.uint8:
+        msg = f"a .blo file holds uint8, and this is {document.dtype}"
         hint = "ask for the dtype uint8, which holds counts up to 255"
         raise UnsupportedDataError(msg, hint=hint)
     if document.shape[-2] != document.shape[-1]:

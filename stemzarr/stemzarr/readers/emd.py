@@ -9,6 +9,8 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from stemzarr.model import CHANNEL
+from stemzarr.packing import COLOUR_CHANNELS
 from stemzarr.readers.clean import clean_json
 from stemzarr.readers.found import Found
 from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, read_mask, walk
@@ -33,6 +35,8 @@ def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
             continue
         base, channels = blocks
         axes, notes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
+        if not channels and _is_colour(axes):
+            axes, channels = axes[:-1], COLOUR_CHANNELS[: axes[-1].size]
         python_class = clean_json(group.attrs.get("python_class"))
         pattern = python_class in _PATTERNS and len(axes) == _FEWEST_AXES
         found.append(
@@ -48,6 +52,12 @@ def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
             )
         )
     return found
+
+
+def _is_colour(axes: tuple[FoundAxis, ...]) -> bool:
+    """Tell whether the last dim holds the colours of an image, as stemzarr exports them."""
+    colours = range(3, len(COLOUR_CHANNELS) + 1)
+    return len(axes) > _FEWEST_AXES and axes[-1].name == CHANNEL and axes[-1].size in colours
 
 
 def _arrays(file: h5py.File) -> Iterator[tuple[str, h5py.Group, h5py.Dataset]]:
