@@ -12,6 +12,12 @@ ELSEWHERE = {"hyperspy", "2 worker processes, started"}
 """Cases that are slow to start and are tested as such in other places."""
 
 
+@pytest.fixture(autouse=True)
+def beside_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the script import what stands beside it, as it does when it is run."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+
+
 def test_every_case_runs_and_stands_in_the_table(tmp_path: Path) -> None:
     """Each case gives its time, size and memory; ratios stand where they have a meaning."""
     bench = runpy.run_path(str(SCRIPT))

@@ -152,7 +152,9 @@ def find_codec(choice: Codec, dtype: np.dtype[Any], chunk: tuple[int, ...]) -> C
 
 
 def codec_from_metadata(chain: list[dict[str, Any]], dtype: np.dtype[Any]) -> ChunkCodec:
-    """Return the codec that a chain in ``zarr.json`` describes.
+    """Return the codec that decodes what a chain in ``zarr.json`` describes.
+
+    How values were shuffled stands in every chunk as well.
 
     Raises
     ------
@@ -163,7 +165,6 @@ def codec_from_metadata(chain: list[dict[str, Any]], dtype: np.dtype[Any]) -> Ch
     if names == ["bytes", "crc32c"]:
         return ChunkCodec(name="none", itemsize=dtype.itemsize)
     if names == ["bytes", "blosc", "crc32c"]:
-        name, shuffle = (chain[1]["configuration"][key] for key in ("cname", "shuffle"))
-        return ChunkCodec(name=name, itemsize=dtype.itemsize, shuffle=shuffle)
+        return ChunkCodec(name=chain[1]["configuration"]["cname"], itemsize=dtype.itemsize)
     msg = f"its chunks are encoded as {', '.join(names)}"
     raise SchemaVersionError(msg, hint="update stemzarr, or open it with xarray.open_zarr")
