@@ -198,12 +198,14 @@ class PatternDataset(Dataset[torch.Tensor]):
         batch = np.empty((len(wanted), *self.shape[1:]), self._parts[0].document.dtype)
         out = batch[:, 0]
         units, which = np.unique(keys, axis=0, return_inverse=True)
-        rows_of = [np.flatnonzero(which.reshape(-1) == number) for number in range(len(units))]
+        in_order = np.argsort(which.reshape(-1), kind="stable")
+        rows_of = np.split(in_order, np.cumsum(np.bincount(which.reshape(-1)))[:-1])
         with self._lock:
             try:
                 for number, values in self._render(units):
-                    rows = rows_of[number]
-                    out[rows] = values[inside[rows]]
+                    # One by one: a list of places would be copied twice.
+                    for row in rows_of[number].tolist():
+                        out[row] = values[inside[row]]
             except BaseException:
                 # What the call was about to keep is half done, and its traceback may hold it.
                 self._cache = None
