@@ -33,7 +33,6 @@ from stemzarr.torch import (  # noqa: E402 - needs torch
     make_loader,
     split_blocks,
 )
-from stemzarr.torch.cache import UnitCache  # noqa: E402 - needs torch
 
 SHAPE = (9, 14, 8, 10)
 COUNTS = np.random.default_rng(4).poisson(1.0, SHAPE).astype(np.uint16)
@@ -487,20 +486,3 @@ def test_interrupts_leave_no_wrong_patterns() -> None:
         else:
             np.testing.assert_array_equal(found.numpy(), expected[wanted])
     assert kept
-
-
-def test_room_is_lent_once_though_a_call_was_interrupted() -> None:
-    """What an interrupted call still holds is given to no other, and comes back but once."""
-    cache = UnitCache(4, 1, np.dtype("f4"))
-    interrupted = cache.lend(2)
-    interrupted.__enter__()
-    with cache.lend(2) as rooms:
-        for number, room in enumerate(rooms):
-            room.values[:] = number
-            cache.keep((0, number), room, room.values)
-        interrupted.__exit__(None, None, None)
-    with cache.lend(1) as (room,):
-        room.values[:] = 99
-        cache.keep((0, 9), room, room.values)
-    kept = [cache.get((0, number)) for number in (0, 1, 9)]
-    assert [None if values is None else values[0] for values in kept] == [0, 1, 99]
