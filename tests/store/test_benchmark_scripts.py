@@ -112,3 +112,11 @@ def make_store(folder: Path) -> None:
 
     write_synthetic_dm4(folder / "scan.dm4", SCAN, DETECTOR)
     stemzarr.ingest(folder / "scan.dm4", folder / "scan.zarr")
+
+
+@pytest.mark.parametrize("script", ["bench_isal"], indirect=True)
+def test_decoding_is_timed_after_either_checksum(script: Any) -> None:
+    """Every job runs, and has a time."""
+    found = script.measure(script.make_jobs(), 1)
+    assert len(found) == 3
+    assert all(seconds > 0 for seconds in found.values())
