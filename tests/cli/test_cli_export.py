@@ -24,17 +24,6 @@ def scan(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., Lines]:
-    """Return a function that runs a command with ``--json`` and gives its lines."""
-
-    def call(*words: object, status: int = 0) -> Lines:
-        assert run([*map(str, words), "--json"]) == status, capsys.readouterr().err
-        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    return call
-
-
 def test_dm_files_get_the_suffix_of_their_version(
     scan: Path, tmp_path: Path, say: Callable[..., Lines]
 ) -> None:

@@ -34,17 +34,6 @@ def lake(scan: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., Lines]:
-    """Return a function that runs a command with ``--json`` and gives its lines."""
-
-    def call(*words: object, status: int = 0) -> Lines:
-        assert run([*map(str, words), "--json"]) == status, capsys.readouterr().err
-        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    return call
-
-
 def test_info_gives_what_the_contract_names(scan: Path, say: Callable[..., Lines]) -> None:
     """The JSON of ``info`` has the promised keys, with sizes and calibration of the file."""
     (found,) = say("info", scan)
