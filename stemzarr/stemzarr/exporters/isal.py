@@ -1,9 +1,9 @@
 """Checksums and deflate by Intel's ISA-L, which leaves the processor as it was.
 
 ISA-L returns with the upper halves of the vector registers in use (its issue 24), and the older
-kind of vector instructions then waits for them: in the same thread, Blosc takes a third to a
-half longer to decode until some other code clears them (``benchmarks/bench_isal.py``). Any sum of numpy's does, so one
-follows each call.
+kind of vector instructions then waits for them: in the same thread, Blosc takes a third to a half
+longer to decode until some other code clears them (``benchmarks/bench_isal.py``). Any sum of
+numpy's does, so one follows each call.
 """
 
 from __future__ import annotations
