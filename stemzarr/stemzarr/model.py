@@ -307,6 +307,8 @@ class Document:
     """Statistics of all values that were recorded, where they are known already."""
     valid: NDArray[np.bool_] | None = None
     """(scan_y, scan_x) mask of the patterns that a salvage recovered; None when all are there."""
+    bad_pixels: NDArray[np.bool_] | None = None
+    """(det_y, det_x) mask of the pixels that the source marks as bad; None where it names none."""
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -373,9 +375,9 @@ class Source:
     format: str
     """Name of the format: ``dm4``, ``dm3``, ``dm5``, ``hspy``, ``stemzarr`` …"""
     size: int
-    """Size of the file in bytes."""
+    """Size of the file in bytes, with that of its `parts`."""
     modified_ns: int
-    """Modification time in nanoseconds since the epoch."""
+    """Modification time in nanoseconds since the epoch, the latest of all its files."""
     documents: tuple[Document, ...]
     """All documents in the order of the source."""
     main: int
@@ -390,6 +392,13 @@ class Source:
     """Whether the file holds all that it declares."""
     notes: tuple[str, ...] = ()
     """What a person should know about the file as a whole."""
+    parts: tuple[Path, ...] = ()
+    """Further files of the same acquisition that were read: data files of a master, a header."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of the acquisition, `path` first."""
+        return (self.path, *self.parts)
 
     @property
     def rebuildable(self) -> bool:
