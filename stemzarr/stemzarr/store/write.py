@@ -20,6 +20,7 @@ from stemzarr.errors import (
     OptionError,
     SourceChangedError,
     StemzarrError,
+    TruncatedFileError,
 )
 from stemzarr.files import (
     check_destination,
@@ -149,6 +150,8 @@ def write_store(
         Something stands at `dest` and ``options.overwrite`` is false.
     StoreBusyError
         Another process writes the same store.
+    TruncatedFileError
+        The source holds less than it declares, and ``options.read.salvage`` is false.
     SourceChangedError, ReadError, WriteError
         The source changed or cannot be read, or the store cannot be written. What is done
         already is kept where it can be used: the same call continues.
@@ -160,6 +163,7 @@ def write_store(
     the same options continues there, also after a crash.
     """
     started = time.perf_counter()
+    _check_whole(source, options)
     check_destination(dest, overwrite=options.overwrite, source=source.path)
     with store_lock(dest), writing(dest):
         check_destination(dest, overwrite=options.overwrite, source=source.path)
@@ -184,6 +188,15 @@ def write_store(
         seconds=time.perf_counter() - started,
         notes=tuple(filter(None, [*ingest.notes, ingest.anew])),
     )
+
+
+def _check_whole(source: Source, options: IngestOptions) -> None:
+    """Refuse a source that holds less than it declares, unless a salvage was asked for."""
+    if source.complete or options.read.salvage:
+        return
+    why = "; ".join(source.notes) or "holds less than it declares"
+    hint = "copy it again, or keep what is there with --salvage"
+    raise TruncatedFileError(why, path=source.path, hint=hint)
 
 
 def _keep_or_remove(journal: Journal, error: BaseException) -> None:
