@@ -16,7 +16,14 @@ from typing import Any, Final, get_args
 from stemzarr.model import CHANNEL, Kind, LayoutOrder, Statistics
 from stemzarr.options import Codec
 
-__all__ = ["check_nodes", "wrong_node", "wrong_path"]
+__all__ = ["PREVIEWS", "SOURCE_ARRAYS", "check_nodes", "is_known", "wrong_node", "wrong_path"]
+
+PREVIEWS: Final = (
+    "mean_diffraction", "max_diffraction", "total_intensity", "bright_field", "annular_dark_field",
+)  # fmt: skip
+"""Arrays of ``preview`` that this version reads; all of them may be absent."""
+SOURCE_ARRAYS: Final = ("header", "original_metadata", "manifest")
+"""Arrays of ``source`` that this version reads."""
 
 Form = Any
 """A type, None, a tuple of alternatives, a list of one form, a mapping of names, or a test."""
@@ -111,7 +118,8 @@ def check_nodes(nodes: Mapping[str, Any]) -> str:
         The ``zarr.json`` of every group and array by path, the root's under ``""``.
     """
     for path, node in nodes.items():
-        wrong = wrong_path(path) or wrong_node(node)
+        check = wrong_node if is_known(path) else _wrong_frame
+        wrong = wrong_path(path) or check(node) or _wrong_kind(path, node)
         if wrong:
             return f"{path or 'the root'}: {wrong}"
     record = nodes.get("source", {}).get("attributes")
@@ -168,15 +176,38 @@ def wrong_path(path: str) -> str:
     return ""
 
 
+def is_known(path: str) -> bool:
+    """Return whether this version knows what the node at a path is for.
+
+    Schema 1 grows by optional arrays below ``preview`` and ``source``: those that a later version
+    writes are checked by `verify` like every other file, and otherwise ignored.
+    """
+    parts = path.split("/")
+    if parts[0] == "documents":
+        parts = parts[2:]  # its slug
+    names = {"preview": PREVIEWS, "source": SOURCE_ARRAYS}.get(parts[0]) if parts else None
+    return names is None or len(parts) == 1 or (parts[1] in names and not parts[2:])
+
+
+def _wrong_kind(path: str, node: dict[str, Any]) -> str:
+    group, _, name = path.rpartition("/")
+    arrays = {"preview": PREVIEWS, "source": SOURCE_ARRAYS}.get(group.rpartition("/")[2], ())
+    return "is no array" if name in arrays and node["node_type"] != "array" else ""
+
+
 def wrong_node(node: Any) -> str:  # noqa: ANN401 - any JSON
     """Return what is wrong with the form of one node, empty where nothing is."""
+    wrong = _wrong_frame(node)
+    if wrong or node["node_type"] == "group":
+        return wrong
+    return _misfit(node, _ARRAY) or _wrong_array(node)
+
+
+def _wrong_frame(node: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return what is wrong with what groups and arrays of any form have in common."""
     if not isinstance(node, dict) or not isinstance(node.get("attributes"), dict):
         return "has no attributes"
-    if node.get("node_type") == "group":
-        return ""
-    if node.get("node_type") != "array":
-        return "is neither group nor array"
-    return _misfit(node, _ARRAY) or _wrong_array(node)
+    return "" if node.get("node_type") in ("group", "array") else "is neither group nor array"
 
 
 def _wrong_array(node: dict[str, Any]) -> str:
@@ -276,8 +307,9 @@ def _wrong_document(nodes: Mapping[str, Any], group: str, stem: str, item: dict[
 
 
 def _wrong_previews(nodes: Mapping[str, Any], prefix: str, sizes: Mapping[str, int]) -> str:
-    for path, node in nodes.items():
-        if path.startswith(f"{prefix}preview/") and (
+    for path in (f"{prefix}preview/{name}" for name in PREVIEWS):
+        node = nodes.get(path)
+        if node is not None and (
             [sizes.get(dim) for dim in node.get("dimension_names", ())] != node.get("shape")
         ):
             return f"{path} has not the shape of its document"

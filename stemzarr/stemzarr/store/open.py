@@ -24,6 +24,7 @@ from stemzarr.model import (
 from stemzarr.options import ReadOptions
 from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.manifest import check_digests
+from stemzarr.store.nodes import PREVIEWS
 from stemzarr.store.schema import FACT_NAMES, Nodes, prefix_of
 from stemzarr.store.tree import read_nodes, read_small_array
 from stemzarr.store.virtual import SourceBlocks
@@ -136,7 +137,8 @@ def open_previews(path: Path, document: int | str | None = None) -> xr.Dataset:
     xarray.Dataset
         For a scan ``mean_diffraction``, ``max_diffraction`` (det_y, det_x), ``total_intensity``,
         ``bright_field``, ``annular_dark_field`` (scan_y, scan_x) with calibrated coordinates;
-        attributes are the statistics and the disk. Empty where nothing was previewed.
+        attributes are the statistics and the disk. Previews that the store does not have are
+        absent, those of a later version too.
 
     Raises
     ------
@@ -151,11 +153,11 @@ def open_previews(path: Path, document: int | str | None = None) -> xr.Dataset:
     group = f"{prefix}preview"
     strip = 0 if chosen.index == source.main else len(chosen.slug) + 1
     variables = {}
-    for name, node in nodes.items():
-        if name.startswith(f"{group}/"):
-            dims = tuple(dim[strip:] for dim in node["dimension_names"])
-            values = read_small_array(path, nodes, name)
-            variables[name.rpartition("/")[2]] = xr.Variable(dims, values, node["attributes"])
+    for name in (name for name in PREVIEWS if f"{group}/{name}" in nodes):
+        node = nodes[f"{group}/{name}"]
+        dims = tuple(dim[strip:] for dim in node["dimension_names"])
+        values = read_small_array(path, nodes, f"{group}/{name}")
+        variables[name] = xr.Variable(dims, values, node["attributes"])
     used = {dim for variable in variables.values() for dim in variable.dims}
     coords = {
         axis.name: xr.Variable((axis.name,), axis.values(), axis.attributes())

@@ -75,6 +75,13 @@ def rebuild(
             path=path,
             hint="only stores of DM3 and DM4 files can be rebuilt; keep the original",
         )
+    outside = record["size"] - sum(segment.nbytes for segment in store.segments)
+    if len(store.load_header()) != outside:
+        raise UnsupportedDataError(
+            f"does not hold the {outside} bytes of its source outside the pixels",
+            path=path,
+            hint="keep the original; stemzarr verify says whether the store is damaged",
+        )
     check_destination(dest, overwrite=overwrite, source=path)
     pixels = sum(segment.nbytes for segment in store.segments)
     tally = Tally(total=2 * pixels, progress=progress)
