@@ -176,7 +176,8 @@ def test_uneven_axis_and_colours(tmp_path: Path) -> None:
     spectrum, colours = source.find("spectrum"), source.find("colours")
     assert spectrum.kind == "spectrum"
     assert not spectrum.axis("energy").calibrated
-    assert any("not uniform" in note for note in spectrum.notes)
+    assert any("uneven by up to 0.75" in note for note in spectrum.notes)
+    assert source.load_metadata()["spectrum"]["axes"]["axis-0"]["axis"] == [1.0, 2.0, 9.0]
     assert colours.dims == ("y", "x", "channel")
     assert colours.channels == ("red", "green", "blue")
     assert read_box(colours.blocks, (0, 0, 0), (4, 3, 3))[..., 1].min() == 7

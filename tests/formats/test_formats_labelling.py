@@ -177,15 +177,43 @@ def test_positions_give_the_calibration(offset: float, scale: float, size: int) 
     """Positions of all pixels, or of the first two, are offset and scale."""
     positions = offset + np.arange(size) * scale
     for given_positions in (positions, positions[:2]):
-        found, uniform = FoundAxis(size=size).at(given_positions)
-        if uniform:
+        found = FoundAxis(size=size).at(given_positions)
+        if not found.uneven:
             spread = abs(offset) * 1e-9 + abs(scale) * 1e-2
             assert found.offset == pytest.approx(offset)
             assert abs(found.scale - scale) <= spread
 
 
 def test_uneven_positions_are_no_calibration() -> None:
-    """An axis of uneven steps is not taken for an even one."""
-    found, uniform = FoundAxis(size=3, units="eV").at([0.0, 1.0, 5.0])
-    assert not uniform
-    assert not found.label("energy").calibrated
+    """An axis of uneven steps is not taken for an even one, and says so."""
+    found = FoundAxis(size=3, units="eV", name="loss").at([0.0, 1.0, 5.0])
+    labels = label_axes([found], ReadOptions())
+    assert not labels.axes[0].calibrated
+    assert any("'loss'" in note and "uneven by up to 0.6" in note for note in labels.notes)
+
+
+@given(st.integers(3, 2000), st.floats(-0.02, 0.02), st.floats(1e-3, 1e3), st.floats(-10, 10))
+def test_no_axis_is_straightened(size: int, change: float, step: float, first: float) -> None:
+    """An axis whose step changes along it is believed only where every position agrees."""
+    steps = np.linspace(step * (1 - change), step * (1 + change), size - 1)
+    positions = first * step + np.concatenate([[0.0], np.cumsum(steps)])
+    axis = FoundAxis(size=size, units="nm").at(positions).label("x")
+    if axis.calibrated:
+        assert np.abs(axis.values() - positions).max() <= 2e-3 * step
+    else:
+        assert np.abs(positions - np.linspace(*positions[[0, -1]], size)).max() > 0.5e-3 * step
+
+
+@pytest.mark.parametrize("offset", [0.0, 400.0, -1e5])
+def test_positions_rounded_by_their_type_are_even(offset: float) -> None:
+    """float32 positions of an even grid stay calibrated, however far they are from zero."""
+    positions = (offset + np.arange(1024) * 0.25).astype(np.float32)
+    assert FoundAxis(size=1024, units="nm").at(positions).label("x").scale == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("wrong", [[1.0, np.nan, 3.0], [0.0, 1.0, 0.0], [2.0, 2.0, 2.0], [0, 1, 3]])
+def test_positions_that_are_no_grid(wrong: list[float]) -> None:
+    """Gaps, repetitions and missing positions leave an axis in pixels."""
+    axis = FoundAxis(size=3, units="nm").at(wrong)
+    assert axis.uneven
+    assert not axis.label("x").calibrated

@@ -34,7 +34,7 @@ def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
         if blocks is None:
             continue
         base, channels = blocks
-        axes, notes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
+        axes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
         if not channels and _is_colour(axes):
             axes, channels = axes[:-1], COLOUR_CHANNELS[: axes[-1].size]
         python_class = clean_json(group.attrs.get("python_class"))
@@ -46,7 +46,6 @@ def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
                 axes=axes,
                 hints=Hints(signal_type="diffraction" if pattern else "", names_order=True),
                 channels=channels,
-                notes=notes,
                 valid=read_mask(file, _VALID, base.shape[:2]),
                 address=str(data.name),
             )
@@ -74,26 +73,18 @@ def _arrays(file: h5py.File) -> Iterator[tuple[str, h5py.Group, h5py.Dataset]]:
                 break
 
 
-def _axes(
-    group: h5py.Group, shape: tuple[int, ...]
-) -> tuple[tuple[FoundAxis, ...], tuple[str, ...]]:
+def _axes(group: h5py.Group, shape: tuple[int, ...]) -> tuple[FoundAxis, ...]:
     # EMD 1.0 counts its dim vectors from 0, Berkeley's from 1
     first = 0 if "dim0" in group else 1
-    axes, notes = [], []
-    for dim, size in enumerate(shape):
-        axis, uniform = _axis(group, f"dim{dim + first}", size)
-        axes.append(axis)
-        if not uniform:
-            notes.append(f"axis {dim} is not uniform, so it is not calibrated here")
-    return tuple(axes), tuple(notes)
+    return tuple(_axis(group, f"dim{dim + first}", size) for dim, size in enumerate(shape))
 
 
-def _axis(group: h5py.Group, name: str, size: int) -> tuple[FoundAxis, bool]:
+def _axis(group: h5py.Group, name: str, size: int) -> FoundAxis:
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        return FoundAxis(size=size), True
+        return FoundAxis(size=size)
     vector = group[name]
     if not isinstance(vector, h5py.Dataset):
-        return FoundAxis(size=size), True
+        return FoundAxis(size=size)
     label = clean_json(vector.attrs.get("name"))
     axis = FoundAxis(
         size=size,

@@ -53,4 +53,4 @@ def _axis(scale: h5py.Dataset | None, label: str, size: int) -> FoundAxis:
         units=units if isinstance(units, str) else "",
     )
     plain = scale.shape == (size,) and not scale.external and not scale.is_virtual
-    return axis.at(scale[()])[0] if plain else axis
+    return axis.at(scale[()]) if plain else axis

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -57,7 +58,7 @@ def find_hspy(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
             continue
         metadata = _child(group, _METADATA)
         base, channels = blocks
-        axes, notes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
+        axes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
         signals.append(
             Found(
                 title=_title(metadata, name),
@@ -66,7 +67,6 @@ def find_hspy(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
                 hints=Hints(signal_type=_signal_type(metadata)),
                 channels=channels,
                 metadata=metadata,
-                notes=notes,
                 valid=read_mask(group, _VALID, base.shape[:2]),
                 address=str(group["data"].name),
             )
@@ -102,9 +102,18 @@ def load_hspy_metadata(path: Path) -> dict[str, Any]:
             slug: {
                 "metadata": one.metadata,
                 "original_metadata": _child(file[one.address].parent, _ORIGINAL),
+                **_uneven(file[one.address].parent, one.axes),
             }
             for slug, one in zip(slugs, found, strict=True)
         }
+
+
+def _uneven(group: h5py.Group, axes: Sequence[FoundAxis]) -> dict[str, Any]:
+    """Return the whole description of the axes where a single scale does not describe one."""
+    if not any(axis.uneven for axis in axes):
+        return {}
+    names = [name for name in group if re.fullmatch(r"axis-\d+|_list_\d+_axes", name)]
+    return {"axes": {name: clean_json(_decode(group[name], 0)) for name in names}}
 
 
 def _child(group: h5py.Group, names: tuple[str, ...]) -> dict[str, Any]:
@@ -118,27 +127,20 @@ def _child(group: h5py.Group, names: tuple[str, ...]) -> dict[str, Any]:
     return {}
 
 
-def _axes(
-    group: h5py.Group, shape: tuple[int, ...]
-) -> tuple[tuple[FoundAxis, ...], tuple[str, ...]]:
+def _axes(group: h5py.Group, shape: tuple[int, ...]) -> tuple[FoundAxis, ...]:
     """Return the axes of a signal, bare ones where the file describes none."""
     listed = group.get(f"_list_{len(shape)}_axes")
     described = [group.get(f"axis-{dim}") for dim in range(len(shape))]
     if isinstance(listed, h5py.Group) and None in described:
         described = [listed[name] for name in sorted(listed)][: len(shape)]
         described += [None] * (len(shape) - len(described))
-    axes, notes = [], []
-    for dim, (item, size) in enumerate(zip(described, shape, strict=True)):
-        tags = _decode(item, 0) if isinstance(item, h5py.Group) else {}
-        axis, uniform = _axis(tags, size)
-        axes.append(axis)
-        if not uniform:
-            notes.append(f"axis {dim} is not uniform, so it is not calibrated here")
-    return tuple(axes), tuple(notes)
+    return tuple(
+        _axis(_decode(item, 0) if isinstance(item, h5py.Group) else {}, size)
+        for item, size in zip(described, shape, strict=True)
+    )
 
 
-def _axis(tags: Mapping[str, Any], size: int) -> tuple[FoundAxis, bool]:
-    """Return an axis, and whether its pixels are equally far apart."""
+def _axis(tags: Mapping[str, Any], size: int) -> FoundAxis:
     navigate = tags.get("navigate")
     axis = FoundAxis(
         size=size,
@@ -149,8 +151,9 @@ def _axis(tags: Mapping[str, Any], size: int) -> tuple[FoundAxis, bool]:
         navigate=bool(navigate) if isinstance(navigate, (bool, np.bool_)) else None,
     )
     if "expression" in tags:
-        return replace(axis, scale=float("nan")), False
-    return axis.at(tags["axis"]) if "axis" in tags else (axis, True)
+        uneven = f"positions by the expression {tags['expression']}"
+        return replace(axis, scale=float("nan"), uneven=uneven)
+    return axis.at(tags["axis"]) if "axis" in tags else axis
 
 
 def _or_nan(value: object) -> float:

@@ -11,9 +11,10 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stemzarr.model import Axis, Kind, Layout, dims_of_kind
 from stemzarr.options import ReadOptions
@@ -40,9 +41,16 @@ class FoundAxis:
     """Units as the format spells them."""
     navigate: bool | None = None
     """HyperSpy's word for a scan axis; None where the format has no such flag."""
+    uneven: str = ""
+    """Why the positions of the pixels are no even grid, in words; empty where they are one."""
 
-    def at(self, positions: object) -> tuple[FoundAxis, bool]:
-        """Return the axis calibrated by positions of its pixels, and whether these are uniform.
+    def at(self, positions: object) -> FoundAxis:
+        """Return the axis calibrated by positions of its pixels.
+
+        Positions are compared, not steps: steps that differ by little add up along an axis. An
+        axis is even where no position is further than a thousandth of a pixel, and the rounding
+        of its type, from the line through the first and the last one. Any other axis counts
+        pixels, and says why in `uneven`.
 
         Parameters
         ----------
@@ -51,14 +59,19 @@ class FoundAxis:
         """
         values = np.asarray(positions)
         if values.ndim != 1 or values.dtype.kind not in "iuf" or values.size not in (2, self.size):
-            return replace(self, scale=float("nan")), values.size <= 1
-        values = values.astype(np.float64)
+            why = "" if values.size <= 1 else f"{values.size} positions for {self.size} pixels"
+            return replace(self, scale=float("nan"), uneven=why)
+        exact = values.astype(np.float64)
         if values.size == 1:
-            return replace(self, offset=float(values[0])), True
-        scale = float(values[-1] - values[0]) / (values.size - 1)
-        uniform = bool(np.allclose(np.diff(values), scale, rtol=1e-2, atol=0))
-        known = replace(self, scale=scale, offset=float(values[0]))
-        return (known, True) if uniform else (replace(self, scale=float("nan")), False)
+            return replace(self, offset=float(exact[0]))
+        scale = float(exact[-1] - exact[0]) / (exact.size - 1)
+        furthest = _furthest(exact, scale)
+        if furthest <= _EVEN + _rounding(values) / abs(scale or math.nan):
+            return replace(self, scale=scale, offset=float(exact[0]))
+        if exact.size == 2 and scale == 0:  # noqa: PLR2004 - two equal positions calibrate nothing
+            return replace(self, scale=float("nan"))
+        by = f" by up to {furthest:.3g} pixels" if math.isfinite(furthest) else ""
+        return replace(self, scale=float("nan"), uneven=f"positions that are uneven{by}")
 
     def label(self, name: str) -> Axis:
         """Return the axis under its canonical name, calibrated where that can be believed."""
@@ -75,6 +88,25 @@ class FoundAxis:
             source_units=self.units,
             long_name=self.name,
         )
+
+
+_EVEN: Final = 1e-3
+"""How far from an even grid a position may be, in pixels."""
+
+
+def _furthest(positions: NDArray[np.float64], scale: float) -> float:
+    """Return how far the positions are from an even grid at most, in pixels."""
+    if not (math.isfinite(scale) and scale and np.isfinite(positions).all()):
+        return math.inf
+    grid = positions[0] + np.arange(positions.size) * scale
+    return float(np.abs(positions - grid).max() / abs(scale))
+
+
+def _rounding(positions: NDArray[Any]) -> float:
+    """Return by how much the type of the positions may have rounded them."""
+    if positions.dtype.kind != "f" or not np.isfinite(positions).all():
+        return 0.0
+    return 2 * float(np.spacing(np.abs(positions).max()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,7 +416,7 @@ def _labels(
         order=order,
         scan=regrouped,
         layout=_layout(guess),
-        notes=_notes(guess, axes),
+        notes=(*_uneven(scan, axes), *_uneven(pattern, axes[len(scan) :]), *_notes(guess, axes)),
     )
 
 
@@ -409,6 +441,19 @@ def _layout(guess: _Guess) -> Layout | None:
         "detector-fast" if last in guess.pattern else "scan-fast"
     )
     return Layout(order=order, evidence=guess.evidence, confidence=guess.confidence)
+
+
+def _uneven(found: Sequence[FoundAxis], axes: Sequence[Axis]) -> tuple[str, ...]:
+    """Return a note for each axis that a single scale cannot describe."""
+    return tuple(
+        f"{axis.name} is not calibrated: the file's axis{_called(described)} has {described.uneven}"
+        for described, axis in zip(found, axes, strict=False)
+        if described.uneven
+    )
+
+
+def _called(axis: FoundAxis) -> str:
+    return f" {axis.name!r}" if axis.name else ""
 
 
 def _notes(guess: _Guess, axes: Sequence[Axis]) -> tuple[str, ...]:

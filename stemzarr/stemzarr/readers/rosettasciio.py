@@ -221,7 +221,7 @@ def _axis(described: Mapping[str, Any], size: int) -> FoundAxis:
         navigate=bool(described["navigate"]) if "navigate" in described else None,
     )
     if "axis" in described:
-        return bare.at(described["axis"])[0]
+        return bare.at(described["axis"])
     scale = finite_number(clean_json(described.get("scale")))
     offset = finite_number(clean_json(described.get("offset")))
     return FoundAxis(
