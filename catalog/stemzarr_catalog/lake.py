@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
 from stemzarr_catalog.keeper import Keeper
 from stemzarr_catalog.names import fold, lookup_name
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
-from stemzarr_catalog.reconcile import note_signature
+from stemzarr_catalog.reconcile import list_results, note_signature
 from stemzarr_catalog.search import Brief
 from stemzarr_catalog.sessions import Session, read_sessions
 
@@ -137,15 +138,24 @@ class Lake:
         """
         self._keeper.refresh(thorough=thorough)
 
-    def rebuild(self) -> None:
-        """Make the index and ``catalog.yaml`` anew from the stores and notes.
+    def rebuild(self) -> dict[str, str]:
+        """Make the index and ``catalog.yaml`` again from the stores and notes.
+
+        The consolidated metadata of each store then list the results that people added to it.
+
+        Returns
+        -------
+        dict
+            Name → why the results of a store could not be listed.
 
         Raises
         ------
         WriteError
             The lake cannot be written.
         """
+        failed = list_results(self.path)
         self._keeper.rebuild()
+        return {name: said for name, said in failed.items() if name not in self.problems}
 
     def _write_yaml(self, changed: bool) -> None:  # noqa: FBT001 - one answer, no option
         if not changed and self.yaml.is_file():
@@ -441,19 +451,9 @@ class Lake:
         OptionError
             A tag or the name of a field cannot be used.
         """
-        gone = {tag.casefold() for tag in remove}
-
-        def change(notes: Notes) -> Notes:
-            kept = {tag.casefold(): tag for tag in (*notes.tags, *tags)}
-            own = {**notes.fields, **(fields or {})}
-            return Notes(
-                tags=tuple(tag for folded, tag in kept.items() if folded not in gone),
-                remark=notes.remark if remark is None else remark,
-                fields={key: value for key, value in own.items() if value is not None},
-                exports=notes.exports,
-            )
-
-        return self._change_notes(name, change)
+        return self._change_notes(
+            name, lambda notes: notes.changed(tags, remove, remark, fields or {})
+        )
 
     def add_export(self, name: str, record: Mapping[str, Any]) -> Entry:
         """Note that an export was made from an entry.
@@ -465,16 +465,9 @@ class Lake:
         record
             JSON that says where it went and what it holds, such as ``ExportResult.json()``.
         """
-
-        def change(notes: Notes) -> Notes:
-            return Notes(
-                tags=notes.tags,
-                remark=notes.remark,
-                fields=notes.fields,
-                exports=(*notes.exports, dict(record)),
-            )
-
-        return self._change_notes(name, change)
+        return self._change_notes(
+            name, lambda notes: dataclasses.replace(notes, exports=(*notes.exports, dict(record)))
+        )
 
     def _change_notes(self, name: str, change: Callable[[Notes], Notes]) -> Entry:
         entry = self[name]

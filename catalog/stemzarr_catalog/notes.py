@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from stemzarr.errors import CorruptFileError, OptionError
 from stemzarr.files import publish
@@ -46,6 +47,27 @@ class Notes:
             if name in FIELDS:
                 hint = "stemzarr calibrate revises facts; choose another name for a field"
                 raise OptionError(f"{name} is a field of the store", hint=hint)
+
+    def changed(
+        self,
+        tags: Iterable[str],
+        remove: Iterable[str],
+        remark: str | None,
+        fields: Mapping[str, Fact | None],
+    ) -> Self:
+        """Return the notes with tags added and removed, another remark, and fields set.
+
+        Tags are compared without case; None leaves the remark, and takes a field away.
+        """
+        gone = {tag.casefold() for tag in remove}
+        kept = {tag.casefold(): tag for tag in (*self.tags, *tags)}
+        own = {**self.fields, **fields}
+        return dataclasses.replace(
+            self,
+            tags=tuple(tag for folded, tag in kept.items() if folded not in gone),
+            remark=self.remark if remark is None else remark,
+            fields={key: value for key, value in own.items() if value is not None},
+        )
 
     def json(self) -> dict[str, Any]:
         """Return what the file holds."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stemzarr.errors import StemzarrError
+from stemzarr.foreign import is_foreign
 from stemzarr_catalog import tables
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.names import safe_name
@@ -24,6 +25,7 @@ __all__ = [
     "Changes",
     "apply_changes",
     "find_changes",
+    "list_results",
     "list_stores",
     "note_signature",
     "read_row",
@@ -52,7 +54,7 @@ def list_stores(lake: Path) -> dict[str, Signature]:
         with os.scandir(lake / "stores") as listing:
             for item in listing:
                 name = item.name.removesuffix(".zarr")
-                if name == item.name or name != safe_name(name):
+                if name == item.name or name != safe_name(name) or is_foreign(item.name):
                     continue
                 if item.is_symlink():
                     # It would let the lake read, or delete, elsewhere.
@@ -63,6 +65,25 @@ def list_stores(lake: Path) -> dict[str, Signature]:
     except FileNotFoundError:
         return {}
     return found
+
+
+def list_results(lake: Path) -> dict[str, str]:
+    """List in the metadata of every store the results that people added to it.
+
+    Returns
+    -------
+    dict
+        Name → why that could not be done.
+    """
+    from stemzarr.store import renew_listing
+
+    failed = {}
+    for name in list_stores(lake):
+        try:
+            renew_listing(_store(lake, name))
+        except StemzarrError as error:
+            failed[name] = str(error)
+    return failed
 
 
 def note_signature(path: Path) -> str:
@@ -80,7 +101,8 @@ def _list_notes(lake: Path) -> dict[str, str]:
             return {
                 item.name.removesuffix(".json"): note_signature(Path(item.path))
                 for item in listing
-                if item.name.endswith(".json") and not item.name.startswith(".")
+                if item.name.endswith(".json")
+                and not (item.name.startswith(".") or is_foreign(item.name))
             }
     except FileNotFoundError:
         return {}

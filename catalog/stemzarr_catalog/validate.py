@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stemzarr.errors import StemzarrError
+from stemzarr.foreign import is_foreign
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.names import fold, is_device_name, safe_name
 from stemzarr_catalog.notes import read_notes
@@ -120,7 +121,8 @@ def _stray_folders(lake: Lake) -> Iterator[Finding]:
     known = set(list_stores(lake.path))
     for path in sorted(lake.stores.iterdir()):
         name = path.name.removesuffix(".zarr")
-        if path.name.startswith(".") or (path.suffix == ".zarr" and name in known):
+        hidden = path.name.startswith(".") or is_foreign(path.name)
+        if hidden or (path.suffix == ".zarr" and name in known):
             continue
         if path.is_symlink():
             message = "is a link, which a lake does not follow; move the store itself here"
@@ -137,7 +139,7 @@ def _stray_notes(lake: Lake) -> Iterator[Finding]:
     folder = lake.path / "notes"
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         name = path.name.removesuffix(".json")
-        if name in lake:
+        if name in lake or is_foreign(path.name):
             continue
         try:
             read_notes(path)

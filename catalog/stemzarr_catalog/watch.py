@@ -28,6 +28,7 @@ from stemzarr.errors import (
     TruncatedFileError,
 )
 from stemzarr.files import publish
+from stemzarr.foreign import is_foreign
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions, as_path, check_at_least
 from stemzarr.registry import is_data, read_source
@@ -197,7 +198,7 @@ class Watcher:
             folder = waiting.pop()
             with contextlib.suppress(OSError), os.scandir(folder) as listing:
                 for item in sorted(listing, key=lambda item: item.name):
-                    if item.name.startswith(".") or item.is_symlink():
+                    if item.name.startswith(".") or is_foreign(item.name) or item.is_symlink():
                         continue
                     if item.is_dir():
                         path = Path(item.path)

@@ -24,19 +24,23 @@ def catalog() -> None:
 @lake_option
 @click.pass_obj
 def rebuild(report: Report, /, *, lake: Path | None) -> None:
-    """Make the index and catalog.yaml anew from the stores and notes.
+    """Make the index and catalog.yaml again from the stores and notes.
 
-    Nothing is lost by it: stores and notes are the truth, the index is a cache.
+    Results that people added to stores, below analysis, are listed in the stores' metadata, so
+    that xarray.open_datatree shows them. Nothing is lost by it: stores and notes are the truth,
+    the index is a cache.
     """
     from stemzarr_catalog import open_lake
 
     opened = open_lake(lake)
-    opened.rebuild()
+    unlisted = opened.rebuild()
     problems = opened.problems
     record = {"lake": str(opened.path), "entries": len(opened), "problems": problems}
     report.result(record, lambda: report.say(f"{opened.path}: {len(opened)} entries"))
     for name, problem in problems.items():
         report.note(f"{name} cannot be listed: {problem}")
+    for name, problem in unlisted.items():
+        report.note(f"the results in {name} cannot be listed: {problem}")
 
 
 @catalog.command(cls=Command)

@@ -12,6 +12,7 @@ from stemzarr.errors import (
     SourceNotFoundError,
     UnsupportedDataError,
 )
+from stemzarr.foreign import is_foreign
 from stemzarr.options import as_path
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ def _below(folder: Path) -> Iterator[Path]:
         return
     for path in inside:
         try:
-            if path.name.startswith(".") or (path / "zarr.json").exists():
+            hidden = path.name.startswith(".") or is_foreign(path.name)
+            if hidden or (path / "zarr.json").exists():
                 continue
             is_folder = path.is_dir() and not path.is_symlink()
         except OSError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stemzarr_catalog.wording import say_bytes as format_bytes
@@ -16,11 +16,13 @@ __all__ = [
     "format_shape",
     "one_line",
     "printable",
+    "shorten_list",
 ]
 
 _MINUTE = 60
 _HOUR = 3600
 _SHORT = 10
+_MOST_NAMED = 5
 
 
 def printable(text: object) -> str:
@@ -109,3 +111,18 @@ def format_shape(sizes: Iterable[int]) -> str:
     '128×128×256×256'
     """
     return "×".join(str(size) for size in sizes)
+
+
+def shorten_list(names: Sequence[str]) -> str:
+    """Return names one after the other, the first few of them where there are many.
+
+    Examples
+    --------
+    >>> shorten_list(["a", "b"])
+    'a, b'
+    >>> shorten_list([str(n) for n in range(9)])
+    '0, 1, 2, 3, 4 and 4 more'
+    """
+    shown = ", ".join(map(printable, names[:_MOST_NAMED]))
+    more = len(names) - _MOST_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -13,7 +13,7 @@ from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.places import find_source
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_bytes, format_path, format_seconds, one_line
+from stemzarr_cli.text import format_bytes, format_path, format_seconds, one_line, shorten_list
 
 if TYPE_CHECKING:
     from stemzarr.store import VerifyReport
@@ -103,6 +103,8 @@ def _draw(report: Report, found: VerifyReport) -> None:
     checked = f"{found.files} files and {found.chunks} chunks"
     amount = f"{format_bytes(found.nbytes)} in {format_seconds(found.seconds)}"
     report.say(f"{found.path.stem}  {state}: {checked}, {amount}")
+    if found.added:
+        report.say(f"  added by the user, not checked: {shorten_list(found.added)}")
     if found.original is not None and found.ok:
         same = "the same, byte for byte" if found.rebuildable else "the same values"
         report.say(f"  {same}, as {format_path(found.original)}")

@@ -8,6 +8,7 @@ from stemzarr.store.open import open_previews, read_record, read_store
 from stemzarr.store.plan import StorePlan, plan_store
 from stemzarr.store.rebuild import RebuildResult, rebuild
 from stemzarr.store.restore import restore_metadata
+from stemzarr.store.results import renew_listing
 from stemzarr.store.revise import revise
 from stemzarr.store.sample import expected_bytes
 from stemzarr.store.verify import VerifyReport, verify_store
@@ -26,6 +27,7 @@ __all__ = [
     "read_store",
     "rebuild",
     "remove_unfinished",
+    "renew_listing",
     "restore_metadata",
     "revise",
     "verify_store",

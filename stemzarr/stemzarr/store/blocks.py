@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +19,7 @@ from stemzarr.files import read_positioned
 from stemzarr.store.encode import ChunkCodec, codec_from_metadata
 from stemzarr.store.shard import ABSENT, read_index
 
-__all__ = ["StoreBlocks"]
+__all__ = ["StoreBlocks", "identity_of"]
 
 _INDEXES = 4096
 _RUN_BYTES = 4 * 1024**2
@@ -49,6 +50,8 @@ class StoreBlocks:
     """How chunks are encoded."""
     written_ns: int | None = None
     """When the folder of the shards was filled; None where it was not there."""
+    identity: str = ""
+    """What `identity_of` says of the store's record; empty where nothing is known of it."""
 
     @property
     def block_shape(self) -> tuple[int, ...]:
@@ -56,7 +59,7 @@ class StoreBlocks:
         return self.chunk
 
     @classmethod
-    def from_node(cls, store: Path, array: str, node: dict[str, Any]) -> Self:
+    def from_node(cls, store: Path, array: str, node: dict[str, Any], identity: str = "") -> Self:
         """Return the blocks of the array that a ``zarr.json`` describes."""
         dtype = np.dtype(node["data_type"])
         sharding = node["codecs"][0]["configuration"]
@@ -69,6 +72,7 @@ class StoreBlocks:
             shard=tuple(node["chunk_grid"]["configuration"]["chunk_shape"]),
             codec=codec_from_metadata(sharding["codecs"], dtype),
             written_ns=_time_of(store / array / "c"),
+            identity=identity,
         )
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
@@ -109,6 +113,8 @@ class StoreBlocks:
             return
         if now is None and self.store.is_dir():
             return  # what is missing is told of shard by shard
+        if self.identity and _identity_now(self.store, now) == self.identity:
+            return  # a system or a person left a file among the shards
         what = "was replaced" if self.store.is_dir() else "was removed"
         msg = f"the store {what} since it was opened"
         raise SourceChangedError(msg, path=self.store, hint="open it again")
@@ -194,6 +200,19 @@ class StoreBlocks:
             path=self.store,
             hint="the rest stays readable; restore the shard from a copy or ingest again",
         )
+
+
+def identity_of(record: Mapping[str, Any]) -> str:
+    """Return what tells a store from one that takes its place: its pixels and its ingest."""
+    return f"{record.get('hash')} {record['ingest']['finished']}"
+
+
+@functools.lru_cache(maxsize=64)
+def _identity_now(store: Path, _state: int | None) -> str:
+    try:
+        return identity_of(json.loads((store / "source/zarr.json").read_bytes())["attributes"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
 
 
 def _time_of(folder: Path) -> int | None:

@@ -1,9 +1,9 @@
 """The manifest: every file of a store with its size and xxh3-128.
 
-It lists all files but two kinds: its own, and the root's ``zarr.json``, which follows from the
-others: ``root`` is the digest of the root's node, the rest of that file repeats the nodes below.
-It also holds a copy of all nodes but its own, from which metadata that another program changed are
-told and restored.
+It lists all files but three kinds: its own; results that people add below ``analysis``; and the
+root's ``zarr.json``, which follows from the others: ``root`` is the digest of the root's node, the
+rest of that file repeats the nodes below. It also holds a copy of all nodes but its own, from which
+metadata that another program changed are told and restored.
 """
 
 from __future__ import annotations
@@ -19,9 +19,18 @@ import numpy as np
 import xxhash
 
 from stemzarr.errors import DamagedStoreError
+from stemzarr.foreign import is_foreign, without_foreign
+from stemzarr.store.nodes import check_nodes
 from stemzarr.store.schema import Nodes, to_json
 from stemzarr.store.shard import write_file
-from stemzarr.store.tree import MANIFEST, RESTORE, REVISION, Tree, read_small_array
+from stemzarr.store.tree import (
+    MANIFEST,
+    RESTORE,
+    RESULTS,
+    REVISION,
+    Tree,
+    read_small_array,
+)
 
 __all__ = [
     "Difference",
@@ -109,10 +118,16 @@ def digest_node(node: dict[str, object]) -> str:
 
 
 def walk_files(store: Path) -> Iterator[Path]:
-    """Yield all files of a store but those of a revision, which may come and go meanwhile."""
+    """Yield all files that stemzarr put in a store, and those that do not belong there.
+
+    Not those of a revision, which may come and go meanwhile, not the results that people add, and
+    not what systems leave in any folder.
+    """
     for folder, below, names in os.walk(store):
-        below[:] = [name for name in below if not name.startswith(REVISION)]
-        yield from filter(Path.is_file, (Path(folder, name) for name in names))
+        below[:] = [name for name in without_foreign(below) if not name.startswith(REVISION)]
+        if Path(folder) == store and RESULTS in below:
+            below.remove(RESULTS)
+        yield from filter(Path.is_file, (Path(folder, name) for name in without_foreign(names)))
 
 
 def files_of(store: Path) -> list[str]:
@@ -127,8 +142,12 @@ def stray_files(store: Path, nodes: Nodes) -> set[str]:
     pieces = -(-node["shape"][0] // node["chunk_grid"]["configuration"]["chunk_shape"][0])
     own = {"zarr.json", *(f"c/{number}" for number in range(pieces))}
     folder = store / MANIFEST
-    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    return {f"{MANIFEST}/{name}" for name in found if name not in own}
+    found = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    return {
+        f"{MANIFEST}/{path.as_posix()}"
+        for path in found
+        if path.as_posix() not in own and not any(map(is_foreign, path.parts))
+    }
 
 
 def _without_own(nodes: Nodes) -> Nodes:
@@ -182,8 +201,8 @@ def _read_text(path: Path, nodes: Nodes) -> bytes:
     return read_small_array(path, nodes, MANIFEST).tobytes()
 
 
-def check_digests(path: Path, nodes: Nodes) -> None:
-    """Raise unless the nodes of a store are those that were written, byte for byte.
+def check_digests(path: Path, nodes: Nodes) -> Nodes:
+    """Return the nodes of a store as they were written, or raise where others are listed.
 
     ``zarr.json`` has no checksum of its own: a shape, a calibration or a fact with one changed
     digit would be believed otherwise.
@@ -195,6 +214,11 @@ def check_digests(path: Path, nodes: Nodes) -> None:
     nodes
         As its consolidated metadata give them.
 
+    Returns
+    -------
+    dict
+        `nodes`; where another program wrote the same in other words, those of the manifest.
+
     Raises
     ------
     DamagedStoreError
@@ -203,10 +227,12 @@ def check_digests(path: Path, nodes: Nodes) -> None:
     # The copy of the nodes stands last, so that it can be compared unparsed. As text, not as
     # values: to Python, 1 and 1.0 and true are equal.
     if _read_text(path, nodes).endswith(b',"nodes":%b}' % to_json(_without_own(nodes))):
-        return
+        return nodes
     manifest = read_manifest(path, nodes)
     if manifest.nodes:
         first = next(differences(manifest.nodes, nodes), None)
+        if first is None:
+            return _written(path, {**manifest.nodes, MANIFEST: nodes[MANIFEST]})
         raise _changed(path, "zarr.json", first)
     digests = {"": manifest.root}
     for name, (_, digest) in manifest.files.items():
@@ -215,6 +241,15 @@ def check_digests(path: Path, nodes: Nodes) -> None:
     for name in sorted({*nodes, *digests} - {MANIFEST}):
         if name not in nodes or digests.get(name) != digest_node(nodes[name]):
             raise _changed(path, name or "the root", None)
+    return nodes
+
+
+def _written(path: Path, nodes: Nodes) -> Nodes:
+    wrong = check_nodes(nodes)
+    if wrong:
+        msg = f"its manifest holds metadata that are not sound: {wrong}"
+        raise DamagedStoreError(msg, path=path, hint="stemzarr verify says what is damaged")
+    return nodes
 
 
 def _changed(path: Path, name: str, difference: Difference | None) -> DamagedStoreError:

@@ -22,7 +22,7 @@ from stemzarr.model import (
     Statistics,
 )
 from stemzarr.options import ReadOptions
-from stemzarr.store.blocks import StoreBlocks
+from stemzarr.store.blocks import StoreBlocks, identity_of
 from stemzarr.store.manifest import check_digests
 from stemzarr.store.nodes import PREVIEWS
 from stemzarr.store.schema import FACT_NAMES, Nodes, prefix_of
@@ -32,7 +32,7 @@ from stemzarr.store.virtual import SourceBlocks
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["open_previews", "read_record", "read_store", "source_of_nodes"]
+__all__ = ["open_previews", "read_checked", "read_record", "read_store", "source_of_nodes"]
 
 
 def read_store(path: Path, options: ReadOptions | None = None) -> Source:
@@ -53,10 +53,10 @@ def read_store(path: Path, options: ReadOptions | None = None) -> Source:
         Its metadata are not those that were written.
     """
     del options
-    return source_of_nodes(path, _read_checked(path))
+    return source_of_nodes(path, read_checked(path))
 
 
-def _read_checked(path: Path) -> Nodes:
+def read_checked(path: Path) -> Nodes:
     """Return the nodes of a store, which are those that were written.
 
     Files that do not fit each other may be a revision that another process is putting in place:
@@ -65,14 +65,12 @@ def _read_checked(path: Path) -> Nodes:
     nodes = read_nodes(path)
     while True:
         try:
-            check_digests(path, nodes)
+            return check_digests(path, nodes)
         except DamagedStoreError:
             again = read_nodes(path)
             if again == nodes:
                 raise
             nodes = again
-        else:
-            return nodes
 
 
 def source_of_nodes(path: Path, nodes: Nodes) -> Source:
@@ -118,7 +116,7 @@ def read_record(path: Path) -> dict[str, Any]:
     SourceNotFoundError, CorruptFileError, SchemaVersionError
         As in `read_store`.
     """
-    record: dict[str, Any] = _read_checked(path)["source"]["attributes"]
+    record: dict[str, Any] = read_checked(path)["source"]["attributes"]
     return record
 
 
@@ -261,7 +259,7 @@ def _read_pixels(path: Path, nodes: Nodes, record: dict[str, Any], item: dict[st
     node = nodes[array]
     strip = 0 if is_main else len(item["slug"]) + 1
     return _Pixels(
-        blocks=StoreBlocks.from_node(path, array, node),
+        blocks=StoreBlocks.from_node(path, array, node, identity_of(record)),
         dims=tuple(name[strip:] for name in node["dimension_names"]),
         attributes=node["attributes"],
     )

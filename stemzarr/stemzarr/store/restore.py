@@ -10,9 +10,10 @@ from stemzarr.errors import DamagedStoreError, SourceNotFoundError
 from stemzarr.store.journal import store_lock
 from stemzarr.store.manifest import Difference, differences, read_manifest
 from stemzarr.store.nodes import check_nodes, wrong_node
+from stemzarr.store.results import listed_results
 from stemzarr.store.schema import Nodes, consolidated, to_json
 from stemzarr.store.shard import write_file
-from stemzarr.store.tree import MANIFEST, finish_revision, revising
+from stemzarr.store.tree import MANIFEST, finish_revision, is_result, revising
 
 __all__ = ["find_differences", "restore_metadata"]
 
@@ -22,7 +23,8 @@ _WAIT_S = 10.0
 def restore_metadata(path: Path) -> tuple[Difference, ...]:
     """Write every ``zarr.json`` of a store again as the manifest remembers it.
 
-    Nothing else is touched: pixels, coordinates, and files that others added stay as they are.
+    Nothing else is touched: pixels, coordinates, and files that others added stay as they are;
+    results below ``analysis`` that were listed in the root's metadata stay listed.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def restore_metadata(path: Path) -> tuple[Difference, ...]:
         finish_revision(path)
         nodes = _written_nodes(path)
         wanted = {f"{name}/zarr.json": to_json(node) for name, node in nodes.items() if name}
-        wanted["zarr.json"] = consolidated(nodes)
+        wanted["zarr.json"] = consolidated({**nodes, **listed_results(path, nodes)})
         found = tuple(find_differences(path, nodes))
         with revising(path) as stage:
             for name, content in wanted.items():
@@ -112,6 +114,7 @@ def find_differences(path: Path, written: Nodes) -> list[Difference]:
     own = {"": root} | {name: node for name, node in below.items() if node is not None}
     found = list(differences(written, own))
     if isinstance(listed, dict):
-        repeated = {name: node for name, node in listed.items() if _is_node(node)}
+        own_words = {name: node for name, node in listed.items() if _is_node(node)}
+        repeated = {name: node for name, node in own_words.items() if not is_result(name)}
         found += differences({n: node for n, node in written.items() if n}, repeated)
     return [one for number, one in enumerate(found) if one not in found[:number]]

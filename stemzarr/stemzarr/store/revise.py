@@ -13,11 +13,12 @@ from stemzarr.model import Document, Fact
 from stemzarr.store.facts import Change, apply_facts
 from stemzarr.store.journal import digest_of, store_lock
 from stemzarr.store.manifest import read_manifest, write_manifest
-from stemzarr.store.open import read_store
+from stemzarr.store.open import read_checked, read_store
 from stemzarr.store.preview import ome_block
+from stemzarr.store.results import listed_results
 from stemzarr.store.schema import consolidated, flat_attributes, prefix_of, stored_dims
 from stemzarr.store.shard import write_file
-from stemzarr.store.tree import Tree, read_nodes, revising, write_labels
+from stemzarr.store.tree import Tree, revising, write_labels
 from stemzarr.store.write import document_record
 
 __all__ = ["revise"]
@@ -71,7 +72,7 @@ def _revise(
     changes: tuple[Change, ...],
 ) -> None:
     """Write all files that differ below `stage`."""
-    nodes = copy.deepcopy(read_nodes(path))
+    nodes = copy.deepcopy(read_checked(path))
     manifest = read_manifest(path, nodes)
     before = copy.deepcopy(nodes)
     tree = Tree(folder=stage, nodes=nodes)
@@ -84,7 +85,7 @@ def _revise(
     staged = sorted(p.relative_to(stage).as_posix() for p in stage.rglob("*") if p.is_file())
     changed = {name: digest_of(stage / name) for name in staged}
     write_manifest(tree, {**manifest.files, **changed})
-    write_file(stage / "zarr.json", consolidated(nodes))
+    write_file(stage / "zarr.json", consolidated({**nodes, **listed_results(path, nodes)}))
 
 
 def _relabel(tree: Tree, document: Document, main: int) -> None:

@@ -40,9 +40,11 @@ from stemzarr.store.shard import write_file
 __all__ = [
     "MANIFEST",
     "RESTORE",
+    "RESULTS",
     "REVISION",
     "Tree",
     "finish_revision",
+    "is_result",
     "read_nodes",
     "read_small_array",
     "revising",
@@ -53,6 +55,8 @@ _PIECE = 16 * 1024**2
 
 MANIFEST = "source/manifest"
 """Path of the manifest in a store."""
+RESULTS = "analysis"
+"""Group of what people add to a store; see `stemzarr.store.results`."""
 RESTORE = (
     "stemzarr verify --restore-metadata puts back what was written; "
     "to change facts so that they last, use stemzarr calibrate or tag"
@@ -141,8 +145,13 @@ def write_labels(tree: Tree, document: Document, main: int, attributes: Mapping[
         tree.write_array(prefix + "valid", document.valid, names[:2])
 
 
+def is_result(path: str) -> bool:
+    """Tell whether a node or file of a store is a result that a person added."""
+    return path == RESULTS or path.startswith(f"{RESULTS}/")
+
+
 def read_nodes(path: Path) -> Nodes:
-    """Return all nodes of a store from its consolidated metadata.
+    """Return all nodes of a store from its consolidated metadata, but not those of results.
 
     Raises
     ------
@@ -162,7 +171,8 @@ def read_nodes(path: Path) -> Nodes:
     try:
         root = json.loads(content, parse_constant=_refuse_constant)
         json.dumps(root, ensure_ascii=False).encode()  # half a surrogate pair is no text
-        nodes: Nodes = dict(root.pop("consolidated_metadata")["metadata"])
+        listed = root.pop("consolidated_metadata")["metadata"]
+        nodes: Nodes = {name: node for name, node in listed.items() if not is_result(name)}
         version = root["attributes"]["stemzarr_schema"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _no_metadata(path) from error

@@ -39,8 +39,9 @@ from stemzarr.store.manifest import (
 from stemzarr.store.open import source_of_nodes
 from stemzarr.store.plan import ArrayPlan, Box, box_shape
 from stemzarr.store.restore import find_differences
+from stemzarr.store.results import find_added, same_listing, same_node
 from stemzarr.store.run import Tally
-from stemzarr.store.schema import Nodes, consolidated
+from stemzarr.store.schema import Nodes
 from stemzarr.store.task import Workspace, digest_values
 from stemzarr.store.tree import finish_revision, read_nodes
 from stemzarr.store.virtual import SourceBlocks, read_options
@@ -58,6 +59,9 @@ class VerifyReport:
     """The store."""
     problems: tuple[str, ...]
     """What is wrong, one sentence each; empty where all is well."""
+    added: tuple[str, ...]
+    """Results below ``analysis`` that people added: paths of arrays, and of files that belong to
+    none. They are theirs, and not checked."""
     files: int
     """Files that were compared with the manifest."""
     chunks: int
@@ -79,7 +83,8 @@ class VerifyReport:
     def json(self) -> dict[str, Any]:
         """Return the report as JSON."""
         fields = {name: getattr(self, name) for name in self.__slots__}
-        return {"ok": self.ok, **fields, "path": str(self.path), "problems": list(self.problems)}
+        lists = {"problems": list(self.problems), "added": list(self.added)}
+        return {"ok": self.ok, **fields, "path": str(self.path), **lists}
 
 
 @dataclass(slots=True)
@@ -189,6 +194,7 @@ def _report(
     return VerifyReport(
         path=path,
         problems=tuple(sorted(found.problems)),
+        added=find_added(path),
         files=found.files,
         chunks=found.chunks,
         nbytes=found.nbytes,
@@ -199,7 +205,7 @@ def _report(
 
 
 def _check_metadata(path: Path, nodes: Nodes, found: _Findings) -> None:
-    """Compare the root's metadata with the nodes that they repeat, byte for byte."""
+    """Compare the root's metadata with the nodes that they repeat, but for the words."""
     below: Nodes = {"": nodes[""]}
     for file in walk_files(path):
         name = file.parent.relative_to(path).as_posix()
@@ -210,7 +216,7 @@ def _check_metadata(path: Path, nodes: Nodes, found: _Findings) -> None:
         except (OSError, ValueError) as error:
             found.problem(f"{name}/zarr.json: cannot be read: {error}")
             return
-    if consolidated(below) != (path / "zarr.json").read_bytes():
+    if not same_listing((path / "zarr.json").read_bytes(), below):
         found.problem("zarr.json: does not repeat the metadata of the groups and arrays below it")
 
 
@@ -220,7 +226,8 @@ def _manifest(path: Path, nodes: Nodes, found: _Findings) -> Manifest | None:
     except DamagedStoreError as error:
         found.problem(f"source/manifest: {error.message}")
         return None
-    if digest_node(nodes[""]) != manifest.root:
+    written = manifest.nodes.get("", nodes[""])
+    if digest_node(written if same_node(written, nodes[""]) else nodes[""]) != manifest.root:
         found.problem("zarr.json: its attributes are not those that the manifest knows")
     if manifest.nodes:
         for difference in find_differences(path, manifest.nodes):
