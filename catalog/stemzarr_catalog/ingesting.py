@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from stemzarr.acquisitions import acquisition_name
 from stemzarr.errors import OptionError, StoreExistsError
 from stemzarr.locks import FileLock
 from stemzarr.model import Progress, Source
@@ -150,7 +151,7 @@ def _candidates(lake: Lake, path: Path, name: str | None, identity: _Identity) -
     for entry in lake.find_source(identity.size, identity.header):
         if identity.is_that_of(entry):
             yield entry.name
-    stem = safe_name(path.stem)
+    stem = safe_name(acquisition_name(path))
     if fold(stem) != LAKE_ENTRY and not is_device_name(stem):
         yield stem
     if is_device_name(stem):

@@ -31,7 +31,7 @@ from stemzarr.files import publish
 from stemzarr.foreign import is_foreign
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions, as_path, check_at_least
-from stemzarr.registry import is_data, read_source
+from stemzarr.registry import is_data, lead_of, read_source
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.probe import probe_source
 
@@ -192,6 +192,19 @@ class Watcher:
             del self._seen[path]
 
     def _list(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+        """Give the leads of all acquisitions below the folders, and the states of all their files.
+
+        Stores, lakes, hidden files and links are left out. While any file of an acquisition grows,
+        its state changes.
+        """
+        states: dict[Path, tuple[int, int]] = {}
+        for path, (size, modified_ns) in self._files():
+            lead = lead_of(path) or path
+            before = states.get(lead, (0, 0))
+            states[lead] = before[0] + size, max(before[1], modified_ns)
+        yield from states.items()
+
+    def _files(self) -> Iterator[tuple[Path, tuple[int, int]]]:
         """Give all visible files below the folders, outside lakes and stores, and their states."""
         waiting = list(self.folders)
         while waiting:

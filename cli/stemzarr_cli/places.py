@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stemzarr.acquisitions import acquisition_name
 from stemzarr.errors import (
     EntryNotFoundError,
     SourceNotFoundError,
@@ -84,7 +85,7 @@ def _find_entry(name: str, where: Path | None) -> Place:
         if name in lake.problems and name not in lake:
             # It is there and cannot be read: that is what verify is for.
             return Place(path=lake.store_path(name), lake=lake)
-        entry = lake[name]
+        entry = _entry_of(lake, name)
     except EntryNotFoundError as error:
         message, hint = (
             f"there is no such file, nor such an entry in the lake {lake.path}",
@@ -99,9 +100,29 @@ def _find_entry(name: str, where: Path | None) -> Place:
     raise SourceNotFoundError(message, path=name, hint=hint)
 
 
+def _entry_of(lake: Lake, name: str) -> Entry:
+    """Return the entry of a name, or that of the acquisition whose file has this stem.
+
+    Raises
+    ------
+    EntryNotFoundError
+        The lake has neither.
+    """
+    try:
+        return lake[name]
+    except EntryNotFoundError:
+        # `scan_master` means what became the entry `scan`.
+        for suffix in (".h5", ".tvips"):
+            entry = lake.find_folded(acquisition_name(Path(f"{name}{suffix}")))
+            if entry is not None and entry.source.get("name") == f"{name}{suffix}":
+                return entry
+        raise
+
+
 def expand_folder(file: str) -> list[Path]:
     """Return a file as it is, and for a folder everything below it that a reader is made for.
 
+    Of the files of one acquisition only that is returned by which all are read.
     Stores, hidden files and links to folders are passed over: the first are ingested already, the
     second are what other programs are still writing, the third lead elsewhere or in a circle.
 
@@ -123,8 +144,8 @@ def expand_folder(file: str) -> list[Path]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Yield the data below a folder, and what cannot be looked into, to be told of as such."""
-    from stemzarr.registry import is_data
+    """Yield the data below a folder, and what cannot be looked into, to be reported as such."""
+    from stemzarr.registry import is_data, lead_of
 
     try:
         inside = sorted(folder.iterdir())
@@ -139,6 +160,8 @@ def _below(folder: Path) -> Iterator[Path]:
             is_folder = path.is_dir() and not path.is_symlink()
         except OSError:
             yield path
+            continue
+        if not is_folder and lead_of(path) is not None:
             continue
         if is_data(path):
             yield path

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from stemzarr.acquisitions import lead_by_name
 from stemzarr.errors import (
     MissingDependencyError,
     OptionError,
@@ -37,6 +38,8 @@ __all__ = [
     "Reader",
     "find_exporter",
     "find_reader",
+    "is_data",
+    "lead_of",
     "read_source",
 ]
 
@@ -199,6 +202,13 @@ def _is_hdf5(_path: Path, head: bytes) -> bool:
     return head[:8] == b"\x89HDF\r\n\x1a\n"
 
 
+def _is_empad(path: Path, head: bytes) -> bool:
+    if path.suffix.lower() not in (".xml", ".raw") or not path.is_file():
+        return False
+    recognises: Callable[[Path, bytes], bool] = _load("stemzarr.readers.empad:is_empad")
+    return recognises(path, head)
+
+
 READERS: tuple[Reader, ...] = (
     Reader(name="stemzarr", target="stemzarr.store.open:read_store", recognises=_is_store),
     Reader(
@@ -206,6 +216,11 @@ READERS: tuple[Reader, ...] = (
         target="stemzarr.readers.dm:read_dm",
         suffixes=(".dm3", ".dm4"),
         recognises=_is_dm,
+    ),
+    Reader(
+        name="empad",
+        target="stemzarr.readers.empad:read_empad",
+        recognises=_is_empad,
     ),
     Reader(name="hdf5", target="stemzarr.readers.hdf5:read_hdf5", recognises=_is_hdf5),
     Reader(
@@ -325,6 +340,26 @@ def is_data(path: Path) -> bool:
     if path.is_dir() and reader.recognises is None:
         return suffix in _FOLDERS
     return reader is not readers()[-1] or suffix in reader.suffixes
+
+
+def lead_of(path: Path) -> Path | None:
+    """Return the file by which the acquisition is read that a file is a part of.
+
+    Parameters
+    ----------
+    path
+        A file in a folder: frames of a master, a header beside frames, a later part.
+
+    Returns
+    -------
+    Path or None
+        A file beside it; None where the file is no part of another's acquisition.
+    """
+    lead = lead_by_name(path)
+    if lead is None and path.suffix.lower() == ".raw":
+        described_by: Callable[[Path], Path | None] = _load("stemzarr.readers.empad:described_by")
+        lead = described_by(path)
+    return lead
 
 
 def read_source(path: Path, options: ReadOptions | None = None) -> Source:

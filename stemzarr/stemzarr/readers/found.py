@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemzarr.acquisitions import acquisition_name
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import Blocks, Document, Fact, Source, main_document
 from stemzarr.options import ReadOptions
@@ -64,6 +65,10 @@ class FileFacts:
     """Gives the whole metadata as clean JSON."""
     notes: tuple[str, ...] = ()
     """What a person should know."""
+    complete: bool = True
+    """Whether the file holds all that it declares, and no more."""
+    parts: tuple[Path, ...] = ()
+    """Further files of the same acquisition; `size` and `modified_ns` count them."""
 
 
 def build_source(
@@ -81,7 +86,7 @@ def build_source(
     if not found:
         msg = "holds no data that stemzarr can take"
         raise UnsupportedDataError(msg, path=path, hint="only arrays of numbers become stores")
-    titles = [one.title or path.stem for one in found]
+    titles = [one.title or acquisition_name(path) for one in found]
     slugs = make_slugs(titles)
     documents = tuple(
         _document(index, slugs[index], titles[index], one, options)
@@ -97,6 +102,8 @@ def build_source(
         main=main_document(documents),
         load_metadata=file.load_metadata,
         notes=file.notes,
+        complete=file.complete,
+        parts=file.parts,
     )
 
 

@@ -29,7 +29,7 @@ _LOCK = threading.RLock()
 _OPEN_FILES = 4
 _MOST_MESSAGES = 5
 
-_OURS: Final = frozenset({"DigitalMicrograph", "HSPY", "numpy", "Topspin", "Arina"})
+_OURS: Final = frozenset({"DigitalMicrograph", "HSPY", "numpy", "Topspin", "Arina", "EMPAD"})
 """Plugins whose formats stemzarr reads itself."""
 _UNSAFE: Final = frozenset({"netCDF"})
 """Plugins that evaluate text of a file as Python."""

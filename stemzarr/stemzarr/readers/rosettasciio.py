@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import h5py
 
+from stemzarr.acquisitions import parts_of
 from stemzarr.errors import (
     CorruptFileError,
     OptionError,
@@ -21,7 +22,9 @@ from stemzarr.options import ReadOptions
 from stemzarr.readers.clean import clean_json
 from stemzarr.readers.facts import finite_number
 from stemzarr.readers.found import FileFacts, Found, build_source
+from stemzarr.readers.frames import stamp_of_all
 from stemzarr.readers.hdf5_files import Stamp, contiguous_block, stored_dtype
+from stemzarr.readers.incomplete import check_delivered, read_incomplete
 from stemzarr.readers.labelling import FoundAxis, Hints
 from stemzarr.readers.library import (
     LibraryBlocks,
@@ -31,12 +34,15 @@ from stemzarr.readers.library import (
     plugins_for,
 )
 from stemzarr.readers.naming import make_slugs
+from stemzarr.readers.runs import find_run
 
 __all__ = ["read_rosettasciio"]
 
 _HDF5_SUFFIXES: Final = frozenset({".hspy", ".hdf5", ".h5", ".app5", ".emd", ".nxs", ".dm5"})
-_FRAMES: Final = frozenset({"QuantumDetector", "Blockfile", "EMPAD", "TVIPS"})
+_FRAMES: Final = frozenset({"QuantumDetector", "Blockfile", "TVIPS"})
 """Plugins of detectors that write pattern after pattern."""
+_SEVERAL_FILES: Final = frozenset({"TIA"})
+"""Plugins that read further files beside the one that is given."""
 _WRONG_MAPPINGS: Final = frozenset({("Blockfile", "Acquisition_instrument.TEM.camera_length")})
 """Metadata that a plugin derives in other units than the model that it fills has."""
 
@@ -68,8 +74,20 @@ def read_rosettasciio(path: Path, options: ReadOptions) -> Source:
         msg = f"has no bytes that stemzarr knows, and nobody reads the suffix {suffix!r}"
         raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .npy {shown}")
     _refuse_dataset(path, options)
+    declared = find_run(path)
+    if declared is not None and not declared.run.complete:
+        describe = functools.partial(_describe, plugins=plugins)
+        return read_incomplete(path, declared, describe, options)
     plugin, signals, messages = _first_that_reads(path, plugins)
-    return _source(path, stamp, plugin, (signals, messages), options)
+    source = _source(path, stamp, plugin, (signals, messages), options)
+    return source if declared is None else check_delivered(source, declared)
+
+
+def _describe(path: Path, plugins: Sequence[Plugin]) -> tuple[Found | None, dict[str, Any]]:
+    """Return the first data set of a file as RosettaSciIO describes it, and its metadata."""
+    plugin, signals, _ = _first_that_reads(path, plugins)
+    original: dict[str, Any] = clean_json(signals[0].get("original_metadata") or {})
+    return _found(path, Stamp.of(path), plugin, 0, signals[0]), original
 
 
 def _check(path: Path) -> Stamp:
@@ -147,12 +165,15 @@ def _source(
         slug: {"metadata": one.metadata, "original_metadata": original}
         for slug, one, original in zip(slugs, found, originals, strict=True)
     }
+    parts = parts_of(path) if plugin.name in _SEVERAL_FILES else ()
+    whole = stamp_of_all((path, *parts)) if parts else stamp
     facts = FileFacts(
         format=path.suffix.lower().removeprefix("."),
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
+        size=whole.size,
+        modified_ns=whole.modified_ns,
         load_metadata=functools.partial(dict, tree),
         notes=tuple(notes),
+        parts=parts,
     )
     return build_source(path, facts, found, options)
 

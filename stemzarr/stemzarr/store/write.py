@@ -261,20 +261,22 @@ def _identity(
 
 
 def _check_unchanged(source: Source) -> None:
-    """Raise where the source's file is no longer the one that was recognised."""
-    try:
-        now = source.path.stat()
-    except FileNotFoundError:
-        now = None
-    except OSError as error:
-        raise read_error(source.path, error) from error
-    if now is None:
-        raise SourceChangedError(
-            "is gone since it was recognised", path=source.path, hint="check where it is"
-        )
-    if source.path.is_dir() or (now.st_size, now.st_mtime_ns) == (source.size, source.modified_ns):
+    """Raise where a file of the source is no longer the one that was recognised."""
+    size = modified_ns = 0
+    for path in source.files:
+        try:
+            now = path.stat()
+        except FileNotFoundError:
+            raise SourceChangedError(
+                "is gone since it was recognised", path=path, hint="check where it is"
+            ) from None
+        except OSError as error:
+            raise read_error(path, error) from error
+        size += now.st_size
+        modified_ns = max(modified_ns, now.st_mtime_ns)
+    if source.path.is_dir() or (size, modified_ns) == (source.size, source.modified_ns):
         return
-    sizes = f": {source.size} bytes then, {now.st_size} now" if now.st_size != source.size else ""
+    sizes = f": {source.size} bytes then, {size} now" if size != source.size else ""
     raise SourceChangedError(
         f"changed since it was recognised{sizes}",
         path=source.path,

@@ -101,9 +101,10 @@ def _require(condition: object, promise: str) -> None:
 def _check_source(source: Source, path: Path) -> None:
     _require(source.path == path, f"path is {source.path}, not {path}")
     if path.is_file():
-        status = path.stat()
-        _require(source.size == status.st_size, "size is not that of the file")
-        _require(source.modified_ns == status.st_mtime_ns, "modified_ns is not that of the file")
+        states = [file.stat() for file in source.files]
+        size, modified = sum(one.st_size for one in states), max(one.st_mtime_ns for one in states)
+        _require(source.size == size, "size is not that of the files")
+        _require(source.modified_ns == modified, "modified_ns is not that of the files")
     _require(source.format, "format has no name")
     _require(source.documents, "there is no document")
     indices = [document.index for document in source.documents]

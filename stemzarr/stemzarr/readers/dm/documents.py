@@ -7,20 +7,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stemzarr.errors import OptionError, TruncatedFileError
+from stemzarr.errors import (
+    CorruptFileError,
+    OptionError,
+    StemzarrError,
+    TruncatedFileError,
+    UnsupportedDataError,
+)
 from stemzarr.model import Axis, Blocks, Document, Fact, Segment, dims_of_kind
 from stemzarr.options import ReadOptions
 from stemzarr.packing import COLOUR_CHANNELS
 from stemzarr.readers.contiguous import ContiguousBlocks
 from stemzarr.readers.dm.facts import find_facts
-from stemzarr.readers.dm.image import RGBA, Calibration, DMPixels, read_pixels
+from stemzarr.readers.dm.image import (
+    RGBA,
+    Calibration,
+    DMPixels,
+    read_dimensions,
+    read_pixels,
+)
 from stemzarr.readers.dm.kinds import Meaning, find_meaning
 from stemzarr.readers.dm.notes import find_notes
 from stemzarr.readers.dm.pixels import ColourBlocks, PackedComplexBlocks
-from stemzarr.readers.dm.salvage import PartialBlocks, recover_pixels
+from stemzarr.readers.dm.salvage import recover_pixels
 from stemzarr.readers.dm.survey import SurveyLink, find_survey, unique_id
 from stemzarr.readers.dm.tags import TagGroup, TagTree
 from stemzarr.readers.naming import make_slugs
+from stemzarr.readers.partial import PartialBlocks
 from stemzarr.readers.units import is_calibrated, normalise_units
 
 __all__ = ["DMDocuments", "OpenBase", "read_documents"]
@@ -130,15 +143,24 @@ def _read_images(tree: TagTree, options: ReadOptions, path: Path) -> tuple[list[
     thumbnails = _thumbnails(tree.root, groups)
     links = [find_survey(entry.group("ImageTags")) for _, entry in groups]
     surveys = {link.survey_id for link in links if link is not None} - {None}
-    images, notes = [], []
+    images: list[_Image] = []
+    notes: list[str] = []
+    unread: dict[int, StemzarrError] = {}
     for index, entry in groups:
         tag_path = f"ImageList/[{index}]"
-        if tree.early_end is None:
-            pixels = read_pixels(entry, path=path, tag_path=tag_path)
-        else:
-            pixels = recover_pixels(entry, tree, options, path=path, tag_path=tag_path)
+        try:
+            if tree.early_end is None:
+                pixels = read_pixels(entry, path=path, tag_path=tag_path)
+            else:
+                pixels = recover_pixels(entry, tree, options, path=path, tag_path=tag_path)
+        except (UnsupportedDataError, CorruptFileError) as error:
+            if isinstance(error, CorruptFileError) and index not in thumbnails:
+                raise
+            unread[index] = error
+            notes.append(f"{error.message}: it is left out")
+            continue
         if pixels is None:
-            notes.append(f"{tag_path} holds no pixels that we can read")
+            notes.append(f"{tag_path} holds no values of known dims and type: it is left out")
             continue
         chosen = ReadOptions() if index in thumbnails else options
         meaning = find_meaning(pixels, entry.group("ImageTags"), chosen, path=path)
@@ -152,7 +174,24 @@ def _read_images(tree: TagTree, options: ReadOptions, path: Path) -> tuple[list[
             file_size=None if tree.early_end is None else tree.file_size,
         )
         images.append(image)
+    _check_unread(images, dict(groups), unread, thumbnails)
     return images, notes
+
+
+def _check_unread(
+    images: list[_Image],
+    entries: dict[int, TagGroup],
+    unread: dict[int, StemzarrError],
+    thumbnails: set[int],
+) -> None:
+    """Raise where what cannot be read is what the file is for: no image beside it is as large."""
+    largest = max((math.prod(one.pixels.shape) for one in images if not one.thumbnail), default=0)
+    for index, error in unread.items():
+        values = math.prod(read_dimensions(entries[index].group("ImageData")))
+        if index not in thumbnails and values > largest:
+            raise error
+    if unread and not images:
+        raise next(iter(unread.values()))
 
 
 def _thumbnails(root: TagGroup, groups: list[tuple[int, TagGroup]]) -> set[int]:

@@ -13,7 +13,7 @@ from stemzarr.errors import CorruptFileError, UnsupportedDataError
 from stemzarr.model import Brightness
 from stemzarr.readers.dm.tags import ARRAY, TagData, TagGroup
 
-__all__ = ["RGBA", "Calibration", "DMPixels", "read_calibration", "read_pixels"]
+__all__ = ["RGBA", "Calibration", "DMPixels", "read_calibration", "read_dimensions", "read_pixels"]
 
 Encoding = Literal["plain", "packed-complex", "packed-complex-old", "bgra"]
 
@@ -101,12 +101,15 @@ def read_pixels(
     """
     group = image.group("ImageData")
     data = group.get("Data")
-    dims = shape or _dimensions(group)
+    dims = shape or read_dimensions(group)
     if not dims:
         return None
     if not isinstance(data, TagData) or not data.count:
-        msg = f"{tag_path} has dims {dims[::-1]} and no pixels: they lie in another file"
-        hint = "K2-IS, K3-IS and Continuum raw data are not read: export them in GMS as dm4"
+        msg = f"{tag_path} has dims {dims[::-1]} and no values, which may lie in another file"
+        hint = (
+            "K2-IS, K3-IS and Continuum keep their pixels in other files, which are not read:"
+            " export it in GMS as dm4"
+        )
         raise UnsupportedDataError(msg, path=path, hint=hint)
     code = _code(group.value("DataType"))
     kind: str | None
@@ -153,7 +156,7 @@ def _order(data: TagData) -> Literal["<", ">"]:
     return ">" if dtype.byteorder == ">" else "<"
 
 
-def _dimensions(group: TagGroup) -> tuple[int, ...]:
+def read_dimensions(group: TagGroup) -> tuple[int, ...]:
     """Return the lengths of the dims, slowest first; empty if one is no positive number."""
     values = [
         tag.body.value() if isinstance(tag.body, TagData) else None

@@ -9,76 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from stemzarr.errors import TruncatedFileError
-from stemzarr.model import Blocks
 from stemzarr.options import ReadOptions
 from stemzarr.readers.dm.image import Calibration, DMPixels, read_calibration, read_pixels
 from stemzarr.readers.dm.layout import pair_meaning
 from stemzarr.readers.dm.tags import TagData, TagGroup, TagTree
 
-__all__ = ["PartialBlocks", "describe_loss", "is_cut", "recover_pixels"]
+__all__ = ["describe_loss", "is_cut", "recover_pixels"]
 
 _LEAST_BEYOND_SIZE = 16
 """Whole files are at least this many bytes longer than the header's size field says."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartialBlocks:
-    """Pixels of which the file holds only the first ones; the rest reads as zeros."""
-
-    base: Blocks
-    """All pixels as they were meant to be, in the order of the disk."""
-    patterns: int
-    """How many patterns are there as a whole."""
-    pattern_ndim: int
-    """How many of the last dims are one pattern."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the dims."""
-        return self.base.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.base.dtype
-
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """That of the base."""
-        return self.base.block_shape
-
-    def valid(self) -> NDArray[np.bool_]:
-        """Return which patterns are there, with the shape of the leading dims."""
-        lead = self.shape[: len(self.shape) - self.pattern_ndim]
-        return (np.arange(math.prod(lead)) < self.patterns).reshape(lead)
-
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`, zeros where the file has ended."""
-        cut = out.ndim - self.pattern_ndim
-        box = tuple(
-            slice(first, first + size)
-            for first, size in zip(start[:cut], out.shape[:cut], strict=True)
-        )
-        there = self.valid()[box]
-        if there.all():
-            self.base.read_into(out, start)
-            return
-        out[...] = 0
-        for index in np.ndindex(there.shape[:-1]):
-            count = int(there[index].sum())
-            if count:
-                place = (*(slice(i, i + 1) for i in index), slice(count))
-                begin = (*map(sum, zip(start, index, strict=False)), *start[len(index) :])
-                self.base.read_into(out[place], begin)
 
 
 def recover_pixels(
