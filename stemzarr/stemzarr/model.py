@@ -57,6 +57,8 @@ _DIMS: dict[str, tuple[str, ...]] = {
     "stack": ("frame", "y", "x"),
 }
 
+_MANY_DIMS = 4
+
 PATTERN_DIMS: dict[str, int] = {
     "4d-stem": 2,
     "diffraction": 2,
@@ -427,10 +429,15 @@ class Source:
 
 
 def main_document(documents: Sequence[Document]) -> int:
-    """Return the index of the main one: the largest 4D scan, else the largest no-thumbnail."""
+    """Return the index of the main one: what the instrument recorded at each point of a scan.
 
-    def rank(document: Document) -> tuple[bool, bool, int]:
-        return (not document.thumbnail, document.kind == "4d-stem", document.nbytes)
+    A 4D scan comes first, then spectra of an area and arrays of four dims and more, then the
+    largest of the rest; a thumbnail only where there is nothing else.
+    """
+
+    def rank(document: Document) -> tuple[bool, bool, bool, int]:
+        scanned = document.kind == "spectrum-image" or len(document.axes) >= _MANY_DIMS
+        return not document.thumbnail, document.kind == "4d-stem", scanned, document.nbytes
 
     return max(documents, key=rank).index
 

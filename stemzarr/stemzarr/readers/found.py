@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stemzarr.acquisitions import acquisition_name
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.model import Blocks, Document, Fact, Source, main_document
+from stemzarr.model import Blocks, Brightness, Document, Fact, Source, main_document
 from stemzarr.options import ReadOptions
 from stemzarr.readers.facts import facts_from_hyperspy
 from stemzarr.readers.labelling import FoundAxis, Hints, label_axes
@@ -47,8 +47,14 @@ class Found:
     """What a person should know."""
     valid: NDArray[np.bool_] | None = None
     """Mask of the patterns that are there, shaped as the scan; None where all are."""
+    missing: str = ""
+    """What the format declares and the file does not hold, in words; empty where all is there."""
     address: str = ""
     """Path of the data set inside the file, for ``--dataset``."""
+    brightness: Brightness | None = None
+    """Calibration of the values, where the format has one."""
+    thumbnail: bool = False
+    """Whether it is only a picture beside the data: a thumbnail, a screenshot, a drawing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +108,8 @@ def build_source(
         main=main_document(documents),
         load_metadata=file.load_metadata,
         notes=file.notes,
-        complete=file.complete,
         parts=file.parts,
+        complete=file.complete and not any(one.missing for one in found),
     )
 
 
@@ -119,9 +125,11 @@ def _document(index: int, slug: str, title: str, found: Found, options: ReadOpti
         blocks=reorder(found.base, labels),
         layout=labels.layout,
         channels=found.channels,
+        brightness=found.brightness,
+        thumbnail=found.thumbnail,
         facts={**facts, **found.facts},
         fact_paths={**paths, **found.fact_paths},
-        notes=(*found.notes, *labels.notes),
+        notes=(*filter(None, (found.missing,)), *found.notes, *labels.notes),
         valid=_valid(found, tuple(axis.size for axis in labels.axes)),
     )
 

@@ -1,49 +1,57 @@
-"""HDF5 files: dispatched by what stands in them, not by their suffix."""
+"""HDF5 files: dispatched by what is in them, not by their suffix.
+
+Every data set is read lazily, box by box, and is complete where HDF5 stores what it declares. A
+file may hold several scans: each is a document, and what is none is named in a note.
+"""
 
 from __future__ import annotations
 
 import functools
-import math
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import h5py
 
-from stemzarr.errors import EntryNotFoundError, UnknownFormatError, UnsupportedDataError
+from stemzarr.errors import (
+    StemzarrError,
+    UnknownFormatError,
+    UnsupportedDataError,
+)
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.readers.arina import find_arina, load_arina_metadata
+from stemzarr.readers.clean import clean_json
+from stemzarr.readers.delmic import find_delmic
 from stemzarr.readers.emd import find_emd
+from stemzarr.readers.events import find_events
 from stemzarr.readers.found import FileFacts, Found, build_source
-from stemzarr.readers.hdf5_files import (
-    Stamp,
-    data_set_blocks,
-    foreign_links,
-    is_beside,
-    open_hdf5,
-    stored_dtype,
-    walk,
-)
-from stemzarr.readers.hdf5_scales import found_axes
+from stemzarr.readers.h5ebsd import find_ebsd
+from stemzarr.readers.hdf5_files import Stamp, foreign_links, is_beside, open_hdf5, walk
+from stemzarr.readers.hdf5_plain import choose_data_set, find_plain
+from stemzarr.readers.hdf5_survey import Survey, describe_left_out, is_data, survey
 from stemzarr.readers.hdf5_tree import load_tree
 from stemzarr.readers.hspy import find_hspy, is_hspy, load_hspy_metadata
+from stemzarr.readers.nion import find_nion, load_nion_metadata
 from stemzarr.readers.topspin import find_topspin, is_topspin, load_topspin_metadata
 
 __all__ = ["read_hdf5"]
 
-_MOST_NAMED = 12
-_SCAN_NDIM = 4
 _LIBRARY_SUFFIXES: Final = (".emd", ".nxs", ".de5", ".elid", ".dens")
 """Kinds of HDF5 that RosettaSciIO knows by their suffix."""
+_WHOLE_FORMATS: Final = ("hspy", "app5", "arina", "emd")
+"""Formats whose further data sets are results, so that they are named and not read."""
 
 
 def read_hdf5(path: Path, options: ReadOptions) -> Source:
     """Return what an HDF5 file holds, without reading pixels.
 
-    HyperSpy's, py4DSTEM's, NCEM's, TopSpin's, DECTRIS' and Gatan's arrangements are known by
-    their content, Velox and NeXus are read by RosettaSciIO; of any other file one data set is
-    taken: that of ``options.dataset``, else the largest with four dims, else the largest.
+    HyperSpy's, py4DSTEM's, NCEM's, TopSpin's, DECTRIS', Nion's, Delmic's, Gatan's and the EBSD
+    programs' arrangements and counted electrons are known by their content; Velox and NeXus are
+    read by RosettaSciIO. Of any other file every array of numbers is a document; the main one is
+    the largest with four dims, else the largest that is no picture of the screen.
+    ``options.dataset`` takes one data set alone.
 
     Raises
     ------
@@ -56,35 +64,32 @@ def read_hdf5(path: Path, options: ReadOptions) -> Source:
     """
     stamp = Stamp.of(path)
     with open_hdf5(path) as file:
-        is_dm5 = "ImageList" in file
-        known = None if is_dm5 else _find_known(file, path, stamp)
-        library = (
-            not is_dm5 and known is None and options.dataset is None and _is_library(file, path)
-        )
-    if is_dm5:
+        if "ImageList" in file:
+            library, known = None, None
+        elif options.dataset is not None:
+            return _read_one(file, path, stamp, options)
+        else:
+            known = _find_known(file, path, stamp, options)
+            library = None if known is not None else _library_of(file, path)
+        if known is None and library is None and "ImageList" not in file:
+            known = "hdf5", [], load_tree
+        if known is not None:
+            return _read_all(file, path, stamp, known, options)
+    if library is None:
         from stemzarr.readers.dm.dm5 import read_dm5
 
         return read_dm5(path, options)
-    if library:
-        source = _read_by_library(path, options)
-        if source is not None:
-            return source
-    name, found, load = known or ("hdf5", [], load_tree)
-    if known is None or options.dataset is not None:
-        found = _choose(path, stamp, found, options)
-    facts = FileFacts(
-        format=name,
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
-        load_metadata=functools.partial(load, path),
-    )
-    return build_source(path, facts, found, options)
+    source = _read_by_library(path, options, library)
+    if source is not None:
+        return source
+    with open_hdf5(path) as file:
+        return _read_all(file, path, stamp, ("hdf5", [], load_tree), options)
 
 
 _Known = tuple[str, list[Found], Callable[[Path], dict[str, Any]]]
 
 
-def _find_known(file: h5py.File, path: Path, stamp: Stamp) -> _Known | None:
+def _find_known(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions) -> _Known | None:
     """Return format, data sets and metadata of an arrangement that we know."""
     if is_hspy(file):
         return "hspy", find_hspy(file, path, stamp), load_hspy_metadata
@@ -93,63 +98,110 @@ def _find_known(file: h5py.File, path: Path, stamp: Stamp) -> _Known | None:
     frames = find_arina(file, path)
     if frames:
         return "arina", frames, load_arina_metadata
-    arrays = find_emd(file, path, stamp)
-    return ("emd", arrays, load_tree) if arrays else None
+    events = find_events(file, path, stamp, options)
+    for name, find, load in _ARRANGEMENTS:
+        found = find(file, path, stamp)
+        if found:
+            return name, [*events, *found], load
+    return ("hdf5", events, load_tree) if events else None
 
 
-def _is_library(file: h5py.File, path: Path) -> bool:
-    """Return whether RosettaSciIO may know the file, and nothing in it leads elsewhere."""
-    if path.suffix.lower() not in _LIBRARY_SUFFIXES:
-        return False
+_ARRANGEMENTS: Final = (
+    ("delmic", find_delmic, load_tree),
+    ("ebsd", find_ebsd, load_tree),
+    ("nion", find_nion, load_nion_metadata),
+    ("emd", find_emd, load_tree),
+)
+"""Name, finder of data sets, and loader of the metadata, of files of one kind each."""
+
+
+def _read_all(
+    file: h5py.File, path: Path, stamp: Stamp, known: _Known, options: ReadOptions
+) -> Source:
+    """Return the data sets of an arrangement, and what else the file holds."""
+    name, found, load = known
+    rest = survey(file, [one.address for one in found])
+    if name in _WHOLE_FORMATS:
+        notes = () if name == "arina" else _left_out(file, (*rest.data, *rest.aside), rest)
+    else:
+        more, left, failures = find_plain(file, path, stamp, rest, first=not found)
+        found = [*found, *more]
+        if not found:
+            _refuse_empty(file, path)
+        notes = (*failures, *_left_out(file, (*left, *rest.aside), rest))
+    return build_source(path, _facts(path, stamp, name, load, notes), found, options)
+
+
+def _left_out(file: h5py.File, names: Sequence[str], rest: Survey) -> tuple[str, ...]:
+    return (*describe_left_out(file, names), *rest.notes)
+
+
+def _facts(
+    path: Path,
+    stamp: Stamp,
+    name: str,
+    load: Callable[[Path], dict[str, Any]],
+    notes: tuple[str, ...] = (),
+) -> FileFacts:
+    return FileFacts(
+        format=name,
+        size=stamp.size,
+        modified_ns=stamp.modified_ns,
+        load_metadata=functools.partial(load, path),
+        notes=notes,
+    )
+
+
+def _read_one(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions) -> Source:
+    """Return the one data set that was asked for.
+
+    Raises
+    ------
+    EntryNotFoundError
+        There is no such data set.
+    """
+    wanted = "/" + str(options.dataset).strip("/")
+    try:
+        known = _find_known(file, path, stamp, options)
+    except StemzarrError:
+        # what is wrong with another data set does not matter here
+        if not isinstance(file.get(wanted), h5py.Dataset) or not is_data(file[wanted]):
+            raise
+        known = None
+    name, found, load = known or ("hdf5", [], load_tree)
+    chosen = [one for one in found if wanted in (one.address, one.address.rpartition("/")[0])]
+    if not chosen:
+        chosen = [choose_data_set(file, path, stamp, str(options.dataset))]
+    return build_source(path, _facts(path, stamp, name, load), chosen[:1], options)
+
+
+def _library_of(file: h5py.File, path: Path) -> str | None:
+    """Return the suffix of the plugin of RosettaSciIO that may know a file that leads nowhere."""
+    suffix = ".emd" if _is_velox(file) else path.suffix.lower()
+    if suffix not in _LIBRARY_SUFFIXES:
+        return None
     groups = [file, *(item for _, item in walk(file) if isinstance(item, h5py.Group))]
-    return not any(any(True for _ in foreign_links(group)) for group in groups)
+    return None if any(any(True for _ in foreign_links(group)) for group in groups) else suffix
 
 
-def _read_by_library(path: Path, options: ReadOptions) -> Source | None:
+def _is_velox(file: h5py.File) -> bool:
+    version = file.get("Version")
+    if not isinstance(version, h5py.Dataset) or version.size != 1:
+        return False
+    try:
+        tags = json.loads(str(clean_json(version[0])))
+    except ValueError:
+        return False
+    return isinstance(tags, dict) and tags.get("format") in ("Velox", "DevelopersKit")
+
+
+def _read_by_library(path: Path, options: ReadOptions, suffix: str) -> Source | None:
     from stemzarr.readers.rosettasciio import read_rosettasciio
 
     try:
-        return read_rosettasciio(path, options)
+        return read_rosettasciio(path, options, suffix)
     except UnknownFormatError:
         return None
-
-
-def _choose(path: Path, stamp: Stamp, known: Sequence[Found], options: ReadOptions) -> list[Found]:
-    """Return the one data set that was asked for, or the one that matters most."""
-    wanted = None if options.dataset is None else "/" + options.dataset.strip("/")
-    for one in known:
-        if wanted in (one.address, one.address.rpartition("/")[0]):
-            return [one]
-    with open_hdf5(path) as file:
-        numbers = [
-            f"/{name}"
-            for name, item in walk(file)
-            if isinstance(item, h5py.Dataset) and _is_data(item)
-        ]
-        if wanted is None:
-            if not numbers:
-                _refuse_empty(file, path)
-            wanted = max(numbers, key=lambda name: _rank(file[name]))
-        elif wanted not in numbers:
-            msg = f"there is no data set of numbers {options.dataset!r}"
-            raise EntryNotFoundError(msg, path=path, hint=f"it holds {_listed(numbers, file)}")
-        return [_found(file[wanted], path, stamp)]
-
-
-def _is_data(data: h5py.Dataset) -> bool:
-    return bool(data.shape) and 0 not in data.shape and stored_dtype(data.dtype) is not None
-
-
-def _rank(data: h5py.Dataset) -> tuple[bool, int]:
-    return len(data.shape) == _SCAN_NDIM, math.prod(data.shape) * data.dtype.itemsize
-
-
-def _listed(names: Sequence[str], file: h5py.File) -> str:
-    """Return the data sets with their shapes, the largest first."""
-    ranked = sorted(names, key=lambda name: _rank(file[name]), reverse=True)
-    shown = [f"{name} {'x'.join(map(str, file[name].shape))}" for name in ranked[:_MOST_NAMED]]
-    more = f" and {len(ranked) - len(shown)} more" if len(ranked) > len(shown) else ""
-    return (", ".join(shown) or "none") + more
 
 
 def _refuse_empty(file: h5py.File, path: Path) -> None:
@@ -174,27 +226,3 @@ def _refuse_empty(file: h5py.File, path: Path) -> None:
         raise UnsupportedDataError(msg, path=path, hint=hint)
     msg = "holds no data set of numbers"
     raise UnsupportedDataError(msg, path=path, hint="the data may lie in a file beside it")
-
-
-def _found(data: h5py.Dataset, path: Path, stamp: Stamp) -> Found:
-    """Return a data set of no known arrangement.
-
-    Raises
-    ------
-    UnsupportedDataError
-        It holds no numbers.
-    """
-    blocks = data_set_blocks(path, stamp, data)
-    if blocks is None:
-        msg = f"{data.name!r} holds no numbers"
-        raise UnsupportedDataError(msg, path=path, hint="choose another with --dataset")
-    base, channels = blocks
-    name = str(data.name)
-    title = name.rpartition("/")[2]
-    return Found(
-        title="" if title in ("data", "Data") else title,
-        base=base,
-        axes=found_axes(data),
-        channels=channels,
-        address=name,
-    )

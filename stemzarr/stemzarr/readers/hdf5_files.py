@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -93,8 +93,15 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def walk(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+def walk(
+    file: h5py.File, pruned: Collection[str] = ()
+) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
     """Yield path and object of everything in a file, each object once, no link to another file.
+
+    Parameters
+    ----------
+    pruned
+        Paths, with a leading slash, of what is left out with all below it.
 
     Raises
     ------
@@ -107,7 +114,8 @@ def walk(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
         prefix, group, depth = pending.pop()
         below = []
         for name in group:
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+            if not hard or f"/{prefix}{name}" in pruned:
                 continue
             item = group[name]
             address = h5py.h5o.get_info(item.id).addr

@@ -10,10 +10,11 @@ import h5py
 from stemzarr.readers.clean import clean_json
 from stemzarr.readers.hdf5_files import open_hdf5
 
-__all__ = ["group_tree", "load_tree"]
+__all__ = ["KEPT_VALUES", "group_tree", "load_tree"]
 
 _DEEPEST = 64
-_MOST_VALUES = 65_536
+KEPT_VALUES = 65_536
+"""How many values a data set has at most that is kept in the tree."""
 
 
 def load_tree(path: Path) -> dict[str, Any]:
@@ -65,7 +66,8 @@ def readable_attributes(item: h5py.Group | h5py.Dataset) -> dict[str, Any]:
 
 def _data_set(data: h5py.Dataset) -> Any:  # noqa: ANN401 - any JSON
     attributes = _attributes(data)
-    if data.external or data.is_virtual or data.size is None or data.size > _MOST_VALUES:
+    lists = h5py.check_vlen_dtype(data.dtype) is not None  # each may be of any length
+    if lists or data.external or data.is_virtual or data.size is None or data.size > KEPT_VALUES:
         shape = None if data.shape is None else list(data.shape)
         return {**attributes, "shape": shape, "dtype": str(data.dtype)}
     value = clean_json(data[()])

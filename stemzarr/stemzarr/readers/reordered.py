@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stemzarr.model import Blocks
 from stemzarr.readers.labelling import Labels
 
-__all__ = ["JoinedBlocks", "ReorderedBlocks", "reorder"]
+__all__ = ["JoinedBlocks", "ReorderedBlocks", "SqueezedBlocks", "reorder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +108,41 @@ def reorder(base: Blocks, labels: Labels) -> Blocks:
         return base
     pattern = len(labels.axes) - 2 + channel if labels.scan else 2
     return ReorderedBlocks(base=base, order=order, scan=labels.scan, pattern_ndim=pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class SqueezedBlocks:
+    """Blocks without some of their dims, each one value long."""
+
+    base: Blocks
+    """The pixels with all dims."""
+    dropped: tuple[int, ...]
+    """The dims of `base` that are left out, sorted; each is one value long."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the dims that are kept."""
+        return self._kept(self.base.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.base.dtype
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """The block of `base`."""
+        return self._kept(self.base.block_shape)
+
+    def _kept(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(n for dim, n in enumerate(shape) if dim not in self.dropped)
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`."""
+        whole = list(start)
+        for dim in self.dropped:
+            whole.insert(dim, 0)
+        self.base.read_into(np.expand_dims(out, self.dropped), whole)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,10 +47,11 @@ _WRONG_MAPPINGS: Final = frozenset({("Blockfile", "Acquisition_instrument.TEM.ca
 """Metadata that a plugin derives in other units than the model that it fills has."""
 
 
-def read_rosettasciio(path: Path, options: ReadOptions) -> Source:
+def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Source:
     """Return what a file of one of RosettaSciIO's formats holds, without reading pixels.
 
-    Formats that RosettaSciIO cannot read lazily are loaded once to be understood.
+    Formats that RosettaSciIO cannot read lazily are loaded once to be understood. A `suffix`
+    other than that of the file is given where its content is known to be of another format.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def read_rosettasciio(path: Path, options: ReadOptions) -> Source:
         A data set was asked for in a format that has no paths.
     """
     stamp = _check(path)
-    suffix = path.suffix.lower()
+    suffix = suffix or path.suffix.lower()
     if suffix == ".npy":
         from stemzarr.readers.npy import read_npy
 
