@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stemzarr.exporters.hdf5 import create_hdf5, write_dataset
 from stemzarr.exporters.hspy_metadata import axis_dict, metadata_of, signal_ndim, write_tree
 from stemzarr.exporters.progress import share_progress
-from stemzarr.exporters.tags import plain_tags
+from stemzarr.exporters.tags import own_tags, plain_tags
 from stemzarr.model import Blocks, Document, read_box
 from stemzarr.registry import Exported, ExportRequest
 
@@ -27,9 +27,10 @@ _COLOURS = "RGBA"
 def write_hspy(request: ExportRequest) -> Exported:
     """Write documents as the experiments of one ``.hspy`` file, the main one first.
 
-    Axes, units and metadata stand in HyperSpy's model, the tag tree of the source as
-    ``original_metadata``. Chunks hold whole patterns. Of a salvaged scan,
-    ``metadata.stemzarr.valid`` says which patterns are there, as booleans (scan_y, scan_x).
+    Axes, units and metadata are in HyperSpy's model. The main document has the tag tree of the
+    source as its ``original_metadata``, the others their own part of it. Chunks hold whole
+    patterns. Of a salvaged scan, ``metadata.stemzarr.valid`` says which patterns are there, as
+    booleans (scan_y, scan_x).
     """
     names = _experiment_names(request.documents)
     # HDF5 1.8 headers take attributes beyond 64 kB; order keeps the main experiment first
@@ -37,11 +38,15 @@ def write_hspy(request: ExportRequest) -> Exported:
         file.attrs["file_format"] = "HyperSpy"
         file.attrs["file_format_version"] = _FORMAT_VERSION
         experiments = file.create_group("Experiments", track_order=True)
+        tree = request.source.load_metadata()
         original = file.create_group(f"Experiments/{names[0]}/original_metadata")
-        write_tree(plain_tags(request.source.load_metadata()), original)
+        write_tree(plain_tags(tree), original)
         for number, (name, document) in enumerate(zip(names, request.documents, strict=True)):
             group = experiments.require_group(name)
-            if number:
+            own = own_tags(tree, document) if number else None
+            if own is not None:
+                write_tree(plain_tags(own), group.create_group("original_metadata"))
+            elif number:
                 group["original_metadata"] = original
             _write_experiment(group, document, request, number)
     main = request.documents[0]

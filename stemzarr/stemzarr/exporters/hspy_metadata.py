@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
+from stemzarr.exporters.hdf5 import chunk_shape
 from stemzarr.model import Axis, Document, Source
 
 __all__ = ["axis_dict", "metadata_of", "signal_ndim", "write_tree"]
@@ -20,6 +23,8 @@ _TEM = {
     "convergence_angle_mrad": "convergence_angle",
     "magnification": "magnification",
     "probe_current_nA": "beam_current",
+    "dwell_time_s": "dwell_time",
+    "scan_rotation_deg": "rotation",
     "instrument": "microscope",
 }
 _STAGE = {"tilt_alpha_deg": "tilt_alpha", "tilt_beta_deg": "tilt_beta"}
@@ -60,8 +65,7 @@ def metadata_of(
         "original_filename": source.path.name,
         **_pick(facts, _GENERAL),
     }
-    date, _, time = str(facts.get("acquired", "")).partition("T")
-    general |= {key: value for key, value in (("date", date), ("time", time)) if value}
+    general |= _moment(str(facts.get("acquired", "")))
     tem: dict[str, Any] = _pick(facts, _TEM)
     parts = {"Stage": _pick(facts, _STAGE), "Detector": {"Camera": _pick(facts, _DETECTOR)}}
     tem |= {"Stage": parts["Stage"]} if parts["Stage"] else {}
@@ -88,6 +92,24 @@ def metadata_of(
     if tem:
         metadata["Acquisition_instrument"] = {"TEM": tem}
     return metadata
+
+
+def _moment(acquired: str) -> dict[str, str]:
+    """Return date, time and zone as HyperSpy keeps them apart, those that are known.
+
+    Examples
+    --------
+    >>> _moment("2026-01-15T10:20:30+01:00")
+    {'date': '2026-01-15', 'time': '10:20:30', 'time_zone': '+01:00'}
+    >>> _moment("2026-01-15T10:20:30Z")
+    {'date': '2026-01-15', 'time': '10:20:30', 'time_zone': 'UTC'}
+    """
+    date, _, clock = acquired.partition("T")
+    time = re.split("[Z+-]", clock, maxsplit=1)[0]
+    zone = clock.removeprefix(time)
+    zone = "UTC" if zone in ("Z", "+00:00") else zone
+    known = {"date": date, "time": time, "time_zone": zone if time else ""}
+    return {name: value for name, value in known.items() if value}
 
 
 def _pick(facts: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -123,9 +145,20 @@ def write_tree(tree: Mapping[str, Any], group: h5py.Group) -> None:
         elif isinstance(value, list | tuple):
             _write_list(value, _group_name(key), group)
         elif isinstance(value, np.ndarray):
-            group.create_dataset(_group_name(key), data=value)
+            _write_array(value, _group_name(key), group)
         else:
             group.attrs[key] = _attribute(value)
+
+
+def _write_array(value: NDArray[Any], key: str, group: h5py.Group) -> None:
+    """Write an array in chunks, without which HyperSpy opens no file lazily that holds one."""
+    if not value.ndim:
+        group.attrs[key] = value.item()
+        return
+    chunks = chunk_shape(tuple(max(1, size) for size in value.shape), value.itemsize, 1)
+    # HDF5 takes chunks of an array without values only where it may grow.
+    longest = None if value.size else tuple(None for _ in value.shape)
+    group.create_dataset(key, data=value, chunks=chunks, maxshape=longest)
 
 
 def _write_list(values: Sequence[Any], key: str, group: h5py.Group) -> None:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
-__all__ = ["plain_tags"]
+from stemzarr.model import Document
+
+__all__ = ["own_tags", "plain_tags"]
 
 _TYPES, _ARRAY, _ENTRIES = "@types", "@array", "@entries"
 
@@ -25,6 +27,18 @@ def plain_tags(tree: Mapping[str, Any]) -> dict[str, Any]:
     # "@types" is no tag: it says which types the numbers of our JSON had
     plain = _plain({name: value for name, value in tree.items() if name != _TYPES})
     return plain if isinstance(plain, dict) else _named(list(enumerate(plain)))
+
+
+def own_tags(tree: Mapping[str, Any], document: Document) -> dict[str, Any] | None:
+    """Return the part of a tag tree that is about one document; None where there is none.
+
+    A program that opens all documents of a file would read the whole tree once for each.
+    """
+    images = tree.get("ImageList")
+    if isinstance(images, list) and document.index < len(images):
+        return {"ImageList": [images[document.index]]}
+    own = tree.get(document.slug)
+    return {document.slug: own} if isinstance(own, Mapping) else None
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value

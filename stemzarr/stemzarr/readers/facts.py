@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -73,11 +74,28 @@ def facts_from_hyperspy(
     """
     facts: dict[str, Fact] = {}
     paths: dict[str, str] = {}
-    for name, value, path in (*_numbers(metadata), *_texts(metadata), *_date(metadata)):
+    # What a user changed in HyperSpy outranks what stemzarr wrote beside it.
+    hyperspy = (*_numbers(metadata), *_texts(metadata), *_date(metadata))
+    for name, value, path in (*hyperspy, *_ours(metadata)):
         if name not in facts:
             facts[name] = value
             paths[name] = "/".join((root, *path.split(".")))
     return facts, paths
+
+
+def _ours(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
+    """Yield the facts that stemzarr itself wrote beside HyperSpy's own metadata."""
+    tree = metadata.get("stemzarr")
+    if not isinstance(tree, Mapping):
+        return
+    for name in _NUMBERS:
+        value = finite_number(tree.get(name))
+        if value is not None:
+            yield name, value, f"stemzarr.{name}"
+    for name in ("spot_size", "acquired", "detector", "session", "software", *_TEXTS):
+        told = tree.get(name)
+        if isinstance(told, str | int | float) and not isinstance(told, bool) and told != "":
+            yield name, told, f"stemzarr.{name}"
 
 
 def _numbers(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
@@ -158,6 +176,8 @@ def iso_datetime(date: str, time: str = "", zone: str = "") -> str:
     --------
     >>> iso_datetime("2015-12-01", "15:43:09.828000", "UTC")
     '2015-12-01T15:43:09.828000+00:00'
+    >>> iso_datetime("2015-12-01", "15:43:09", "-07:00")
+    '2015-12-01T15:43:09-07:00'
     >>> iso_datetime("12/01/2015")
     ''
     """
@@ -171,6 +191,21 @@ def iso_datetime(date: str, time: str = "", zone: str = "") -> str:
         moment = dt.time.fromisoformat(clock)
     except ValueError:
         return day.isoformat()
-    if zone.strip().upper() == "UTC" and moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return dt.datetime.combine(day, moment).isoformat()
+    combined = dt.datetime.combine(day, moment)
+    if combined.tzinfo is None:
+        combined = combined.replace(tzinfo=_zone(zone.strip()))
+    return combined.isoformat()
+
+
+def _zone(name: str) -> dt.tzinfo | None:
+    """Return the zone of an offset such as ``+01:00`` or a name such as ``Europe/London``."""
+    if name.upper() in ("UTC", "Z"):
+        return dt.UTC
+    try:
+        return dt.datetime.strptime(name, "%z").tzinfo if name else None
+    except ValueError:
+        pass
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError):  # no such zone, or a system that knows none
+        return None
