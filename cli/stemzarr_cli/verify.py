@@ -106,8 +106,10 @@ def _draw(report: Report, found: VerifyReport) -> None:
     if found.added:
         report.say(f"  added by the user, not checked: {shorten_list(found.added)}")
     if found.original is not None and found.ok:
-        same = "the same, byte for byte" if found.rebuildable else "the same values"
+        same = "the same, byte for byte" if found.whole else "the same values"
         report.say(f"  {same}, as {format_path(found.original)}")
+        if not found.whole:
+            report.say("  its other bytes were not compared: the store keeps no digest of them")
 
 
 def _list_originals(report: Report, names: tuple[str, ...], where: Path | None) -> None:

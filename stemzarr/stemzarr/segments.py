@@ -8,16 +8,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.model import Blocks, Segment, read_box
+from stemzarr.files import read_positioned
+from stemzarr.model import Blocks, Segment, Source, read_box
 from stemzarr.packing import pack_colour, pack_plane, pack_plane_old
 from stemzarr.transposing import transpose_into
 
-__all__ = ["encode_pixels", "iterate_segment"]
+__all__ = ["differing_offsets", "encode_pixels", "iterate_segment"]
 
 _PIECE_BYTES = 64 * 1024**2
 _WHOLE = {"packed-complex": pack_plane, "packed-complex-old": pack_plane_old}
@@ -96,6 +98,34 @@ def iterate_segment(
             at = segment.offset + (number * positions + done) * itemsize
             yield at, data[number * step : (number + 1) * step]
         done += count
+
+
+def differing_offsets(held: Source, path: Path) -> Iterator[tuple[int, Segment]]:
+    """Iterate over the places where packed pixels of a file are not those of a source.
+
+    Several packed forms stand for the same values, so that values alone do not tell; pixels that
+    lie in the file as they are need no such look.
+
+    Parameters
+    ----------
+    held
+        The source, such as a store, with the segments of the file that it was made from.
+    path
+        The file that is compared.
+
+    Yields
+    ------
+    tuple of int and Segment
+        Offset of a piece that differs, and the segment that it is part of.
+    """
+    for segment in held.segments:
+        if segment.encoding == "plain":
+            continue
+        for offset, stored in iterate_segment(held.find(segment.document).blocks, segment):
+            there = bytearray(len(stored))
+            read_positioned(path, memoryview(there), offset)
+            if there != stored:
+                yield offset, segment
 
 
 def _boxes(

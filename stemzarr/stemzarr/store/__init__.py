@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from stemzarr.store.compare import is_source_of
 from stemzarr.store.facts import Change
 from stemzarr.store.journal import remove_unfinished
 from stemzarr.store.open import open_previews, read_record, read_store
+from stemzarr.store.origin import recorded_digest
 from stemzarr.store.plan import StorePlan, plan_store
 from stemzarr.store.rebuild import RebuildResult, rebuild
 from stemzarr.store.restore import restore_metadata
@@ -21,11 +23,13 @@ __all__ = [
     "StoreResult",
     "VerifyReport",
     "expected_bytes",
+    "is_source_of",
     "open_previews",
     "plan_store",
     "read_record",
     "read_store",
     "rebuild",
+    "recorded_digest",
     "remove_unfinished",
     "renew_listing",
     "restore_metadata",

@@ -75,9 +75,11 @@ _SEGMENT: Final[Form] = {
     "rotation": _size,
     "encoding": _one_of("plain", "packed-complex", "packed-complex-old", "bgra"),
 }  # fmt: skip
+_FILE: Final[Form] = {"name": str, "size": _size, "modified_ns": int, "xxh3?": (None, _hex)}
 _RECORD: Final[Form] = {
     "name": str, "path?": (None, str), "format": str, "size": _size, "modified": str,
-    "modified_ns": int, "header_hash": _hex, "hash?": (None, _hex), "sha256?": (None, _hex),
+    "modified_ns": int, "header_hash": _hex, "files?": [_FILE], "sample_hash?": _hex,
+    "hash?": (None, _hex), "sha256?": (None, _hex),
     "rebuildable": bool, "redacted": bool, "virtual": bool, "layout?": _LAYOUT, "main": _size,
     "notes": [str], "documents": [_DOCUMENT], "segments": [_SEGMENT],
     "ingest": {"version": str, "options": {"read": _READ}, "finished": str}, "revisions": [dict],

@@ -21,11 +21,11 @@ from stemzarr.errors import (
     SchemaVersionError,
     StemzarrError,
 )
-from stemzarr.files import read_positioned
+from stemzarr.fingerprints import combine_digests, digest_files
 from stemzarr.model import Blocks, Document, Progress, Source
 from stemzarr.options import available_threads
 from stemzarr.registry import read_source
-from stemzarr.segments import iterate_segment
+from stemzarr.segments import differing_offsets
 from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.journal import digest_of
 from stemzarr.store.manifest import (
@@ -37,6 +37,7 @@ from stemzarr.store.manifest import (
     walk_files,
 )
 from stemzarr.store.open import source_of_nodes
+from stemzarr.store.origin import recorded_digest
 from stemzarr.store.plan import ArrayPlan, Box, box_shape
 from stemzarr.store.restore import find_differences
 from stemzarr.store.results import find_added, same_listing, same_node
@@ -72,6 +73,8 @@ class VerifyReport:
     """The source that the values were compared with; None where none was."""
     rebuildable: bool
     """Whether the source can be given back byte for byte."""
+    whole: bool
+    """Whether every byte of the original was compared, not its values alone."""
     seconds: float
     """Time that it took."""
 
@@ -159,7 +162,7 @@ def _verify(
         record = nodes["source"]["attributes"]
     except (CorruptFileError, DamagedStoreError) as error:
         found.problem(f"zarr.json: {error.message}")
-        return _report(path, found, None, started, rebuildable=False)
+        return _report(path, found, None, started, rebuildable=False, whole=False)
     _check_metadata(path, nodes, found)
     manifest = _manifest(path, nodes, found)
     if manifest is not None:
@@ -177,7 +180,8 @@ def _verify(
     if record["virtual"]:
         _check_virtual(store, found)
     named = None if original is None else str(original.path)
-    return _report(path, found, named, started, rebuildable=record["rebuildable"])
+    whole = named is not None and (record["rebuildable"] or recorded_digest(record) is not None)
+    return _report(path, found, named, started, rebuildable=record["rebuildable"], whole=whole)
 
 
 def _source(path: Path, nodes: Nodes) -> Source:
@@ -189,7 +193,13 @@ def _source(path: Path, nodes: Nodes) -> Source:
 
 
 def _report(
-    path: Path, found: _Findings, original: str | None, started: float, *, rebuildable: bool
+    path: Path,
+    found: _Findings,
+    original: str | None,
+    started: float,
+    *,
+    rebuildable: bool,
+    whole: bool,
 ) -> VerifyReport:
     return VerifyReport(
         path=path,
@@ -200,6 +210,7 @@ def _report(
         nbytes=found.nbytes,
         original=original,
         rebuildable=rebuildable,
+        whole=whole,
         seconds=time.perf_counter() - started,
     )
 
@@ -394,15 +405,12 @@ def _compare_rest(
         return
     if xxhash.xxh3_128_hexdigest(original.load_header()) != record["header_hash"]:
         found.problem(f"{name}: differs from the store outside its pixels")
-    for segment in store.segments:
-        if segment.encoding == "plain":
-            continue
-        document = store.find(segment.document)
-        for offset, stored in iterate_segment(document.blocks, segment):
-            there = bytearray(len(stored))
-            read_positioned(original.path, memoryview(there), offset)
-            if there != stored:
-                found.problem(f"{document.slug}: its bytes at {offset} in {name} differ")
+    for offset, segment in differing_offsets(store, original.path):
+        slug = store.find(segment.document).slug
+        found.problem(f"{slug}: its bytes at {offset} in {name} differ")
+    known = recorded_digest(record)
+    if known is not None and combine_digests(digest_files(original.files)) != known:
+        found.problem(f"{name}: its bytes are not those that were ingested")
 
 
 def _check_virtual(store: Source, found: _Findings) -> None:

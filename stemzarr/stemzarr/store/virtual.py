@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import SourceChangedError, SourceNotFoundError
 from stemzarr.files import read_error
+from stemzarr.fingerprints import FileState, state_of
 from stemzarr.model import Blocks, Document
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
@@ -57,6 +58,8 @@ class SourceBlocks:
     """`Document.index` in the source."""
     state: tuple[int, int]
     """Size and modification time in nanoseconds when it was catalogued."""
+    files: tuple[FileState, ...] = ()
+    """What the file system said then of each of its files; empty in early stores."""
     shape: tuple[int, ...]
     """Lengths of the dims."""
     dtype: np.dtype[Any]
@@ -73,6 +76,10 @@ class SourceBlocks:
             options=read_options(record),
             index=item["index"],
             state=(record["size"], record["modified_ns"]),
+            files=tuple(
+                FileState(name=file["name"], size=file["size"], modified_ns=file["modified_ns"])
+                for file in record.get("files") or ()
+            ),
             shape=tuple(pixels["shape"]),
             dtype=np.dtype(pixels["dtype"]),
             block_shape=tuple(pixels["block_shape"]),
@@ -94,11 +101,14 @@ class SourceBlocks:
 
     def check(self) -> None:
         """Raise where the source is gone or changed."""
-        check_source(self.path, self.state)
+        if not self.files and not self.path.is_dir():
+            check_source(self.path, self.state)
+        for file in self.files:
+            check_source(self.path.parent / file.name, (file.size, file.modified_ns))
 
 
 def check_source(path: Path, state: tuple[int, int]) -> None:
-    """Raise where a catalogued source is gone or changed.
+    """Raise where a file of a catalogued source is gone or changed.
 
     Raises
     ------
@@ -106,7 +116,7 @@ def check_source(path: Path, state: tuple[int, int]) -> None:
         It is gone, it changed, it cannot be looked at.
     """
     try:
-        now = path.stat()
+        now = state_of(path, path.parent)
     except FileNotFoundError:
         raise SourceNotFoundError(
             "the source of a virtual store is gone",
@@ -115,9 +125,9 @@ def check_source(path: Path, state: tuple[int, int]) -> None:
         ) from None
     except OSError as error:
         raise read_error(path, error) from error
-    if not path.is_dir() and (now.st_size, now.st_mtime_ns) != state:
-        resized = f"{state[0]} bytes then, {now.st_size} now"
-        how = "its modification time differs" if now.st_size == state[0] else resized
+    if (now.size, now.modified_ns) != state:
+        resized = f"{state[0]} bytes then, {now.size} now"
+        how = "its modification time differs" if now.size == state[0] else resized
         raise SourceChangedError(
             f"changed since it was catalogued: {how}", path=path, hint="ingest it again"
         )

@@ -46,6 +46,7 @@ from stemzarr.store.journal import (
     unfinished_folder,
 )
 from stemzarr.store.manifest import files_of, write_manifest
+from stemzarr.store.origin import Origin
 from stemzarr.store.plan import ArrayPlan, StorePlan, plan_store
 from stemzarr.store.preview import Folded, reduce_folds, write_preview
 from stemzarr.store.redact import redact_source
@@ -102,6 +103,7 @@ class _Ingest:
     plan: StorePlan
     journal: Journal
     header_digest: bytes
+    origin: Origin
     tree: Tree
     notes: list[str]
     anew: str
@@ -170,8 +172,9 @@ def write_store(
         ingest = _begin(source, dest, options)
         resumed = bool(ingest.journal.records)
         try:
-            _write_pixels(ingest, progress)
-            _check_unchanged(source)
+            with ingest.origin.following(progress) as advance:
+                _write_pixels(ingest, advance)
+            ingest.origin.check()
             _complete(ingest)
             stored = _publish(ingest, dest)
         except BaseException as error:
@@ -219,7 +222,7 @@ def _prepare(source: Source, options: IngestOptions) -> Source:
 
 
 def _begin(original: Source, dest: Path, options: IngestOptions) -> _Ingest:
-    _check_unchanged(original)
+    origin = Origin(original, digested=not (original.rebuildable or options.virtual))
     source = _prepare(original, options)
     plan = plan_store(source, options)
     header_digest = xxhash.xxh3_128_digest(original.load_header())
@@ -231,6 +234,7 @@ def _begin(original: Source, dest: Path, options: IngestOptions) -> _Ingest:
         plan=plan,
         journal=journal,
         header_digest=header_digest,
+        origin=origin,
         tree=Tree(folder=journal.tree),
         notes=list(source.notes),
         anew=anew,
@@ -258,30 +262,6 @@ def _identity(
     }
     cleaned: dict[str, Any] = clean_json(identity)
     return cleaned
-
-
-def _check_unchanged(source: Source) -> None:
-    """Raise where a file of the source is no longer the one that was recognised."""
-    size = modified_ns = 0
-    for path in source.files:
-        try:
-            now = path.stat()
-        except FileNotFoundError:
-            raise SourceChangedError(
-                "is gone since it was recognised", path=path, hint="check where it is"
-            ) from None
-        except OSError as error:
-            raise read_error(path, error) from error
-        size += now.st_size
-        modified_ns = max(modified_ns, now.st_mtime_ns)
-    if source.path.is_dir() or (size, modified_ns) == (source.size, source.modified_ns):
-        return
-    sizes = f": {source.size} bytes then, {size} now" if size != source.size else ""
-    raise SourceChangedError(
-        f"changed since it was recognised{sizes}",
-        path=source.path,
-        hint="wait until it is complete, then try again",
-    )
 
 
 def _write_pixels(ingest: _Ingest, progress: Progress | None) -> None:
@@ -405,6 +385,7 @@ def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
         "modified": _iso(source.modified_ns),
         "modified_ns": source.modified_ns,
         "header_hash": ingest.header_digest.hex(),
+        **ingest.origin.record(redact=options.redact),
         "hash": None if ingest.plan.virtual else _hash(ingest),
         "sha256": _sha256(source.path) if options.sha256 else None,
         "rebuildable": source.rebuildable and not ingest.plan.virtual,
