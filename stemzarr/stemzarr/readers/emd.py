@@ -1,4 +1,7 @@
-"""EMD files of Berkeley and of py4DSTEM (EMD 1.0), and older ones of either."""
+"""EMD files of Berkeley and of py4DSTEM (EMD 1.0), and older ones of either.
+
+Arrays are read lazily, and are complete where HDF5 stores what it declares.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,21 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from stemzarr.model import CHANNEL
+from stemzarr.model import CHANNEL, Blocks
 from stemzarr.packing import COLOUR_CHANNELS
 from stemzarr.readers.clean import clean_json
 from stemzarr.readers.found import Found
 from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, read_mask, walk
-from stemzarr.readers.labelling import FoundAxis, Hints
+from stemzarr.readers.labelling import FoundAxis, Hints, Labels
+from stemzarr.readers.reordered import reorder
 
 __all__ = ["find_emd"]
 
 _DATA_NAMES: Final = ("data", "datacube", "realslice", "counted_datacube")
 _GROUP_TYPES: Final = ("1", "array")
 _PATTERNS: Final = ("VirtualDiffraction", "DiffractionSlice", "Probe")
+_HYPERSPY: Final = ("microscope", "sample", "user", "comments")
+"""Groups that HyperSpy makes in each of its files, empty or not."""
 _FEWEST_AXES = 2
 _VALID: Final = "stemzarr_root/metadatabundle/stemzarr/valid"
 """Mask of a salvaged scan that stemzarr exported."""
@@ -33,10 +39,14 @@ def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
         blocks = data_set_blocks(path, stamp, data)
         if blocks is None:
             continue
-        base, channels = blocks
+        base: Blocks = blocks[0]
+        channels = blocks[1]
         axes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
         if not channels and _is_colour(axes):
             axes, channels = axes[:-1], COLOUR_CHANNELS[: axes[-1].size]
+        berkeley = "dim0" not in group
+        if berkeley and _is_hyperspy(file, address):
+            base, axes, berkeley = _reversed(base, len(axes)), axes[::-1], False
         python_class = clean_json(group.attrs.get("python_class"))
         pattern = python_class in _PATTERNS and len(axes) == _FEWEST_AXES
         found.append(
@@ -44,13 +54,26 @@ def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
                 title=address.rpartition("/")[2],
                 base=base,
                 axes=axes,
-                hints=Hints(signal_type="diffraction" if pattern else "", names_order=True),
+                hints=Hints(signal_type="diffraction" if pattern else "", names_order=berkeley),
                 channels=channels,
                 valid=read_mask(file, _VALID, base.shape[:2]),
                 address=str(data.name),
             )
         )
     return found
+
+
+def _is_hyperspy(file: h5py.File, address: str) -> bool:
+    """Tell whether HyperSpy wrote an array: it stores all dims in reverse, below ``signals``."""
+    version = file.attrs.get("version_major"), file.attrs.get("version_minor")
+    texts = all(isinstance(part, (str, bytes)) for part in version)
+    return texts and address.startswith("signals/") and all(name in file for name in _HYPERSPY)
+
+
+def _reversed(base: Blocks, ndim: int) -> Blocks:
+    """Return an array with its dims in reverse, colours last as they are."""
+    order = tuple(reversed(range(ndim)))
+    return reorder(base, Labels(kind="array", axes=(), order=order))
 
 
 def _is_colour(axes: tuple[FoundAxis, ...]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from stemzarr.acquisitions import acquisition_name
 from stemzarr.readers.clean import clean_json
 from stemzarr.readers.facts import finite_number
 from stemzarr.readers.found import Found
@@ -97,7 +98,7 @@ def load_hspy_metadata(path: Path) -> dict[str, Any]:
     """
     with open_hdf5(path) as file:
         found = find_hspy(file, path, Stamp.of(path))
-        slugs = make_slugs(one.title or path.stem for one in found)
+        slugs = make_slugs(one.title or acquisition_name(path) for one in found)
         return {
             slug: {
                 "metadata": one.metadata,

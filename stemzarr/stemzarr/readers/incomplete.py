@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stemzarr.acquisitions import acquisition_name
 from stemzarr.errors import CorruptFileError, StemzarrError
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
@@ -55,7 +56,7 @@ def read_incomplete(
     found = run.find(_whole(run, described), options, path)
     parts = tuple(part.path for part in run.blocks.parts if part.path != path)
     stamp = stamp_of_all((path, *parts))
-    slugs = make_slugs(one.title or path.stem for one in found)
+    slugs = make_slugs(one.title or acquisition_name(path) for one in found)
     tree = {
         slug: {"metadata": dict(one.metadata), "original_metadata": original}
         for slug, one in zip(slugs, found, strict=True)

@@ -118,7 +118,7 @@ class Hints:
     frames: str = ""
     """Why the order on disk is beyond doubt, such as ``a .mib file holds pattern by pattern``."""
     names_order: bool = False
-    """Whether two axes named x and y, in this order, are to be exchanged, as NCEM writes them."""
+    """Whether axes named x, y (or R_x, R_y) in this order are exchanged, as in NCEM's files."""
     scan: tuple[FoundAxis, FoundAxis] | None = None
     """The scan (slow, fast) that the frames of a stack make, where the format says it."""
     scan_evidence: str = ""
@@ -169,7 +169,7 @@ class _Guess:
 _PLACE = r"(?:x|y|rows?|cols?|columns?|width|height)"
 _NAMES: Final[tuple[tuple[re.Pattern[str], Role], ...]] = (
     (re.compile(r"energy.*|.*energy loss|e|ev|eloss|loss|wavelength.*|raman.*"), "energy"),
-    (re.compile(r"time|frames?|t|z|depth|tilt.*|slices?|stack|image.?number"), "frame"),
+    (re.compile(r"time|frames?|t|(?:r[ _]?)?z|depth|tilt.*|slices?|stack|image.?number"), "frame"),
     (re.compile(rf"(?:q|k|d|g|det|detector|diff|diffraction|angle)[ _]?{_PLACE}"), "detector"),
     (re.compile(rf"(?:r|s|scan|nav|probe|real|image)?[ _]?{_PLACE}"), "space"),
 )
@@ -236,9 +236,10 @@ def label_axes(
 
 
 def _by_name(dims: tuple[int, ...], found: Sequence[FoundAxis]) -> tuple[int, ...]:
-    """Return a pair that is named plainly x, y as y, x; anything else as it is."""
+    """Return a pair named x, y or alike (``R_x``, ``R_y``) as y, x; anything else as it is."""
     names = [found[dim].name.strip().lower() for dim in dims]
-    return dims[::-1] if names == ["x", "y"] else dims
+    alike = len(names) == 2 and names[0][:-1] == names[1][:-1]  # noqa: PLR2004 - a plane
+    return dims[::-1] if alike and (names[0][-1:], names[1][-1:]) == ("x", "y") else dims
 
 
 def _with_role(found: Sequence[FoundAxis], role: Role) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -320,6 +321,10 @@ def _frame_dim(
     detector, evidence = _with_role(found, "detector")
     if len(detector) == 2:  # noqa: PLR2004 - a pattern has two axes
         return _others(detector, 3)[0], evidence, True
+    space, evidence = _with_role(found, "space")
+    frame, _ = _with_role(found, "frame")
+    if len(space) == 2 and not frame:  # noqa: PLR2004 - an image has two axes
+        return _others(space, 3)[0], evidence, True
     for dims, why in (_with_role(found, "frame"), (_navigated(found, 1), ("navigate flags",))):
         if len(dims) == 1:
             return dims[0], why, True

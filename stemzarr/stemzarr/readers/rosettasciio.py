@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import h5py
 
-from stemzarr.acquisitions import parts_of
+from stemzarr.acquisitions import acquisition_name, parts_of
 from stemzarr.errors import (
     CorruptFileError,
     OptionError,
@@ -161,7 +161,7 @@ def _source(
         else:
             found.append(one)
             originals.append(clean_json(signal.get("original_metadata") or {}))
-    slugs = make_slugs(one.title or path.stem for one in found)
+    slugs = make_slugs(one.title or acquisition_name(path) for one in found)
     tree = {
         slug: {"metadata": one.metadata, "original_metadata": original}
         for slug, one, original in zip(slugs, found, originals, strict=True)
