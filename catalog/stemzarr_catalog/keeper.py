@@ -152,6 +152,14 @@ class Keeper:
                 tables.drop_unused_tags(connection)
             self._write_face(True)  # noqa: FBT003 - says that the index changed
 
+    def start_over(self) -> None:
+        """Make the index from nothing: a database keeps what was deleted from it for a while."""
+        with self.locked():
+            self.index.clear()
+        self._refresh_file(thorough=True)
+        with self.locked():
+            self._write_face(True)  # noqa: FBT003 - says that the index changed
+
     def _sweep(self) -> None:
         """Remove stores that were moved aside to be deleted, and half-written small files."""
         now = time.time()

@@ -21,12 +21,13 @@ from stemzarr_catalog.keeper import Keeper
 from stemzarr_catalog.names import fold, lookup_name
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
 from stemzarr_catalog.reconcile import list_results, note_signature
+from stemzarr_catalog.redacting import redact_entry
 from stemzarr_catalog.search import Brief
 from stemzarr_catalog.sessions import Session, read_sessions
 
 if TYPE_CHECKING:
     from stemzarr.model import Fact, Progress
-    from stemzarr.store import Change
+    from stemzarr.store import Change, Redaction
     from stemzarr_catalog.ingesting import Ingested
 
 __all__ = ["ENVIRONMENT", "Lake", "find_lake", "is_lake", "open_lake"]
@@ -303,7 +304,7 @@ class Lake:
         Raises
         ------
         QueryError
-            The query cannot be understood.
+            As `search`.
         """
         return self._keeper.read(lambda connection: search.names_of(connection, query))
 
@@ -393,6 +394,17 @@ class Lake:
         changes = revise(self[name].path, facts)
         self.update(name)
         return changes
+
+    def redact(self, name: str) -> Redaction:
+        """Remove from store, notes, index and ``catalog.yaml`` who made a scan, of what, and where.
+
+        Raises
+        ------
+        EntryNotFoundError, OptionError, WriteError
+            There is no such entry, it is virtual, or the store cannot be written.
+        """
+        self._keeper.check_writable()
+        return redact_entry(self, self._keeper, self[name])
 
     def remove(self, name: str) -> None:
         """Delete an entry: its store and its notes.

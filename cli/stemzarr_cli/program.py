@@ -33,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stemzarr_cli.calibrate:calibrate",
         "Revise calibration and facts of a store.",
     ),
+    "redact": (
+        "stemzarr_cli.redact:redact",
+        "Remove from a store who made it, of what, and where.",
+    ),
     "tag": ("stemzarr_cli.tag:tag", "Add tags, remarks and fields of your own to entries."),
     "watch": ("stemzarr_cli.watch:watch", "Ingest what arrives in folders."),
     "gallery": ("stemzarr_cli.gallery:gallery", "Write one HTML page of the lake."),

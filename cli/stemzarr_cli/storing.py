@@ -28,7 +28,9 @@ _OPTIONS = (
     click.option("--scheduler", metavar="ADDRESS", help="Use a dask.distributed cluster."),
     click.option("--virtual", is_flag=True, help="Catalogue files in place, copying no pixels."),
     click.option(
-        "--redact", is_flag=True, help="Leave out operator, specimen, paths and printer records."
+        "--redact",
+        is_flag=True,
+        help="Leave out operator, specimen, session, paths, remarks, printer records.",
     ),
     click.option(
         "--sha256", is_flag=True, help="Record the file's SHA-256 too, for a second read."

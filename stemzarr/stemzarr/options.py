@@ -149,7 +149,7 @@ class IngestOptions:
     virtual: bool = False
     """Whether to catalogue the source in place, with its labels and without its pixels."""
     redact: bool = False
-    """Whether to leave out operator, specimen, paths and printer records."""
+    """Whether to leave out operator, specimen, session, paths, remarks and printer records."""
     sha256: bool = False
     """Whether to record the SHA-256 of the whole source, for a second read of it."""
     preview: bool = True

@@ -7,6 +7,7 @@ before it is used. Other packages add to them through the entry point groups
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import importlib.metadata
@@ -28,6 +29,7 @@ from stemzarr.errors import (
 )
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, ReadOptions
+from stemzarr.privacy import strip_paths
 
 __all__ = [
     "EXPORTERS",
@@ -378,7 +380,20 @@ def read_source(path: Path, options: ReadOptions | None = None) -> Source:
         msg = "its name, or that of a folder above it, holds bytes that are no text"
         hint = "rename it; it was written by a system of another encoding"
         raise UnsupportedDataError(msg, path=path, hint=hint) from error
-    return find_reader(path).read(path, options or ReadOptions())
+    source = find_reader(path).read(path, options or ReadOptions())
+    return _without_paths(source, path)
+
+
+def _without_paths(source: Source, path: Path) -> Source:
+    """Return a source whose notes, those of libraries too, name no folder of this machine."""
+    notes = tuple(strip_paths(note, path) for note in source.notes)
+    documents = tuple(
+        dataclasses.replace(document, notes=tuple(strip_paths(n, path) for n in document.notes))
+        if document.notes
+        else document
+        for document in source.documents
+    )
+    return dataclasses.replace(source, notes=notes, documents=documents)
 
 
 def _head(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from stemzarr.store.open import open_previews, read_record, read_store
 from stemzarr.store.origin import recorded_digest
 from stemzarr.store.plan import StorePlan, plan_store
 from stemzarr.store.rebuild import RebuildResult, rebuild
+from stemzarr.store.redacting import Redaction, find_names, redact_store
 from stemzarr.store.restore import restore_metadata
 from stemzarr.store.results import renew_listing
 from stemzarr.store.revise import revise
@@ -19,10 +20,12 @@ from stemzarr.store.write import StoreResult, write_store
 __all__ = [
     "Change",
     "RebuildResult",
+    "Redaction",
     "StorePlan",
     "StoreResult",
     "VerifyReport",
     "expected_bytes",
+    "find_names",
     "is_source_of",
     "open_previews",
     "plan_store",
@@ -30,6 +33,7 @@ __all__ = [
     "read_store",
     "rebuild",
     "recorded_digest",
+    "redact_store",
     "remove_unfinished",
     "renew_listing",
     "restore_metadata",

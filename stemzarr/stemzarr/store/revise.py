@@ -12,16 +12,16 @@ from typing import Any
 from stemzarr.model import Document, Fact
 from stemzarr.store.facts import Change, apply_facts
 from stemzarr.store.journal import digest_of, store_lock
-from stemzarr.store.manifest import read_manifest, write_manifest
+from stemzarr.store.manifest import Manifest, read_manifest, write_manifest
 from stemzarr.store.open import read_checked, read_store
 from stemzarr.store.preview import ome_block
 from stemzarr.store.results import listed_results
-from stemzarr.store.schema import consolidated, flat_attributes, prefix_of, stored_dims
+from stemzarr.store.schema import Nodes, consolidated, flat_attributes, prefix_of, stored_dims
 from stemzarr.store.shard import write_file
 from stemzarr.store.tree import Tree, revising, write_labels
 from stemzarr.store.write import document_record
 
-__all__ = ["revise"]
+__all__ = ["relabel", "revise", "stage_nodes"]
 
 _WAIT_S = 10.0
 
@@ -77,8 +77,26 @@ def _revise(
     before = copy.deepcopy(nodes)
     tree = Tree(folder=stage, nodes=nodes)
     for document in documents:
-        _relabel(tree, document, main)
+        relabel(tree, document, main)
     _record(nodes, documents, changes)
+    stage_nodes(path, tree, before, manifest)
+
+
+def stage_nodes(path: Path, tree: Tree, before: Nodes, manifest: Manifest) -> None:
+    """Write all nodes that differ, the manifest and the root's metadata, to be put in place.
+
+    Parameters
+    ----------
+    path
+        The store.
+    tree
+        What it becomes; its folder holds the arrays that were written again.
+    before
+        Its nodes up to now.
+    manifest
+        Its manifest up to now.
+    """
+    stage, nodes = tree.folder, tree.nodes
     for name, node in nodes.items():
         if name and node != before.get(name):
             write_file(stage / name / "zarr.json", tree.node_bytes(name))
@@ -88,7 +106,7 @@ def _revise(
     write_file(stage / "zarr.json", consolidated({**nodes, **listed_results(path, nodes)}))
 
 
-def _relabel(tree: Tree, document: Document, main: int) -> None:
+def relabel(tree: Tree, document: Document, main: int) -> None:
     """Write the labels of a document anew, with all attributes of its group that stay."""
     prefix = prefix_of(document, main)
     kept = tree.nodes[prefix.rstrip("/")]["attributes"]

@@ -33,6 +33,7 @@ from stemzarr.files import (
 )
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
 from stemzarr.options import IngestOptions
+from stemzarr.privacy import Redactor, user_names
 from stemzarr.store.disk import Disk, disk_mask, find_disk, sample_mean
 from stemzarr.store.encode import ChunkCodec, find_codec
 from stemzarr.store.facts import apply_facts
@@ -49,7 +50,7 @@ from stemzarr.store.manifest import files_of, write_manifest
 from stemzarr.store.origin import Origin
 from stemzarr.store.plan import ArrayPlan, StorePlan, plan_store
 from stemzarr.store.preview import Folded, reduce_folds, write_preview
-from stemzarr.store.redact import redact_source
+from stemzarr.store.redact import redact_facts, redact_source, redactor_of
 from stemzarr.store.run import Tally, run_in_threads
 from stemzarr.store.sample import choose_codec
 from stemzarr.store.schema import (
@@ -58,6 +59,7 @@ from stemzarr.store.schema import (
     consolidated,
     group_node,
     pixel_node,
+    to_json,
 )
 from stemzarr.store.shard import write_file
 from stemzarr.store.task import ShardTask, part_path
@@ -107,6 +109,7 @@ class _Ingest:
     tree: Tree
     notes: list[str]
     anew: str
+    redactor: Redactor | None
     disks: dict[int, Disk | None] = field(default_factory=dict)
     codecs: dict[int, ChunkCodec] = field(default_factory=dict)
 
@@ -211,19 +214,22 @@ def _keep_or_remove(journal: Journal, error: BaseException) -> None:
         error.hint = "; ".join(filter(None, [error.hint, "the same command continues"]))
 
 
-def _prepare(source: Source, options: IngestOptions) -> Source:
-    """Return the source with the user's facts, and without what is redacted."""
+def _prepare(source: Source, options: IngestOptions) -> tuple[Source, Redactor | None]:
+    """Return the source with the user's facts, without what is redacted, and what removes it."""
     if options.redact and options.virtual:
         msg = "redact and virtual exclude each other"
         raise OptionError(msg, hint="a virtual store names its source and shows all of it")
     if options.facts:
         source, _ = apply_facts(source, options.facts)
-    return redact_source(source) if options.redact else source
+    if not options.redact:
+        return source, None
+    redactor = redactor_of(source, *user_names(str(source.path)))
+    return redact_source(source, redactor), redactor
 
 
 def _begin(original: Source, dest: Path, options: IngestOptions) -> _Ingest:
     origin = Origin(original, digested=not (original.rebuildable or options.virtual))
-    source = _prepare(original, options)
+    source, redactor = _prepare(original, options)
     plan = plan_store(source, options)
     header_digest = xxhash.xxh3_128_digest(original.load_header())
     identity = _identity(source, options, plan, header_digest)
@@ -238,6 +244,7 @@ def _begin(original: Source, dest: Path, options: IngestOptions) -> _Ingest:
         tree=Tree(folder=journal.tree),
         notes=list(source.notes),
         anew=anew,
+        redactor=redactor,
     )
 
 
@@ -247,10 +254,13 @@ def _identity(
     """Return all that finished shards depend on."""
     chosen = options.record()
     shaping = ("read", "codec", "virtual", "redact", "preview", "facts")
+    shown = {name: chosen[name] for name in shaping}
+    if options.redact:  # what was interrupted must not say what is to be left out
+        shown["facts"] = xxhash.xxh3_128_hexdigest(to_json(clean_json({"": chosen["facts"]})))
     identity = {
         "version": f"{stemzarr.__version__}, schema {SCHEMA_VERSION}",
         "source": [source.format, source.size, source.modified_ns, header_digest.hex()],
-        "options": {name: chosen[name] for name in shaping},
+        "options": shown,
         "plan": [
             [
                 *(array.path, array.dtype),
@@ -377,6 +387,9 @@ def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
     source, options = ingest.source, ingest.options
     layout = source.document.layout
     finished = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    recorded = options.record()
+    if ingest.redactor is not None:
+        recorded["facts"] = redact_facts(options.facts, ingest.redactor)
     return {
         "name": source.path.name,
         "path": None if options.redact else str(source.path),
@@ -402,7 +415,7 @@ def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
         else [dataclasses.asdict(segment) for segment in source.segments],
         "ingest": {
             "version": stemzarr.__version__,
-            "options": options.record(),
+            "options": recorded,
             "finished": finished,
         },
         "revisions": [],
