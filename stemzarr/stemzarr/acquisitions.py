@@ -22,7 +22,7 @@ _PARTS: Final[tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]] = tuple(
         (r"(.+)_\d+\.ser", (r"\1.emi",)),  # TIA
         (r"(.+)\.hdr", (r"\1.mib",)),  # Merlin
         (r"(.+)\d\.bin", (r"\1.gtg",)),  # K2-IS
-        (r"(.+)\.raw", (r"\1.dm5", r"\1.dm4")),  # K3-IS, Continuum
+        (r"(.+)\.raw", (r"\1.dm5", r"\1.dm4", r"\1.rpl")),  # K3-IS, Continuum, Ripple
     )
 )
 _TAILS: Final = re.compile(r"(.+?)(?:_master(?=\.h5$)|_000(?=\.tvips$))", re.IGNORECASE | re.DOTALL)

@@ -188,6 +188,25 @@ def test_blo_takes_what_a_microscope_writes(tmp_path: Path) -> None:
     np.testing.assert_allclose([axis["scale"] for axis in found["axes"][:2]], 2.5)
 
 
+@pytest.mark.parametrize(("units", "scale"), [("cm", 0.02), ("mm", 0.2), ("µm", 200.0)])
+def test_blo_keeps_a_camera_in_lengths(
+    make_document: MakeDocument, make_request: MakeRequest, units: str, scale: float
+) -> None:
+    """A detector that is in lengths on the camera, as that of a .blo is, stays calibrated."""
+    blockfile = pytest.importorskip("rsciio.blockfile")
+    document = make_document("4d-stem", COUNTS.astype("u1")[..., : COUNTS.shape[-2]])
+    axes = tuple(
+        dataclasses.replace(axis, units=units, scale=scale, offset=0.0, calibrated=True)
+        if axis.name.startswith("det")
+        else axis
+        for axis in document.axes
+    )
+    request = make_request(dataclasses.replace(document, axes=axes), "scan.blo")
+    assert write_blo(request).notes == ()
+    (found,) = blockfile.file_reader(request.dest)
+    assert found["axes"][-1]["scale"] == pytest.approx(0.02, rel=1e-3)
+
+
 def test_blo_says_what_it_cannot_keep(
     make_document: MakeDocument, make_request: MakeRequest
 ) -> None:

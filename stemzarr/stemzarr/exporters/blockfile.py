@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from rsciio.blockfile import file_writer
@@ -65,6 +65,10 @@ def _check(document: Document) -> None:
         raise UnsupportedDataError(msg, hint="cut it with --roi, or choose another format")
 
 
+_ON_CAMERA: Final = {"m": 100.0, "cm": 1.0, "mm": 0.1, "\N{MICRO SIGN}m": 1e-4}
+"""Units that a detector on the camera has, in cm; a pixel of less than a µm is none."""
+
+
 def _calibration(document: Document) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """Return the axes as rosettasciio takes them, and what of them the format cannot keep.
 
@@ -100,9 +104,11 @@ def _calibration(document: Document) -> tuple[list[dict[str, Any]], tuple[str, .
 def _centimetres(axis: Axis, facts: Mapping[str, Fact]) -> float | None:
     """Return the size of a detector pixel in cm on the camera, None where it is not known.
 
-    Angles become lengths by the camera length, reciprocal lengths become angles by the
-    wavelength.
+    Lengths are those on the camera. Angles become lengths by the camera length, reciprocal lengths
+    become angles by the wavelength.
     """
+    if axis.calibrated and axis.units in _ON_CAMERA:
+        return axis.scale * _ON_CAMERA[axis.units]
     length_mm, energy_keV = (facts.get(name) for name in ("camera_length_mm", "beam_energy_keV"))  # noqa: N806 - the unit's own letters
     if not isinstance(length_mm, int | float):
         return None

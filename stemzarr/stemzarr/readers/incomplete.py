@@ -109,7 +109,8 @@ def check_delivered(source: Source, declared: DeclaredRun) -> Source:
     if given != run.frames:
         msg = f"holds {run.frames} patterns, of which RosettaSciIO gives {given}"
         raise CorruptFileError(msg, path=source.path, hint="export it again from its program")
-    parts = tuple(part.path for part in run.blocks.parts if part.path != source.path)
+    frames = (part.path for part in run.blocks.parts if part.path != source.path)
+    parts = tuple(dict.fromkeys((*source.parts, *frames)))
     stamp = stamp_of_all((source.path, *parts))
     notes = (*source.notes, *declared.notes)
     return dataclasses.replace(

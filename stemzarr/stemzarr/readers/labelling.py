@@ -117,6 +117,8 @@ class Hints:
     """HyperSpy's signal type, such as ``EELS`` or ``electron_diffraction``."""
     frames: str = ""
     """Why the order on disk is beyond doubt, such as ``a .mib file holds pattern by pattern``."""
+    pages: str = ""
+    """Why 4D data is most likely pattern after pattern, whatever its axes are called."""
     names_order: bool = False
     """Whether axes named x, y (or R_x, R_y) in this order are exchanged, as in NCEM's files."""
     scan: tuple[FoundAxis, FoundAxis] | None = None
@@ -335,7 +337,8 @@ def _guess_scan(found: Sequence[FoundAxis], options: ReadOptions, hints: Hints) 
     detector, evidence, known = _detector_dims(found, options, hints)
     others, _ = _with_role(found, "energy")
     frames, _ = _with_role(found, "frame")
-    if options.layout == "auto" and not hints.frames and (others or frames):
+    told = hints.frames or hints.pages or options.scan_shape is not None
+    if options.layout == "auto" and not told and (others or frames):
         return _guess_array(found, options, hints)
     return _Guess(
         kind="4d-stem",
@@ -359,12 +362,13 @@ def _detector_dims(
     if len(detector) == 2:  # noqa: PLR2004 - a pattern has two axes
         return detector, evidence, True
     space, evidence = _with_role(found, "space")
-    if len(space) == 2:  # noqa: PLR2004 - a scan has two axes
+    if len(space) == 2 and not hints.pages:  # noqa: PLR2004 - a scan has two axes
         return _others(space, 4), evidence, True
     scan = _navigated(found, 2)
     if scan:
         return _others(scan, 4), ("navigate flags",), True
-    return (2, 3), ("the last two axes are the detector by default",), False
+    default = "the last two axes are the detector by default"
+    return (2, 3), (f"{hints.pages}: {default}" if hints.pages else default,), False
 
 
 _GUESSES: Final[dict[int, Callable[[Sequence[FoundAxis], ReadOptions, Hints], _Guess]]] = {

@@ -1,4 +1,8 @@
-"""RosettaSciIO called with care: its words kept to itself, its failures as errors of ours."""
+"""RosettaSciIO called with care: its words kept to itself, its failures as errors of ours.
+
+Files are read lazily where that can be believed. Where a plugin cannot, or where its lazy values
+are not those that it gives at once, the file is read whole, up to `WHOLE_BYTES`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ import contextlib
 import functools
 import gc
 import importlib
+import importlib.metadata
 import inspect
 import logging
 import os
 import threading
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +25,13 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import CorruptFileError, MissingDependencyError, ReadError, SourceChangedError
+from stemzarr.errors import (
+    CorruptFileError,
+    MissingDependencyError,
+    ReadError,
+    SourceChangedError,
+    UnsupportedDataError,
+)
 from stemzarr.files import cache_open_files
 from stemzarr.readers.hdf5_files import Stamp, one_line
 
@@ -29,10 +41,19 @@ _LOCK = threading.RLock()
 _OPEN_FILES = 4
 _MOST_MESSAGES = 5
 
-_OURS: Final = frozenset({"DigitalMicrograph", "HSPY", "numpy", "Topspin", "Arina", "EMPAD"})
+WHOLE_BYTES: Final = 1024**3
+"""Size of the largest file, unpacked, that is read whole where it cannot be read lazily."""
+
+_OURS: Final = frozenset(
+    {"DigitalMicrograph", "HSPY", "numpy", "Topspin", "Arina", "EMPAD", "Image", "TIFF"}
+)
 """Plugins whose formats stemzarr reads itself."""
 _UNSAFE: Final = frozenset({"netCDF"})
 """Plugins that evaluate text of a file as Python."""
+_LAST: Final = frozenset({"MRCZ"})
+"""Plugins that are asked after all others, so that installing what they need changes nothing."""
+_WHOLE: Final = frozenset({"JEOL", "Semper"})
+"""Plugins whose lazy values are no plain arrays, or leave a file open for each part of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +66,42 @@ class Plugin:
     """The module that reads it."""
 
     def read(self, path: Path, chunks: tuple[int, ...] | None = None) -> list[dict[str, Any]]:
-        """Return the signals of a file, lazily where the format allows it.
+        """Return the signals of a file, lazily where the format allows it and can be believed.
 
         Parameters
         ----------
         chunks
             Chunks of the lazy arrays, where the format takes them.
+
+        Raises
+        ------
+        UnsupportedDataError
+            It would have to be read whole and is larger than `WHOLE_BYTES`.
         """
         function = cast("Callable[..., list[dict[str, Any]]]", self._function())
         given = {} if chunks is None else {"chunks": chunks}
+        if self._lazy_is_wrong(path):
+            _check_whole(path, self.name)
+            return function(str(path), lazy=False)
         try:
             return function(str(path), lazy=True, **given)
-        except NotImplementedError:
+        except (ImportError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - foreign code raises anything where it cannot
+            _check_whole(path, self.name, error)
             return function(str(path), lazy=False)
+
+    def _lazy_is_wrong(self, path: Path) -> bool:
+        """Return whether the plugin's lazy values are not those of the file.
+
+        That of PantaRhei maps the bytes of a member of a zip file, packed or not.
+        """
+        if self.name in _WHOLE:
+            return True
+        if self.name != "PantaRhei" or not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as archive:
+            return any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist())
 
     @property
     def takes_chunks(self) -> bool:
@@ -68,14 +112,40 @@ class Plugin:
         return importlib.import_module(self.api).file_reader
 
 
+def _check_whole(path: Path, name: str, reason: Exception | None = None) -> None:
+    """Refuse to read a file whole that is larger than the budget, packed or not.
+
+    Raises
+    ------
+    UnsupportedDataError
+        It is.
+    """
+    size = path.stat().st_size
+    if path.is_file() and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = max(size, sum(one.file_size for one in archive.infolist()))
+    if size > WHOLE_BYTES:
+        why = f" ({type(reason).__name__}: {one_line(reason)})" if reason is not None else ""
+        msg = (
+            f"the {name} file cannot be read lazily{why}, and its {size} bytes are more than the "
+            f"{WHOLE_BYTES} that are read whole"
+        )
+        hint = "open it in HyperSpy on a machine with the memory and save it as .hspy"
+        raise UnsupportedDataError(msg, path=path, hint=hint)
+
+
 def plugins_for(suffix: str) -> list[Plugin]:
-    """Return RosettaSciIO's plugins for a suffix in lower case, without its dot."""
-    return [
+    """Return RosettaSciIO's plugins for a suffix in lower case, without its dot.
+
+    They come in one order, whatever else is installed.
+    """
+    found = [
         Plugin(known["name"], known["api"])
         for known in _library_plugins()
         if known["name"] not in _OURS | _UNSAFE
         and suffix in [extension.lower() for extension in known["file_extensions"]]
     ]
+    return sorted(found, key=lambda plugin: (plugin.name in _LAST, plugin.name))
 
 
 def known_suffixes() -> list[str]:
@@ -97,14 +167,20 @@ def quiet() -> Iterator[list[str]]:
     collected: list[str] = []
     with _LOCK, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        logger = logging.getLogger("rsciio")
-        before = logger.handlers, logger.propagate
-        logger.handlers, logger.propagate = [_Collector(collected)], False
+        loggers = [logging.getLogger(name) for name in ("rsciio", "tifffile")]
+        before = [(logger.handlers, logger.propagate) for logger in loggers]
+        for logger in loggers:
+            logger.handlers, logger.propagate = [_Collector(collected)], False
         try:
             yield collected
         finally:
-            logger.handlers, logger.propagate = before
-            collected.extend(str(warning.message) for warning in caught)
+            for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+                logger.handlers, logger.propagate = handlers, propagate
+            collected.extend(
+                str(warning.message)
+                for warning in caught
+                if not issubclass(warning.category, ResourceWarning)
+            )
 
 
 class _Collector(logging.Handler):
@@ -128,6 +204,8 @@ def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tupl
         The plugin cannot read the file.
     MissingDependencyError
         The plugin needs a package that is not installed.
+    UnsupportedDataError
+        It cannot be read lazily, and is too large to be read whole.
     """
     failure = ""
     try:
@@ -136,7 +214,7 @@ def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tupl
         with quiet() as messages:
             try:
                 signals = plugin.read(path)
-            except ImportError:
+            except (ImportError, UnsupportedDataError):
                 raise
             except Exception as error:  # noqa: BLE001 - foreign code raises anything
                 failure = f"{type(error).__name__}: {one_line(error)}"
@@ -144,15 +222,35 @@ def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tupl
                 gc.collect()  # files that the plugin left open are closed here, in quiet
     except ImportError as error:
         msg = f"the format {plugin.name!r} needs {error.name or error}, which is not installed"
-        hint = f"pip install 'rosettasciio[{plugin.api.rpartition('.')[2]}]'"
+        hint = f"pip install {_what_to_install(plugin, error.name)}"
         raise MissingDependencyError(msg, path=path, hint=hint) from error
     if failure:
         msg = f"is no {plugin.name} file that can be read: {failure}"
         raise CorruptFileError(
             msg, path=path, hint="it may be truncated, or of another format than its suffix says"
         )
-    told = dict.fromkeys(f"RosettaSciIO: {' '.join(text.split())[:300]}" for text in messages)
+    told = dict.fromkeys(f"RosettaSciIO: {_without_folder(text, path)}" for text in messages)
     return signals, tuple(told)[:_MOST_MESSAGES]
+
+
+def _without_folder(text: str, path: Path) -> str:
+    """Return a message on one line, in which a file is named without its folder."""
+    text = text.replace(str(path), path.name).replace(f"{path.parent}{os.sep}", "")
+    return " ".join(text.split())[:300]
+
+
+def _what_to_install(plugin: Plugin, module: str | None) -> str:
+    """Return RosettaSciIO's extra for a format where it has one, else the missing module."""
+    extra = plugin.api.rpartition(".")[2]
+    known = importlib.metadata.metadata("rosettasciio").get_all("Provides-Extra") or []
+    return f"'rosettasciio[{extra}]'" if extra in known or not module else module
+
+
+@cache_open_files(1)
+def _open_whole(path: Path, _stamp: Stamp, plugin: Plugin, _process: int) -> tuple[Any, ...]:
+    """Return the arrays of a file that is held in memory, one such file at a time."""
+    with quiet():
+        return tuple(signal["data"] for signal in plugin.read(path))
 
 
 @cache_open_files(_OPEN_FILES)
@@ -187,6 +285,8 @@ class LibraryBlocks:
     """The chunk of the lazy array."""
     chunks: tuple[int, ...] | None = None
     """Chunks to be asked for."""
+    whole: bool = False
+    """Whether the file is read whole, so that one alone is kept."""
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill `out` with the box of its shape at `start`.
@@ -202,12 +302,17 @@ class LibraryBlocks:
         if out.size == 0:
             return
         try:
-            arrays = _open_arrays(self.path, self.stamp, self.plugin, self.chunks, os.getpid())
+            arrays = self._arrays()
             box = self._box(arrays[self.index], out.shape, start)
         except Exception as error:  # foreign code raises whatever the bytes make it stumble over
             msg = f"{self.plugin.name} values cannot be read: {one_line(error)}"
             raise ReadError(msg, path=self.path, hint="the file may be damaged") from error
         np.copyto(out, box, casting="same_kind")
+
+    def _arrays(self) -> tuple[Any, ...]:
+        if self.whole:
+            return _open_whole(self.path, self.stamp, self.plugin, os.getpid())
+        return _open_arrays(self.path, self.stamp, self.plugin, self.chunks, os.getpid())
 
     def _box(
         self,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import h5py
 
-from stemzarr.acquisitions import acquisition_name, parts_of
+from stemzarr.acquisitions import acquisition_name
 from stemzarr.errors import (
     CorruptFileError,
+    MissingDependencyError,
     OptionError,
     StemzarrError,
     UnknownFormatError,
@@ -20,12 +22,11 @@ from stemzarr.files import read_error
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.readers.clean import clean_json
-from stemzarr.readers.facts import finite_number
 from stemzarr.readers.found import FileFacts, Found, build_source
 from stemzarr.readers.frames import stamp_of_all
 from stemzarr.readers.hdf5_files import Stamp, contiguous_block, stored_dtype
 from stemzarr.readers.incomplete import check_delivered, read_incomplete
-from stemzarr.readers.labelling import FoundAxis, Hints
+from stemzarr.readers.labelling import Hints
 from stemzarr.readers.library import (
     LibraryBlocks,
     Plugin,
@@ -34,6 +35,9 @@ from stemzarr.readers.library import (
     plugins_for,
 )
 from stemzarr.readers.naming import make_slugs
+from stemzarr.readers.picture import PICTURES
+from stemzarr.readers.plugin_axes import find_axes
+from stemzarr.readers.plugin_metadata import find_parts, find_value, map_metadata
 from stemzarr.readers.runs import find_run
 
 __all__ = ["read_rosettasciio"]
@@ -41,10 +45,12 @@ __all__ = ["read_rosettasciio"]
 _HDF5_SUFFIXES: Final = frozenset({".hspy", ".hdf5", ".h5", ".app5", ".emd", ".nxs", ".dm5"})
 _FRAMES: Final = frozenset({"QuantumDetector", "Blockfile", "TVIPS"})
 """Plugins of detectors that write pattern after pattern."""
-_SEVERAL_FILES: Final = frozenset({"TIA"})
-"""Plugins that read further files beside the one that is given."""
-_WRONG_MAPPINGS: Final = frozenset({("Blockfile", "Acquisition_instrument.TEM.camera_length")})
-"""Metadata that a plugin derives in other units than the model that it fills has."""
+_OWN: Final[dict[str, tuple[str, str]]] = {
+    ".npy": ("stemzarr.readers.npy", "read_npy"),
+    **dict.fromkeys(PICTURES, ("stemzarr.readers.picture", "read_picture")),
+    **dict.fromkeys((".tif", ".tiff"), ("stemzarr.readers.tiff", "read_tiff")),
+}
+"""Module and function of what stemzarr reads itself, by suffix."""
 
 
 def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Source:
@@ -64,31 +70,36 @@ def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Sou
     """
     stamp = _check(path)
     suffix = suffix or path.suffix.lower()
-    if suffix == ".npy":
-        from stemzarr.readers.npy import read_npy
-
+    if suffix in _OWN:
         _refuse_dataset(path, options)
-        return read_npy(path, options)
+        module, name = _OWN[suffix]
+        read: Callable[[Path, ReadOptions], Source] = getattr(importlib.import_module(module), name)
+        return read(path, options)
     plugins = plugins_for(suffix.removeprefix("."))
     if not plugins:
-        shown = " ".join(known_suffixes())
+        shown = " ".join(sorted((*_OWN, *known_suffixes())))
         msg = f"has no bytes that stemzarr knows, and nobody reads the suffix {suffix!r}"
-        raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .npy {shown}")
+        raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy {shown}")
     _refuse_dataset(path, options)
     declared = find_run(path)
     if declared is not None and not declared.run.complete:
-        describe = functools.partial(_describe, plugins=plugins)
+        describe = functools.partial(_describe, plugins=plugins, origin=path)
         return read_incomplete(path, declared, describe, options)
     plugin, signals, messages = _first_that_reads(path, plugins)
     source = _source(path, stamp, plugin, (signals, messages), options)
     return source if declared is None else check_delivered(source, declared)
 
 
-def _describe(path: Path, plugins: Sequence[Plugin]) -> tuple[Found | None, dict[str, Any]]:
-    """Return the first data set of a file as RosettaSciIO describes it, and its metadata."""
+def _describe(
+    path: Path, plugins: Sequence[Plugin], origin: Path
+) -> tuple[Found | None, dict[str, Any]]:
+    """Return the first data set of a file as RosettaSciIO describes it, and its metadata.
+
+    The file is a sample of `origin`, whose records are located beside that one.
+    """
     plugin, signals, _ = _first_that_reads(path, plugins)
     original: dict[str, Any] = clean_json(signals[0].get("original_metadata") or {})
-    return _found(path, Stamp.of(path), plugin, 0, signals[0]), original
+    return _found(origin, Stamp.of(origin), plugin, 0, signals[0]), original
 
 
 def _check(path: Path) -> Stamp:
@@ -132,18 +143,23 @@ def _first_that_reads(
 
     Raises
     ------
-    CorruptFileError, MissingDependencyError
-        None does; this is what the last one said.
+    CorruptFileError, MissingDependencyError, UnsupportedDataError
+        None does; where several were asked, what each of them said.
     """
-    failure: StemzarrError | None = None
+    failures: list[StemzarrError] = []
     for plugin in plugins:
         try:
             return plugin, *open_signals(path, plugin)
         except StemzarrError as error:
-            failure = error
-    if failure is None:
-        raise UnknownFormatError("has no reader", path=path)
-    raise failure
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    found = [one for one in failures if not isinstance(one, MissingDependencyError)] or failures
+    raise type(found[0])(
+        "; ".join(one.message for one in failures),
+        path=path,
+        hint=" or ".join(dict.fromkeys(one.hint for one in failures if one.hint)),
+    )
 
 
 def _source(
@@ -160,13 +176,13 @@ def _source(
             notes.append(f"data set {index} holds no plain numbers and is left out")
         else:
             found.append(one)
-            originals.append(clean_json(signal.get("original_metadata") or {}))
+            originals.append(_original(signal, one))
     slugs = make_slugs(one.title or acquisition_name(path) for one in found)
     tree = {
-        slug: {"metadata": one.metadata, "original_metadata": original}
+        slug: {"metadata": one.metadata, **original}
         for slug, one, original in zip(slugs, found, originals, strict=True)
     }
-    parts = parts_of(path) if plugin.name in _SEVERAL_FILES else ()
+    parts = find_parts(plugin.name, path)
     whole = stamp_of_all((path, *parts)) if parts else stamp
     facts = FileFacts(
         format=path.suffix.lower().removeprefix("."),
@@ -179,6 +195,14 @@ def _source(
     return build_source(path, facts, found, options)
 
 
+def _original(signal: Mapping[str, Any], found: Found) -> dict[str, Any]:
+    """Return the original metadata, and all of the axes where one of them is uneven."""
+    original = {"original_metadata": clean_json(signal.get("original_metadata") or {})}
+    if any(axis.uneven for axis in found.axes):
+        original["axes"] = clean_json(list(signal.get("axes") or ()))
+    return original
+
+
 def _found(
     path: Path, stamp: Stamp, plugin: Plugin, index: int, signal: Mapping[str, Any]
 ) -> Found | None:
@@ -187,11 +211,12 @@ def _found(
     if array is None or known is None or not array.shape or 0 in array.shape:
         return None
     dtype, channels = known
-    metadata: dict[str, Any] = clean_json(_mapped_metadata(plugin, signal))
-    signal_type = _get(metadata, "Signal.signal_type")
-    title = _get(metadata, "General.title")
+    metadata: dict[str, Any] = clean_json(map_metadata(plugin.name, path, signal))
+    signal_type = find_value(metadata, "Signal.signal_type")
+    title = find_value(metadata, "General.title")
     shape = (*array.shape, len(channels)) if channels else array.shape
     chunks = _chunks(plugin, array, dtype.itemsize)
+    axes, notes = find_axes(plugin.name, path, signal, array.shape)
     block = chunks or tuple(getattr(array, "chunksize", array.shape))
     return Found(
         title=title if isinstance(title, str) else "",
@@ -204,8 +229,10 @@ def _found(
             dtype=dtype,
             block_shape=(*block, *shape[len(block) :]),
             chunks=chunks,
+            whole=not hasattr(array, "compute"),
         ),
-        axes=_axes(signal.get("axes") or (), array.shape),
+        axes=axes,
+        notes=notes,
         hints=Hints(
             signal_type=signal_type if isinstance(signal_type, str) else "",
             frames=f"{path.suffix} files hold pattern after pattern" * (plugin.name in _FRAMES),
@@ -222,80 +249,3 @@ def _chunks(plugin: Plugin, array: Any, itemsize: int) -> tuple[int, ...] | None
     if chosen is None or chosen == wanted or not plugin.takes_chunks:
         return None
     return wanted
-
-
-def _axes(described: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> tuple[FoundAxis, ...]:
-    """Return the axes in the order of the array, bare ones where they do not fit it."""
-    if len(described) != len(shape):
-        return tuple(FoundAxis(size=size) for size in shape)
-    places = [axis.get("index_in_array", dim) for dim, axis in enumerate(described)]
-    ordered = [
-        axis for _, _, axis in sorted(zip(places, range(len(shape)), described, strict=True))
-    ]
-    return tuple(_axis(axis, size) for axis, size in zip(ordered, shape, strict=True))
-
-
-def _axis(described: Mapping[str, Any], size: int) -> FoundAxis:
-    bare = FoundAxis(
-        size=size,
-        name=_text(described.get("name")),
-        units=_text(described.get("units")),
-        navigate=bool(described["navigate"]) if "navigate" in described else None,
-    )
-    if "axis" in described:
-        return bare.at(described["axis"])
-    scale = finite_number(clean_json(described.get("scale")))
-    offset = finite_number(clean_json(described.get("offset")))
-    return FoundAxis(
-        size=size,
-        name=bare.name,
-        units=bare.units,
-        navigate=bare.navigate,
-        scale=float("nan") if scale is None else scale,
-        offset=offset or 0.0,
-    )
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) and not value.startswith("<") else ""
-
-
-def _mapped_metadata(plugin: Plugin, signal: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata, with what HyperSpy would derive from the original on loading."""
-    metadata = _plain(signal.get("metadata") or {})
-    original = signal.get("original_metadata") or {}
-    for key, (target, convert) in (signal.get("mapping") or {}).items():
-        value = _get(original, key)
-        if value is None or (plugin.name, target) in _WRONG_MAPPINGS:
-            continue
-        try:
-            derived = value if convert is None else convert(value)
-        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
-            continue
-        _put(metadata, target.split("."), derived)
-    return metadata
-
-
-def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a tree of dicts that may be written to."""
-    return {
-        str(key): _plain(value) if isinstance(value, Mapping) else value
-        for key, value in tree.items()
-    }
-
-
-def _get(tree: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - whatever stands there
-    value: Any = tree
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _put(tree: dict[str, Any], parts: Sequence[str], value: object) -> None:
-    """Write a value at a path, unless something stands in the way."""
-    for part in parts[:-1]:
-        below = tree.setdefault(part, {})
-        if not isinstance(below, dict):
-            return
-        tree = below
-    tree.setdefault(parts[-1], value)

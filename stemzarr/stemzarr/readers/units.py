@@ -37,7 +37,8 @@ def _spellings() -> dict[str, str]:
                 known.append("u" + symbol)
             table |= dict.fromkeys(known, short + symbol)
     for short, known_as in {
-        UNCALIBRATED: "px pixel pixels channel channels none <undefined> undefined",
+        UNCALIBRATED: "px pix pixel pixels channel channels point points slice slices none "
+        "<undefined> undefined",
         _ANGSTROM: f"{_ANGSTROM} A Ang angstrom angstroms angstroem",
         f"{_MICRO}m": "micron microns um u_m",
         "nm": "n_m",
