@@ -42,6 +42,22 @@ class Command(click.Command):
         super().__init__(*args, **options)
         self.params.extend(_SHARED)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; an option that is given twice and takes one value is refused.
+
+        Otherwise the last value would win, and the first be left out in silence.
+        """
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        given: set[str | None] = set()
+        for param in order:
+            if not isinstance(param, click.Option) or param.multiple or param.is_flag:
+                continue
+            if param.name in given:
+                msg = f"{param.opts[-1]} is given twice; give it once"
+                raise click.UsageError(msg, ctx)
+            given.add(param.name)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> int:
         """Run the command and return its exit status."""
         ctx.obj = report = Report(

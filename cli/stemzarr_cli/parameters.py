@@ -56,10 +56,10 @@ class LocalPath(click.Path):
         from stemzarr.options import as_path
 
         try:
-            as_path(value)
+            path = as_path(value)
         except OptionError as error:
             self.fail(str(error), param, ctx)
-        return super().convert(value, param, ctx)
+        return super().convert(path if str(value).startswith("file:") else value, param, ctx)
 
 
 def _bytes(text: str) -> int:

@@ -72,8 +72,8 @@ def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:
 
 def _path(text: str) -> Path:
     """Return a path as it was typed, which must be one of this machine."""
-    as_path(text)
-    return Path(text).expanduser()
+    path = as_path(text)
+    return path if text.startswith("file:") else Path(text).expanduser()
 
 
 def _find_entry(name: str, where: Path | None) -> Place:

@@ -70,7 +70,7 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
     ingest = source.get("ingest") or {}
     known = {
         **{name: value for name, value in record["facts"].items() if name != "complete"},
-        "complete": None if record["facts"].get("complete", 1) else "no, the source ends early",
+        "complete": record["facts"].get("complete"),
         "source": format_path(source.get("path") or source.get("name")),
         "size": _sizes(source.get("size"), record.get("stored_bytes")),
         "codec": (ingest.get("options") or {}).get("codec"),

@@ -19,7 +19,9 @@ _OPTIONS = (
     click.option(
         "--roi",
         metavar="REGION",
-        help="Part of scan and detector: scan_y=10:50 in pixels, det_x=-1nm:1nm in units.",
+        multiple=True,
+        help="Part of scan and detector: scan_y=10:50 in pixels, det_x=-1nm:1nm in units. "
+        "Several are joined.",
     ),
     click.option("--scan-step", type=int, metavar="N", help="Keep every Nth scan position."),
     click.option("--scan-downsample", type=int, metavar="N", help="Join N × N scan positions."),
@@ -66,6 +68,7 @@ def view_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapped(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the command takes
         given = {name: options.pop(name) for name in _NAMES}
+        given["roi"] = ",".join(given["roi"]) or None
         chosen = {
             name: value for name, value in given.items() if value is not None and value is not False
         }

@@ -290,7 +290,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         bytes=_size(target),
         seconds=time.perf_counter() - started,
         provenance=provenance,
-        notes=exported.notes,
+        notes=(*exported.notes, *(() if opened.complete else opened.notes)),
     )
 
 

@@ -41,6 +41,7 @@ _BYTE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BYTE_UNITS |= {f"{prefix}i": 1024**power for power, prefix in enumerate("kmgt", start=1)}
 _LEAST_MEMORY = 16 * 1024**2
 # A Path has lost the second slash; one letter is a drive of Windows.
+_FILE_ADDRESS = re.compile(r"file:(?://(?:localhost)?)?/([^/].*)", re.IGNORECASE | re.DOTALL)
 _ADDRESS = re.compile(r"((?:[\w+.-]+::)*([A-Za-z][A-Za-z0-9+.-]+):)[/\\]")
 
 
@@ -229,12 +230,24 @@ class ExportOptions:
 def as_path(path: str | os.PathLike[str]) -> Path:
     """Return an absolute path with ``~`` expanded; symbolic links are kept.
 
+    An address of this machine, such as ``file:///data/scan%201.dm4``, is the path that it means.
+
     Raises
     ------
     OptionError
         It is the address of another machine, as fsspec and intake write them. Such an address
         may hold a password or a signature, so no more of it than its scheme is repeated.
+
+    Examples
+    --------
+    >>> as_path("file:///data/scan%201.dm4").name
+    'scan 1.dm4'
     """
+    local = _FILE_ADDRESS.fullmatch(os.fspath(path))
+    if local is not None and not Path("file:").exists():
+        from urllib.request import url2pathname
+
+        return Path(url2pathname(f"/{local[1]}")).absolute()
     match = _ADDRESS.match(os.fspath(path))
     if match is not None and not Path(match[1]).exists():
         msg = "is an address, while stemzarr reads and writes files on this machine"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stemzarr.model import ArrayBlocks, Axis, Document, Layout, Segment, Source
-from stemzarr.options import IngestOptions
+from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.store import write_store
 from stemzarr_catalog import Lake, open_lake
 
@@ -91,7 +91,8 @@ def write_tiny_store(path: Path, **options: Any) -> Path:
     file.write_bytes(path.stem.encode().ljust(1000))
     try:
         source = tiny_source(file, **options)
-        write_store(source, path, IngestOptions(sync=False, overwrite=True, threads=1))
+        read = ReadOptions(salvage=not source.complete)
+        write_store(source, path, IngestOptions(read=read, sync=False, overwrite=True, threads=1))
     finally:
         file.unlink()
     return path

@@ -99,6 +99,7 @@ def test_calibrate_revises_and_remembers(lake: Path, say: Callable[..., Lines]) 
     assert {change["fact"] for change in line["changes"]} == {
         "camera_length_mm",
         "det_x.scale",
+        "det_x.offset",
         "det_x.units",
     }
     with xr.open_zarr(lake / "stores" / "scan.zarr") as scan:

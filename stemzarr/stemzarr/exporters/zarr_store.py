@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 from stemzarr.model import Document
-from stemzarr.options import IngestOptions
+from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.registry import Exported, ExportRequest
 from stemzarr.store import write_store
 
@@ -28,7 +28,12 @@ def write_zarr(request: ExportRequest) -> Exported:
         segments=(),
     )
     chosen = request.options
-    options = IngestOptions(memory=chosen.memory, threads=chosen.threads, sync=chosen.sync)
+    options = IngestOptions(
+        read=ReadOptions(salvage=not source.complete),  # what there is was asked for
+        memory=chosen.memory,
+        threads=chosen.threads,
+        sync=chosen.sync,
+    )
     write_store(source, request.dest, options, request.progress)
     return Exported(shape=documents[0].shape, dtype=documents[0].dtype.name)
 

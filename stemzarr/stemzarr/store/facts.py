@@ -20,6 +20,7 @@ _TEXT_FACTS = frozenset(
 _EITHER = frozenset({"spot_size"})
 _AXIS_FIELDS = ("scale", "offset", "units")
 _BY_HAND = "set by hand"
+_PAIRS = {"det": ("det_y", "det_x"), "scan": ("scan_y", "scan_x")}
 
 _Set = tuple[Document, Fact | None, Fact]
 
@@ -47,7 +48,9 @@ def apply_facts(source: Source, facts: Mapping[str, Fact]) -> tuple[Source, tupl
         Values by name: a fact such as ``camera_length_mm``, ``title``, an axis' field such as
         ``det_x.scale``, ``det_x.offset``, ``det_x.units``, or ``brightness.scale``,
         ``brightness.offset``, ``brightness.units``; of another document than the main one with
-        its slug and a slash before it, such as ``survey/x.scale``.
+        its slug and a slash before it, such as ``survey/x.scale``. ``det`` and ``scan`` mean
+        both of their axes. A new scale keeps the pixel at which the axis is zero, unless the
+        offset is given too.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def apply_facts(source: Source, facts: Mapping[str, Fact]) -> tuple[Source, tupl
     """
     documents = {document.index: document for document in source.documents}
     changes: list[Change] = []
-    for name, value in facts.items():
+    for name, value in _expand(facts).items():
         slug, slash, fact = name.rpartition("/")
         document = source.find(slug) if slash else source.document
         current = documents[document.index]
@@ -68,8 +71,50 @@ def apply_facts(source: Source, facts: Mapping[str, Fact]) -> tuple[Source, tupl
             raise OptionError(error.message, path=source.path, hint=error.hint) from error
         if before != after:
             changes.append(Change(fact=name, before=before, after=after))
+            changes += _shift_offset(documents, document.index, name, current, facts)
     ordered = tuple(documents[document.index] for document in source.documents)
     return dataclasses.replace(source, documents=ordered), tuple(changes)
+
+
+def _expand(facts: Mapping[str, Fact]) -> dict[str, Fact]:
+    """Return the facts with ``det`` and ``scan`` written as their two axes.
+
+    Raises
+    ------
+    OptionError
+        An axis is given by itself and with its pair, as two values.
+    """
+    expanded: dict[str, Fact] = {}
+    for name, value in facts.items():
+        owner, dot, field = name.rpartition(".")
+        slug, slash, pair = owner.rpartition("/")
+        several = _PAIRS.get(pair, (pair,)) if dot else ()
+        for one in [f"{slug}{slash}{axis}.{field}" for axis in several] or [name]:
+            if one in expanded and expanded[one] != value:
+                msg = f"{one} is given as {expanded[one]!r} and as {value!r}"
+                raise OptionError(msg, hint="give it once")
+            expanded[one] = value
+    return expanded
+
+
+def _shift_offset(
+    documents: dict[int, Document],
+    index: int,
+    name: str,
+    before: Document,
+    facts: Mapping[str, Fact],
+) -> list[Change]:
+    """Scale the offset of an axis with its scale, so that the pixel of zero stays where it is."""
+    owner, _, field = name.rpartition(".")
+    given = _expand(facts)
+    if field != "scale" or owner.endswith("brightness") or f"{owner}.offset" in given:
+        return []
+    axis = before.axis(owner.rpartition("/")[2])
+    if not axis.offset:
+        return []
+    offset = axis.offset * float(given[name]) / axis.scale
+    documents[index], old, new = _set(documents[index], f"{axis.name}.offset", offset)
+    return [Change(fact=f"{owner}.offset", before=old, after=new)]
 
 
 def _set(document: Document, name: str, value: Fact) -> _Set:

@@ -342,7 +342,9 @@ def _complete(ingest: _Ingest) -> None:
         document = ingest.document(array)
         attributes: dict[str, Any] = {}
         if document.index == main:
-            attributes = {"stemzarr_schema": SCHEMA_VERSION, "complete": int(source.complete)}
+            # A file may be whole while the acquisition in it was stopped early.
+            complete = source.complete and bool(document.facts.get("complete", 1))
+            attributes = {"stemzarr_schema": SCHEMA_VERSION, "complete": int(complete)}
         write_labels(tree, document, main, attributes)
         if ingest.plan.virtual:
             continue
