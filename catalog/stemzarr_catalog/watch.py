@@ -31,7 +31,8 @@ from stemzarr.files import publish
 from stemzarr.foreign import is_foreign
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions, as_path, check_at_least
-from stemzarr.registry import is_data, lead_of, read_source
+from stemzarr.readers.zarr_marks import folder_size
+from stemzarr.registry import is_data, is_data_folder, is_store, lead_of, read_source
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.probe import probe_source
 
@@ -205,7 +206,10 @@ class Watcher:
         yield from states.items()
 
     def _files(self) -> Iterator[tuple[Path, tuple[int, int]]]:
-        """Give all visible files below the folders, outside lakes and stores, and their states."""
+        """Give all visible files outside lakes and stores, and their states.
+
+        A folder that is one source, such as Zarr of another program, is given as a whole.
+        """
         waiting = list(self.folders)
         while waiting:
             folder = waiting.pop()
@@ -215,7 +219,11 @@ class Watcher:
                         continue
                     if item.is_dir():
                         path = Path(item.path)
-                        if path != self.lake.path and not (path / "zarr.json").exists():
+                        if path == self.lake.path or is_store(path):
+                            continue
+                        if is_data_folder(path):
+                            yield path, folder_size(path)
+                        else:
                             waiting.append(path)
                     elif item.is_file():
                         status = item.stat()

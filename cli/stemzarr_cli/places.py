@@ -145,7 +145,7 @@ def expand_folder(file: str) -> list[Path]:
 
 def _below(folder: Path) -> Iterator[Path]:
     """Yield the data below a folder, and what cannot be looked into, to be reported as such."""
-    from stemzarr.registry import is_data, lead_of
+    from stemzarr.registry import is_data, is_store, lead_of
 
     try:
         inside = sorted(folder.iterdir())
@@ -155,7 +155,7 @@ def _below(folder: Path) -> Iterator[Path]:
     for path in inside:
         try:
             hidden = path.name.startswith(".") or is_foreign(path.name)
-            if hidden or (path / "zarr.json").exists():
+            if hidden or is_store(path):
                 continue
             is_folder = path.is_dir() and not path.is_symlink()
         except OSError:

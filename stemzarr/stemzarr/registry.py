@@ -41,6 +41,8 @@ __all__ = [
     "find_exporter",
     "find_reader",
     "is_data",
+    "is_data_folder",
+    "is_store",
     "lead_of",
     "read_source",
 ]
@@ -196,6 +198,13 @@ def _is_store(path: Path, _head: bytes) -> bool:
     return (path / "zarr.json").is_file()
 
 
+def _is_foreign_zarr(path: Path, _head: bytes) -> bool:
+    if not path.is_dir():
+        return False
+    recognises: Callable[[Path], bool] = _load("stemzarr.readers.zarr_marks:is_foreign_zarr")
+    return recognises(path)
+
+
 def _is_dm(_path: Path, head: bytes) -> bool:
     return head[:4] in (b"\x00\x00\x00\x03", b"\x00\x00\x00\x04")
 
@@ -212,6 +221,11 @@ def _is_empad(path: Path, head: bytes) -> bool:
 
 
 READERS: tuple[Reader, ...] = (
+    Reader(
+        name="zarr",
+        target="stemzarr.readers.zarr_folders:read_zarr_folder",
+        recognises=_is_foreign_zarr,
+    ),
     Reader(name="stemzarr", target="stemzarr.store.open:read_store", recognises=_is_store),
     Reader(
         name="dm",
@@ -342,6 +356,16 @@ def is_data(path: Path) -> bool:
     if path.is_dir() and reader.recognises is None:
         return suffix in _FOLDERS
     return reader is not readers()[-1] or suffix in reader.suffixes
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether a folder is a store of stemzarr, sound or not."""
+    return _is_store(path, b"") and not _is_foreign_zarr(path, b"")
+
+
+def is_data_folder(path: Path) -> bool:
+    """Tell whether a folder is one source that is no store: Zarr of another program, ``.zspy``."""
+    return path.is_dir() and not is_store(path) and is_data(path)
 
 
 def lead_of(path: Path) -> Path | None:

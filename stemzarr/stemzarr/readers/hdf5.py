@@ -177,8 +177,8 @@ def _read_one(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions) -
 
 def _library_of(file: h5py.File, path: Path) -> str | None:
     """Return the suffix of the plugin of RosettaSciIO that may know a file that leads nowhere."""
-    suffix = ".emd" if _is_velox(file) else path.suffix.lower()
-    if suffix not in _LIBRARY_SUFFIXES:
+    suffix = ".velox" if _is_velox(file) else path.suffix.lower()
+    if suffix not in (".velox", *_LIBRARY_SUFFIXES):
         return None
     groups = [file, *(item for _, item in walk(file) if isinstance(item, h5py.Group))]
     return None if any(any(True for _ in foreign_links(group)) for group in groups) else suffix

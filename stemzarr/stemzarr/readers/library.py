@@ -134,11 +134,20 @@ def _check_whole(path: Path, name: str, reason: Exception | None = None) -> None
         raise UnsupportedDataError(msg, path=path, hint=hint)
 
 
+_GUARDED: Final = {
+    "velox": Plugin("EMD", "stemzarr.readers.velox"),
+    "zspy": Plugin("ZSPY", "stemzarr.readers.zspy"),
+}
+"""Formats that RosettaSciIO reads by a way of ours; ``velox`` is no suffix but a content."""
+
+
 def plugins_for(suffix: str) -> list[Plugin]:
     """Return RosettaSciIO's plugins for a suffix in lower case, without its dot.
 
     They come in one order, whatever else is installed.
     """
+    if suffix in _GUARDED:
+        return [_GUARDED[suffix]]
     found = [
         Plugin(known["name"], known["api"])
         for known in _library_plugins()
@@ -229,8 +238,10 @@ def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tupl
         raise CorruptFileError(
             msg, path=path, hint="it may be truncated, or of another format than its suffix says"
         )
-    told = dict.fromkeys(f"RosettaSciIO: {_without_folder(text, path)}" for text in messages)
-    return signals, tuple(told)[:_MOST_MESSAGES]
+    lines = [_without_folder(text, path) for text in messages]
+    ours = dict.fromkeys(line for line in lines if " is left out: " in line)
+    theirs = dict.fromkeys(f"RosettaSciIO: {line}" for line in lines if line not in ours)
+    return signals, (*ours, *tuple(theirs)[:_MOST_MESSAGES])
 
 
 def _without_folder(text: str, path: Path) -> str:

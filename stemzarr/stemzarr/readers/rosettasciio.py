@@ -39,6 +39,7 @@ from stemzarr.readers.picture import PICTURES
 from stemzarr.readers.plugin_axes import find_axes
 from stemzarr.readers.plugin_metadata import find_parts, find_value, map_metadata
 from stemzarr.readers.runs import find_run
+from stemzarr.readers.zarr_marks import folder_size
 
 __all__ = ["read_rosettasciio"]
 
@@ -110,9 +111,8 @@ def _check(path: Path) -> Stamp:
     UnknownFormatError, CorruptFileError, ReadError
         It is a folder, empty, or no HDF5 file under one of HDF5's suffixes.
     """
-    if path.suffix.lower() == ".zspy":
-        msg = "is a .zspy store, which RosettaSciIO reads only beside zarr 2"
-        raise UnknownFormatError(msg, path=path, hint="save it as .hspy in HyperSpy")
+    if path.is_dir() and path.suffix.lower() == ".zspy":
+        return Stamp.of(path)
     if path.is_dir():
         msg = "is a folder and no store"
         raise UnknownFormatError(msg, path=path, hint="name the files in it")
@@ -184,6 +184,8 @@ def _source(
     }
     parts = find_parts(plugin.name, path)
     whole = stamp_of_all((path, *parts)) if parts else stamp
+    if path.is_dir():
+        whole = Stamp(*folder_size(path))
     facts = FileFacts(
         format=path.suffix.lower().removeprefix("."),
         size=whole.size,

@@ -1,0 +1,28 @@
+"""HyperSpy's ``.zspy``, a folder or a zip, opened for reading alone and handed to RosettaSciIO."""
+
+from __future__ import annotations
+
+import importlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import zarr
+from zarr.storage import LocalStore, ZipStore
+
+__all__ = ["file_reader"]
+
+
+def file_reader(filename: str, lazy: bool = False) -> list[dict[str, Any]]:  # noqa: FBT001, FBT002 - the form of RosettaSciIO's plugins
+    """Return the signals of a ``.zspy`` as RosettaSciIO describes them.
+
+    RosettaSciIO itself opens lazy ones for writing, which neither a zip nor a read-only share
+    allows.
+    """
+    reader = importlib.import_module("rsciio.zspy._api").ZspyReader
+    path = Path(filename)
+    store: ZipStore | LocalStore = (
+        ZipStore(path, mode="r") if zipfile.is_zipfile(path) else LocalStore(path, read_only=True)
+    )
+    signals: list[dict[str, Any]] = reader(zarr.open_group(store, mode="r")).read(lazy=lazy)
+    return signals
