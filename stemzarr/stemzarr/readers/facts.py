@@ -13,7 +13,12 @@ from stemzarr.model import Fact
 
 __all__ = ["facts_from_hyperspy", "iso_datetime", "positive_number"]
 
-_INSTRUMENTS: Final = ("TEM", "SEM")
+_INSTRUMENTS: Final = (
+    "Acquisition_instrument.TEM",
+    "Acquisition_instrument.SEM",
+    "TEM",  # as HyperSpy's files of versions 1.0 and 1.1 have it
+    "SEM",
+)
 
 # fact: (paths below Acquisition_instrument.TEM, may be zero or less)
 _NUMBERS: Final[dict[str, tuple[tuple[str, ...], bool]]] = {
@@ -25,18 +30,37 @@ _NUMBERS: Final[dict[str, tuple[tuple[str, ...], bool]]] = {
     "tilt_alpha_deg": (("Stage.tilt_alpha", "tilt_stage"), True),
     "tilt_beta_deg": (("Stage.tilt_beta",), True),
     "scan_rotation_deg": (("scan_rotation", "rotation"), True),
-    "exposure_s": (("Detector.Camera.exposure", "Detector.Diffraction.exposure"), False),
-    "dwell_time_s": (("Detector.EELS.dwell_time", "dwell_time"), False),
+    "exposure_s": (
+        (
+            "Detector.Camera.exposure",
+            "Camera.exposure",
+            "Detector.Diffraction.exposure",
+            "Detector.exposure",
+            "Detector.EELS.exposure",
+            "EELS.exposure",
+            "exposure",
+        ),
+        False,
+    ),
+    "dwell_time_s": (("Detector.EELS.dwell_time", "dwell_time", "EELS.dwell_time"), False),
+    "spot_size": (("spot_size",), False),
 }
 _TEXTS: Final[dict[str, tuple[str, ...]]] = {
     "instrument": (
         "Acquisition_instrument.TEM.microscope",
         "Acquisition_instrument.SEM.microscope",
     ),
+    "detector": (
+        "Acquisition_instrument.TEM.Detector.Camera.name",
+        "Acquisition_instrument.TEM.Camera.name",
+    ),
     "operator": ("General.authors",),
     "specimen": ("Sample.name", "Sample.description"),
 }
-_LOOSE_DWELL: Final = "Acquisition_instrument.dwell_time"
+_LOOSE: Final = (
+    ("dwell_time_s", "Acquisition_instrument.dwell_time"),
+    ("exposure_s", "Acquisition_instrument.Detector.integration_time"),
+)
 
 # what the older files of HyperSpy spell beside a value, as a factor to the unit of the fact
 _FACTORS: Final[dict[tuple[str, str], float]] = {
@@ -92,7 +116,7 @@ def _ours(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
         value = finite_number(tree.get(name))
         if value is not None:
             yield name, value, f"stemzarr.{name}"
-    for name in ("spot_size", "acquired", "detector", "session", "software", *_TEXTS):
+    for name in ("acquired", "session", "software", *_TEXTS):
         told = tree.get(name)
         if isinstance(told, str | int | float) and not isinstance(told, bool) and told != "":
             yield name, told, f"stemzarr.{name}"
@@ -102,13 +126,14 @@ def _numbers(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
     for instrument in _INSTRUMENTS:
         for name, (places, signed) in _NUMBERS.items():
             for place in places:
-                path = f"Acquisition_instrument.{instrument}.{place}"
+                path = f"{instrument}.{place}"
                 value = _number(metadata, path, name, signed=signed)
                 if value is not None:
                     yield name, value, path
-    value = _number(metadata, _LOOSE_DWELL, "dwell_time_s", signed=False)
-    if value is not None:
-        yield "dwell_time_s", value, _LOOSE_DWELL
+    for name, path in _LOOSE:
+        value = _number(metadata, path, name, signed=False)
+        if value is not None:
+            yield name, value, path
 
 
 def _number(metadata: Mapping[str, Any], path: str, name: str, *, signed: bool) -> float | None:
@@ -129,10 +154,11 @@ def _texts(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
 
 
 def _date(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
-    parts = [_get(metadata, f"General.{part}") for part in ("date", "time", "time_zone")]
-    acquired = iso_datetime(*(part if isinstance(part, str) else "" for part in parts))
-    if acquired:
-        yield "acquired", acquired, "General.date"
+    for root in ("General.", ""):
+        parts = [_get(metadata, f"{root}{part}") for part in ("date", "time", "time_zone")]
+        acquired = iso_datetime(*(part if isinstance(part, str) else "" for part in parts))
+        if acquired:
+            yield "acquired", acquired, f"{root}date"
 
 
 def _get(tree: Mapping[str, Any], path: str) -> object:
