@@ -59,12 +59,12 @@ def _draw(report: Report, path: Path, record: Mapping[str, Any]) -> None:
         "",
         axes_table(main["axes"]),
         "",
-        facts_table(_facts(record)),
+        facts_table(_facts(path, record)),
     )
     _draw_pictures(report, path)
 
 
-def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a person wants to know: the acquisition, then where the store came from."""
     source = record["source"]
     ingest = source.get("ingest") or {}
@@ -74,12 +74,28 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
         "source": format_path(source.get("path") or source.get("name")),
         "size": _sizes(source.get("size"), record.get("stored_bytes")),
         "codec": (ingest.get("options") or {}).get("codec"),
+        "central disk": _disk(path),
         "layout": (source.get("layout") or {}).get("order"),
         "ingested": ingest.get("finished"),
         "original can be rebuilt": "yes" if source.get("rebuildable") else "no",
         **_notes(record.get("notes") or {}),
     }
     return {name: value for name, value in known.items() if value not in (None, "")}
+
+
+def _disk(path: Path) -> str | None:
+    """Say where the central disk was found, and which radii the previews use, in pixels."""
+    from stemzarr.store.tree import read_nodes
+
+    disk = read_nodes(path).get("preview", {}).get("attributes", {}).get("disk")
+    if not isinstance(disk, Mapping):
+        return None
+    bright = (disk.get("bright_field_inner", 0.0), disk.get("bright_field_outer", disk["radius"]))
+    dark = (disk["annulus_inner"], disk.get("annular_dark_field_outer"))
+    ends = [f"{a:.1f} to {'the edge' if b is None else f'{b:.1f}'}" for a, b in (bright, dark)]
+    how = "at" if disk.get("found") else "not found, taken at"
+    place = f"({disk['center_y']:.1f}, {disk['center_x']:.1f}), radius {disk['radius']:.1f} pixels"
+    return f"{how} {place}; bright field {ends[0]}, annular dark field {ends[1]}"
 
 
 def _notes(notes: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from stemzarr.disk import find_disk
 from stemzarr.errors import EntryNotFoundError
 from stemzarr.model import Source, Statistics
 from stemzarr.options import IngestOptions
 from stemzarr.store import open_previews, read_record, read_store, write_store
 from stemzarr.store.counts import fold_counts
-from stemzarr.store.disk import find_disk
 from stemzarr.store.fold import ShardFold
 from stemzarr.store.moments import Moments, merge_statistics
 from stemzarr.testing.sources import counted, document_of, source_of

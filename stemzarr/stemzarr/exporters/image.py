@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemzarr.disk import find_disk, sample_mean
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.model import (
     ArrayBlocks,
@@ -22,7 +23,7 @@ from stemzarr.model import (
     read_box,
 )
 from stemzarr.options import ExportOptions
-from stemzarr.store.disk import disk_mask, find_disk, sample_mean
+from stemzarr.store.disk import disk_mask
 from stemzarr.store.fold import ShardFold
 from stemzarr.store.preview import SCAN_IMAGES, finish_patterns
 from stemzarr.store.schema import prefix_of
@@ -158,7 +159,7 @@ def fold_previews(
         ``bright_field``, ``annular_dark_field`` (scan_y, scan_x).
     """
     scan, detector = document.shape[:2], document.shape[2:]
-    mask = disk_mask(find_disk(sample_mean(document)), detector)
+    mask = disk_mask(find_disk(sample_mean(document), document.bad_pixels), detector)
     pixels = math.prod(detector)
     kept = np.ones(scan, bool) if document.valid is None else document.valid
 

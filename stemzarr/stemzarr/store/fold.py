@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from stemzarr.store.counts import COUNTS, DiskMask, as_counts, fold_counts
 from stemzarr.store.moments import Moments
 
-__all__ = ["Fold", "ShardFold"]
+__all__ = ["FOLD_FORM", "Fold", "ShardFold"]
+
+FOLD_FORM = 2
+"""Number of the form of what shards accumulate, and of the masks that it is made with.
+
+Whoever changes either raises it: an unfinished ingest of another form begins again, since its
+journal would be misread.
+"""
 
 _PIECE_BYTES = 4 * 1024**2
 

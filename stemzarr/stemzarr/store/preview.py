@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemzarr.disk import Disk
 from stemzarr.errors import CorruptFileError
 from stemzarr.model import Axis, Document, Statistics
 from stemzarr.store.counts import COUNTS
-from stemzarr.store.disk import Disk
 from stemzarr.store.fold import Fold
 from stemzarr.store.journal import ShardRecord
 from stemzarr.store.moments import merge_statistics, statistics_attributes
@@ -162,7 +162,7 @@ def write_preview(
             tree.write_array(f"{prefix}/{name}", image, scan, codec="zstd")
         attributes["ome"] = ome_block(document, scan)
     if disk is not None:
-        attributes["disk"] = disk.attributes()
+        attributes["disk"] = disk.attributes(document.shape[2:])
     tree.nodes[prefix] = group_node(attributes)
 
 

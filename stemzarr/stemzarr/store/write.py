@@ -16,6 +16,7 @@ import numpy as np
 import xxhash
 
 import stemzarr
+from stemzarr.disk import Disk, find_disk, sample_mean
 from stemzarr.errors import (
     OptionError,
     SourceChangedError,
@@ -34,9 +35,10 @@ from stemzarr.files import (
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
 from stemzarr.options import IngestOptions
 from stemzarr.privacy import Redactor, user_names
-from stemzarr.store.disk import Disk, disk_mask, find_disk, sample_mean
+from stemzarr.store.disk import disk_mask
 from stemzarr.store.encode import ChunkCodec, find_codec
 from stemzarr.store.facts import apply_facts
+from stemzarr.store.fold import FOLD_FORM
 from stemzarr.store.journal import (
     PARTS,
     Journal,
@@ -117,7 +119,9 @@ class _Ingest:
         """Return the central disk of a scan, looked for once; None for other documents."""
         if document.index not in self.disks:
             is_scan = document.kind == "4d-stem" and not document.channels and document.nbytes
-            self.disks[document.index] = find_disk(sample_mean(document)) if is_scan else None
+            mean = sample_mean(document) if is_scan else None
+            found = None if mean is None else find_disk(mean, document.bad_pixels)
+            self.disks[document.index] = found
         return self.disks[document.index]
 
     def codec(self, place: int, blocks: Blocks) -> ChunkCodec:
@@ -261,6 +265,7 @@ def _identity(
         "version": f"{stemzarr.__version__}, schema {SCHEMA_VERSION}",
         "source": [source.format, source.size, source.modified_ns, header_digest.hex()],
         "options": shown,
+        "fold": FOLD_FORM,
         "plan": [
             [
                 *(array.path, array.dtype),

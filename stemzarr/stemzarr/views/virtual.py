@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemzarr.disk import find_disk, sample_mean
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import Blocks, Document, Progress, read_box
 from stemzarr.options import available_threads
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["find_center", "virtual_image"]
 
 _MEMORY = 256 * 1024**2
-_SAMPLES = 4
-_HALF = 0.5
 
 
 def virtual_image(  # noqa: PLR0913 - what may vary, one by one
@@ -172,26 +171,11 @@ def _summer(
 def find_center(document: Document) -> tuple[float, float]:
     """Return the centre of the bright central disk, (det_y, det_x) in the units of the axes.
 
-    It is the centre of mass of the pixels brighter than half of the brightest, in the mean of a
-    few patterns, smoothed over 3 × 3 pixels so that hot pixels do not count.
+    It is that of the disk which the previews of a store are made with.
     """
-    size_y, size_x, *detector = document.shape
-    mean = np.zeros(detector)
-    for y in np.unique(np.linspace(0, size_y - 1, _SAMPLES).astype(int)):
-        for x in np.unique(np.linspace(0, size_x - 1, _SAMPLES).astype(int)):
-            pattern = read_box(document.blocks, (int(y), int(x), 0, 0), (1, 1, *detector))[0, 0]
-            mean += np.nan_to_num(pattern.astype(np.float64), posinf=0, neginf=0)
-    padded = np.pad(mean, 1, mode="edge")
-    nine = [
-        padded[i : i + mean.shape[0], j : j + mean.shape[1]] for i in range(3) for j in range(3)
-    ]
-    smooth = np.median(nine, axis=0)
-    bright = smooth >= max(_HALF * smooth.max(), np.finfo(float).tiny)
-    if not bright.any():
-        bright[:] = True
-    places = np.argwhere(bright).mean(axis=0)
+    disk = find_disk(sample_mean(document), document.bad_pixels)
     y_axis, x_axis = document.axes[2:]
     return (
-        y_axis.offset + float(places[0]) * y_axis.scale,
-        x_axis.offset + float(places[1]) * x_axis.scale,
+        y_axis.offset + disk.center_y * y_axis.scale,
+        x_axis.offset + disk.center_x * x_axis.scale,
     )
