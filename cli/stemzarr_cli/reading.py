@@ -23,7 +23,7 @@ _OPTIONS = (
     click.option(
         "--scan-shape", type=SCAN_SHAPE, help="Scan positions, where the file holds a plain stack."
     ),
-    click.option("--dataset", metavar="PATH", help="The data set inside an HDF5 file."),
+    click.option("--dataset", metavar="PATH", help="One data set of an HDF5 file or Zarr folder."),
     click.option(
         "--salvage", is_flag=True, help="Recover the complete patterns of a truncated file."
     ),

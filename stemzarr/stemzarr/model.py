@@ -432,12 +432,13 @@ def main_document(documents: Sequence[Document]) -> int:
     """Return the index of the main one: what the instrument recorded at each point of a scan.
 
     A 4D scan comes first, then spectra of an area and arrays of four dims and more, then the
-    largest of the rest; a thumbnail only where there is nothing else.
+    largest image or stack, then the longest line; a thumbnail only where there is nothing else.
     """
 
-    def rank(document: Document) -> tuple[bool, bool, bool, int]:
-        scanned = document.kind == "spectrum-image" or len(document.axes) >= _MANY_DIMS
-        return not document.thumbnail, document.kind == "4d-stem", scanned, document.nbytes
+    def rank(document: Document) -> tuple[bool, bool, bool, bool, int]:
+        many = document.kind == "spectrum-image" or len(document.axes) >= _MANY_DIMS
+        plane = len(document.axes) > 1
+        return not document.thumbnail, document.kind == "4d-stem", many, plane, document.nbytes
 
     return max(documents, key=rank).index
 

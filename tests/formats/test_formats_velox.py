@@ -40,6 +40,7 @@ def test_images_and_spectra_need_no_sparse(velox: Path) -> None:
         start = (0,) * len(document.shape)
         np.testing.assert_array_equal(read_box(document.blocks, start, document.shape), values)
     assert source.find("haadf").kind == "image"
+    assert source.document.kind == "image"
     assert any("Data/SpectrumImage" in note and "left out" in note for note in source.notes)
 
 

@@ -133,7 +133,7 @@ def _check(path: Path) -> Stamp:
 def _refuse_dataset(path: Path, options: ReadOptions) -> None:
     if options.dataset is not None:
         msg = f"files of the suffix {path.suffix} have no data set {options.dataset!r}"
-        raise OptionError(msg, path=path, hint="leave --dataset out; it is for HDF5")
+        raise OptionError(msg, path=path, hint="leave --dataset out; it is for HDF5 and Zarr")
 
 
 def _first_that_reads(
