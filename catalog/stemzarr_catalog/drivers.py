@@ -16,6 +16,7 @@ from intake.source.base import DataSource, Schema
 from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr.options import as_path
 from stemzarr_catalog.entry import Entry
+from stemzarr_catalog.intake_yaml import render_selection
 from stemzarr_catalog.lake import Lake, open_lake
 
 if TYPE_CHECKING:
@@ -283,3 +284,11 @@ class LakeCatalog(Catalog):  # type: ignore[misc]  # intake has no types
         found.cat = self
         len(found)
         return found
+
+    def serialize(self) -> str:
+        """Return the YAML of a catalog of these entries, as `save` writes it.
+
+        The stores are named by their absolute paths, so that the file may be anywhere.
+        """
+        metadata = {"version": 1, **(self.metadata or {})}
+        return render_selection(self.lake.search(self.query), metadata, self.name or "")

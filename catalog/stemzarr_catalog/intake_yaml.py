@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,14 @@ from stemzarr.files import publish
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.names import LAKE_ENTRY
 
-__all__ = ["LARGEST", "render_yaml", "write_yaml"]
+__all__ = ["LARGEST", "render_selection", "render_yaml", "write_yaml"]
 
 LARGEST = 1000
 """Most entries that are listed one by one; intake takes seconds to open more."""
+
+
+_HERE = "{{ CATALOG_DIR }}"
+"""The catalog's own folder, so that a lake can be moved."""
 
 
 def render_yaml(entries: Iterable[Entry]) -> str:
@@ -25,28 +29,48 @@ def render_yaml(entries: Iterable[Entry]) -> str:
     entries
         The stores to list one by one; the entry ``lake`` for all of them comes on top.
     """
-    import yaml
-
     lake = {
         "driver": "stemzarr_lake",
         "description": "Every entry of this lake, searchable",
-        "args": {"path": "{{ CATALOG_DIR }}"},
+        "args": {"path": _HERE},
     }
     content = {
         "metadata": {"version": 1, "stemzarr_lake": 1},
-        "sources": {LAKE_ENTRY: lake} | {entry.name: _source(entry) for entry in entries},
+        "sources": {LAKE_ENTRY: lake}
+        | {entry.name: _source(entry, f"{_HERE}/stores/{entry.name}.zarr") for entry in entries},
     }
+    note = "# Written by stemzarr; changes are lost. Open it with intake.open_catalog.\n"
+    return note + _dump(content)
+
+
+def render_selection(entries: Iterable[Entry], metadata: Mapping[str, Any], name: str) -> str:
+    """Return the text of a catalog of some entries, with the absolute paths of their stores.
+
+    Parameters
+    ----------
+    entries
+        The stores to list.
+    metadata, name
+        What the catalog says about itself.
+    """
+    sources = {entry.name: _source(entry, inert(str(entry.path))) for entry in entries}
+    return _dump({"name": name, "metadata": dict(metadata), "sources": sources})
+
+
+def _dump(content: Mapping[str, Any]) -> str:
+    import yaml
+
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     text: str = yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True, width=120)
-    return "# Written by stemzarr; changes are lost. Open it with intake.open_catalog.\n" + text
+    return text
 
 
-def _source(entry: Entry) -> dict[str, Any]:
+def _source(entry: Entry, address: str) -> dict[str, Any]:
     facts = {key: inert(value) for key, value in entry.facts.items()}
     return {
         "driver": ["stemzarr", "zarr"],
         "description": inert(entry.title),
-        "args": {"urlpath": f"{{{{ CATALOG_DIR }}}}/stores/{entry.name}.zarr"},
+        "args": {"urlpath": address},
         "metadata": {
             "kind": entry.kind,
             "dims": list(entry.dims),

@@ -11,6 +11,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 import stemzarr.accessor  # noqa: F401 - what the engine opens has `.stem`
+from stemzarr.errors import OptionError
 from stemzarr.labelled import to_dataset
 from stemzarr.options import LayoutChoice, ReadOptions, as_path
 from stemzarr.registry import read_source
@@ -18,6 +19,15 @@ from stemzarr.registry import read_source
 __all__ = ["StemzarrBackendEntrypoint"]
 
 _GUESSED = (".dm3", ".dm4", ".dm5", ".hspy", ".mib", ".blo", ".tvips")
+_DECODERS = (
+    "mask_and_scale",
+    "decode_times",
+    "decode_timedelta",
+    "use_cftime",
+    "concat_characters",
+    "decode_coords",
+)
+"""What xarray decodes in other formats; here nothing is encoded."""
 
 
 class StemzarrBackendEntrypoint(BackendEntrypoint):
@@ -32,6 +42,8 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         "scan_shape",
         "dataset",
         "options",
+        "group",
+        *_DECODERS,
     )
     supports_groups = True
 
@@ -45,6 +57,8 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         scan_shape: tuple[int, int] | None = None,
         dataset: str | None = None,
         options: ReadOptions | None = None,
+        group: str | None = None,
+        **decoders: Any,  # noqa: ANN401 - keywords of xarray
     ) -> xr.Dataset:
         """Open one document, the main one by default.
 
@@ -60,12 +74,27 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
             How the source is understood, as in `ReadOptions`.
         options
             The same as one object, instead of the three.
+        group
+            The document as stores and trees name it: ``documents/survey``; ``/`` is the main one.
+        decoders
+            xarray's ``mask_and_scale``, ``decode_times`` and the like. There is nothing to decode:
+            values are those that were recorded.
+
+        Raises
+        ------
+        OptionError
+            There is no such group, or a keyword that neither xarray nor stemzarr has.
         """
+        _check_decoders(decoders)
+        if group is not None and group.strip("/"):
+            document = _document_of(group, document)
         chosen = options or ReadOptions(layout=layout, scan_shape=scan_shape, dataset=dataset)
         source = read_source(as_path(filename_or_obj), chosen)
         found = source.document if document is None else source.find(document)
-        opened = to_dataset(found)
-        return _drop(opened, drop_variables)
+        opened = _drop(to_dataset(found), drop_variables)
+        # Nothing stays open, but xarray calls this for each of several files.
+        opened.set_close(_close)
+        return opened
 
     def open_groups_as_dict(  # type: ignore[override]
         self,
@@ -73,8 +102,10 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         options: ReadOptions | None = None,
+        **decoders: Any,  # noqa: ANN401 - keywords of xarray
     ) -> dict[str, xr.Dataset]:
         """Open all documents as a store has them: the main one at the root, dims prefixed below."""
+        _check_decoders(decoders)
         source = read_source(as_path(filename_or_obj), options)
         groups = {"/": _drop(to_dataset(source.document), drop_variables)}
         for document in source.documents:
@@ -89,10 +120,11 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         options: ReadOptions | None = None,
+        **decoders: Any,  # noqa: ANN401 - keywords of xarray
     ) -> xr.DataTree:
         """Open all documents as one tree, as `open_groups_as_dict` groups them."""
         groups = self.open_groups_as_dict(
-            filename_or_obj, drop_variables=drop_variables, options=options
+            filename_or_obj, drop_variables=drop_variables, options=options, **decoders
         )
         return xr.DataTree.from_dict(groups)
 
@@ -101,6 +133,29 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         if not isinstance(filename_or_obj, (str, os.PathLike)):
             return False
         return Path(filename_or_obj).suffix.lower() in _GUESSED
+
+
+def _check_decoders(given: dict[str, Any]) -> None:
+    unknown = sorted(set(given) - set(_DECODERS))
+    if unknown:
+        msg = f"the engine stemzarr has no keyword {', '.join(unknown)}"
+        raise OptionError(msg, hint="it has document, group, layout, scan_shape, dataset, options")
+
+
+def _document_of(group: str, document: int | str | None) -> str:
+    """Return the slug that a group of a tree stands for."""
+    parts = group.strip("/").split("/")
+    if len(parts) != len(("documents", "slug")) or parts[0] != "documents":
+        msg = f"there is no group {group!r} to be opened as a document"
+        raise OptionError(msg, hint="the groups are / and documents/SLUG, as in open_datatree")
+    if document not in (None, parts[1]):
+        msg = f"the group {group!r} and the document {document!r} contradict each other"
+        raise OptionError(msg, hint="give one of them")
+    return parts[1]
+
+
+def _close() -> None:
+    """Close nothing: files are opened where they are read, by a small cache of the process."""
 
 
 def _drop(dataset: xr.Dataset, names: str | Iterable[str] | None) -> xr.Dataset:

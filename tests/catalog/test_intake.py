@@ -108,3 +108,17 @@ def test_intake_2_reads_and_keeps_a_store(lake: Lake, tmp_path: Path) -> None:
     assert opened["scan"].metadata["specimen"] == "SrTiO3"
     assert dict(opened["scan"].read(downsample=2).sizes)["det_y"] == 2
     xr.testing.assert_equal(opened["scan"].read().load(), lake["scan"].open().load())
+
+
+def test_what_was_found_is_saved_as_a_catalog(lake: Lake, tmp_path: Path) -> None:
+    """A search, and a whole lake, are written as YAML that opens anywhere."""
+    whole = intake.open_catalog(str(lake.yaml))["lake"]
+    found = whole.search("kind=4d-stem")
+    for name, catalog in (("found", found), ("whole", whole)):
+        path = tmp_path / f"{name}.yaml"
+        catalog.save(str(path))
+        again = intake.open_catalog(str(path))
+        assert list(again) == list(catalog)
+        assert again["scan"].to_dask().intensity.dims == ("scan_y", "scan_x", "det_y", "det_x")
+        assert again["scan"].metadata["beam_energy_keV"] == 300.0
+    assert list(found) == ["map", "scan"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import h5py
@@ -48,6 +49,7 @@ def write_emd(request: ExportRequest) -> Exported:
         bundle = _group(root, "metadatabundle", "metadatabundle")
         if cube:
             _write_metadata(bundle, "calibration", "Calibration", _calibration(document))
+            _write_texts(bundle["calibration"], "_target_paths", ["/datacube"])
         tags = {
             "facts": {**document.facts, **document.attributes},
             "provenance": request.provenance,
@@ -91,7 +93,8 @@ def _group(parent: h5py.Group, name: str, kind: str, python_class: str = "") -> 
 def _write_dim(array: h5py.Group, place: int, axis: Axis) -> None:
     units, factor = _UNITS.get(axis.units, (axis.units, 1.0))
     first_two = (axis.offset + np.arange(2) * axis.scale) * factor
-    vector = array.create_dataset(f"dim{place}", data=first_two[: max(1, axis.size)])
+    # Two values even for one pixel, whose size a single one would not tell.
+    vector = array.create_dataset(f"dim{place}", data=first_two)
     vector.attrs["name"] = axis.name
     vector.attrs["units"] = units
 
@@ -111,6 +114,14 @@ def _write_metadata(bundle: h5py.Group, name: str, python_class: str, tree: dict
     group = _group(bundle, name, "metadata", python_class)
     for key, value in tree.items():
         _write_item(group, key, value)
+
+
+def _write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
+    """Write a list of texts as emdfile does; py4DSTEM calibrates what ``_target_paths`` names."""
+    below = group.create_group(name)
+    below.attrs.update(type=np.bytes_("list_of_strings"), length=len(texts))
+    for number, text in enumerate(texts):
+        below.create_dataset(str(number), data=np.bytes_(text.encode()))
 
 
 def _write_item(group: h5py.Group, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value, or an array
