@@ -5,14 +5,28 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from stemzarr.files import writing
 from stemzarr.options import as_path
 
-__all__ = ["ENVIRONMENT", "find_lake", "is_lake"]
+__all__ = ["ENVIRONMENT", "find_lake", "is_lake", "make_folders"]
 
 ENVIRONMENT = "STEMZARR_LAKE"
 """Environment variable that names the lake where none is given."""
 
 _DEFAULT = "stemzarr-lake"
+
+
+def make_folders(folder: Path) -> None:
+    """Make the folders of a lake.
+
+    Raises
+    ------
+    WriteError
+        They cannot be made.
+    """
+    with writing(folder):
+        (folder / "stores").mkdir(parents=True, exist_ok=True)
+        (folder / "notes").mkdir(exist_ok=True)
 
 
 def is_lake(folder: Path) -> bool:

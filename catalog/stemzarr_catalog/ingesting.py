@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -11,24 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from stemzarr.acquisitions import acquisition_name
-from stemzarr.errors import OptionError, StoreExistsError
+from stemzarr.errors import OptionError, StemzarrError, StoreExistsError
 from stemzarr.locks import FileLock
-from stemzarr.model import Progress, Source
+from stemzarr.model import Progress
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
+from stemzarr.store import recorded_digest
+from stemzarr_catalog.asked import check_asked, dataset_of, keep_calibration
+from stemzarr_catalog.known import NO_HEADER, Given, key_of
 from stemzarr_catalog.names import LAKE_ENTRY, check_name, fold, is_device_name, safe_name
+from stemzarr_catalog.recognising import Believe, Match, find_known, recognise, remember
+from stemzarr_catalog.record import read_signature
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
     from stemzarr_catalog.lake import Lake
 
-__all__ = ["Ingested", "ingest_into"]
+__all__ = ["Ingested", "Told", "ingest_into"]
 
 _WAIT_SECONDS = 7 * 24 * 3600.0
 """How long to wait for another process that ingests under the same name: it may take days."""
 
-_NO_HEADER = xxhash.xxh3_128_hexdigest(b"")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Whom an ingest tells how far it is, and asks what it cannot know."""
+
+    progress: Progress | None = None
+    """Is told how many bytes of pixel data are done."""
+    believe: Believe | None = None
+    """Is asked whether a folder was moved to another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,129 +81,205 @@ class Ingested:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Identity:
-    """What tells two sources apart without reading their pixels."""
-
-    size: int
-    """Size of the file in bytes."""
-    modified_ns: int
-    """Modification time."""
-    header: str
-    """Digest of the bytes outside the pixels, of none where the format has no such notion."""
-
-    def is_that_of(self, entry: Entry) -> bool:
-        """Tell whether an entry was made from this very source."""
-        source = entry.source
-        kept = tuple(source.get(key) for key in ("size", "modified_ns", "header_hash"))
-        return kept == (self.size, self.modified_ns, self.header)
-
-    def suffixes(self) -> Iterator[str]:
-        """Give 8 hex digits of the header's digest, then of all that tells the source apart."""
-        if self.header != _NO_HEADER:
-            yield self.header[:8]
-        all_of_it = f"{self.header} {self.size} {self.modified_ns}".encode()
-        yield xxhash.xxh3_128_hexdigest(all_of_it)[:8]
-
-
-def _identify(source: Source) -> _Identity:
-    return _Identity(
-        size=source.size,
-        modified_ns=source.modified_ns,
-        header=xxhash.xxh3_128_hexdigest(source.load_header()),
-    )
-
-
 def ingest_into(
-    lake: Lake,
-    path: Path,
-    name: str | None,
-    options: IngestOptions,
-    progress: Progress | None,
+    lake: Lake, path: Path, name: str | None, options: IngestOptions, told: Told
 ) -> Ingested:
     """Write a source into a store of a lake, unless it is there already.
 
     The name is held by a lock while the source is read, so that of several processes that ingest
     the same source one does, and the others find it unchanged.
     """
-    from stemzarr.store import remove_unfinished
-
     started = time.perf_counter()
     source = read_source(path, options.read)
     if source.format == "stemzarr":
         hint = "move the folder into the lake's stores to add it"
         raise OptionError("is a store already", path=path, hint=hint)
-    identity = _identify(source)
-    for candidate in _candidates(lake, path, name, identity):
+    given = Given(source)
+    match = _find(lake, given, name, told)
+    entry = None if match is None else _of_dataset(match, options)
+    if match is None or entry is None:
+        has_other = match is not None and name is None
+        result = _add(lake, given, name, options, told.progress, has_other=has_other)
+    elif options.overwrite:
+        with _held(lake, entry.name):
+            result = _replace(lake, entry, given, options, told.progress, same=True)
+    else:
+        result = _leave(lake, entry, given, options, match)
+        _free(lake, entry.name)
+    return dataclasses.replace(result, seconds=time.perf_counter() - started)
+
+
+def _find(lake: Lake, given: Given, name: str | None, told: Told) -> Match | None:
+    """Return the entries of a file; with a name, that entry alone where it is of this file."""
+    if name is not None:
+        folded = fold(check_name(name))
+        lake.refresh()
+        standing = lake.find_folded(name)
+        if standing is None:
+            return None
+        return recognise(
+            lake,
+            given,
+            believe=told.believe,
+            within=lambda entry: fold(entry.name) == folded,
+            progress=told.progress,
+        )
+    match = find_known(lake, given)
+    if match is not None and all(read_signature(e.path) is not None for e in match.entries):
+        return match
+    lake.refresh()
+    return recognise(lake, given, believe=told.believe, progress=told.progress)
+
+
+def _of_dataset(match: Match, options: IngestOptions) -> Entry | None:
+    """Return the entry that was made from the data set that is asked for."""
+    wanted = options.read.dataset and options.read.dataset.strip("/")
+    return next((entry for entry in match.entries if dataset_of(entry) == wanted), None)
+
+
+def _leave(
+    lake: Lake, entry: Entry, given: Given, options: IngestOptions, match: Match
+) -> Ingested:
+    """Say that an entry holds the file already, and remember where that was found by reading."""
+    from stemzarr.store import remove_unfinished
+
+    notes = check_asked(entry, given.source, options)
+    if match.is_new:
+        remember(lake, given, entry)
+    remove_unfinished(entry.path)
+    result = _result(entry, "unchanged", given.source.size)
+    note = (match.note.replace("{}", entry.name),) if match.note else ()
+    return dataclasses.replace(result, notes=(*note, *notes))
+
+
+def _add(
+    lake: Lake,
+    given: Given,
+    name: str | None,
+    options: IngestOptions,
+    progress: Progress | None,
+    *,
+    has_other: bool,
+) -> Ingested:
+    """Write a file that is not in the lake under the first name that is free."""
+    for candidate in _candidates(given, name, options, has_other=has_other):
         with _held(lake, candidate):
-            entry, same = _standing(lake, candidate, identity)
-            if same and not options.overwrite and entry is not None:
-                remove_unfinished(entry.path)
-                return _result(entry, "unchanged", source.size, started)
-            if entry is None or same or (name is not None and options.overwrite):
-                chosen = candidate if entry is None else entry.name
-                result = _write(lake, chosen, source, options, progress)
-                twin = _find_twin(lake, chosen) if name is None and entry is None else None
-                if twin is None:
-                    return dataclasses.replace(result, seconds=time.perf_counter() - started)
-                # The file was copied or touched: it is kept once, under its first name.
-                lake.remove(chosen)
-                return _result(twin, "unchanged", source.size, started)
+            lake.refresh()
+            entry = lake.find_folded(candidate)
+            if entry is None:
+                result = _write(lake, candidate, given, options, progress)
+                return result if name is not None else _merge(lake, result, given)
+            match = find_known(lake, given)
+            # Another process may have ingested this very file meanwhile.
+            mine = None if match is None else _of_dataset(match, options)
+            if match is not None and mine is not None and mine.name == entry.name:
+                return _leave(lake, entry, given, options, match)
+            if name is not None and options.overwrite:
+                return _replace(lake, entry, given, options, progress, same=False)
     raise StoreExistsError(
-        f"another source has the name {name or safe_name(path.stem)!r}",
+        f"another source has the name {name or safe_name(given.path.stem)!r}",
         path=lake.path,
         hint="choose another with --name, or replace it with --overwrite",
     )
 
 
-def _candidates(lake: Lake, path: Path, name: str | None, identity: _Identity) -> Iterator[str]:
+def _candidates(
+    given: Given, name: str | None, options: IngestOptions, *, has_other: bool
+) -> Iterator[str]:
     """Give the names that the entry may have, the best one first."""
     if name is not None:
         yield check_name(name)
         return
-    for entry in lake.find_source(identity.size, identity.header):
-        if identity.is_that_of(entry):
-            yield entry.name
-    stem = safe_name(acquisition_name(path))
-    if fold(stem) != LAKE_ENTRY and not is_device_name(stem):
+    stem = safe_name(given.path.stem)
+    dataset = options.read.dataset
+    if fold(stem) != LAKE_ENTRY and not is_device_name(stem) and not (has_other and dataset):
         yield stem
     if is_device_name(stem):
         # A suffix behind a dot would leave `aux.2026` a device.
         stem = stem.replace(".", "_")
-    for suffix in identity.suffixes():
+    if dataset:
+        stem = safe_name(f"{stem}-{dataset.strip('/').replace('/', '_')}")
+        yield stem
+    for suffix in _suffixes(given):
         yield f"{stem}-{suffix}"
 
 
+def _suffixes(given: Given) -> Iterator[str]:
+    """Give 8 hex digits of the header's digest, then of more and more that tells files apart."""
+    if given.header != NO_HEADER:
+        yield given.header[:8]
+    source = given.source
+    for told in (source.size, source.modified_ns), (given.sample,), (given.path,):
+        text = " ".join(map(str, (given.header, source.size, source.modified_ns, *told)))
+        yield xxhash.xxh3_128_hexdigest(text.encode())[:8]
+
+
 def _held(lake: Lake, name: str) -> FileLock:
-    path = lake.stores / f".{fold(name)}.name.lock"
-    return FileLock(path, timeout_s=_WAIT_SECONDS, what=f"the name {name}")
+    return FileLock(_lock_path(lake, name), timeout_s=_WAIT_SECONDS, what=f"the name {name}")
 
 
-def _standing(lake: Lake, name: str, identity: _Identity) -> tuple[Entry | None, bool]:
-    """Return the entry that has a name, compared without case, and whether it is that source."""
-    lake.refresh()
-    entry = lake.find_folded(name)
-    return entry, entry is not None and identity.is_that_of(entry)
+def _lock_path(lake: Lake, name: str) -> Path:
+    return lake.stores / f".{fold(name)}.name.lock"
 
 
-def _find_twin(lake: Lake, name: str) -> Entry | None:
-    """Return another entry that holds the same bytes, where there is one."""
-    digest = lake[name].source.get("hash")
-    twins = lake.find_hash(digest) if digest else []
-    return next((twin for twin in twins if twin.name != name), None)
+def _free(lake: Lake, name: str) -> None:
+    """Remove the lock of a process that died when its store was there."""
+    lock = FileLock(_lock_path(lake, name), timeout_s=0.0, what=f"the name {name}")
+    if lock.path.exists():
+        with contextlib.suppress(StemzarrError, OSError), lock:
+            pass
+
+
+def _merge(lake: Lake, result: Ingested, given: Given) -> Ingested:
+    """Keep a file once that another process ingested from a copy at the same time.
+
+    The lake is held while that is decided, so that of two such processes one keeps its store.
+    """
+    with lake.known.locked():
+        lake.refresh()
+        own = lake[result.name]
+        for twin in lake.find_hash(own.source.get("hash") or ""):
+            is_same = (key_of(twin), dataset_of(twin)) == (key_of(own), dataset_of(own))
+            has_proof = own.source.get("rebuildable") or recorded_digest(own.source)
+            if twin.name != own.name and is_same and has_proof:
+                lake.remove(own.name)
+                remember(lake, given, twin)
+                note = f"{given.path.name} is the same file as {twin.name}"
+                found = _result(twin, "unchanged", given.source.size)
+                return dataclasses.replace(found, notes=(note,))
+    return result
+
+
+def _replace(
+    lake: Lake,
+    entry: Entry,
+    given: Given,
+    options: IngestOptions,
+    progress: Progress | None,
+    *,
+    same: bool,
+) -> Ingested:
+    """Write a file in place of an entry, with the calibrations that people made of it."""
+    options, notes = keep_calibration(entry, given.source, options, same=same)
+    result = _write(lake, entry.name, given, options, progress)
+    return dataclasses.replace(result, notes=(*result.notes, *notes))
 
 
 def _write(
-    lake: Lake, name: str, source: Source, options: IngestOptions, progress: Progress | None
+    lake: Lake, name: str, given: Given, options: IngestOptions, progress: Progress | None
 ) -> Ingested:
     from stemzarr.store import write_store
 
+    source = given.source
     written = write_store(source, lake.store_path(name), options, progress)
-    result = _result(lake.update(name), written.status, source.size, 0.0)
+    entry = lake.update(name)
+    if options.redact:
+        remember(lake, given, entry)
+    result = _result(entry, written.status, source.size)
     return dataclasses.replace(result, stored_bytes=written.stored_bytes, notes=written.notes)
 
 
-def _result(entry: Entry, status: str, source_bytes: int, started: float) -> Ingested:
+def _result(entry: Entry, status: str, source_bytes: int) -> Ingested:
     return Ingested(
         name=entry.name,
         store=entry.path,
@@ -199,6 +288,6 @@ def _result(entry: Entry, status: str, source_bytes: int, started: float) -> Ing
         dtype=entry.dtype,
         source_bytes=source_bytes,
         stored_bytes=entry.stored_bytes,
-        seconds=time.perf_counter() - started,
+        seconds=0.0,
         status=status,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from stemzarr.files import remove_tree, write_error
 from stemzarr.options import IngestOptions, as_path
 from stemzarr_catalog import search, tables
 from stemzarr_catalog.entry import Entry, EntryList
-from stemzarr_catalog.finding import ENVIRONMENT, find_lake, is_lake
+from stemzarr_catalog.finding import ENVIRONMENT, find_lake, is_lake, make_folders
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
 from stemzarr_catalog.keeper import Keeper
@@ -26,9 +27,13 @@ from stemzarr_catalog.search import Brief
 from stemzarr_catalog.sessions import Session, read_sessions
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
     from stemzarr.model import Fact, Progress
     from stemzarr.store import Change, Redaction
     from stemzarr_catalog.ingesting import Ingested
+    from stemzarr_catalog.known import Known
+    from stemzarr_catalog.recognising import Believe
 
 __all__ = ["ENVIRONMENT", "Lake", "find_lake", "is_lake", "open_lake"]
 
@@ -61,19 +66,9 @@ def open_lake(
         if not create:
             hint = "stemzarr ingest FILE makes one; --lake, or $STEMZARR_LAKE, names another"
             raise SourceNotFoundError("there is no lake", path=folder, hint=hint)
-        _make(folder)
-    return Lake(folder, read_only=read_only)
-
-
-def _make(folder: Path) -> None:
-    try:
-        (folder / "stores").mkdir(parents=True, exist_ok=True)
-        (folder / "notes").mkdir(exist_ok=True)
+        make_folders(folder)
         write_yaml(folder / _YAML, [])
-    except OSError as error:
-        if isinstance(error, StemzarrError):
-            raise
-        raise write_error(folder, error) from error
+    return Lake(folder, read_only=read_only)
 
 
 class Lake:
@@ -101,6 +96,13 @@ class Lake:
     def index(self) -> Index:
         """The tables that searches go through."""
         return self._keeper.index
+
+    @functools.cached_property
+    def known(self) -> Known:
+        """What is remembered of copies and moved folders."""
+        from stemzarr_catalog.known import Known
+
+        return Known(self.path / "known.jsonl", self._keeper.locked)
 
     @property
     def stores(self) -> Path:
@@ -203,22 +205,23 @@ class Lake:
         """Return the entry that has a name but for case."""
         return next(iter(self._find(folded=fold(name))), None)
 
-    def find_source(self, size: int, header_hash: str) -> EntryList:
-        """Return the entries whose source has this size and a header of this digest."""
-        return self._find(header_hash=header_hash, size=size)
-
     def find_hash(self, digest: str) -> EntryList:
-        """Return the entries whose source has this digest: the same bytes."""
+        """Return the entries whose source has this digest: the same header and values."""
         return self._find(hash=digest)
 
     def _find(self, **values: Fact) -> EntryList:
-        rows = self._keeper.read(lambda connection: search.rows_with(connection, values))
-        return EntryList(map(self._entry, rows))
+        return self.find_rows(lambda connection: search.rows_with(connection, values))
+
+    def find_rows(self, read: Callable[[Connection], list[search.Row]]) -> EntryList:
+        """Return the entries of rows that a function reads from the index."""
+        return EntryList(map(self._entry, self._keeper.read(read)))
 
     def duplicates(self) -> list[EntryList]:
         """Return the groups of entries that were made from the same bytes."""
+        from stemzarr_catalog.known import group_by_bytes
+
         digests = self._keeper.read(search.repeated_hashes)
-        return [self.find_hash(digest) for digest in digests]
+        return [group for d in digests for group in group_by_bytes(self.find_hash(d))]
 
     def sessions(self, query: str = "") -> list[Session]:
         """Group the entries of a query by instrument, operator and day, the latest first.
@@ -260,12 +263,11 @@ class Lake:
         QueryError
             The query cannot be understood, or names a field that does not exist.
         """
-        rows = self._keeper.read(
+        return self.find_rows(
             lambda connection: search.rows(
                 connection, query, sort=sort, limit=limit, descending=descending
             )
         )
-        return EntryList(map(self._entry, rows))
 
     def briefs(
         self,
@@ -339,6 +341,7 @@ class Lake:
         name: str | None = None,
         options: IngestOptions | None = None,
         progress: Progress | None = None,
+        believe: Believe | None = None,
     ) -> Ingested:
         """Write a source into a store of this lake, unless it is there already.
 
@@ -353,20 +356,25 @@ class Lake:
             Codec, budget, threads and the rest.
         progress
             Is told how many bytes of pixel data are done.
+        believe
+            Is asked whether the first folder was moved to the second, where a file looks like one
+            that was there: True takes its word, False compares every byte.
 
         Raises
         ------
         StoreExistsError
-            Another source has the given name.
+            Another source has the given name, the file is in the lake and would differ by the
+            options, or it looks like one that was moved, and `believe` is not given.
         OptionError
             The given name is not safe on every system.
         SourceNotFoundError, CorruptFileError, SourceChangedError, WriteError
             The source cannot be read, or the store not be written.
         """
-        from stemzarr_catalog.ingesting import ingest_into
+        from stemzarr_catalog.ingesting import Told, ingest_into
 
         self._keeper.check_writable()
-        return ingest_into(self, as_path(path), name, options or IngestOptions(), progress)
+        told = Told(progress=progress, believe=believe)
+        return ingest_into(self, as_path(path), name, options or IngestOptions(), told)
 
     def calibrate(self, name: str, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
         """Set calibration and facts of an entry; the store keeps the earlier values.

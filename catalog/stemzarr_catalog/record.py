@@ -47,6 +47,10 @@ class Record:
     """The entry as ``ls --json`` prints it, without the path of the store."""
     header_hash: str
     """Digest of the source's bytes outside its pixels."""
+    origin: str | None = None
+    """Path of the source when it was ingested; None where the store does not say."""
+    sample: str | None = None
+    """Digest of samples of the source."""
     tags: Mapping[str, Any] = field(default_factory=dict)
     """The tag tree of the source."""
 
@@ -135,6 +139,8 @@ def _read(store: Path, name: str) -> Record:
             "stored_bytes": columns.get("stored"),
         },
         header_hash=str(record.get("header_hash", "")),
+        origin=record.get("path"),
+        sample=record.get("sample_hash"),
         tags=opened.load_metadata(),
     )
 

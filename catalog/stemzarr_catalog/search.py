@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Brief",
+    "Row",
     "briefs",
     "close_names",
     "count",
@@ -28,6 +29,7 @@ __all__ = [
     "repeated_hashes",
     "row",
     "rows",
+    "rows_of_size",
     "rows_with",
     "unknown_values",
 ]
@@ -68,6 +70,21 @@ def rows_with(connection: sqlite3.Connection, values: Mapping[str, Fact]) -> lis
     condition = " AND ".join(f'"{column}" = ?' for column in values)
     sql = f"{_ROW}{_FROM} WHERE {condition} ORDER BY name"
     found = fetch(connection, sql, tuple(values.values()))
+    return [(name, record, notes) for name, record, notes in found]
+
+
+def rows_of_size(
+    connection: sqlite3.Connection, size: int, headers: Sequence[str], sample: str | None = None
+) -> list[Row]:
+    """Return the entries whose sources have this size, one of two headers, and this sample.
+
+    Early stores record no sample: they are among them. Without a sample, one entry is returned
+    where there is any.
+    """
+    condition = "size = ? AND header_hash IN (?, ?) AND coalesce(sample = ?, 1)"
+    most = -1 if sample else 1
+    sql = f"{_ROW}{_FROM} WHERE {condition} ORDER BY name LIMIT {most}"
+    found = fetch(connection, sql, (size, *headers, sample))
     return [(name, record, notes) for name, record, notes in found]
 
 

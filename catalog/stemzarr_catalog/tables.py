@@ -43,7 +43,7 @@ __all__ = [
     "signatures",
 ]
 
-VERSION = 4
+VERSION = 5
 """Version of the tables below; an index of another, older version is built anew."""
 
 _SQL_TYPE = {"text": "TEXT COLLATE NOCASE", "date": "TEXT", "number": "REAL", "flag": "INTEGER"}
@@ -71,12 +71,13 @@ def _statements() -> list[str]:
     return [
         (
             f"CREATE TABLE entry (id INTEGER PRIMARY KEY, folded TEXT, signature TEXT, digest TEXT,"
-            f" noted TEXT, header_hash TEXT, {columns})"
+            f" noted TEXT, header_hash TEXT, origin TEXT, sample TEXT, {columns})"
         ),
         "CREATE TABLE detail (id INTEGER PRIMARY KEY, record TEXT, notes TEXT)",
         "CREATE UNIQUE INDEX entry_by_exact_name ON entry (name COLLATE BINARY)",
         "CREATE INDEX entry_by_folded ON entry (folded)",
-        "CREATE INDEX entry_by_header ON entry (header_hash)",
+        "CREATE INDEX entry_by_origin ON entry (origin)",
+        "CREATE INDEX entry_by_sample ON entry (sample)",
         *(f'CREATE INDEX "entry_by_{name}" ON entry ("{name}")' for name in FIELDS),
         (
             "CREATE TABLE document (entry INTEGER, slug TEXT, title TEXT COLLATE NOCASE,"
@@ -257,6 +258,8 @@ def _put_entry(connection: sqlite3.Connection, row: NewRow) -> int:
         "digest": record.digest,
         "noted": row.noted,
         "header_hash": record.header_hash,
+        "origin": record.origin,
+        "sample": record.sample,
     }
     names = ", ".join(f'"{name}"' for name in values)
     marks = ", ".join("?" * len(values))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 from stemzarr.errors import OptionError
 from stemzarr.options import IngestOptions
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.parameters import MOVED
 from stemzarr_cli.places import expand_folder
 from stemzarr_cli.report import Report
 from stemzarr_cli.storing import store_options
@@ -26,6 +28,12 @@ _FAILED = ("name", "store", "kind", "shape", "dtype", "source_bytes", "stored_by
 @click.option("--name", metavar="NAME", help="Name of the entry, for a single file.")
 @store_options
 @click.option("--overwrite", is_flag=True, help="Replace the store that has the name.")
+@click.option(
+    "--moved",
+    type=MOVED,
+    multiple=True,
+    help="Take files below NEW for those that were below OLD; 'none' compares all their bytes.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be written, and how.")
 @lake_option
 @click.pass_obj
@@ -38,6 +46,7 @@ def ingest(  # noqa: PLR0913 - one argument for each option
     options: IngestOptions,
     lake: Path | None,
     overwrite: bool,
+    moved: tuple[tuple[str, str] | None, ...],
     dry_run: bool,
 ) -> None:
     """Turn files into labelled, compressed stores.
@@ -61,7 +70,7 @@ def ingest(  # noqa: PLR0913 - one argument for each option
     if not sources:
         return
     report.resume = "the same command goes on with what is missing"
-    _ingest_all(report, sources, lake, options, name)
+    _ingest_all(report, sources, lake, options, name, moved)
 
 
 def _ingest_all(
@@ -70,6 +79,7 @@ def _ingest_all(
     where: Path | None,
     options: IngestOptions,
     name: str | None,
+    moved: tuple[tuple[str, str] | None, ...],
 ) -> None:
     from stemzarr.registry import read_source
     from stemzarr_catalog import open_lake
@@ -80,12 +90,32 @@ def _ingest_all(
                 read_source(source, options.read)
         return
     lake = open_lake(where, create=True)
+    for move in filter(None, moved):
+        lake.known.add_move(*move)
+    believe = _believe(report, compare=None in moved)
     for number, source in enumerate(sources, start=1):
         count = f"{number}/{len(sources)} " if len(sources) > 1 else ""
         with report.attempt(_failure(name or source.stem)):
             with report.progress(f"{count}{source.name}") as progress:
-                result = lake.ingest(source, name=name, options=options, progress=progress)
+                result = lake.ingest(
+                    source, name=name, options=options, progress=progress, believe=believe
+                )
             report.result(result.json(), functools.partial(_draw, report, result.json()))
+
+
+def _believe(report: Report, *, compare: bool) -> Callable[[str, str], bool] | None:
+    """Return what answers whether a folder was moved: the user, who is asked once for each."""
+    if compare:
+        return lambda _old, _new: False
+    if not sys.stdin.isatty() or report.as_json or report.quiet:
+        return None
+
+    @functools.cache
+    def ask(old: str, new: str) -> bool:
+        what = f"files below {new} have the names, sizes, times and samples of those of {old}"
+        return report.ask(what, "Were they moved? 'n' compares all their bytes.")
+
+    return ask
 
 
 def _failure(name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import click
 
 from stemzarr.errors import OptionError
 
-__all__ = ["ASSIGNMENT", "BYTES", "FACTORS", "PATH", "SCAN_SHAPE", "Parsed", "read_value"]
+__all__ = ["ASSIGNMENT", "BYTES", "FACTORS", "MOVED", "PATH", "SCAN_SHAPE", "Parsed", "read_value"]
 
 
 class Parsed(click.ParamType[Any]):
@@ -105,6 +105,22 @@ def _assignment(text: str) -> tuple[str, str | int | float]:
     return name.strip(), read_value(value.strip())
 
 
+def _moved(text: str) -> tuple[str, str] | None:
+    """Read ``OLD=NEW``, or ``none``; the folder that exists tells where a path with ``=`` ends."""
+    from stemzarr.options import as_path
+
+    if text == "none":
+        return None
+    places = [place for place, letter in enumerate(text) if letter == "="]
+    cuts = [(text[:place], text[place + 1 :]) for place in places]
+    cuts = [cut for cut in cuts if all(cut)]
+    if not cuts:
+        raise ValueError(text)
+    old, new = next((cut for cut in cuts if Path(cut[1]).exists()), cuts[0])
+    is_windows = re.match(r"[A-Za-z]:[\\/]|\\\\", old) is not None
+    return old if is_windows else str(as_path(old)), str(as_path(new))
+
+
 PATH = LocalPath()
 """A file or folder on this machine."""
 BYTES = Parsed("SIZE", _bytes)
@@ -113,5 +129,7 @@ SCAN_SHAPE = Parsed("Y,X", _scan_shape)
 """Scan positions, such as ``128,256``."""
 FACTORS = Parsed("F|FY,FX", _factors)
 """One factor for both dims of the detector, or one for each."""
+MOVED = Parsed("OLD=NEW|none", _moved)
+"""A folder that was moved, and where it is now."""
 ASSIGNMENT = Parsed("FACT=VALUE", _assignment)
 """One fact or calibration with its value."""

@@ -85,6 +85,12 @@ class Report:
             with self._paused():
                 click.echo(one_line(text), err=True)
 
+    def ask(self, what: str, question: str) -> bool:
+        """Ask the person at the terminal something that is answered by yes or no."""
+        with self._paused():
+            click.echo(one_line(what), err=True)
+            return click.confirm(question, err=True)
+
     def fail(self, error: BaseException) -> None:
         """Print an error on one line of stderr and remember that something failed."""
         with self._paused():

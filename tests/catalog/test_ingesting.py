@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stemzarr.errors import OptionError, StoreExistsError
-from stemzarr.options import IngestOptions
+from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.testing import DMImage, write_dm
-from stemzarr_catalog import Lake, open_lake
+from stemzarr_catalog import Lake, known, open_lake, recognising
 
 OPTIONS = IngestOptions(sync=False, threads=1)
 
@@ -127,3 +133,166 @@ def test_a_store_is_no_source(empty: Lake, write: Write) -> None:
     ingest(empty, write("scan.dm4"))
     with pytest.raises(OptionError, match="is a store already"):
         ingest(empty, empty["scan"].path)
+
+
+def write_npy(path: Path, value: int = 0, *, time: float = 1.7e9) -> Path:
+    """Write a scan whose size and time are those of all others."""
+    path.parent.mkdir(exist_ok=True)
+    np.save(path, np.full((4, 4, 8, 8), value, np.uint16))
+    os.utime(path, (time, time))
+    return path
+
+
+def refuse_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every read of a whole file, or of its values, fail."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    for module in (known, recognising):
+        monkeypatch.setattr(module, "digest_files", fail)
+    monkeypatch.setattr(recognising, "is_source_of", fail)
+
+
+def test_files_of_one_size_and_time_are_two_entries(empty: Lake, tmp_path: Path) -> None:
+    """Also where they have one name, in any number of folders."""
+    paths = [write_npy(tmp_path / f"f{number}" / "scan.npy", number) for number in range(6)]
+    names = {ingest(empty, path)[0] for path in paths}
+    assert len(names) == len(empty) == 6
+    for number, path in enumerate(paths):
+        name, status = ingest(empty, path)
+        assert status == "unchanged"
+        assert (empty[name].open().intensity == number).all()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".dm4"])
+def test_a_copy_is_named_read_once_and_remembered(
+    empty: Lake, write: Write, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are compared at the first ingest, and at no later one, also after a rebuild."""
+    path = write_npy(tmp_path / "scan.npy") if suffix == ".npy" else write("scan.dm4")
+    copied = Path(shutil.copy(path, path.with_name(f"copy{suffix}")))
+    ingest(empty, path)
+    refused = pytest.MonkeyPatch()
+    refuse_pixels(refused)
+    with pytest.raises(AssertionError):
+        ingest(empty, copied)
+    refused.undo()
+    first = empty.ingest(copied, options=OPTIONS)
+    assert (first.name, first.status) == ("scan", "unchanged")
+    assert first.notes == (f"copy{suffix} is the same file as scan",)
+    refuse_pixels(monkeypatch)
+    empty.rebuild()
+    assert open_lake(empty.path).ingest(copied, options=OPTIONS).notes == first.notes
+    assert open_lake(empty.path).ingest(path, options=OPTIONS).notes == ()
+
+
+def test_a_moved_folder_is_asked_for_and_remembered(empty: Lake, tmp_path: Path) -> None:
+    """Never believed unasked, never read: one answer holds for all files below it."""
+    for number in range(3):
+        ingest(empty, write_npy(tmp_path / "old" / f"scan{number}.npy", number))
+    (tmp_path / "old").rename(tmp_path / "new")
+    refused = pytest.MonkeyPatch()
+    refuse_pixels(refused)
+    with pytest.raises(StoreExistsError, match=f"--moved '{tmp_path}/old={tmp_path}/new'"):
+        ingest(empty, tmp_path / "new" / "scan0.npy")
+    asked: list[tuple[str, str]] = []
+
+    def believe(old: str, new: str) -> bool:
+        asked.append((old, new))
+        return True
+
+    for number in range(3):
+        path = tmp_path / "new" / f"scan{number}.npy"
+        result = empty.ingest(path, options=OPTIONS, believe=believe)
+        assert (result.name, result.status) == (f"scan{number}", "unchanged")
+        assert ingest(empty, path) == (f"scan{number}", "unchanged")
+    assert asked == [(str(tmp_path / "old"), str(tmp_path / "new"))]
+    refused.undo()
+
+
+def test_a_denied_move_compares_all_bytes(empty: Lake, tmp_path: Path) -> None:
+    """Equal bytes are still one entry."""
+    path = write_npy(tmp_path / "old" / "scan.npy")
+    ingest(empty, path)
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = tmp_path / "new" / "scan.npy"
+    result = empty.ingest(moved, options=OPTIONS, believe=lambda _old, _new: False)
+    assert (result.name, result.status) == ("scan", "unchanged")
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ({"read": ReadOptions(layout="scan-fast")}, "--overwrite"),
+        ({"read": ReadOptions(scan_shape=(2, 8))}, "--overwrite"),
+        ({"redact": True}, "--overwrite"),
+        ({"virtual": True}, "--overwrite"),
+        ({"facts": {"camera_length_mm": 115.0}}, "stemzarr calibrate scan camera_length_mm=115.0"),
+    ],
+)
+def test_options_that_would_change_an_entry_are_refused(
+    empty: Lake, tmp_path: Path, option: dict[str, Any], hint: str
+) -> None:
+    """The hint is the command that does it; without the option all is unchanged."""
+    path = write_npy(tmp_path / "scan.npy")
+    ingest(empty, path)
+    with pytest.raises(StoreExistsError, match="is in the lake as 'scan'") as caught:
+        empty.ingest(path, options=dataclasses.replace(OPTIONS, **option))
+    assert hint in str(caught.value.hint)
+    assert ingest(empty, path) == ("scan", "unchanged")
+
+
+def test_a_virtual_entry_is_not_taken_for_stored_pixels(empty: Lake, tmp_path: Path) -> None:
+    """Whoever ingests the file without ``virtual`` learns that its pixels are not in the lake."""
+    path = write_npy(tmp_path / "scan.npy")
+    virtual = dataclasses.replace(OPTIONS, virtual=True)
+    assert empty.ingest(path, options=virtual).status == "ingested"
+    assert empty.ingest(path, options=virtual).status == "unchanged"
+    with pytest.raises(StoreExistsError, match="which is virtual"):
+        ingest(empty, path)
+
+
+def test_overwriting_keeps_what_was_set_by_hand(empty: Lake, tmp_path: Path) -> None:
+    """And says so; for another file it says what is dropped."""
+    path = write_npy(tmp_path / "scan.npy")
+    ingest(empty, path)
+    empty.calibrate("scan", {"det_x.scale": 0.5, "camera_length_mm": 115.0})
+    again = dataclasses.replace(OPTIONS, overwrite=True)
+    result = empty.ingest(path, options=again)
+    assert "keeps what was set by hand" in result.notes[-1]
+    assert empty["scan"].facts["camera_length_mm"] == 115.0
+    other = write_npy(tmp_path / "other.npy", 1)
+    result = empty.ingest(other, name="scan", options=again)
+    assert "drops camera_length_mm=115.0: it was set for another file" in result.notes
+    assert "camera_length_mm" not in empty["scan"].facts
+
+
+@given(
+    bytes_of=st.lists(st.binary(min_size=8, max_size=8), min_size=2, max_size=5),
+    suffix=st.sampled_from([".npy", ".dm4", ".h5"]),
+)
+@settings(max_examples=15, deadline=None)
+def test_there_are_as_many_entries_as_different_files(bytes_of: list[bytes], suffix: str) -> None:
+    """Of one size, time and name, in any order: never one entry for two files."""
+    with tempfile.TemporaryDirectory() as folder:
+        lake = open_lake(Path(folder) / "lake", create=True)
+        made: dict[bytes, str] = {}
+        for number, content in enumerate(bytes_of):
+            values = np.zeros((2, 2, 4, 4), np.uint16)
+            values[0, 0, 0] = np.frombuffer(content, np.uint16)
+            path = Path(folder) / f"{number}" / f"scan{suffix}"
+            path.parent.mkdir()
+            if suffix == ".npy":
+                np.save(path, values)
+            elif suffix == ".dm4":
+                write_dm(path, [DMImage(data=values)], thumbnail=False)
+            else:
+                with h5py.File(path, "w") as file:
+                    file["scan"] = values * 0
+                    file.attrs["remark"] = values.tobytes().hex()
+            os.utime(path, (1.7e9, 1.7e9))
+            whole = path.read_bytes()
+            result = lake.ingest(path, options=OPTIONS)
+            assert made.setdefault(whole, result.name) == result.name
+        assert len(lake) == len(made) == len(set(made.values()))

@@ -1,0 +1,261 @@
+"""What a lake remembers of files beyond its stores: copies of their sources, and moved folders.
+
+A store records the file that it was made from. That another file holds the same bytes is found by
+reading it; ``known.jsonl`` in the lake keeps the answer, so that it is read once. The log can be
+deleted: what it said is found again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from stemzarr.files import writing
+from stemzarr.fingerprints import combine_digests, digest_files, file_states, sample_files
+from stemzarr.model import Source
+from stemzarr.store import recorded_digest
+
+if TYPE_CHECKING:
+    from stemzarr_catalog.entry import Entry, EntryList
+
+__all__ = ["NO_HEADER", "Given", "Known", "KnownFile", "group_by_bytes", "key_of", "split_path"]
+
+NO_HEADER = xxhash.xxh3_128_hexdigest(b"")
+"""Digest of the header of formats that have none."""
+
+_TICK_NS = 2_000_000_000
+"""Other file systems keep times less exactly; the coarsest, FAT, to two seconds."""
+
+State = tuple[tuple[int, int], ...]
+"""Size and modification time of every file of an acquisition."""
+
+
+class Given:
+    """A source that is to be ingested, and what tells it apart, found when it is asked for.
+
+    Parameters
+    ----------
+    source
+        What a reader recognised.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.path = source.path
+
+    @cached_property
+    def state(self) -> State:
+        """Size and time of each of its files."""
+        return tuple((state.size, state.modified_ns) for state in file_states(self.source))
+
+    @cached_property
+    def header(self) -> str:
+        """Digest of the bytes outside its pixels; `NO_HEADER` where there is none."""
+        return xxhash.xxh3_128_hexdigest(self.source.load_header())
+
+    @cached_property
+    def sample(self) -> str:
+        """Digest of samples of its files."""
+        return sample_files(self.source.files)
+
+    @cached_property
+    def content(self) -> str:
+        """Digest of all bytes of all its files: reads them."""
+        return combine_digests(digest_files(self.source.files))
+
+    def is_in_state(self, state: State, header: str, *, exact: bool = True) -> bool:
+        """Tell whether size, time and header are those that were recorded."""
+        tolerance = 0 if exact else _TICK_NS
+        return header in (self.header, NO_HEADER) and (
+            len(state) == len(self.state)
+            and all(
+                size == now and abs(time - time_now) <= tolerance
+                for (size, time), (now, time_now) in zip(state, self.state, strict=True)
+            )
+        )
+
+    def is_that_of(self, record: dict[str, Any], *, exact: bool = True) -> bool:
+        """Tell whether a store was made from files of this size, time and header."""
+        header = str(record.get("header_hash", ""))
+        if record.get("files"):
+            state = tuple((file["size"], file["modified_ns"]) for file in record["files"])
+            return self.is_in_state(state, header, exact=exact)
+        sums = (sum(size for size, _ in self.state), max(time for _, time in self.state))
+        return header == self.header and sums == (record.get("size"), record.get("modified_ns"))
+
+
+def key_of(entry: Entry) -> str:
+    """Return what tells the source of an entry from all others, as far as its store records it."""
+    record = entry.source
+    if record.get("hash"):
+        return f"{record['hash']} {recorded_digest(record) or ''}"
+    return f"{record.get('path')} {record.get('size')} {record.get('modified_ns')}"
+
+
+def group_by_bytes(entries: Iterable[Entry]) -> list[EntryList]:
+    """Return the groups of entries whose sources have the same bytes."""
+    from stemzarr_catalog.entry import EntryList
+
+    groups: dict[str, EntryList] = {}
+    for entry in entries:
+        groups.setdefault(key_of(entry), EntryList()).append(entry)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFile:
+    """A file that was found to hold the same bytes as the source of an entry."""
+
+    path: str
+    """Where it is; a digest of that where the entry is redacted."""
+    state: State
+    """Size and time of its files."""
+    header: str
+    """Digest of the bytes outside its pixels."""
+    sample: str
+    """Digest of samples of its files."""
+    content: str | None
+    """Digest of all bytes, where it was taken."""
+    key: str
+    """`key_of` the entry."""
+    hash: str | None
+    """The digest ``hash`` of the entry, by which it is found."""
+    origin: str | None
+    """The path that a virtual entry names, by which it is found."""
+
+
+@dataclass(slots=True)
+class Known:
+    """The log of one lake."""
+
+    path: Path
+    """The file."""
+    locked: Callable[[], AbstractContextManager[None]]
+    """Holds the lake while something is added."""
+    _stamp: tuple[int, int, int] | None = None
+    _files: dict[str, KnownFile] = field(default_factory=dict)
+    _moves: dict[str, str] = field(default_factory=dict)
+
+    def _read(self) -> None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            self._stamp, self._files, self._moves = None, {}, {}
+            return
+        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if stamp == self._stamp:
+            return
+        self._stamp, self._files, self._moves = stamp, {}, {}
+        for line in self.path.read_bytes().splitlines():
+            # A line that a crash cut off says nothing.
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                self._take(json.loads(line))
+
+    def _take(self, item: dict[str, Any]) -> None:
+        if "moved" in item:
+            self._moves[str(item["moved"])] = str(item["to"])
+            return
+        state = tuple((int(size), int(time)) for size, time in item.pop("state"))
+        known = KnownFile(**item, state=state)
+        self._files[known.path] = known
+
+    def find(self, path: str) -> Iterator[KnownFile]:
+        """Give what is known of the file at a path."""
+        self._read()
+        for key in (path, hidden_path(path)):
+            if key in self._files:
+                yield self._files[key]
+
+    def alike(self, sample: str) -> list[KnownFile]:
+        """Return the files whose samples have a digest."""
+        self._read()
+        return [known for known in self._files.values() if known.sample == sample]
+
+    def earlier_paths(self, path: str) -> Iterator[str]:
+        """Give the paths at which a file was before folders were moved, the nearest first."""
+        self._read()
+        for old, new in self._moves.items():
+            below = _below(path, new)
+            if below is not None:
+                yield _join(old, below)
+
+    def add(self, known: KnownFile) -> None:
+        """Remember a file.
+
+        Raises
+        ------
+        WriteError
+            The lake cannot be written.
+        """
+        self._append(
+            {name: getattr(known, name) for name in KnownFile.__slots__ if name != "state"}
+            | {"state": known.state}
+        )
+
+    def add_move(self, old: str, new: str) -> None:
+        """Remember that what was below one folder is below another.
+
+        Files there are then known by size, time and samples, and not read again.
+
+        Raises
+        ------
+        WriteError
+            The lake cannot be written.
+        """
+        self._read()
+        if self._moves.get(old) != new:
+            self._append({"moved": old, "to": new})
+
+    def _append(self, item: dict[str, Any]) -> None:
+        with self.locked(), writing(self.path), self.path.open("ab") as file:
+            # What a crash cut off must not swallow this line.
+            start = b"" if not file.tell() or self._ends_a_line() else b"\n"
+            file.write(start + json.dumps(item).encode() + b"\n")
+
+    def _ends_a_line(self) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() == b"\n"
+
+
+def hidden_path(path: str) -> str:
+    """Return what stands for a path where the path itself must not be kept."""
+    return f"blake2b:{hashlib.blake2b(path.encode(), digest_size=16).hexdigest()}"
+
+
+def split_path(path: str) -> list[str]:
+    r"""Return the parts of a path of any system.
+
+    Examples
+    --------
+    >>> split_path(r"D:\data\scan.dm4"), split_path("/data/scan.dm4")
+    (['D:', 'data', 'scan.dm4'], ['', 'data', 'scan.dm4'])
+    """
+    is_windows = re.match(r"[A-Za-z]:[\\/]|\\\\", path) is not None
+    return re.split(r"[\\/]", path) if is_windows else path.split("/")
+
+
+def _below(path: str, folder: str) -> Sequence[str] | None:
+    parts, start = split_path(path), _folder_parts(folder)
+    return parts[len(start) :] if parts[: len(start)] == start else None
+
+
+def _folder_parts(folder: str) -> list[str]:
+    parts = split_path(folder)
+    return parts[:-1] if len(parts) > 1 and not parts[-1] else parts
+
+
+def _join(folder: str, below: Sequence[str]) -> str:
+    separator = "\\" if "\\" in folder and not folder.startswith("/") else "/"
+    return separator.join([*_folder_parts(folder), *below])
