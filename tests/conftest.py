@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,17 @@ settings.register_profile(
     "stemzarr", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("stemzarr")
+
+
+SEED = os.environ.get("STEMZARR_SEED") or str(random.SystemRandom().randrange(2**32))
+"""Of all that tests choose at random; a red run is repeated by the seed that it prints."""
+
+
+@pytest.fixture(autouse=True)
+def seeded(request: pytest.FixtureRequest) -> None:
+    """Seed what a test chooses at random, and print what repeats it."""
+    random.seed(f"{SEED} {request.node.nodeid}")
+    print(f"repeat with STEMZARR_SEED={SEED}")  # noqa: T201 - pytest shows it where a test fails
 
 
 @pytest.fixture(scope="session")

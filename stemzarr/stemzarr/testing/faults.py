@@ -12,6 +12,7 @@ import contextlib
 import errno
 import io
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -130,6 +131,8 @@ def inject_faults(
     """
     faults = Faults(at=at, error=error, mode=mode, below=below)
     with contextlib.ExitStack() as stack:
+        # A module that is imported meanwhile must not be compiled to a file that is cut short.
+        stack.enter_context(mock.patch.object(sys, "dont_write_bytecode", new=True))
         stack.enter_context(mock.patch.object(io, "open", _open(faults, io.open)))
         for name in ("fsync", "pwrite"):
             if hasattr(os, name):
