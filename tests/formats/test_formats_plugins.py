@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -416,3 +417,20 @@ def test_notes_name_no_folder(samples: Path) -> None:
     """What RosettaSciIO says of a file names it without its folder."""
     source = read_source(samples / "formats" / "de_mrc" / "20241021_00405_movie.mrc")
     assert not any(str(samples) in note for note in (*source.notes, *source.document.notes))
+
+
+def test_velox_images_without_chunks(samples: Path, tmp_path: Path) -> None:
+    """Images of Velox that are stored in one piece are read, as those in chunks are."""
+    whole_file, chunked = (
+        tmp_path / "a.emd",
+        samples / "formats" / "STEM HAADF Diffraction Micro.emd",
+    )
+    shutil.copy(chunked, whole_file)
+    with h5py.File(whole_file, "r+") as file:
+        for group in list(file["Data/Image"].values()):
+            values = group["Data"][()]
+            del group["Data"]
+            group["Data"] = values
+    got, expected = check_reader(whole_file), read_source(chunked)
+    assert len(got.documents) == len(expected.documents)
+    np.testing.assert_array_equal(whole(got.document.blocks), whole(expected.document.blocks))

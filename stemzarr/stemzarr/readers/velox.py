@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import h5py
 
+from stemzarr.readers.library import WHOLE_BYTES
+
 __all__ = ["file_reader"]
 
 _KINDS: Final = (
@@ -80,9 +82,27 @@ def _read_group(
 ) -> None:
     group = reader.d_grp.get(kind)
     for name in group or ():
-        signal = _attempt(f"Data/{kind}/{name}", functools.partial(read, group, name))
+        one = functools.partial(_read_one, reader, read, group, name)
+        signal = _attempt(f"Data/{kind}/{name}", one)
         if signal is not None:
             reader.dictionaries.append(signal)
+
+
+def _read_one(
+    reader: Any,  # noqa: ANN401 - RosettaSciIO is untyped
+    read: Callable[[h5py.Group, str], dict[str, Any]],
+    group: h5py.Group,
+    name: str,
+) -> dict[str, Any]:
+    """Return a signal, at once where its values have no chunks by which to read it lazily."""
+    data = group[name].get("Data")
+    lazy = reader.lazy
+    if isinstance(data, h5py.Dataset) and data.chunks is None and data.nbytes <= WHOLE_BYTES:
+        reader.lazy = False
+    try:
+        return read(group, name)
+    finally:
+        reader.lazy = lazy
 
 
 def _leave_out(what: str, why: str) -> None:
