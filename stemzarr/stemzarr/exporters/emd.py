@@ -49,6 +49,8 @@ def write_emd(request: ExportRequest) -> Exported:
         bundle = _group(root, "metadatabundle", "metadatabundle")
         if cube:
             _write_metadata(bundle, "calibration", "Calibration", _calibration(document))
+            # py4DSTEM calibrates what these two name together.
+            _write_item(bundle["calibration"], "_root_treepath", "")
             _write_texts(bundle["calibration"], "_target_paths", ["/datacube"])
         tags = {
             "facts": {**document.facts, **document.attributes},
@@ -117,7 +119,7 @@ def _write_metadata(bundle: h5py.Group, name: str, python_class: str, tree: dict
 
 
 def _write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
-    """Write a list of texts as emdfile does; py4DSTEM calibrates what ``_target_paths`` names."""
+    """Write a list of texts as emdfile does."""
     below = group.create_group(name)
     below.attrs.update(type=np.bytes_("list_of_strings"), length=len(texts))
     for number, text in enumerate(texts):
