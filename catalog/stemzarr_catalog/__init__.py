@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry, EntryList
-    from stemzarr_catalog.lake import Lake, find_lake, is_lake, open_lake
+    from stemzarr_catalog.finding import find_lake, is_lake
+    from stemzarr_catalog.lake import Lake
+    from stemzarr_catalog.opening import open_lake
 
 _WHERE = {
     "Entry": "stemzarr_catalog.entry",
     "EntryList": "stemzarr_catalog.entry",
     "Lake": "stemzarr_catalog.lake",
-    "find_lake": "stemzarr_catalog.lake",
-    "is_lake": "stemzarr_catalog.lake",
-    "open_lake": "stemzarr_catalog.lake",
+    "find_lake": "stemzarr_catalog.finding",
+    "is_lake": "stemzarr_catalog.finding",
+    "open_lake": "stemzarr_catalog.opening",
 }
 
 __all__ = ["Entry", "EntryList", "Lake", "find_lake", "is_lake", "open_lake"]

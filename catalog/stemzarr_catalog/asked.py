@@ -82,7 +82,7 @@ def _others(entry: Entry, source: Source, options: IngestOptions) -> Iterator[tu
     if read.salvage and not source.complete and not recorded.get("salvage"):
         yield "read without --salvage", replace
     if options.redact and not record.get("redacted"):
-        yield "not redacted", "add --overwrite to replace it by a redacted store"
+        yield "not redacted", f"stemzarr redact {entry.name}"
     if options.virtual and not record.get("virtual"):
         yield "with its pixels", "add --overwrite to replace it by one that is virtual"
     if record.get("virtual") and not options.virtual:

@@ -17,7 +17,8 @@ from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr.options import as_path
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.intake_yaml import render_selection
-from stemzarr_catalog.lake import Lake, open_lake
+from stemzarr_catalog.lake import Lake
+from stemzarr_catalog.opening import open_lake
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,14 +14,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from stemzarr.files import writing
+from stemzarr.files import publish, writing
 from stemzarr.fingerprints import combine_digests, digest_files, file_states, sample_files
 from stemzarr.model import Source
 from stemzarr.store import recorded_digest
@@ -36,6 +36,8 @@ NO_HEADER = xxhash.xxh3_128_hexdigest(b"")
 
 _TICK_NS = 2_000_000_000
 """Other file systems keep times less exactly; the coarsest, FAT, to two seconds."""
+
+_HIDDEN = "blake2b:"
 
 State = tuple[tuple[int, int], ...]
 """Size and modification time of every file of an acquisition."""
@@ -198,10 +200,7 @@ class Known:
         WriteError
             The lake cannot be written.
         """
-        self._append(
-            {name: getattr(known, name) for name in KnownFile.__slots__ if name != "state"}
-            | {"state": known.state}
-        )
+        self._append(asdict(known))
 
     def add_move(self, old: str, new: str) -> None:
         """Remember that what was below one folder is below another.
@@ -217,6 +216,48 @@ class Known:
         if self._moves.get(old) != new:
             self._append({"moved": old, "to": new})
 
+    def hide(self, entry: Entry) -> None:
+        """Keep digests in place of the paths of a source and its copies, which are still known.
+
+        Parameters
+        ----------
+        entry
+            The entry, as it is before it is redacted.
+
+        Raises
+        ------
+        WriteError
+            The lake cannot be written.
+        """
+        self._read()
+        record, key = entry.source, key_of(entry)
+        if record.get("path") and record.get("hash"):
+            origin = KnownFile(
+                path=record["path"],
+                state=tuple(
+                    (file["size"], file["modified_ns"]) for file in record.get("files", ())
+                ),
+                header=record["header_hash"],
+                sample=record.get("sample_hash", ""),
+                content=recorded_digest(record),
+                key=key,
+                hash=record["hash"],
+                origin=None,
+            )
+            self._files[origin.path] = origin
+        hidden = [
+            replace(known, path=hidden_path(known.path), origin=None)
+            if known.key == key and not known.path.startswith(_HIDDEN)
+            else known
+            for known in self._files.values()
+        ]
+        lines: list[dict[str, Any]] = [{"moved": a, "to": b} for a, b in self._moves.items()]
+        lines += map(asdict, hidden)
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        with self.locked(), publish(self.path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        self._stamp = None
+
     def _append(self, item: dict[str, Any]) -> None:
         with self.locked(), writing(self.path), self.path.open("ab") as file:
             # What a crash cut off must not swallow this line.
@@ -231,7 +272,7 @@ class Known:
 
 def hidden_path(path: str) -> str:
     """Return what stands for a path where the path itself must not be kept."""
-    return f"blake2b:{hashlib.blake2b(path.encode(), digest_size=16).hexdigest()}"
+    return f"{_HIDDEN}{hashlib.blake2b(path.encode(), digest_size=16).hexdigest()}"
 
 
 def split_path(path: str) -> list[str]:

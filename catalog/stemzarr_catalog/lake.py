@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stemzarr.errors import EntryNotFoundError, SourceNotFoundError, StemzarrError
+from stemzarr.errors import EntryNotFoundError, StemzarrError
 from stemzarr.files import remove_tree, write_error
 from stemzarr.options import IngestOptions, as_path
 from stemzarr_catalog import search, tables
 from stemzarr_catalog.entry import Entry, EntryList
-from stemzarr_catalog.finding import ENVIRONMENT, find_lake, is_lake, make_folders
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
 from stemzarr_catalog.keeper import Keeper
@@ -35,40 +34,10 @@ if TYPE_CHECKING:
     from stemzarr_catalog.known import Known
     from stemzarr_catalog.recognising import Believe
 
-__all__ = ["ENVIRONMENT", "Lake", "find_lake", "is_lake", "open_lake"]
+__all__ = ["YAML", "Lake"]
 
-_YAML = "catalog.yaml"
-
-
-def open_lake(
-    path: str | os.PathLike[str] | None = None, *, create: bool = False, read_only: bool = False
-) -> Lake:
-    """Open a lake and reconcile its index with the stores that are there.
-
-    Parameters
-    ----------
-    path
-        Its folder; by default the one that `find_lake` finds.
-    create
-        Whether to make the lake if it is not there; reading never makes one.
-    read_only
-        Whether to leave its files alone; so is a lake that cannot be written.
-
-    Raises
-    ------
-    SourceNotFoundError
-        There is no lake.
-    SchemaVersionError
-        A newer stemzarr made its index.
-    """
-    folder = find_lake(path)
-    if not is_lake(folder):
-        if not create:
-            hint = "stemzarr ingest FILE makes one; --lake, or $STEMZARR_LAKE, names another"
-            raise SourceNotFoundError("there is no lake", path=folder, hint=hint)
-        make_folders(folder)
-        write_yaml(folder / _YAML, [])
-    return Lake(folder, read_only=read_only)
+YAML = "catalog.yaml"
+"""Name of the catalog for intake."""
 
 
 class Lake:
@@ -112,7 +81,7 @@ class Lake:
     @property
     def yaml(self) -> Path:
         """The catalog for intake."""
-        return self.path / _YAML
+        return self.path / YAML
 
     def store_path(self, name: str) -> Path:
         """Return where the store of an entry is, or would be.

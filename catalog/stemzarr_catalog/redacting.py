@@ -33,6 +33,7 @@ def redact_entry(lake: Lake, keeper: Keeper, entry: Entry) -> Redaction:
         cleaned = redact_notes(notes, Redactor(secrets))
         if cleaned != notes:
             write_notes(path, cleaned)
+        lake.known.hide(entry)
         done = redact_store(entry.path)
     keeper.start_over()
     return done

@@ -226,7 +226,7 @@ def test_a_denied_move_compares_all_bytes(empty: Lake, tmp_path: Path) -> None:
     [
         ({"read": ReadOptions(layout="scan-fast")}, "--overwrite"),
         ({"read": ReadOptions(scan_shape=(2, 8))}, "--overwrite"),
-        ({"redact": True}, "--overwrite"),
+        ({"redact": True}, "stemzarr redact scan"),
         ({"virtual": True}, "--overwrite"),
         ({"facts": {"camera_length_mm": 115.0}}, "stemzarr calibrate scan camera_length_mm=115.0"),
     ],
@@ -296,3 +296,20 @@ def test_there_are_as_many_entries_as_different_files(bytes_of: list[bytes], suf
             result = lake.ingest(path, options=OPTIONS)
             assert made.setdefault(whole, result.name) == result.name
         assert len(lake) == len(made) == len(set(made.values()))
+
+
+def test_a_redacted_entry_knows_its_files_without_their_paths(
+    empty: Lake, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither at the ingest nor afterwards does the lake keep where they are."""
+    path, other = write("scan.dm4"), write("other.dm4", 1)
+    copied = Path(shutil.copy(path, path.with_name("copy.dm4")))
+    for file in (path, copied):
+        ingest(empty, file)
+    empty.redact("scan")
+    empty.ingest(other, options=dataclasses.replace(OPTIONS, redact=True))
+    for file in empty.path.rglob("*"):
+        assert file.is_dir() or str(path.parent).encode() not in file.read_bytes(), file
+    refuse_pixels(monkeypatch)
+    for file, name in ((path, "scan"), (copied, "scan"), (other, "other")):
+        assert ingest(open_lake(empty.path), file) == (name, "unchanged")

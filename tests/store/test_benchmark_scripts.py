@@ -51,6 +51,13 @@ def test_every_command_of_the_start_runs(script: Any, tmp_path: Path) -> None:
         assert run.peak > 0
 
 
+@pytest.mark.parametrize("script", ["bench_again"], indirect=True)
+def test_a_second_ingest_is_measured(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every scan is ingested once, every copy is found to be one, and the second time all are."""
+    monkeypatch.setattr(script, "SHAPE", (2, 2, 4, 4))
+    assert set(script.run(3, 2)) == {"first_s", "again_s", "ratio"}
+
+
 @pytest.mark.parametrize("script", ["bench_memory"], indirect=True)
 def test_sources_of_any_size_are_made(script: Any, tmp_path: Path) -> None:
     """A hole reads as a scan of zeros, and takes no room on the disk."""
