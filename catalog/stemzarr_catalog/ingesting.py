@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from stemzarr.acquisitions import acquisition_name
 from stemzarr.errors import OptionError, StemzarrError, StoreExistsError
 from stemzarr.locks import FileLock
 from stemzarr.model import Progress
@@ -177,7 +178,7 @@ def _add(
             if name is not None and options.overwrite:
                 return _replace(lake, entry, given, options, progress, same=False)
     raise StoreExistsError(
-        f"another source has the name {name or safe_name(given.path.stem)!r}",
+        f"another source has the name {name or safe_name(acquisition_name(given.path))!r}",
         path=lake.path,
         hint="choose another with --name, or replace it with --overwrite",
     )
@@ -190,7 +191,7 @@ def _candidates(
     if name is not None:
         yield check_name(name)
         return
-    stem = safe_name(given.path.stem)
+    stem = safe_name(acquisition_name(given.path))
     dataset = options.read.dataset
     if fold(stem) != LAKE_ENTRY and not is_device_name(stem) and not (has_other and dataset):
         yield stem

@@ -126,10 +126,15 @@ def test_frames_of_several_files_are_joined(tmp_path: Path) -> None:
 
 
 def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
-    """A master without one of its data files is refused by the name of that file."""
+    """A master without one of its data files is not complete; without any it is refused."""
     path = write_arina(tmp_path, (3, 2))
     (tmp_path / "scan_data_2.h5").unlink()
-    with pytest.raises(TruncatedFileError, match="scan_data_2"):
+    source = read_source(path)
+    assert not source.complete
+    assert any("scan_data_2.h5" in note for note in source.notes)
+    assert source.document.shape == (3, 2, 3)
+    (tmp_path / "scan_data_1.h5").unlink()
+    with pytest.raises(TruncatedFileError, match="scan_data_1"):
         read_source(path)
 
 

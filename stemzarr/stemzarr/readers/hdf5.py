@@ -21,7 +21,7 @@ from stemzarr.errors import (
 )
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
-from stemzarr.readers.arina import find_arina, load_arina_metadata
+from stemzarr.readers.arina import find_arina, load_arina_metadata, read_arina
 from stemzarr.readers.clean import clean_json
 from stemzarr.readers.delmic import find_delmic
 from stemzarr.readers.emd import find_emd
@@ -69,6 +69,9 @@ def read_hdf5(path: Path, options: ReadOptions) -> Source:
         elif options.dataset is not None:
             return _read_one(file, path, stamp, options)
         else:
+            frames = read_arina(file, path, options)
+            if frames is not None:
+                return frames
             known = _find_known(file, path, stamp, options)
             library = None if known is not None else _library_of(file, path)
         if known is None and library is None and "ImageList" not in file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stemzarr.model import Blocks
 
-__all__ = ["PartialBlocks"]
+__all__ = ["PartialBlocks", "SpreadBlocks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,3 +64,52 @@ class PartialBlocks:
                 place = (*(slice(i, i + 1) for i in index), slice(count))
                 begin = (*map(sum, zip(start, index, strict=False)), *start[len(index) :])
                 self.base.read_into(out[place], begin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpreadBlocks:
+    """Frames (frame, y, x) of files between which some are missing; those read as zeros."""
+
+    parts: tuple[tuple[int, Blocks], ...]
+    """Number of the first frame of each file, and its frames; at least one."""
+    frames: int
+    """Number of all frames, those that are missing counted in."""
+    first: int = 0
+    """Number of the frame that is counted as 0."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the dims."""
+        return (self.frames, *self.parts[0][1].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.parts[0][1].dtype
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """That of the first file."""
+        return self.parts[0][1].block_shape
+
+    def cut(self, first: int, end: int) -> SpreadBlocks:
+        """Return the frames from number `first` up to `end`, which is not among them."""
+        return replace(self, first=self.first + first, frames=end - first)
+
+    def valid(self) -> NDArray[np.bool_]:
+        """Return which frames are there, shape (frames,)."""
+        there = np.zeros(self.frames, np.bool_)
+        for number, blocks in self.parts:
+            begin = number - self.first
+            there[max(0, begin) : max(0, begin + blocks.shape[0])] = True
+        return there
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`, zeros where no file has the frame."""
+        out[...] = 0
+        low = start[0] + self.first
+        high = low + out.shape[0]
+        for number, blocks in self.parts:
+            a, b = max(low, number), min(high, number + blocks.shape[0])
+            if a < b:
+                blocks.read_into(out[a - low : b - low], (a - number, *start[1:]))
