@@ -11,6 +11,7 @@ import xarray as xr
 import stemzarr
 from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr.options import IngestOptions
+from stemzarr.store import revise
 from stemzarr.testing import write_synthetic_dm4
 
 
@@ -101,3 +102,17 @@ def test_what_stemzarr_opens_can_be_written_with_xarray(tmp_path: Path) -> None:
         with xr.open_zarr(tmp_path / f"{name}.zarr", consolidated=False) as again:
             assert again.intensity.dtype == np.uint16
             np.testing.assert_array_equal(again.intensity[2, 5].values, dataset.intensity[2, 5])
+
+
+def test_a_decoder_acts_where_there_is_something_to_decode(store: Path) -> None:
+    """An axis in seconds becomes time differences when that is asked for; pixels stay lazy."""
+    revise(store, {"scan_y.units": "seconds", "scan_y.scale": 2, "scan_y.offset": 0})
+    plain = xr.open_dataset(store, engine="stemzarr", decode_timedelta=False)
+    timed = xr.open_dataset(store, engine="stemzarr", decode_timedelta=True)
+    assert plain.scan_y.dtype == np.float64
+    np.testing.assert_array_equal(timed.scan_y, np.arange(3) * np.timedelta64(2, "s"))
+    chunks = "preferred_chunks"
+    assert timed.intensity.encoding[chunks] == plain.intensity.encoding[chunks]
+    assert not timed.intensity.variable._in_memory
+    with xr.open_datatree(store, engine="stemzarr", decode_timedelta=True) as tree:
+        assert tree["/"].scan_y.dtype.kind == "m"

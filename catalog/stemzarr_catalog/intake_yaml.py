@@ -53,8 +53,8 @@ def render_selection(entries: Iterable[Entry], metadata: Mapping[str, Any], name
     metadata, name
         What the catalog says about itself.
     """
-    sources = {entry.name: _source(entry, inert(str(entry.path))) for entry in entries}
-    return _dump({"name": name, "metadata": dict(metadata), "sources": sources})
+    sources = {entry.name: _source(entry, _literal(str(entry.path))) for entry in entries}
+    return _dump({"name": name, "metadata": _inert_tree(metadata), "sources": sources})
 
 
 def _dump(content: Mapping[str, Any]) -> str:
@@ -63,6 +63,19 @@ def _dump(content: Mapping[str, Any]) -> str:
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     text: str = yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True, width=120)
     return text
+
+
+def _literal(path: str) -> str:
+    """Return the template that renders to a path, which may look like a template itself."""
+    return re.sub(r"\{(?=[{%#])", '{{ "{" }}', path)
+
+
+def _inert_tree(value: Any) -> Any:  # noqa: ANN401 - a value of JSON
+    if isinstance(value, Mapping):
+        return {key: _inert_tree(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_inert_tree(item) for item in value]
+    return inert(value)
 
 
 def _source(entry: Entry, address: str) -> dict[str, Any]:

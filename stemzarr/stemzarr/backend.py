@@ -27,7 +27,7 @@ _DECODERS = (
     "concat_characters",
     "decode_coords",
 )
-"""What xarray decodes in other formats; here nothing is encoded."""
+"""What xarray decodes of any format; pixels of ours are never encoded."""
 
 
 class StemzarrBackendEntrypoint(BackendEntrypoint):
@@ -77,8 +77,9 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         group
             The document as stores and trees name it: ``documents/survey``; ``/`` is the main one.
         decoders
-            xarray's ``mask_and_scale``, ``decode_times`` and the like. There is nothing to decode:
-            values are those that were recorded.
+            xarray's ``mask_and_scale``, ``decode_times`` and the like, as in `xarray.decode_cf`.
+            Values stay those that were recorded; an axis in seconds becomes time differences with
+            ``decode_timedelta=True``.
 
         Raises
         ------
@@ -91,7 +92,7 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         chosen = options or ReadOptions(layout=layout, scan_shape=scan_shape, dataset=dataset)
         source = read_source(as_path(filename_or_obj), chosen)
         found = source.document if document is None else source.find(document)
-        opened = _drop(to_dataset(found), drop_variables)
+        opened = _decode(_drop(to_dataset(found), drop_variables), decoders)
         # Nothing stays open, but xarray calls this for each of several files.
         opened.set_close(_close)
         return opened
@@ -107,12 +108,15 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         """Open all documents as a store has them: the main one at the root, dims prefixed below."""
         _check_decoders(decoders)
         source = read_source(as_path(filename_or_obj), options)
-        groups = {"/": _drop(to_dataset(source.document), drop_variables)}
+        groups = {"/": to_dataset(source.document)}
         for document in source.documents:
             if document.index != source.main:
                 labelled = to_dataset(document, prefix=f"{document.slug}_")
-                groups[f"/documents/{document.slug}"] = _drop(labelled, drop_variables)
-        return groups
+                groups[f"/documents/{document.slug}"] = labelled
+        return {
+            path: _decode(_drop(opened, drop_variables), decoders)
+            for path, opened in groups.items()
+        }
 
     def open_datatree(  # type: ignore[override]
         self,
@@ -140,6 +144,12 @@ def _check_decoders(given: dict[str, Any]) -> None:
     if unknown:
         msg = f"the engine stemzarr has no keyword {', '.join(unknown)}"
         raise OptionError(msg, hint="it has document, group, layout, scan_shape, dataset, options")
+
+
+def _decode(opened: xr.Dataset, decoders: dict[str, Any]) -> xr.Dataset:
+    """Decode as xarray was asked to; what was not asked for stays as it is."""
+    asked = {name: value for name, value in decoders.items() if value is not None}
+    return xr.decode_cf(opened, **asked) if asked else opened
 
 
 def _document_of(group: str, document: int | str | None) -> str:

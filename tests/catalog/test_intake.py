@@ -122,3 +122,21 @@ def test_what_was_found_is_saved_as_a_catalog(lake: Lake, tmp_path: Path) -> Non
         assert again["scan"].to_dask().intensity.dims == ("scan_y", "scan_x", "det_y", "det_x")
         assert again["scan"].metadata["beam_energy_keV"] == 300.0
     assert list(found) == ["map", "scan"]
+
+
+def test_a_saved_catalog_holds_no_template_but_its_paths(lake: Lake, tmp_path: Path) -> None:
+    """A query that looks like code is text; a folder that looks like a template is found."""
+    odd = tmp_path / "odd {{ folder }}"
+    shutil.move(lake.path, odd)
+    catalog = intake.open_stemzarr_lake(str(odd)).search("title~'{{ 1 }}' or kind=4d-stem")
+    catalog.save(str(tmp_path / "odd.yaml"))
+    opened = intake.open_catalog(str(tmp_path / "odd.yaml"))
+    assert Path(opened["scan"].urlpath) == odd / "stores" / "scan.zarr"
+    assert "{{" not in str(opened.metadata)
+
+
+def test_a_search_that_finds_nothing_is_saved(lake: Lake, tmp_path: Path) -> None:
+    """An empty catalog opens, as one without entries."""
+    catalog = intake.open_stemzarr_lake(str(lake.path)).search("kind=4d-stem kind=image")
+    catalog.save(str(tmp_path / "none.yaml"))
+    assert list(intake.open_catalog(str(tmp_path / "none.yaml"))) == []
