@@ -75,16 +75,16 @@ class Keeper:
             The lake cannot be written.
         """
         self.check_writable()
-        if getattr(self._held, "now", False):
+        if getattr(self._held, "lock", None) is not None:
             yield
             return
         lock = FileLock(self.path / ".catalog.lock", timeout_s=_WAIT_SECONDS, what="the catalog")
         with lock:
-            self._held.now = True
+            self._held.lock = lock
             try:
                 yield
             finally:
-                self._held.now = False
+                self._held.lock = None
 
     def refresh(self, *, thorough: bool = False) -> None:
         """Bring the index in line with the folders."""
@@ -163,7 +163,7 @@ class Keeper:
     def _sweep(self) -> None:
         """Remove stores that were moved aside to be deleted, and half-written small files."""
         now = time.time()
-        for pattern in ("stores/.*.old", "notes/.*.partial", ".*.partial"):
+        for pattern in ("stores/.*.old", "stores/.*.partial", "notes/.*.partial", ".*.partial"):
             for path in self.path.glob(pattern):
                 with contextlib.suppress(OSError):
                     if now - path.lstat().st_ctime > _LEFT_ALONE_SECONDS:
@@ -189,6 +189,9 @@ class Keeper:
         """Change the index in one transaction; the caller holds the lake."""
         with self.index.writing() as connection:
             function(connection)
+            lock = getattr(self._held, "lock", None)
+            if lock is not None:
+                lock.check(now=True)
 
     def update(self, name: str) -> None:
         """Bring one entry in line with its store, after it was written or revised."""

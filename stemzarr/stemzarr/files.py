@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import io
 import os
 import re
 import shutil
-import socket
 import sys
 import threading
 import time
@@ -28,6 +28,7 @@ from stemzarr.errors import (
     StoreExistsError,
     WriteError,
 )
+from stemzarr.processes import ProcessRecord, process_state
 
 __all__ = [
     "PositionedFile",
@@ -38,8 +39,10 @@ __all__ = [
     "read_positioned",
     "remove_abandoned",
     "remove_tree",
+    "seconds_untouched",
     "sync_folder",
     "sync_path",
+    "temporary_path",
     "write_all",
     "writing",
 ]
@@ -306,8 +309,7 @@ def publish(dest: Path, *, sync: bool = True) -> Iterator[Path]:
     WriteError
         The operating system could not write; other errors of the block pass through.
     """
-    owner = f"{_this_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    temporary = dest.with_name(f".{dest.name}.{owner}.partial")
+    temporary = temporary_path(dest)
     try:
         yield temporary
         if sync and temporary.is_file():
@@ -392,41 +394,70 @@ def move(source: Path, dest: Path) -> None:
 
 _ABANDONED = re.compile(r"\..+\.([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}\.partial")
 _ABANDONED_S = 24 * 3600.0
+_LONGEST = 180
 
 
-@functools.cache
-def _this_machine() -> str:
-    """Return eight hex digits for this host and the present run of its operating system."""
+def temporary_path(dest: Path) -> Path:
+    """Return an unused hidden name beside `dest`, which says what process will write there."""
+    owner = ProcessRecord.own()
+    who = f"{_system(owner)}-{owner.pid}-{uuid.uuid4().hex[:8]}"
+    return dest.with_name(f".{_shortened(dest.name)}.{who}.partial")
+
+
+def _shortened(name: str) -> str:
+    """Return as much of a name as leaves room for a suffix within the 255 bytes of most systems."""
+    return name.removeprefix(".").encode("utf-8", "ignore")[:_LONGEST].decode("utf-8", "ignore")
+
+
+def _system(owner: ProcessRecord) -> str:
+    """Return eight hex digits for where the number of a process means that process."""
+    return f"{zlib.crc32(f'{owner.host}{owner.boot}{owner.namespace}'.encode()):08x}"
+
+
+def seconds_untouched(path: Path) -> float | None:
+    """Return the seconds since `path` was modified, by its file system's clock; None if gone."""
+    probe = path.with_name(f".{_shortened(path.name)}.{uuid.uuid4().hex[:8]}.now")
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        probe.touch()
+        return probe.stat().st_mtime - path.stat().st_mtime
     except OSError:
-        boot = ""
-    return f"{zlib.crc32((socket.gethostname() + boot).encode()):08x}"
+        return None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def remove_abandoned(folder: Path) -> None:
     """Remove temporary files in a folder whose writer, a process inside `publish`, has died.
 
-    A process of this machine is looked up; what another machine wrote, or this one before it was
-    started anew, is abandoned when nobody touched it for a day. What cannot be removed stays.
+    A process that can be seen from here is looked up. What another machine or container wrote, or
+    this machine before its last start, is abandoned when nothing touched it for a day, by the
+    clock of the file system. What cannot be removed stays.
     """
     with contextlib.suppress(OSError):
         for path in [path for path in folder.iterdir() if path.name.startswith(".")]:
             match = _ABANDONED.search(path.name)
             if match is not None:
                 with contextlib.suppress(OSError):
-                    if _is_abandoned(path, machine=match[1], process=int(match[2])):
+                    if _is_abandoned(path, system=match[1], process=int(match[2])):
                         remove_tree(path)
 
 
-def _is_abandoned(path: Path, *, machine: str, process: int) -> bool:
-    if machine == _this_machine():
-        import psutil
-
-        return process not in psutil.pids()
+def _is_abandoned(path: Path, *, system: str, process: int) -> bool:
+    own = ProcessRecord.own()
+    if system == _system(own):
+        state = process_state(dataclasses.replace(own, pid=process, started=None))
+        if state == "ended":
+            return True
+        if own.boot and own.namespace:
+            return False
+    untouched = seconds_untouched(path)
+    if untouched is None:
+        return False
     inside = path.rglob("*") if path.is_dir() else ()
-    latest = max(each.stat().st_mtime for each in (path, *inside))
-    return bool(time.time() - latest > _ABANDONED_S)
+    last = path.stat().st_mtime
+    later = max((each.stat().st_mtime for each in inside), default=last) - last
+    return untouched - max(0.0, later) > _ABANDONED_S
 
 
 def replace(temporary: Path, dest: Path) -> None:

@@ -202,11 +202,11 @@ def test_a_line_cut_off_by_a_crash_does_not_swallow_the_next(tmp_path: Path) -> 
     record = ShardRecord(
         array=0, number=0, path="c/0", size=0, digest="", chunks="", fold=None, fold_digest=None
     )
-    journal, _ = open_journal(folder, {"source": 1}, sync=False)
+    journal, _ = open_journal(folder, {"source": 1}, lambda **_: None, sync=False)
     journal.add(record)
     with (folder / "journal").open("ab") as file:
         file.write(b"0123456789abcdef {torn")
-    open_journal(folder, {"source": 1}, sync=False)
+    open_journal(folder, {"source": 1}, lambda **_: None, sync=False)
     lines = (folder / "journal").read_bytes().splitlines()
     assert all(b"torn" not in line for line in lines)
 

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ class Journal:
     """Shards that are done, by array and number."""
     sync: bool
     """Whether each line is flushed to the disk."""
+    check: Callable[..., None]
+    """Raises where this process lost the right to write it; as `FileLock.check`."""
 
     @property
     def tree(self) -> Path:
@@ -81,7 +84,16 @@ class Journal:
         return self.folder / FOLDS
 
     def add(self, record: ShardRecord) -> None:
-        """Note that a shard is done."""
+        """Note that a shard is done.
+
+        Raises
+        ------
+        StoreBusyError
+            The lock was lost: the journal is another process's.
+        WriteError
+            It cannot be written.
+        """
+        self.check()
         try:
             with (self.folder / "journal").open("ab") as file:
                 file.write(_line(dataclasses.asdict(record)))
@@ -117,7 +129,9 @@ def _read_record(line: bytes) -> ShardRecord | None:
         return None  # damaged, or whole and no record: the first line twice
 
 
-def open_journal(folder: Path, identity: dict[str, Any], *, sync: bool) -> tuple[Journal, str]:
+def open_journal(
+    folder: Path, identity: dict[str, Any], check: Callable[..., None], *, sync: bool
+) -> tuple[Journal, str]:
     """Return the journal in `folder`, and why it begins anew (empty where it continues).
 
     Parameters
@@ -126,6 +140,8 @@ def open_journal(folder: Path, identity: dict[str, Any], *, sync: bool) -> tuple
         Hidden folder of the ingest; it is made where it is missing.
     identity
         JSON of all that the shards depend on: the source, the options, the plan.
+    check
+        Raises where this process lost the right to write the journal; as `FileLock.check`.
     sync
         Whether lines are flushed to the disk.
 
@@ -134,7 +150,7 @@ def open_journal(folder: Path, identity: dict[str, Any], *, sync: bool) -> tuple
     A shard counts as done when its line is whole and its file and its fold have the digests that
     the line tells.
     """
-    journal = Journal(folder=folder, records={}, sync=sync)
+    journal = Journal(folder=folder, records={}, sync=sync, check=check)
     try:
         lines = (folder / "journal").read_bytes().splitlines()
     except OSError:

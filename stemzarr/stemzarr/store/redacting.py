@@ -78,7 +78,7 @@ def redact_store(path: Path) -> Redaction:
     A crash leaves the store as it was, or the next one to open it finishes the work; the same call
     again removes what is left.
     """
-    with store_lock(path, _WAIT_S):
+    with store_lock(path, _WAIT_S) as lock:
         finish_revision(path)
         before = read_checked(path)
         source = source_of_nodes(path, before)
@@ -89,7 +89,7 @@ def redact_store(path: Path) -> Redaction:
         redactor = redactor_of(source, *_secrets_of(record))
         redacted = redact_source(source, redactor)
         nodes = _clean_nodes(before, redactor)
-        with revising(path) as stage:
+        with revising(path, lock) as stage:
             tree = Tree(folder=stage, nodes=nodes)
             for document in redacted.documents:
                 relabel(tree, document, source.main)

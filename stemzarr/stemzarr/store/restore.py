@@ -52,13 +52,13 @@ def restore_metadata(path: Path) -> tuple[Difference, ...]:
     """
     if not (path / MANIFEST).is_dir():
         raise SourceNotFoundError("there is no store", path=path, hint="check the spelling")
-    with store_lock(path, _WAIT_S):
+    with store_lock(path, _WAIT_S) as lock:
         finish_revision(path)
         nodes = _written_nodes(path)
         wanted = {f"{name}/zarr.json": to_json(node) for name, node in nodes.items() if name}
         wanted["zarr.json"] = consolidated({**nodes, **listed_results(path, nodes)})
         found = tuple(find_differences(path, nodes))
-        with revising(path) as stage:
+        with revising(path, lock) as stage:
             for name, content in wanted.items():
                 if _read(path / name) != content:
                     write_file(stage / name, content)

@@ -214,12 +214,12 @@ def renew_listing(store: Path) -> bool:
     """
     if not _may_differ(store):
         return False
-    with store_lock(store, _WAIT_S):
+    with store_lock(store, _WAIT_S) as lock:
         nodes = read_checked(store)
         wanted = consolidated({**nodes, **result_nodes(store, nodes)})
         if (store / _NODE).read_bytes() == wanted:
             return False
-        with revising(store) as stage:
+        with revising(store, lock) as stage:
             write_file(stage / _NODE, wanted)
         return True
 

@@ -54,12 +54,12 @@ def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
     -----
     A crash leaves the store as it was, or the next one to open it finishes the work.
     """
-    with store_lock(path, _WAIT_S):
+    with store_lock(path, _WAIT_S) as lock:
         source = read_store(path)
         revised, changes = apply_facts(source, facts)
         if not changes:
             return ()
-        with revising(path) as stage:
+        with revising(path, lock) as stage:
             _revise(path, stage, revised.documents, source.main, changes)
         return changes
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from stemzarr.model import Progress
 from stemzarr.store.task import Workspace
 
-__all__ = ["Tally", "run_in_threads"]
+__all__ = ["Tally", "checking", "run_in_threads"]
 
 _POLL_S = 0.5
 T = TypeVar("T")
@@ -40,6 +40,25 @@ class Tally:
             self.done += nbytes
             if self.progress is not None:
                 self.progress(self.done, self.total)
+
+
+def checking(check: Callable[[], None], progress: Progress | None) -> Progress:
+    """Return a progress callback that first asks whether the work may go on.
+
+    Parameters
+    ----------
+    check
+        Raises where it may not, as `FileLock.check`.
+    progress
+        The callback; may be None.
+    """
+
+    def advance(done: int, total: int) -> None:
+        check()
+        if progress is not None:
+            progress(done, total)
+
+    return advance
 
 
 def run_in_threads(

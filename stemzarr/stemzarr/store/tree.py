@@ -22,6 +22,7 @@ from stemzarr.errors import (
     SourceNotFoundError,
 )
 from stemzarr.files import move, remove_tree, sync_folder, sync_path, writing
+from stemzarr.locks import FileLock
 from stemzarr.model import Document
 from stemzarr.options import Codec
 from stemzarr.store.encode import codec_from_metadata, find_codec
@@ -241,15 +242,18 @@ def read_small_array(path: Path, nodes: Nodes, name: str) -> NDArray[Any]:
 
 
 @contextlib.contextmanager
-def revising(path: Path) -> Iterator[Path]:
+def revising(path: Path, lock: FileLock) -> Iterator[Path]:
     """Give a folder in a store for files that take the places of those of the same names.
 
     When the block succeeds, they are flushed and listed, and then put in place one by one, the
     root's metadata last. A crash before the list is complete leaves the store as it was; after
-    it, whoever opens the store next finishes the work. The caller holds the store's lock.
+    it, whoever opens the store next finishes the work. The caller holds the store's lock; one that
+    was lost meanwhile leaves the store as it was.
 
     Raises
     ------
+    StoreBusyError
+        The lock was lost.
     WriteError
         The store cannot be written.
     """
@@ -260,6 +264,7 @@ def revising(path: Path) -> Iterator[Path]:
         stage = path / f"{REVISION}-{uuid.uuid4().hex[:8]}"
         try:
             yield stage
+            lock.check(now=True)
             _commit(stage)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,7 @@ from stemzarr.store.origin import Origin
 from stemzarr.store.plan import ArrayPlan, StorePlan, plan_store
 from stemzarr.store.preview import Folded, reduce_folds, write_preview
 from stemzarr.store.redact import redact_facts, redact_source, redactor_of
-from stemzarr.store.run import Tally, run_in_threads
+from stemzarr.store.run import Tally, checking, run_in_threads
 from stemzarr.store.sample import choose_codec
 from stemzarr.store.schema import (
     SCHEMA_VERSION,
@@ -158,7 +159,7 @@ def write_store(
     StoreExistsError
         Something stands at `dest` and ``options.overwrite`` is false.
     StoreBusyError
-        Another process writes the same store.
+        Another process writes the same store, or took it over while this one was asleep.
     TruncatedFileError
         The source holds less than it declares, and ``options.read.salvage`` is false.
     SourceChangedError, ReadError, WriteError
@@ -174,17 +175,20 @@ def write_store(
     started = time.perf_counter()
     _check_whole(source, options)
     check_destination(dest, overwrite=options.overwrite, source=source.path)
-    with store_lock(dest), writing(dest):
+    with store_lock(dest) as lock, writing(dest):
         check_destination(dest, overwrite=options.overwrite, source=source.path)
-        ingest = _begin(source, dest, options)
+        ingest = _begin(source, dest, options, lock.check)
         resumed = bool(ingest.journal.records)
         try:
-            with ingest.origin.following(progress) as advance:
+            with ingest.origin.following(checking(lock.check, progress)) as advance:
                 _write_pixels(ingest, advance)
             ingest.origin.check()
+            lock.check(now=True)
             _complete(ingest)
             stored = _publish(ingest, dest)
         except BaseException as error:
+            # What lies there is another's as soon as the lock is.
+            lock.check(now=True)
             _keep_or_remove(ingest.journal, error)
             raise
     return StoreResult(
@@ -231,13 +235,15 @@ def _prepare(source: Source, options: IngestOptions) -> tuple[Source, Redactor |
     return redact_source(source, redactor), redactor
 
 
-def _begin(original: Source, dest: Path, options: IngestOptions) -> _Ingest:
+def _begin(
+    original: Source, dest: Path, options: IngestOptions, check: Callable[..., None]
+) -> _Ingest:
     origin = Origin(original, digested=not (original.rebuildable or options.virtual))
     source, redactor = _prepare(original, options)
     plan = plan_store(source, options)
     header_digest = xxhash.xxh3_128_digest(original.load_header())
     identity = _identity(source, options, plan, header_digest)
-    journal, anew = open_journal(unfinished_folder(dest), identity, sync=options.sync)
+    journal, anew = open_journal(unfinished_folder(dest), identity, check, sync=options.sync)
     return _Ingest(
         source=source,
         options=options,
@@ -474,6 +480,7 @@ def _publish(ingest: _Ingest, dest: Path) -> int:
         if ingest.options.sync:
             shards = {tree / record.path for record in ingest.journal.records.values()}
             _sync_all(tree, [path for path in files if path not in shards])
+        ingest.journal.check(now=True)
         replace(ingest.tree.folder, dest)
         if ingest.options.sync:
             sync_folder(dest.parent)

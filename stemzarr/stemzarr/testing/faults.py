@@ -137,7 +137,7 @@ def inject_faults(
         for name in ("fsync", "pwrite"):
             if hasattr(os, name):
                 stack.enter_context(mock.patch.object(os, name, _plain(faults, name)))
-        for name in ("mkdir", "replace", "rename", "unlink", "rmdir"):
+        for name in ("link", "mkdir", "replace", "rename", "unlink", "rmdir"):
             stack.enter_context(mock.patch.object(os, name, _on_path(faults, name)))
         yield faults
 
@@ -167,7 +167,7 @@ def _on_path(faults: Faults, name: str) -> Callable[..., Any]:
 
     def called(path: Any, *rest: Any, **more: Any) -> Any:  # noqa: ANN401
         if more.get("dir_fd") is not None or faults.concerns(path):
-            faults.call(name, takes_space=name == "mkdir")
+            faults.call(name, takes_space=name in {"link", "mkdir"})
         return original(path, *rest, **more)
 
     return called
