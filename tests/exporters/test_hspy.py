@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -160,6 +161,30 @@ def test_the_whole_tag_tree_comes_back(
     assert tree["large"] == str(2**70)
     assert tree["_"] == 5
     assert len(tree) == len(expected)
+
+
+NAMES = ("a.b", ".", "Align min. correlation", "a.b/c.d", "_list_x", "_sig_1", "_datetime_date")
+
+
+@pytest.mark.parametrize("value", [1, "text", [1, 2], {"in.ner": 2.5}, [{"a.b": 1}], np.arange(3)])
+@pytest.mark.leaves_open
+def test_odd_names_of_tags_survive_hyperspy_and_its_writers(
+    make_document: MakeDocument, make_request: MakeRequest, tmp_path: Path, value: Any
+) -> None:
+    """Tags with dots, or named like HyperSpy's marks, are all there; .emd and .hspy are saved."""
+    request = make_request(make_document("image", COUNTS[0, 0]), "odd.hspy")
+    source = dataclasses.replace(request.source, load_metadata=lambda: dict.fromkeys(NAMES, value))
+    write_hspy(dataclasses.replace(request, source=source))
+    loaded = hs.load(request.dest)
+    tree = loaded.original_metadata.as_dictionary()
+    assert len(tree) == len(NAMES)
+    assert not any("." in name for name in tree)
+    assert tree["Align min․ correlation"] is not None  # noqa: RUF001 - a look-alike on purpose
+    loaded.save(tmp_path / "again.hspy")
+    again = hs.load(tmp_path / "again.hspy").original_metadata.as_dictionary()
+    assert set(again) == set(tree)
+    if not isinstance(value, list | dict):
+        loaded.save(tmp_path / "again.emd")
 
 
 KINDS: dict[str, tuple[tuple[int, ...], int]] = {

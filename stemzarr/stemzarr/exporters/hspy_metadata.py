@@ -30,6 +30,8 @@ _TEM = {
 _STAGE = {"tilt_alpha_deg": "tilt_alpha", "tilt_beta_deg": "tilt_beta"}
 _DETECTOR = {"exposure_s": "exposure", "detector": "name"}
 _LARGEST_INTEGER = 2**63
+_MARKS = ("_list_", "_tuple_", "_sig_", "_bs_", "_datetime_", "_ragged_", "_hspy_AxesManager_")
+"""Begins of names that HyperSpy's reader gives a meaning."""
 
 
 def signal_ndim(document: Document) -> int:
@@ -135,11 +137,13 @@ def write_tree(tree: Mapping[str, Any], group: h5py.Group) -> None:
     """Write a dictionary of JSON values and arrays as HyperSpy's reader takes it apart again.
 
     Values become attributes, arrays data sets, dictionaries groups, lists data sets or groups
-    whose names begin with ``_list_``. A slash would nest groups, so it becomes the division slash
-    (U+2215) in the names of dictionaries, lists and arrays; attributes keep theirs.
+    whose names begin with ``_list_``. HyperSpy takes a dot for the end of a name, and HDF5 a slash
+    for that of a group, so that look-alikes are in their place: U+2024 for each dot, and U+2215
+    for a slash in the names of dictionaries, lists and arrays. So is U+02CD for the first sign of
+    a name that HyperSpy would take for one of its own marks.
     """
     for name, value in tree.items():
-        key = str(name) or "_"
+        key = _name(str(name))
         if isinstance(value, Mapping):
             write_tree(value, group.require_group(_group_name(key)))
         elif isinstance(value, list | tuple):
@@ -176,8 +180,13 @@ def _write_list(values: Sequence[Any], key: str, group: h5py.Group) -> None:
         write_tree(members, group.require_group(f"_list_{len(values)}_{key}"))
 
 
+def _name(name: str) -> str:
+    look_alike = name.replace(".", "․") or "_"  # noqa: RUF001 - on purpose
+    return "ˍ" + look_alike[1:] if look_alike.startswith(_MARKS) else look_alike
+
+
 def _group_name(key: str) -> str:
-    return {".": "․"}.get(key, key.replace("/", "∕"))  # noqa: RUF001 - look-alikes on purpose
+    return key.replace("/", "∕")  # noqa: RUF001 - a look-alike on purpose
 
 
 def _attribute(value: Any) -> Any:  # noqa: ANN401 - any JSON value
