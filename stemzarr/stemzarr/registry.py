@@ -220,6 +220,13 @@ def _is_empad(path: Path, head: bytes) -> bool:
     return recognises(path, head)
 
 
+def _is_merlin(path: Path, head: bytes) -> bool:
+    if not head.startswith((b"MQ1,", b"HDR,")):
+        return False
+    recognises: Callable[[Path, bytes], bool] = _load("stemzarr.readers.merlin:is_merlin")
+    return recognises(path, head)
+
+
 READERS: tuple[Reader, ...] = (
     Reader(
         name="zarr",
@@ -238,6 +245,12 @@ READERS: tuple[Reader, ...] = (
         target="stemzarr.readers.empad:read_empad",
         recognises=_is_empad,
     ),
+    Reader(
+        name="merlin",
+        target="stemzarr.readers.merlin:read_merlin",
+        suffixes=(".mib",),
+        recognises=_is_merlin,
+    ),
     Reader(name="hdf5", target="stemzarr.readers.hdf5:read_hdf5", recognises=_is_hdf5),
     Reader(
         name="rosettasciio",
@@ -247,7 +260,6 @@ READERS: tuple[Reader, ...] = (
             ".bcf",
             ".blo",
             ".emi",
-            ".mib",
             ".mrc",
             ".npy",
             ".prz",

@@ -63,6 +63,8 @@ class FrameBlocks:
     """Rows and columns of a frame."""
     stored: np.dtype[Any]
     """Type of the values in the file, with their byte order."""
+    flipped: bool = False
+    """Whether the rows of a frame are written from the bottom up."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,6 +93,9 @@ class FrameBlocks:
         if out.size == 0:
             return
         first, inner = start[0], tuple(start[1:])
+        if self.flipped:
+            inner = (self.frame[0] - inner[0] - out.shape[1], *inner[1:])
+            out = out[:, ::-1]
         begin = 0
         for part in self.parts:
             low, high = max(first, begin), min(first + out.shape[0], begin + part.frames)

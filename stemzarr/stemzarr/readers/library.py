@@ -45,7 +45,17 @@ WHOLE_BYTES: Final = 1024**3
 """Size of the largest file, unpacked, that is read whole where it cannot be read lazily."""
 
 _OURS: Final = frozenset(
-    {"DigitalMicrograph", "HSPY", "numpy", "Topspin", "Arina", "EMPAD", "Image", "TIFF"}
+    {
+        "DigitalMicrograph",
+        "HSPY",
+        "numpy",
+        "Topspin",
+        "Arina",
+        "EMPAD",
+        "Image",
+        "TIFF",
+        "QuantumDetector",
+    }
 )
 """Plugins whose formats stemzarr reads itself."""
 _UNSAFE: Final = frozenset({"netCDF"})

@@ -44,7 +44,7 @@ from stemzarr.readers.zarr_marks import folder_size
 __all__ = ["read_rosettasciio"]
 
 _HDF5_SUFFIXES: Final = frozenset({".hspy", ".hdf5", ".h5", ".app5", ".emd", ".nxs", ".dm5"})
-_FRAMES: Final = frozenset({"QuantumDetector", "Blockfile", "TVIPS"})
+_FRAMES: Final = frozenset({"Blockfile", "TVIPS"})
 """Plugins of detectors that write pattern after pattern."""
 _OWN: Final[dict[str, tuple[str, str]]] = {
     ".npy": ("stemzarr.readers.npy", "read_npy"),
