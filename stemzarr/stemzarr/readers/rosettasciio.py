@@ -80,7 +80,7 @@ def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Sou
     if not plugins:
         shown = " ".join(sorted((*_OWN, *known_suffixes())))
         msg = f"has no bytes that stemzarr knows, and nobody reads the suffix {suffix!r}"
-        raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy {shown}")
+        raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .mib {shown}")
     _refuse_dataset(path, options)
     declared = find_run(path)
     if declared is not None and not declared.run.complete:
