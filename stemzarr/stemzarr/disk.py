@@ -130,10 +130,10 @@ def find_disk(mean: Image, bad: NDArray[np.bool_] | None = None) -> Disk:
     bad
         (det_y, det_x) pixels that say nothing; None where there are none.
     """
-    if not mean.size or not np.isfinite(mean).all():
+    filled = _filled(mean, bad)
+    if not filled.size or not np.isfinite(filled).all():
         return _guess(mean.shape)
     factor = max(1, min(*mean.shape, math.ceil(max(mean.shape) / _FINEST)))
-    filled = _filled(mean, bad)
     # Sums of the largest floats must not overflow.
     filled = filled / (float(np.abs(filled).max()) or 1.0)
     found = _find_disk(_median(_binned(filled, factor)))

@@ -16,7 +16,17 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from stemzarr.errors import UnsupportedDataError
-from stemzarr.model import CHANNEL, Axis, Blocks, Brightness, Document, Fact, Kind, dims_of_kind
+from stemzarr.model import (
+    CHANNEL,
+    PATTERN_KINDS,
+    Axis,
+    Blocks,
+    Brightness,
+    Document,
+    Fact,
+    Kind,
+    dims_of_kind,
+)
 
 __all__ = ["BlocksArray", "dask_chunks", "from_dataset", "to_dataset"]
 
@@ -147,6 +157,8 @@ def to_dataset(document: Document, prefix: str = "") -> xr.Dataset:
     variables = {"intensity": intensity}
     if document.valid is not None:
         variables["valid"] = xr.Variable(dims[:2], document.valid)
+    if document.bad_pixels is not None:
+        variables["bad_pixels"] = xr.Variable(dims[-2:], document.bad_pixels)
     return xr.Dataset(variables, coords, document.group_attributes())
 
 
@@ -230,16 +242,16 @@ def from_dataset(dataset: xr.Dataset) -> Document:
         brightness=brightness,
         channels=channels,
         facts=facts,
-        valid=_valid_of(dataset, names),
+        valid=_mask_of(dataset, "valid", names[:2]) if names[:2] == _SCAN else None,
+        bad_pixels=_mask_of(dataset, "bad_pixels", names[-2:]) if kind in PATTERN_KINDS else None,
     )
 
 
-def _valid_of(dataset: xr.Dataset, names: tuple[str, ...]) -> NDArray[np.bool_] | None:
-    """Return the mask of a scan; what was selected from one may have it without both its dims."""
-    scan = names[:2]
-    if scan != _SCAN or "valid" not in dataset or set(dataset["valid"].dims) != set(scan):
+def _mask_of(dataset: xr.Dataset, name: str, dims: tuple[str, ...]) -> NDArray[np.bool_] | None:
+    """Return a mask; what was selected from a scan may have it without both its dims."""
+    if name not in dataset or set(dataset[name].dims) != set(dims):
         return None
-    return dataset["valid"].transpose(*scan).to_numpy().astype(bool)
+    return dataset[name].transpose(*dims).to_numpy().astype(bool)
 
 
 def _axis_of(dataset: xr.Dataset, name: str) -> Axis:

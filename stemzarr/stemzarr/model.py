@@ -20,6 +20,7 @@ from stemzarr.errors import EntryNotFoundError
 __all__ = [
     "CHANNEL",
     "PATTERN_DIMS",
+    "PATTERN_KINDS",
     "ArrayBlocks",
     "Axis",
     "Blocks",
@@ -42,6 +43,8 @@ Kind = Literal[
     "4d-stem", "diffraction", "image", "spectrum-image", "spectrum", "profile", "stack", "array"
 ]
 LayoutOrder = Literal["detector-fast", "scan-fast"]
+PATTERN_KINDS = ("4d-stem", "diffraction", "stack")
+"""Kinds whose last two dims are those of a detector, which may have bad pixels."""
 Fact = str | int | float
 
 CHANNEL = "channel"
@@ -310,7 +313,8 @@ class Document:
     valid: NDArray[np.bool_] | None = None
     """(scan_y, scan_x) mask of the patterns that a salvage recovered; None when all are there."""
     bad_pixels: NDArray[np.bool_] | None = None
-    """(det_y, det_x) mask of the pixels that the source marks as bad; None where it names none."""
+    """(det_y, det_x) mask of the pixels that the source marks as bad, of a stack (y, x); None where
+    it names none. Their values stay, and enter no statistic, preview, or search for the disk."""
 
     @property
     def dims(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def write_emd(request: ExportRequest) -> Exported:
 
     Reciprocal lengths are given in 1/Å, the only ones that py4DSTEM takes. Of a salvaged scan,
     ``valid`` in the metadata ``stemzarr`` says which patterns are there, as booleans (scan_y,
-    scan_x).
+    scan_x); ``bad_pixels``, where there are some, which pixels are bad, as booleans (det_y, det_x).
     """
     document = request.documents[0]
     cube = document.kind == "4d-stem"
@@ -57,6 +57,7 @@ def write_emd(request: ExportRequest) -> Exported:
             "provenance": request.provenance,
             "original_metadata": plain_tags(request.source.load_metadata()),
             **({} if document.valid is None else {"valid": document.valid}),
+            **({} if document.bad_pixels is None else {"bad_pixels": document.bad_pixels}),
         }
         _write_metadata(bundle, "stemzarr", "Metadata", tags)
         name = "datacube" if cube else document.slug

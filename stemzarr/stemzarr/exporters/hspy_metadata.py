@@ -89,6 +89,8 @@ def metadata_of(
     }
     if document.valid is not None:
         metadata["stemzarr"]["valid"] = document.valid
+    if document.bad_pixels is not None:
+        metadata["stemzarr"]["bad_pixels"] = document.bad_pixels
     if "specimen" in facts:
         metadata["Sample"] = {"description": facts["specimen"]}
     if tem:

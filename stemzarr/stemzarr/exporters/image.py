@@ -121,6 +121,8 @@ def _label(
         # nothing was recorded there, which no number of electrons says
         values = np.where(document.valid, values.astype(np.float64), np.nan)
     blocks = ArrayBlocks(values)
+    bad = document.bad_pixels if of_detector else None
+    ndim = 1 if bad is None else 2
     # a sum of calibrated values has their scale, but not their offset
     keeps = of_detector or document.brightness is None or not document.brightness.offset
     radii = {key: value for key, value in ring.items() if value is not None}
@@ -133,8 +135,9 @@ def _label(
         layout=None,
         brightness=document.brightness if keeps else None,
         attributes={**document.attributes, "image": name, **radii},
-        statistics=measure_blocks(blocks, 1, threads=1, memory=values.nbytes),
+        statistics=measure_blocks(blocks, ndim, threads=1, memory=values.nbytes, bad=bad),
         valid=None,
+        bad_pixels=bad,
     )
 
 
@@ -161,11 +164,12 @@ def fold_previews(
     scan, detector = document.shape[:2], document.shape[2:]
     mask = disk_mask(find_disk(sample_mean(document), document.bad_pixels), detector)
     pixels = math.prod(detector)
+    bad = None if document.bad_pixels is None else document.bad_pixels.reshape(-1)
     kept = np.ones(scan, bool) if document.valid is None else document.valid
 
     def fold_box(readable: Blocks, box: Box) -> tuple[Box, ShardFold]:
         values = read_box(readable, box.start, box.shape).reshape(-1, pixels)
-        fold = ShardFold(pixels=pixels, dtype=document.dtype, mask=mask)
+        fold = ShardFold(pixels=pixels, dtype=document.dtype, mask=mask, bad=bad)
         fold.add(values, [len(values)], kept[box.slices()[:2]].reshape(-1))
         return box, fold
 

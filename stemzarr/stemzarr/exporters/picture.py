@@ -199,7 +199,11 @@ def _image(request: ExportRequest) -> Document:
         options = request.options
         image = virtual_image(document, threads=options.threads, memory=options.memory).to_numpy()
         return dataclasses.replace(
-            document, kind="image", axes=document.axes[:2], blocks=ArrayBlocks(image)
+            document,
+            kind="image",
+            axes=document.axes[:2],
+            blocks=ArrayBlocks(image),
+            bad_pixels=None,
         )
     if len(document.axes) != 2 or document.dtype.kind == "c":  # noqa: PLR2004 - an image
         msg = f"the document {document.slug!r} is no image but {document.kind} {document.dtype}"

@@ -77,7 +77,8 @@ def describe_document(document: Document) -> dict[str, Any]:
     ``log(1 + value)`` first where ``logarithm`` is true, then ``(value - offset) * factor``.
     ``statistics`` are those of the values before the last scaling. ``valid``, only where a scan
     was salvaged, gives the patterns that are there as runs [first, end) of their numbers, row by
-    row; the others are zeros that nobody measured.
+    row; the others are zeros that nobody measured. ``bad_pixels``, only where there are some,
+    gives them in the same way.
     """
     described: dict[str, Any] = {
         "title": document.title,
@@ -96,6 +97,8 @@ def describe_document(document: Document) -> dict[str, Any]:
         described["brightness"] = dataclasses.asdict(document.brightness)
     if document.valid is not None:
         described["valid"] = _runs(document.valid)
+    if document.bad_pixels is not None:
+        described["bad_pixels"] = _runs(document.bad_pixels)
     return described
 
 

@@ -22,6 +22,7 @@ from stemzarr.errors import (
 from stemzarr.model import Blocks, Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.readers.clean import clean_json
+from stemzarr.readers.dectris_mask import read_pixel_mask
 from stemzarr.readers.facts import iso_datetime, positive_number
 from stemzarr.readers.found import FileFacts, Found, build_source
 from stemzarr.readers.frames import stamp_of_all
@@ -187,6 +188,7 @@ def _find(file: h5py.File, path: Path) -> tuple[DectrisRun | None, Found | None]
         hints=_hints(run),
         facts={**detector_facts, **facts},
         fact_paths={**detector_paths, **paths},
+        bad_pixels=read_pixel_mask(file),
         address=f"/{_DATA}",
     )
     return run, whole

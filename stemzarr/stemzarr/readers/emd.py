@@ -30,6 +30,8 @@ _HYPERSPY: Final = ("microscope", "sample", "user", "comments")
 _FEWEST_AXES = 2
 _VALID: Final = "stemzarr_root/metadatabundle/stemzarr/valid"
 """Mask of a salvaged scan that stemzarr exported."""
+_BAD_PIXELS: Final = "stemzarr_root/metadatabundle/stemzarr/bad_pixels"
+"""Mask of bad pixels that stemzarr exported."""
 
 
 def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
@@ -57,6 +59,7 @@ def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
                 hints=Hints(signal_type="diffraction" if pattern else "", names_order=berkeley),
                 channels=channels,
                 valid=read_mask(file, _VALID, base.shape[:2]),
+                bad_pixels=read_mask(file, _BAD_PIXELS, base.shape[-2:]),
                 address=str(data.name),
             )
         )

@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 
 from stemzarr.acquisitions import acquisition_name
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.model import Blocks, Brightness, Document, Fact, Source, main_document
+from stemzarr.model import (
+    PATTERN_KINDS,
+    Blocks,
+    Brightness,
+    Document,
+    Fact,
+    Source,
+    main_document,
+)
 from stemzarr.options import ReadOptions
 from stemzarr.readers.facts import facts_from_hyperspy
-from stemzarr.readers.labelling import FoundAxis, Hints, label_axes
+from stemzarr.readers.labelling import FoundAxis, Hints, Labels, label_axes
 from stemzarr.readers.naming import make_slugs
 from stemzarr.readers.reordered import reorder
 
@@ -47,6 +55,8 @@ class Found:
     """What a person should know."""
     valid: NDArray[np.bool_] | None = None
     """Mask of the patterns that are there, shaped as the scan; None where all are."""
+    bad_pixels: NDArray[np.bool_] | None = None
+    """Mask of the bad pixels of a pattern, its two dims in the order of `base`; None where none."""
     missing: str = ""
     """What the format declares and the file does not hold, in words; empty where all is there."""
     address: str = ""
@@ -116,6 +126,7 @@ def build_source(
 def _document(index: int, slug: str, title: str, found: Found, options: ReadOptions) -> Document:
     labels = label_axes(found.axes, options, found.hints)
     facts, paths = facts_from_hyperspy(found.metadata, f"{slug}/metadata")
+    bad = _bad_pixels(found, labels)
     return Document(
         index=index,
         slug=slug,
@@ -129,9 +140,30 @@ def _document(index: int, slug: str, title: str, found: Found, options: ReadOpti
         thumbnail=found.thumbnail,
         facts={**facts, **found.facts},
         fact_paths={**paths, **found.fact_paths},
-        notes=(*filter(None, (found.missing,)), *found.notes, *labels.notes),
+        notes=(*filter(None, (found.missing,)), *found.notes, *labels.notes, *_bad_notes(bad)),
         valid=_valid(found, tuple(axis.size for axis in labels.axes)),
+        bad_pixels=bad,
     )
+
+
+def _bad_pixels(found: Found, labels: Labels) -> NDArray[np.bool_] | None:
+    """Return the mask of the last two dims, turned as they are; None where it is not theirs."""
+    mask, dims = found.bad_pixels, labels.order[-2:]
+    if mask is None or found.channels or labels.kind not in PATTERN_KINDS:
+        return None
+    if len(dims) < mask.ndim or not mask.any():
+        return None
+    if mask.shape != tuple(found.base.shape[dim] for dim in sorted(dims)):
+        return None
+    return mask if dims[0] < dims[1] else mask.T
+
+
+def _bad_notes(bad: NDArray[np.bool_] | None) -> tuple[str, ...]:
+    if bad is None:
+        return ()
+    number = int(np.count_nonzero(bad))
+    verb = "is" if number == 1 else "are"
+    return (f"{number} of {bad.size} detector pixels {verb} marked as bad",)
 
 
 def _valid(found: Found, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:

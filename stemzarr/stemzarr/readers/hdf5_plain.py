@@ -10,6 +10,7 @@ import h5py
 
 from stemzarr.errors import EntryNotFoundError, StemzarrError, UnsupportedDataError
 from stemzarr.packing import COLOUR_CHANNELS
+from stemzarr.readers.dectris_mask import read_pixel_mask
 from stemzarr.readers.found import Found
 from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, walk
 from stemzarr.readers.hdf5_scales import found_axes
@@ -110,6 +111,7 @@ def _found(data: h5py.Dataset, path: Path, stamp: Stamp, *, alone: bool) -> Foun
         channels=channels,
         address=str(data.name),
         thumbnail=is_picture(data),
+        bad_pixels=None if channels else read_pixel_mask(data.file, str(data.parent.name)),
     )
 
 

@@ -26,6 +26,7 @@ __all__ = ["find_hspy", "is_hspy", "load_hspy_metadata"]
 _METADATA: Final = ("metadata", "mapped_parameters")
 _ORIGINAL: Final = ("original_metadata", "original_parameters")
 _VALID: Final = "metadata/stemzarr/valid"
+_BAD_PIXELS: Final = "metadata/stemzarr/bad_pixels"
 """Mask of a salvaged scan that stemzarr exported."""
 _MOST_VALUES = 2**20
 _DEEPEST = 64
@@ -69,6 +70,7 @@ def find_hspy(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
                 channels=channels,
                 metadata=metadata,
                 valid=read_mask(group, _VALID, base.shape[:2]),
+                bad_pixels=read_mask(group, _BAD_PIXELS, base.shape[-2:]),
                 address=str(group["data"].name),
             )
         )

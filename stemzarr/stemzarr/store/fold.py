@@ -42,11 +42,14 @@ class ShardFold:
         Type of the values.
     mask
         Pixels of the virtual images; None where only statistics are wanted.
+    bad
+        (pixels,) which pixels enter nothing, and are 0 in sums and maxima; None where all count.
     """
 
     pixels: int
     dtype: np.dtype[Any]
     mask: DiskMask | None
+    bad: NDArray[np.bool_] | None = None
     histogram: NDArray[np.int64] = field(init=False)
     """Number of counts of each value but 0."""
     counted: int = 0
@@ -88,6 +91,8 @@ class ShardFold:
             nothing, and are 0 in the images.
         """
         there = np.ones(len(values), bool) if valid is None else valid
+        if self.bad is not None:
+            values = np.where(self.bad, values.dtype.type(0), values)
         if not there.all():
             values = np.where(there[:, np.newaxis], values, values.dtype.type(0))
         first = 0
@@ -125,8 +130,10 @@ class ShardFold:
 
     def _add_counts(self, counts: NDArray[Any], there: NDArray[np.bool_]) -> None:
         sums = fold_counts(counts, self.histogram)
-        # Zeros are what is left of all values, so that those of missing patterns need no more.
-        self.counted += int(np.count_nonzero(there)) * self.pixels
+        # Zeros are what is left of all values, so that those of missing patterns and of bad pixels
+        # need no more.
+        bad = 0 if self.bad is None else int(np.count_nonzero(self.bad))
+        self.counted += int(np.count_nonzero(there)) * (self.pixels - bad)
         if self.mask is not None:
             self.counts_total += sums.total
             if there.any():
@@ -139,6 +146,8 @@ class ShardFold:
         wide = real.astype(np.float64)
         finite = np.isfinite(wide)
         finite &= there[:, np.newaxis]
+        if self.bad is not None:
+            finite &= ~self.bad
         if finite.all():
             finite_values = wide
         else:
@@ -148,6 +157,8 @@ class ShardFold:
         self.moments.add(finite_values)
         if self.mask is not None:
             top = np.where(finite, real, lowest(real.dtype)).max(axis=0)
+            if self.bad is not None:
+                top[self.bad] = 0
             total = wide.sum(axis=0)
             self.values_total = total if self.values_total is None else self.values_total + total
             self._keep_top(top)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final, get_args
 
-from stemzarr.model import CHANNEL, Kind, LayoutOrder, Statistics
+from stemzarr.model import CHANNEL, PATTERN_KINDS, Kind, LayoutOrder, Statistics
 from stemzarr.options import Codec
 
 __all__ = ["PREVIEWS", "SOURCE_ARRAYS", "check_nodes", "is_known", "wrong_node", "wrong_path"]
@@ -300,12 +300,20 @@ def _wrong_document(nodes: Mapping[str, Any], group: str, stem: str, item: dict[
     valid = nodes.get(f"{prefix}valid", {"shape": shape[:2]})
     if codecs != _SHARDED or len(dims) != len(shape) or valid.get("shape") != shape[:2]:
         return "its pixels, its dims and its mask do not belong together"
+    bad = nodes.get(f"{prefix}bad_pixels")
+    if bad is not None and not _is_pattern_mask(bad, attributes["kind"], shape):
+        return "its bad pixels are no mask of its patterns"
     preview = nodes.get(f"{prefix}preview", {}).get("attributes", {})
     wrong = _misfit(pixels["attributes"], _PIXELS) or _misfit(preview, _STATISTICS, "preview")
     sizes = dict(zip(dims, shape, strict=True))
     axes = [dim for dim in sizes if dim.removeprefix(stem) != CHANNEL]
     found = (_wrong_axis(nodes, prefix + dim, sizes[dim]) for dim in axes)
     return wrong or next(filter(None, found), "") or _wrong_previews(nodes, prefix, sizes)
+
+
+def _is_pattern_mask(node: Mapping[str, Any], kind: str, shape: list[int]) -> bool:
+    fits = node.get("shape") == shape[-2:] and node.get("data_type") == "bool"
+    return fits and kind in PATTERN_KINDS
 
 
 def _wrong_previews(nodes: Mapping[str, Any], prefix: str, sizes: Mapping[str, int]) -> str:

@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stemzarr.errors import CorruptFileError, DamagedStoreError, StemzarrError
 from stemzarr.model import (
     CHANNEL,
@@ -231,10 +234,13 @@ def _read_document(
         attributes=others,
         notes=tuple(item["notes"]),
         statistics=_statistics(nodes, f"{prefix}preview"),
-        valid=read_small_array(path, nodes, f"{prefix}valid")
-        if f"{prefix}valid" in nodes
-        else None,
+        valid=_mask(path, nodes, f"{prefix}valid"),
+        bad_pixels=_mask(path, nodes, f"{prefix}bad_pixels"),
     )
+
+
+def _mask(path: Path, nodes: Nodes, name: str) -> NDArray[np.bool_] | None:
+    return read_small_array(path, nodes, name) if name in nodes else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

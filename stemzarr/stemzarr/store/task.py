@@ -77,6 +77,8 @@ class ShardTask:
     """Pixels of the virtual images, for scans."""
     valid: NDArray[np.bool_] | None
     """(scan_y, scan_x) mask of the patterns that were recorded; None where all were."""
+    bad: NDArray[np.bool_] | None
+    """(det_y, det_x) mask of the pixels that are bad; None where none is."""
     sync: bool
     """Whether the shard is flushed to the disk."""
 
@@ -114,7 +116,9 @@ class ShardTask:
         dtype = np.dtype(self.array.dtype)
         lead = len(self.array.shape) - self.array.pattern_ndim
         pixels = math.prod(self.array.shape[lead:])
-        fold = ShardFold(pixels=pixels, dtype=dtype, mask=self.mask) if self.fold else None
+        bad = None if self.bad is None else self.bad.reshape(-1)
+        wanted = ShardFold(pixels=pixels, dtype=dtype, mask=self.mask, bad=bad)
+        fold = wanted if self.fold else None
         digests: list[bytes] = []
         with ShardFile(path, math.prod(self.array.inner_grid)) as shard:
             for box in self.array.boxes(self.number):

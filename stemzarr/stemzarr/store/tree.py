@@ -135,7 +135,7 @@ class Tree:
 
 
 def write_labels(tree: Tree, document: Document, main: int, attributes: Mapping[str, Any]) -> None:
-    """Write the coordinates and the mask of a document, and note its group with `attributes`."""
+    """Write the coordinates and the masks of a document, and note its group with `attributes`."""
     prefix = prefix_of(document, main)
     tree.nodes[prefix.rstrip("/")] = group_node({**document.group_attributes(), **attributes})
     names = stored_dims(document, main)
@@ -144,6 +144,8 @@ def write_labels(tree: Tree, document: Document, main: int, attributes: Mapping[
         tree.write_array(prefix + name, axis.values(), (name,), attributes=axis.attributes())
     if document.valid is not None:
         tree.write_array(prefix + "valid", document.valid, names[:2])
+    if document.bad_pixels is not None:
+        tree.write_array(prefix + "bad_pixels", document.bad_pixels, names[-2:])
 
 
 def is_result(path: str) -> bool:

@@ -281,6 +281,10 @@ def _identity(
             for array in plan.arrays
         ],
     }
+    masks = {one.slug: one.bad_pixels for one in source.documents if one.bad_pixels is not None}
+    if masks:
+        hashes = {k: xxhash.xxh3_128_hexdigest(np.packbits(m).tobytes()) for k, m in masks.items()}
+        identity["bad_pixels"] = hashes
     cleaned: dict[str, Any] = clean_json(identity)
     return cleaned
 
@@ -324,6 +328,7 @@ def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> li
             fold=ingest.options.preview,
             mask=mask,
             valid=document.valid,
+            bad=document.bad_pixels,
             sync=ingest.options.sync,
         )
         for number in missing

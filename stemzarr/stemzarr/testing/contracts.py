@@ -191,6 +191,9 @@ def _check_labels(document: Document, name: str) -> None:
         _require(document.layout and document.layout.evidence, f"{name} has layout, no evidence")
     if document.valid is not None:
         _require(document.valid.shape == document.shape[:2], f"{name} has a mask of other shape")
+    if document.bad_pixels is not None:
+        fits = document.bad_pixels.shape == document.shape[-2:] and not document.channels
+        _require(fits, f"{name} has bad pixels of other shape than its patterns")
 
 
 def _check_attributes(document: Document, name: str) -> None:

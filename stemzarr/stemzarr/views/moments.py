@@ -138,6 +138,7 @@ def measure_blocks(
     threads: int,
     memory: int,
     valid: NDArray[np.bool_] | None = None,
+    bad: NDArray[np.bool_] | None = None,
 ) -> Statistics:
     """Return the statistics of all finite values, from one pass in threads and bounded memory.
 
@@ -153,6 +154,8 @@ def measure_blocks(
         Budget in bytes.
     valid
         Which patterns were recorded, with the shape of the leading dims; all where it is None.
+    bad
+        Which pixels do not count, with the shape of a pattern; all count where it is None.
 
     Raises
     ------
@@ -168,6 +171,8 @@ def measure_blocks(
         patterns = read_box(readable, box.start, box.shape).reshape(-1, pixels)
         if valid is not None:
             patterns = patterns[valid[box.slices()[: valid.ndim]].reshape(-1)]
+        if bad is not None:
+            patterns = patterns[:, ~bad.reshape(-1)]
         few = max(1, _CACHE_VALUES // pixels)
         parts = [patterns[i : i + few] for i in range(0, len(patterns), few)]
         return np.concatenate([np.empty((0, 8)), *map(measure_patterns, parts)])

@@ -75,6 +75,7 @@ def apply(
             threads=threads,
             memory=memory,
             valid=_valid(document, view, blocks),
+            bad=_bad_pixels(document, view, blocks),
         )
     scaling = scaling_from(view.normalize, statistics, clip=view.clip_negative)
     blocks = dataclasses.replace(blocks, scaling=scaling, statistics=statistics)
@@ -177,6 +178,7 @@ def _label(document: Document, view: View, blocks: ViewBlocks) -> Document:
         statistics=blocks.statistics if unchanged else None,
         brightness=_brightness(document, view),
         valid=_valid(document, view, blocks),
+        bad_pixels=_bad_pixels(document, view, blocks),
     )
 
 
@@ -248,12 +250,32 @@ def _valid(document: Document, view: View, blocks: ViewBlocks) -> NDArray[np.boo
     return np.asarray(whole.all(axis=(1, 3)))
 
 
+def _bad_pixels(document: Document, view: View, blocks: ViewBlocks) -> NDArray[np.bool_] | None:
+    """Return which pixels of the view are bad: those that a bad pixel of the detector enters."""
+    if document.bad_pixels is None:
+        return None
+    rows, columns = (slice(s.start, s.start + s.size) for s in blocks.selections[-2:])
+    bad: NDArray[np.bool_] = np.asarray(document.bad_pixels[rows, columns])
+    if not bad.any() or not view.changes_detector:
+        return bad if bad.any() else None
+    if view.method in ("gauss", "fft"):
+        msg = f"{np.count_nonzero(bad)} bad pixels would spread by the method {view.method!r}"
+        raise UnsupportedDataError(msg, hint="use the method 'bin' or 'stride', or leave them out")
+    (y, x), (height, width) = view.factors, blocks.shape[-2:]
+    if view.method == "stride":
+        found = bad[::y, ::x][:height, :width]
+    else:
+        joined = bad[: height * y, : width * x].reshape(height, y, width, x)
+        found = np.asarray(joined.any(axis=(1, 3)))
+    return found if found.any() else None
+
+
 def measure_document(
     document: Document, *, threads: int | None = None, memory: int = _MEMORY
 ) -> Statistics:
     """Return the statistics of a document: those it carries, or from one pass over its values.
 
-    Patterns that a salvage did not recover do not count.
+    Patterns that a salvage did not recover do not count, nor do bad pixels.
     """
     if document.statistics is not None:
         return document.statistics
@@ -263,4 +285,5 @@ def measure_document(
         threads=threads or available_threads(),
         memory=memory,
         valid=document.valid,
+        bad=document.bad_pixels,
     )

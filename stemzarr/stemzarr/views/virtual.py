@@ -96,6 +96,8 @@ def _ring(
     y, x = (axis.values() - place for axis, place in zip(document.axes[2:], center, strict=True))
     distance = np.hypot(y[:, np.newaxis], x[np.newaxis, :])
     mask: NDArray[np.bool_] = (distance >= inner) & (distance < outer)
+    if document.bad_pixels is not None:
+        mask &= ~document.bad_pixels
     if not mask.any():
         units = document.axes[3].units
         msg = f"the ring from {inner:g} to {outer:g} {units} holds no pixel of the detector"
