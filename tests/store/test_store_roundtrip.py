@@ -29,7 +29,7 @@ from stemzarr.errors import (
     StoreExistsError,
 )
 from stemzarr.model import Brightness, Document, Kind, Layout, Source, read_box
-from stemzarr.options import IngestOptions
+from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.store import read_record, read_store, verify_store, write_store
 from stemzarr.store.schema import ATTRIBUTE_SCHEMA
 from stemzarr.testing.sources import counted, document_of, source_of
@@ -357,7 +357,8 @@ def test_the_mask_of_a_salvaged_scan_comes_back(
     """`valid` says which patterns are there, for xarray too, and the store is not complete."""
     valid = np.array([[True, True, True], [True, False, False]])
     source = make_source(counted((2, 3, 8, 8)), valid=valid)
-    write_store(replace(source, complete=False), tmp_path / "x.zarr", NO_SYNC)
+    salvage = IngestOptions(read=ReadOptions(salvage=True), sync=False)
+    write_store(replace(source, complete=False), tmp_path / "x.zarr", salvage)
     again = read_store(tmp_path / "x.zarr")
     assert not again.complete
     np.testing.assert_array_equal(again.document.valid, valid)
