@@ -20,7 +20,7 @@ _PARTS: Final[tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]] = tuple(
         (r"(.+)(?<!_master)\.h5", (r"\1_master.h5",)),  # DECTRIS: the record of the scan
         (r"(.+)_(?!000)\d{3}\.tvips", (r"\1_000.tvips",)),
         (r"(.+)_\d+\.ser", (r"\1.emi",)),  # TIA
-        (r"(.+)\.hdr", (r"\1.mib",)),  # Merlin
+        (r"(.+)\.hdr", (r"\1.mib", r"\1_0000.mib", r"\1_0001.mib")),  # Merlin
         (r"(.+)\d\.bin", (r"\1.gtg",)),  # K2-IS
         (r"(.+)\.raw", (r"\1.dm5", r"\1.dm4", r"\1.rpl")),  # K3-IS, Continuum, Ripple
     )
