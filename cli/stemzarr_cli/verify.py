@@ -53,9 +53,9 @@ def verify(
 ) -> None:
     """Check every file and chunk of stores.
 
-    Files are compared with the manifest, chunks with their checksums and digests. Nothing is
-    repaired, but with --restore-metadata: then every zarr.json is written as the manifest
-    remembers it. NAME is a name in the lake or the path of a store.
+    Files are compared with the manifest, chunks with their checksums and digests; what fails is
+    read a second time. Nothing is repaired, but with --restore-metadata: then every zarr.json is
+    written as the manifest remembers it. NAME is a name in the lake or the path of a store.
 
     With --originals, stores of the lake (all, or those named) are checked and compared with the
     files that they were made from; a file is listed only when its store is sound, holds every
@@ -93,6 +93,8 @@ def _restore(report: Report, path: Path) -> None:
 def _tell(report: Report, found: VerifyReport) -> None:
     """Print what was found; every problem is an error of its own."""
     report.result(found.json(), functools.partial(_draw, report, found))
+    for note in found.notes:
+        report.note(f"{found.path.stem}: {note}")
     for problem in found.problems:
         report.fail(DamagedStoreError(problem, path=found.path))
 
@@ -130,7 +132,7 @@ def _judge(report: Report, entry: Entry) -> None:
     if why_not is None:
         with report.progress(f"comparing {original.name}") as progress:
             found = stemzarr.verify(entry.path, source=original, progress=progress)
-        if not found.ok:
+        if found.notes or not found.ok:
             _tell(report, found)
             why_not = "its store is damaged, or it is another file now"
     if why_not is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from stemzarr.errors import (
     DamagedStoreError,
+    ReadError,
     SourceNotFoundError,
     StoreExistsError,
     UnsupportedDataError,
@@ -19,9 +22,13 @@ from stemzarr.errors import (
 from stemzarr.model import Source, read_box
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
+from stemzarr.store import blocks as blocks_module
 from stemzarr.store import read_record, read_store, rebuild, verify_store, write_store
+from stemzarr.store import verify as verify_module
+from stemzarr.store.shard import read_index
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr.testing.sources import counted
+from stemzarr_cli.program import run
 
 NO_SYNC = IngestOptions(sync=False)
 
@@ -174,3 +181,131 @@ def test_a_damaged_store_rebuilds_nothing(
     with pytest.raises(UnsupportedDataError, match="every byte"):
         rebuild(tmp_path / "y.zarr", tmp_path / "again.dm4")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source.bin", "x.zarr", "y.zarr"]
+
+
+def spoil_reads(
+    monkeypatch: pytest.MonkeyPatch, name: str, times: int, error: OSError | None
+) -> list[Path]:
+    """Let the first reads of files that are named so fail, or give a flipped byte."""
+    struck: list[Path] = []
+    digest, read = verify_module.digest_of, blocks_module.read_positioned
+
+    def is_struck(path: Path) -> bool:
+        hit = path.as_posix().endswith(name) and len(struck) < times
+        if hit:
+            struck.append(path)
+            if error is not None:
+                raise error
+        return hit
+
+    def digested(path: Path) -> tuple[int, str]:
+        return (0, "") if is_struck(path) else digest(path)
+
+    def read_flipped(path: Path, out: memoryview, offset: int) -> None:
+        hit = is_struck(path)
+        read(path, out, offset)
+        if hit:
+            out[len(out) // 2] ^= 1
+
+    monkeypatch.setattr(verify_module, "digest_of", digested)
+    monkeypatch.setattr(blocks_module, "read_positioned", read_flipped)
+    return struck
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), None])
+@pytest.mark.parametrize("name", ["intensity/c/0/0/0/0", "source/header/c/0", "x/zarr.json"])
+def test_what_fails_once_is_a_note_and_no_damage(
+    whole: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: OSError | None,
+    name: str,
+) -> None:
+    """A failed or flipped read of any kind of file is noted, exit 0; one that lasts is damage."""
+    struck = spoil_reads(monkeypatch, name, 1, error)
+    assert run(["verify", str(whole)]) == 0
+    assert struck
+    said = capsys.readouterr()
+    assert "could be read the second time" in said.err
+    assert "sound" in said.out
+    spoil_reads(monkeypatch, name, 10**6, error)
+    report = verify_store(whole)
+    assert not report.ok
+    assert report.notes == ()
+
+
+def test_a_chunk_that_fails_once_is_decoded_again(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flipped read of pixels alone, behind the digests of files, is a note; counts are right."""
+    before = verify_store(whole)
+    read, struck = blocks_module.read_positioned, []
+
+    def flipped(path: Path, out: memoryview, offset: int) -> None:
+        read(path, out, offset)
+        if not struck:
+            struck.append(path)
+            out[0] ^= 1
+
+    monkeypatch.setattr(blocks_module, "read_positioned", flipped)
+    report = verify_store(whole, threads=1)
+    assert struck
+    assert report.ok
+    assert len(report.notes) == 1
+    assert (report.files, report.chunks, report.nbytes) == (
+        before.files, before.chunks, before.nbytes,
+    )  # fmt: skip
+
+
+def test_metadata_that_cannot_be_read_once_are_read_again(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed read of the root's metadata is a note; one that lasts is an error."""
+    read, left = Path.read_bytes, [1]
+
+    def failing(path: Path) -> bytes:
+        if path == whole / "zarr.json" and "_open" in callers() and left[0]:
+            left[0] -= 1
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    report = verify_store(whole)
+    assert (left, report.ok, len(report.notes)) == ([0], True, 1)
+    left[0] = 10**6
+    with pytest.raises(ReadError, match="cannot be read"):
+        verify_store(whole)
+
+
+def callers() -> set[str]:
+    """Return the names of the functions that are running."""
+    return {frame.function for frame in inspect.stack()}
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_neighbouring_damaged_chunks_are_one_line(
+    make_source: Callable[..., Source],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    lost: bool,
+) -> None:
+    """Runs of damaged chunks of a shard are a line each, with their numbers and patterns."""
+    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 1024)
+    store = tmp_path / "x.zarr"
+    write_store(make_source(counted((4, 6, 16, 16))), store, NO_SYNC)
+    shard = store / "intensity/c/0/0/0/0"
+    if lost:
+        shard.unlink()
+        expected = [("chunks 0 to 11", "patterns [0:4, 0:6]")]
+    else:
+        index = read_index(shard, 12)
+        content = bytearray(shard.read_bytes())
+        for number in (1, 2, 3, 4, 7):
+            content[int(index[number][0]) + 5] ^= 4
+        shard.write_bytes(content)
+        expected = [("chunks 1 to 4", "patterns [0:2, 0:6]"), ("chunk 2/1/0/0", "[2:3, 2:4,")]
+    said = [problem for problem in verify_store(store).problems if "chunk" in problem]
+    assert len(said) == len(expected)
+    for words in expected:
+        assert any(all(word in problem for word in words) for problem in said), said

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from stemzarr.options import available_threads
 from stemzarr.registry import read_source
 from stemzarr.segments import differing_offsets
 from stemzarr.store.blocks import StoreBlocks
+from stemzarr.store.findings import DamagedChunk, Findings, describe_damage, read_twice
 from stemzarr.store.journal import digest_of
 from stemzarr.store.manifest import (
     Manifest,
@@ -63,6 +65,8 @@ class VerifyReport:
     added: tuple[str, ...]
     """Results below ``analysis`` that people added: paths of arrays, and of files that belong to
     none. They are theirs, and not checked."""
+    notes: tuple[str, ...]
+    """What was wrong at the first reading and not at the second, one sentence each."""
     files: int
     """Files that were compared with the manifest."""
     chunks: int
@@ -86,28 +90,8 @@ class VerifyReport:
     def json(self) -> dict[str, Any]:
         """Return the report as JSON."""
         fields = {name: getattr(self, name) for name in self.__slots__}
-        lists = {"problems": list(self.problems), "added": list(self.added)}
+        lists = {name: list(fields[name]) for name in ("problems", "added", "notes")}
         return {"ok": self.ok, **fields, "path": str(self.path), **lists}
-
-
-@dataclass(slots=True)
-class _Findings:
-    """Problems and counts, gathered from several threads."""
-
-    problems: list[str] = field(default_factory=list)
-    files: int = 0
-    chunks: int = 0
-    nbytes: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def problem(self, text: str) -> None:
-        with self._lock:
-            self.problems.append(text)
-
-    def count(self, chunks: int, nbytes: int) -> None:
-        with self._lock:
-            self.chunks += chunks
-            self.nbytes += nbytes
 
 
 def verify_store(
@@ -118,6 +102,8 @@ def verify_store(
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Check every file and chunk of a store, and compare it with its original if that is given.
+
+    What fails is read a second time, so that one failed read is a note and no damage.
 
     Parameters
     ----------
@@ -155,16 +141,12 @@ def _verify(
     path: Path, *, source: Path | None, threads: int | None, progress: Progress | None
 ) -> VerifyReport:
     started = time.perf_counter()
-    found = _Findings()
-    try:
-        nodes = read_nodes(path)
-        store = _source(path, nodes)
-        record = nodes["source"]["attributes"]
-    except (CorruptFileError, DamagedStoreError) as error:
-        found.problem(f"zarr.json: {error.message}")
+    found = Findings()
+    opened = read_twice(found, functools.partial(_open, path))
+    if opened is None:
         return _report(path, found, None, started, rebuildable=False, whole=False)
-    _check_metadata(path, nodes, found)
-    manifest = _manifest(path, nodes, found)
+    nodes, store, manifest = opened
+    record = nodes["source"]["attributes"]
     if manifest is not None:
         _check_files(path, nodes, manifest, found)
     original = None if source is None else read_source(source, read_options(record))
@@ -174,14 +156,26 @@ def _verify(
     tally = Tally(total=total, progress=progress)
     with ThreadPoolExecutor(threads or available_threads()) as pool:
         digests = _digest_arrays(pool, arrays, found, tally)
-        _check_hash(store, record, digests, found)
+    read_twice(found, functools.partial(_check_hash, store, record, digests))
     if original is not None:
-        _compare_rest(store, record, original, found)
+        read_twice(found, functools.partial(_compare_rest, store, record, original))
     if record["virtual"]:
-        _check_virtual(store, found)
+        read_twice(found, functools.partial(_check_virtual, store))
     named = None if original is None else str(original.path)
     whole = named is not None and (record["rebuildable"] or recorded_digest(record) is not None)
     return _report(path, found, named, started, rebuildable=record["rebuildable"], whole=whole)
+
+
+def _open(path: Path, found: Findings) -> tuple[Nodes, Source, Manifest | None] | None:
+    """Return the metadata, what they say, and the manifest; None where they cannot be used."""
+    try:
+        nodes = read_nodes(path)
+        store = _source(path, nodes)
+    except (CorruptFileError, DamagedStoreError) as error:
+        found.problem(f"zarr.json: {error.message}")
+        return None
+    _check_metadata(path, nodes, found)
+    return nodes, store, _manifest(path, nodes, found)
 
 
 def _source(path: Path, nodes: Nodes) -> Source:
@@ -194,7 +188,7 @@ def _source(path: Path, nodes: Nodes) -> Source:
 
 def _report(
     path: Path,
-    found: _Findings,
+    found: Findings,
     original: str | None,
     started: float,
     *,
@@ -205,6 +199,7 @@ def _report(
         path=path,
         problems=tuple(sorted(found.problems)),
         added=find_added(path),
+        notes=tuple(sorted(found.notes)),
         files=found.files,
         chunks=found.chunks,
         nbytes=found.nbytes,
@@ -215,7 +210,7 @@ def _report(
     )
 
 
-def _check_metadata(path: Path, nodes: Nodes, found: _Findings) -> None:
+def _check_metadata(path: Path, nodes: Nodes, found: Findings) -> None:
     """Compare the root's metadata with the nodes that they repeat, but for the words."""
     below: Nodes = {"": nodes[""]}
     for file in walk_files(path):
@@ -231,7 +226,7 @@ def _check_metadata(path: Path, nodes: Nodes, found: _Findings) -> None:
         found.problem("zarr.json: does not repeat the metadata of the groups and arrays below it")
 
 
-def _manifest(path: Path, nodes: Nodes, found: _Findings) -> Manifest | None:
+def _manifest(path: Path, nodes: Nodes, found: Findings) -> Manifest | None:
     try:
         manifest = read_manifest(path, nodes)
     except DamagedStoreError as error:
@@ -246,28 +241,32 @@ def _manifest(path: Path, nodes: Nodes, found: _Findings) -> Manifest | None:
     return manifest
 
 
-def _check_files(path: Path, nodes: Nodes, manifest: Manifest, found: _Findings) -> None:
+def _check_files(path: Path, nodes: Nodes, manifest: Manifest, found: Findings) -> None:
     there = set(files_of(path))
     for name in sorted(set(manifest.files) - there):
         found.problem(f"{name}: is missing")
     for name in sorted((there | stray_files(path, nodes)) - set(manifest.files)):
         found.problem(f"{name}: does not belong to the store")
     for name in sorted(there & set(manifest.files)):
-        found.files += 1
-        size, digest = manifest.files[name]
-        try:
-            now_size, now = digest_of(path / name)
-        except OSError as error:
-            found.problem(f"{name}: cannot be read: {error.strerror or error}")
-            continue
-        if now_size != size:
-            found.problem(f"{name}: has {now_size} bytes instead of {size}")
-        elif now != digest:
-            found.problem(f"{name}: its bytes changed")
+        read_twice(found, functools.partial(_check_file, path, name, *manifest.files[name]))
+
+
+def _check_file(path: Path, name: str, size: int, digest: str, found: Findings) -> None:
+    """Compare one file with what the manifest knows of it."""
+    found.files += 1
+    try:
+        now_size, now = digest_of(path / name)
+    except OSError as error:
+        found.problem(f"{name}: cannot be read: {error.strerror or error}")
+        return
+    if now_size != size:
+        found.problem(f"{name}: has {now_size} bytes instead of {size}")
+    elif now != digest:
+        found.problem(f"{name}: its bytes changed")
 
 
 def _arrays(
-    store: Source, original: Source | None, found: _Findings
+    store: Source, original: Source | None, found: Findings
 ) -> Iterator[tuple[Document, ArrayPlan, Blocks | None]]:
     """Yield every document with the cut of its array, and the same pixels in the original."""
     for document in store.documents:
@@ -302,7 +301,7 @@ def plan_of(document: Document, blocks: StoreBlocks, other: Blocks | None) -> Ar
 def _digest_arrays(
     pool: ThreadPoolExecutor,
     arrays: list[tuple[Document, ArrayPlan, Blocks | None]],
-    found: _Findings,
+    found: Findings,
     tally: Tally,
 ) -> list[bytes | None]:
     """Return the digests of all chunks in canonical order, a shard each; None where damaged."""
@@ -311,7 +310,9 @@ def _digest_arrays(
     def work(job: tuple[Document, ArrayPlan, Blocks | None, int]) -> bytes | None:
         if not hasattr(own, "workspace"):
             own.workspace = Workspace(report=tally.add)
-        return _digest_shard(*job, own.workspace, found)
+        # The second reading of a shard is no further progress.
+        spaces = iter((own.workspace, Workspace()))
+        return read_twice(found, lambda each: _digest_shard(*job, next(spaces), each))
 
     jobs = [(*array, number) for array in arrays for number in range(array[1].shards)]
     return list(pool.map(work, jobs))
@@ -323,22 +324,23 @@ def _digest_shard(
     other: Blocks | None,
     number: int,
     workspace: Workspace,
-    found: _Findings,
+    found: Findings,
 ) -> bytes | None:
     digests: list[bytes] = []
-    damaged = False
+    damaged: list[DamagedChunk] = []
     for box in plan.chunks_of(plan.shard_box(number)):
         start, shape = box
         values = workspace.array(shape, document.dtype)
         try:
             document.blocks.read_into(values, start)
         except StemzarrError as error:
-            found.problem(f"{document.slug}: {error.message}")
-            damaged = True
+            damaged.append(DamagedChunk(plan.chunk_number(start), box, error.message))
             continue
         digests.append(digest_values(values))
         found.count(1, values.nbytes)
         workspace.tell(values.nbytes)
+    for said in describe_damage(plan, number, damaged):
+        found.problem(f"{document.slug}: {said}")
     if other is not None and not damaged:
         others = digest_shard(other, plan, number, workspace)
         for mine, (box, theirs) in zip(digests, others, strict=True):
@@ -375,7 +377,7 @@ def digest_shard(
 
 
 def _check_hash(
-    store: Source, record: dict[str, Any], digests: list[bytes | None], found: _Findings
+    store: Source, record: dict[str, Any], digests: list[bytes | None], found: Findings
 ) -> None:
     """Compare all values with the digest that was taken when they were read from the source."""
     if "hash" not in record or None in digests:
@@ -395,9 +397,7 @@ def _check_hash(
             found.problem("source/header: is not what was read from the source")
 
 
-def _compare_rest(
-    store: Source, record: dict[str, Any], original: Source, found: _Findings
-) -> None:
+def _compare_rest(store: Source, record: dict[str, Any], original: Source, found: Findings) -> None:
     """Compare what is no plain pixel: size, header, and pixels that lie on disk in another form."""
     name = original.path.name
     if original.size != record["size"]:
@@ -413,7 +413,7 @@ def _compare_rest(
         found.problem(f"{name}: its bytes are not those that were ingested")
 
 
-def _check_virtual(store: Source, found: _Findings) -> None:
+def _check_virtual(store: Source, found: Findings) -> None:
     blocks = store.document.blocks
     if isinstance(blocks, SourceBlocks):
         try:
