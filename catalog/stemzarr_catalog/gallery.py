@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import stemzarr
 from stemzarr.errors import StoreExistsError
-from stemzarr.files import publish
+from stemzarr.files import check_destination, publish
 from stemzarr.model import Progress
 from stemzarr.options import as_path
 from stemzarr_catalog.entry import Entry
@@ -82,12 +82,13 @@ def write_gallery(
     Raises
     ------
     StoreExistsError
-        A file that is no gallery stands at `dest`.
+        A file that is no gallery stands at `dest`, or a device, a pipe or a socket.
     QueryError, WriteError
         The query cannot be understood, or the page not be written.
     """
     target = as_path(dest)
     target = target / "index.html" if target.is_dir() else target
+    check_destination(target, overwrite=True)
     if target.exists() and not overwrite and not _is_gallery(target):
         hint = "choose another name, or --overwrite (overwrite=True) to replace it"
         raise StoreExistsError("exists already and is no gallery", path=target, hint=hint)

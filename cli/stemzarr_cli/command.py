@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from typing import Any
 
 import click
 
 from stemzarr_cli.parameters import PATH
-from stemzarr_cli.report import BROKEN_PIPE, FAILED, INTERRUPTED, Report
+from stemzarr_cli.report import BROKEN_PIPE, FAILED, INTERRUPTED, Report, stop_writing
 
 __all__ = ["Command", "lake_option"]
 
@@ -76,15 +74,9 @@ class Command(click.Command):
             report.interrupted()
             return INTERRUPTED
         except BrokenPipeError:
-            _stop_writing()
+            stop_writing(sys.stdout)
             return BROKEN_PIPE
         except Exception as error:  # noqa: BLE001 - no user should see a traceback unasked
             report.fail(error)
             return report.status or FAILED
         return report.status
-
-
-def _stop_writing() -> None:
-    """Let the interpreter's last flush go nowhere: the reader of our output has gone."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,13 +11,22 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 import stemzarr
-from stemzarr_cli.report import INTERRUPTED, USAGE
+from stemzarr_cli.report import (
+    BROKEN_PIPE,
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    complain,
+    explain,
+    stop_writing,
+)
 from stemzarr_cli.text import one_line
 
 __all__ = ["COMMANDS", "program", "run"]
@@ -93,12 +102,33 @@ def program() -> None:
 
 
 def _prepare_streams() -> None:
-    """Let no terminal end the program: one that shows no micro sign, or none that is there."""
-    for name in ("stdout", "stderr"):
+    """Let no terminal end the program: one that shows no micro sign, or none that is there.
+
+    Where one of the three is closed, the next file that is opened would get its number, and what
+    a library prints would go into that file.
+    """
+    names = ("stdin", "stdout", "stderr")
+    for number, name in enumerate(names):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+            _occupy(number)
+    for name in names:
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
         with contextlib.suppress(AttributeError, ValueError):
             getattr(sys, name).reconfigure(errors="replace")
+
+
+def _occupy(number: int) -> None:
+    """Open nothing under the number of a standard stream that is closed."""
+    with contextlib.suppress(OSError):
+        try:
+            os.fstat(number)
+        except OSError:
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -115,19 +145,45 @@ def run(arguments: Sequence[str] | None = None) -> int:
         0 all done, 1 something failed, 2 wrong usage, 130 interrupted, 141 nobody reads on.
     """
     _prepare_streams()
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    status = _settle(lambda: _dispatch(words), words)
+    return max(status, _settle(_flush, words))
+
+
+def _settle(act: Callable[[], int], words: Sequence[str]) -> int:
+    """Return the status of an act, whatever befalls it outside of a command."""
     try:
-        status = program.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="stemzarr",
-            standalone_mode=False,
-        )
+        return act()
+    except BrokenPipeError:
+        stop_writing(sys.stdout)
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - no user should see a traceback unasked
+        stop_writing(sys.stdout)
+        if "--debug" in words:
+            complain("".join(traceback.format_exception(error)), newline=False)
+        complain(f"stemzarr: {one_line(explain(error))}")
+        return FAILED
+
+
+def _flush() -> int:
+    """Hand over what was printed, which a full disk may refuse only now."""
+    sys.stdout.flush()
+    return 0
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    """Run the command that the words name; a wrong command line is one line of stderr."""
+    try:
+        status = program.main(args=list(words), prog_name="stemzarr", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        complain(error.format_message())
         return USAGE
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "stemzarr"
         message = error.format_message().removesuffix(".")
-        click.echo(one_line(f"{name}: {message} (see '{name} -h')"), err=True)
+        complain(one_line(f"{name}: {message} (see '{name} -h')"))
         return USAGE
     except click.Abort:
         return INTERRUPTED

@@ -10,11 +10,13 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from stemzarr.errors import OptionError, QueryError, StemzarrError
+from stemzarr.reasons import advice, is_about_memory
 from stemzarr_cli.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -22,7 +24,16 @@ if TYPE_CHECKING:
 
     from stemzarr_cli.progress import Bar
 
-__all__ = ["BROKEN_PIPE", "FAILED", "INTERRUPTED", "USAGE", "Report"]
+__all__ = [
+    "BROKEN_PIPE",
+    "FAILED",
+    "INTERRUPTED",
+    "USAGE",
+    "Report",
+    "complain",
+    "explain",
+    "stop_writing",
+]
 
 FAILED = 1
 USAGE = 2
@@ -30,6 +41,8 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _PLAIN_WIDTH = 120
+_UNKNOWN_WIDTH = 80
+_LEAST_WIDTH = 20
 
 
 class Report:
@@ -83,7 +96,7 @@ class Report:
         """Print a message that is no result, on stderr."""
         if not self.quiet:
             with self._paused():
-                click.echo(one_line(text), err=True)
+                complain(one_line(text))
 
     def ask(self, what: str, question: str) -> bool:
         """Ask the person at the terminal something that is answered by yes or no."""
@@ -95,8 +108,8 @@ class Report:
         """Print an error on one line of stderr and remember that something failed."""
         with self._paused():
             if self.debug:
-                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-            click.echo(f"{self.name}: {one_line(explain(error))}", err=True)
+                complain("".join(traceback.format_exception(error)), newline=False)
+            complain(f"{self.name}: {one_line(explain(error))}")
         wrong_usage = isinstance(error, OptionError | QueryError)
         self.status = max(self.status, USAGE if wrong_usage else FAILED)
 
@@ -123,7 +136,7 @@ class Report:
     def interrupted(self) -> None:
         """Say that the command was stopped, and what to do to go on."""
         then = f"; {self.resume}" if self.resume else ""
-        click.echo(f"\n{self.name}: interrupted{one_line(then)}", err=True)
+        complain(f"\n{self.name}: interrupted{one_line(then)}")
 
     @functools.cached_property
     def console(self) -> Console:
@@ -175,13 +188,60 @@ def explain(error: BaseException) -> str:
     """Return what went wrong and what to do, whoever raised the error."""
     if isinstance(error, StemzarrError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return "not enough memory (close other programs, or give a smaller --memory)"
+    if is_about_memory(error):
+        return (
+            "not enough memory (close other programs, give a smaller --memory, "
+            "or raise the limits on memory and processes: ulimit -v, ulimit -u)"
+        )
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}"
+        hint = advice(error) or _lost_folder(error)
+        return f"{where}{error.strerror or error}{f' ({hint})' if hint else ''}"
+    if isinstance(error, ImportError):
+        first = str(error).strip().partition("\n")[0]
+        return f"{error.name or 'a package'} cannot be loaded: {first} (install it again)"
     name = type(error).__name__
     return f"unexpected {name}: {error} (a fault of stemzarr: please report it with --debug)"
+
+
+def _lost_folder(error: OSError) -> str | None:
+    """Return what to do where the present folder was removed."""
+    if not isinstance(error, FileNotFoundError) or error.filename:
+        return None
+    try:
+        Path.cwd()
+    except OSError:
+        return "the folder that you are in was removed; change to another"
+    return None
+
+
+def complain(text: str, *, newline: bool = True) -> None:
+    """Print on stderr; where that is full or closed, there is nowhere to say so."""
+    try:
+        click.echo(text, err=True, nl=newline)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError):
+        stop_writing(sys.stderr)
+
+
+def stop_writing(stream: TextIO | None) -> None:
+    """Let what a stream still holds go nowhere: its reader has gone, or its disk is full."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
+
+
+def _width(stream: TextIO) -> int:
+    """Return how wide a table may be; a width that shows nothing, as COLUMNS=0, does not count."""
+    wanted = os.environ.get("COLUMNS", "")
+    if wanted.isdecimal() and int(wanted) >= _LEAST_WIDTH:
+        return int(wanted)
+    if not stream.isatty():
+        return _PLAIN_WIDTH
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _UNKNOWN_WIDTH
+    except (OSError, ValueError):
+        return _UNKNOWN_WIDTH
 
 
 def _console(stream: TextIO) -> Console:
@@ -192,7 +252,13 @@ def _console(stream: TextIO) -> Console:
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # ends the command as it would without rich
 
-    width = None if stream.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
     return Pipe(
-        file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False
+        file=stream,
+        width=_width(stream),
+        # rich takes both for numbers where they are none
+        _environ={k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")},
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=False,
     )

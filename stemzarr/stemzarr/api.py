@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import OptionError
-from stemzarr.files import check_destination, publish, remove_abandoned
+from stemzarr.files import check_destination, follow_link, publish, remove_abandoned
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, IngestOptions, ReadOptions, as_path
 from stemzarr.registry import Exporter, ExportRequest, find_exporter, read_source
@@ -250,6 +250,8 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     exporter = find_exporter(target, format)
     exporter.check_options(chosen)
     check_destination(target, overwrite=chosen.overwrite)
+    # Whoever reads through a link finds the sidecar of what it leads to, or none.
+    name, target = target.name, follow_link(target)
     opened = read_source(as_path(source), read)
     _check_read(opened, read)
     check_destination(target, overwrite=chosen.overwrite, source=opened.path)
@@ -266,7 +268,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
             source=opened,
             documents=documents,
             dest=temporary,
-            name=target.name,
+            name=name,
             options=chosen,
             provenance=provenance,
             # the pass that made an image has told it already

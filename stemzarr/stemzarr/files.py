@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import io
 import os
 import re
 import shutil
+import stat
 import sys
 import threading
 import time
@@ -21,21 +21,22 @@ from typing import Any, TypeVar
 
 from stemzarr.errors import (
     OptionError,
-    ReadError,
     SourceChangedError,
     SourceNotFoundError,
     StemzarrError,
     StoreExistsError,
-    WriteError,
 )
 from stemzarr.processes import ProcessRecord, process_state
+from stemzarr.reasons import read_error, write_error, writing
 
 __all__ = [
     "PositionedFile",
     "check_destination",
+    "follow_link",
     "move",
     "open_shared",
     "publish",
+    "read_error",
     "read_positioned",
     "remove_abandoned",
     "remove_tree",
@@ -44,6 +45,7 @@ __all__ = [
     "sync_path",
     "temporary_path",
     "write_all",
+    "write_error",
     "writing",
 ]
 
@@ -145,6 +147,12 @@ class PositionedFile:
 
 _ONE_THING = frozenset({"zarr.json", ".zgroup", ".zarray", "collection.json"})
 """Files that make a folder one thing, which is replaced as a whole."""
+_KINDS = (
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
 _OPEN_FILES = 32
 _WINDOWS = sys.platform == "win32"
 _PATIENCE_S = 5.0
@@ -207,54 +215,6 @@ def forget_open_files() -> None:
         cache.cache_clear()
 
 
-def read_error(path: Path, error: OSError) -> ReadError:
-    """Return what the operating system said about reading `path` as an error of ours."""
-    hint = "check that it is there, its permissions, and the disk or network it lies on"
-    return ReadError(
-        f"cannot be read: {error.strerror or error}",
-        path=path,
-        hint=_REASONS.get(error.errno or 0, hint),
-    )
-
-
-def write_error(path: Path, error: OSError) -> WriteError:
-    """Return what the operating system said about writing `path` as an error of ours."""
-    hint = _REASONS.get(error.errno or 0, "check its permissions")
-    return WriteError(f"cannot be written: {error.strerror or error}", path=path, hint=hint)
-
-
-_ROOM = "free space there or choose another folder"
-_REASONS = {
-    errno.ENOSPC: _ROOM,
-    getattr(errno, "EDQUOT", errno.ENOSPC): _ROOM,
-    errno.EROFS: "the disk is mounted for reading only; choose another folder",
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOTDIR: "a file stands where a folder must be; choose another folder",
-    errno.EISDIR: "it is a folder; name a file",
-    errno.ELOOP: "a link leads to itself; name what it should lead to",
-    errno.EMFILE: "too many files are open; close some, or raise the limit (ulimit -n)",
-    errno.EIO: "the disk or the network it lies on fails; copy it elsewhere while you can",
-}
-"""What to do about an error of the operating system, by its number."""
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the operating system says inside the block into an error about writing `path`.
-
-    Raises
-    ------
-    WriteError
-        The operating system could not write; errors of ours pass through.
-    """
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, StemzarrError):
-            raise
-        raise write_error(path, error) from error
-
-
 def write_all(
     write: Callable[[memoryview, int], int | None], content: bytes | bytearray | memoryview
 ) -> None:
@@ -301,14 +261,17 @@ def remove_tree(path: Path) -> None:
 def publish(dest: Path, *, sync: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `dest`, and rename it to `dest` when the block succeeds.
 
-    What stood at `dest` is replaced by the rename (a folder is moved aside first). When the block
-    fails, the temporary file or folder is removed.
+    What stood at `dest` is replaced by the rename (a folder is moved aside first); a link stays,
+    and what it leads to is replaced. When the block fails, the temporary file or folder is removed.
 
     Raises
     ------
+    StoreExistsError
+        A device, a pipe, a socket or a folder of other things is there.
     WriteError
         The operating system could not write; other errors of the block pass through.
     """
+    dest = follow_link(dest)
     temporary = temporary_path(dest)
     try:
         yield temporary
@@ -328,6 +291,14 @@ def publish(dest: Path, *, sync: bool = True) -> Iterator[Path]:
                 remove_tree(left)
 
 
+def follow_link(dest: Path) -> Path:
+    """Return where a link leads, what is there or not; any other path, or a loop, as it is."""
+    if not dest.is_symlink():
+        return dest
+    end = Path(os.path.realpath(dest))
+    return dest if end.is_symlink() else end
+
+
 def check_destination(dest: Path, *, overwrite: bool, source: Path | None = None) -> None:
     """Raise unless something may be written at `dest`, before any work is done for it.
 
@@ -343,7 +314,8 @@ def check_destination(dest: Path, *, overwrite: bool, source: Path | None = None
     Raises
     ------
     StoreExistsError
-        Something stands there and is not to be replaced, or is a folder of other things.
+        Something stands there and is not to be replaced, or never is: a folder of other things,
+        a device, a pipe, a socket.
     SourceNotFoundError
         The folder that it would lie in does not exist.
     OptionError
@@ -355,12 +327,26 @@ def check_destination(dest: Path, *, overwrite: bool, source: Path | None = None
         if here.is_relative_to(there) or there.is_relative_to(here):
             what = "is the source itself" if here == there else "and its source lie in each other"
             raise OptionError(what, path=dest, hint="choose another name")
+    _check_kind(dest)
     if dest.exists() and not overwrite:
         hint = "choose another name, or --overwrite (overwrite=True) to replace it"
         raise StoreExistsError("exists already", path=dest, hint=hint)
     _check_replaceable(dest)
-    if not dest.parent.is_dir():
-        raise SourceNotFoundError("the folder does not exist", path=dest.parent, hint="make it")
+    folder = follow_link(dest).parent
+    if not folder.is_dir():
+        raise SourceNotFoundError("the folder does not exist", path=folder, hint="make it")
+
+
+def _check_kind(dest: Path) -> None:
+    """Raise where something stands that is neither a file nor a folder."""
+    try:
+        mode = dest.stat().st_mode
+    except OSError:
+        return
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), None)
+    if kind is not None:
+        hint = "choose another name: a device, a pipe or a socket is never replaced"
+        raise StoreExistsError(f"is {kind}, no file", path=dest, hint=hint)
 
 
 def _check_replaceable(dest: Path) -> None:
@@ -462,6 +448,7 @@ def _is_abandoned(path: Path, *, system: str, process: int) -> bool:
 
 def replace(temporary: Path, dest: Path) -> None:
     """Rename `temporary` to `dest`; what a rename cannot replace is moved aside and removed."""
+    _check_kind(dest)
     if not dest.is_dir() and not (temporary.is_dir() and dest.exists()):
         move(temporary, dest)
         return

@@ -235,14 +235,18 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     OptionError
-        It is the address of another machine, as fsspec and intake write them. Such an address
-        may hold a password or a signature, so no more of it than its scheme is repeated.
+        It is "-", by which other programs mean standard input or output, there is no such home
+        folder, or it is the address of another machine, as fsspec and intake write them. Such an
+        address may hold a password or a signature, so no more of it than its scheme is repeated.
 
     Examples
     --------
     >>> as_path("file:///data/scan%201.dm4").name
     'scan 1.dm4'
     """
+    if os.fspath(path) == "-":
+        hint = "save what comes through a pipe under a name, or give a name to write to"
+        raise OptionError("is no file", path="-", hint=hint)
     local = _FILE_ADDRESS.fullmatch(os.fspath(path))
     if local is not None and not Path("file:").exists():
         from urllib.request import url2pathname
@@ -253,4 +257,12 @@ def as_path(path: str | os.PathLike[str]) -> Path:
         msg = "is an address, while stemzarr reads and writes files on this machine"
         hint = "mount what it means, or copy it here"
         raise OptionError(msg, path=f"{match[2]}://\N{HORIZONTAL ELLIPSIS}", hint=hint)
-    return Path(path).expanduser().absolute()
+    return _at_home(Path(path)).absolute()
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        hint = "./~name means a file whose name begins so"
+        raise OptionError("there is no such home folder", path=path, hint=hint) from error

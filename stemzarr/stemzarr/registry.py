@@ -187,7 +187,7 @@ class Exporter:
             )
         try:
             function = _load(self.target) if isinstance(self.target, str) else self.target
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             msg = f"the format {self.name!r} needs {error.name}, which is not installed"
             hint = f"pip install 'stemzarr[{self.extra}]'" if self.extra else None
             raise MissingDependencyError(msg, hint=hint) from error

@@ -18,7 +18,7 @@ from typing import Any
 import xxhash
 
 from stemzarr.errors import StemzarrError
-from stemzarr.files import remove_tree, sync_folder, write_error
+from stemzarr.files import follow_link, remove_tree, sync_folder, write_error
 from stemzarr.locks import FileLock
 from stemzarr.store.shard import write_file
 
@@ -172,12 +172,14 @@ def open_journal(
 
 def unfinished_folder(dest: Path) -> Path:
     """Return the hidden folder of the ingest that makes a store."""
-    return dest.with_name(f".{dest.name}.ingest")
+    end = follow_link(dest)
+    return end.with_name(f".{end.name}.ingest")
 
 
 def store_lock(dest: Path, timeout_s: float = 0.0) -> FileLock:
     """Return the lock that whoever writes a store holds."""
-    path = dest.with_name(f".{dest.name}.lock")
+    end = follow_link(dest)
+    path = end.with_name(f".{end.name}.lock")
     return FileLock(path, timeout_s=timeout_s, what=f"the store {dest.name}")
 
 

@@ -26,6 +26,7 @@ from stemzarr.errors import (
 )
 from stemzarr.files import (
     check_destination,
+    follow_link,
     read_error,
     remove_tree,
     replace,
@@ -175,6 +176,7 @@ def write_store(
     started = time.perf_counter()
     _check_whole(source, options)
     check_destination(dest, overwrite=options.overwrite, source=source.path)
+    dest = follow_link(dest)
     with store_lock(dest) as lock, writing(dest):
         check_destination(dest, overwrite=options.overwrite, source=source.path)
         ingest = _begin(source, dest, options, lock.check)

@@ -1,0 +1,115 @@
+"""What the operating system says of files, as errors of ours with what to do about it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+from stemzarr.errors import ReadError, StemzarrError, WriteError
+
+__all__ = ["advice", "is_about_memory", "read_error", "write_error", "writing"]
+
+_NETWORK = "the network share does not answer; check the connection, then try again"
+_RIGHTS = "check its permissions and its owner, and that no other program has it open"
+_ADVICE = {
+    "ENOSPC": "free space there or choose another folder",
+    "EDQUOT": "your quota there is used up; free space or choose another folder",
+    "EFBIG": "the file system or a limit (ulimit -f) allows no file of that size",
+    "EROFS": "the disk is mounted for reading only; choose another folder",
+    "EACCES": _RIGHTS,
+    "EPERM": _RIGHTS,
+    "ENAMETOOLONG": "choose a shorter name",
+    "EILSEQ": "the file system does not take such a name; choose another",
+    "ENOTDIR": "a file stands where a folder must be; choose another folder",
+    "EISDIR": "it is a folder; name a file",
+    "ELOOP": "a link leads to itself; name what it should lead to",
+    "EMFILE": "too many files are open; close some, or raise the limit (ulimit -n)",
+    "ENFILE": "too many files are open on this machine; close other programs",
+    "ENOMEM": "not enough memory; close other programs, or give a smaller --memory",
+    "EAGAIN": "the system gives no more processes or memory; close other programs",
+    "EIO": "the disk or the network it lies on fails; copy it elsewhere while you can",
+    "ENXIO": "the device is not there any more; connect it again",
+    "ENODEV": "the device is not there any more; connect it again",
+    "ENOMEDIUM": "no disk is in the drive",
+    "EBUSY": "another program is using it; close that, then try again",
+    "ETXTBSY": "another program is using it; close that, then try again",
+    "ESTALE": "the server replaced or removed it meanwhile; try again",
+    "ETIMEDOUT": _NETWORK,
+    "EHOSTDOWN": _NETWORK,
+    "EHOSTUNREACH": _NETWORK,
+    "ENETDOWN": _NETWORK,
+    "ENETUNREACH": _NETWORK,
+    "ECONNRESET": _NETWORK,
+    "ECONNABORTED": _NETWORK,
+    "ECONNREFUSED": _NETWORK,
+    "ENOTCONN": _NETWORK,
+    "ENOLCK": "the file system gives no locks; choose another folder",
+    "EOPNOTSUPP": "the file system cannot do that; choose another folder",
+    "ENOTSUP": "the file system cannot do that; choose another folder",
+}
+"""What to do about an error of the operating system, by its name; not every system has each."""
+_BY_NUMBER = {getattr(errno, name): said for name, said in _ADVICE.items() if hasattr(errno, name)}
+_NO_MEMORY = (
+    "failed to map segment",
+    "cannot allocate memory",
+    "can't start new thread",
+    "can't load unicodedata",
+)
+
+
+def advice(error: OSError) -> str | None:
+    """Return what to do about what the operating system said, where that is known."""
+    return _BY_NUMBER.get(error.errno or 0)
+
+
+def is_about_memory(error: BaseException) -> bool:
+    """Tell whether an error, or one that it came from, is that of a system without memory.
+
+    Libraries that cannot be loaded, and threads that cannot start, say so in words only.
+    """
+    seen: BaseException | None = error
+    for _ in range(16):
+        if seen is None:
+            return False
+        told = str(seen).lower()
+        if isinstance(seen, MemoryError) or getattr(seen, "errno", None) == errno.ENOMEM:
+            return True
+        if isinstance(seen, ImportError | RuntimeError | SyntaxError) and any(
+            w in told for w in _NO_MEMORY
+        ):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def read_error(path: Path, error: OSError) -> ReadError:
+    """Return what the operating system said about reading `path` as an error of ours."""
+    hint = "check that it is there, its permissions, and the disk or network it lies on"
+    return ReadError(
+        f"cannot be read: {error.strerror or error}", path=path, hint=advice(error) or hint
+    )
+
+
+def write_error(path: Path, error: OSError) -> WriteError:
+    """Return what the operating system said about writing `path` as an error of ours."""
+    hint = advice(error) or "check its permissions"
+    return WriteError(f"cannot be written: {error.strerror or error}", path=path, hint=hint)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the operating system says inside the block into an error about writing `path`.
+
+    Raises
+    ------
+    WriteError
+        The operating system could not write; errors of ours pass through.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StemzarrError):
+            raise
+        raise write_error(path, error) from error
