@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from stemzarr_cli.command import Command, lake_option
-from stemzarr_cli.parameters import ASSIGNMENT
+from stemzarr_cli.parameters import ASSIGNMENT, gather
 from stemzarr_cli.places import find_source
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_number
@@ -32,11 +32,12 @@ def calibrate(
     """
     from stemzarr.store import revise
 
+    given = gather(facts)
     place = find_source(name, lake)
     if place.entry is not None and place.lake is not None:
-        changes = place.lake.calibrate(place.entry.name, dict(facts))
+        changes = place.lake.calibrate(place.entry.name, given)
     else:
-        changes = revise(place.path, dict(facts))
+        changes = revise(place.path, given)
     record = {"name": place.path.stem, "changes": [dataclasses.asdict(one) for one in changes]}
     report.result(record, functools.partial(_draw, report, record))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from stemzarr.errors import OptionError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_number
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
 @click.option("--facet", metavar="FIELD", help="Count the values of a field instead.")
 @click.option("--sessions", is_flag=True, help="List days at an instrument instead of entries.")
 @click.option("--sort", metavar="FIELD", help="Sort by a field; -FIELD puts the largest first.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="List N entries at most.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="List N entries, values or sessions at most.",
+)
 @lake_option
 @click.pass_obj
 def ls(  # noqa: PLR0913 - one argument for each option
@@ -42,13 +49,18 @@ def ls(  # noqa: PLR0913 - one argument for each option
     """
     from stemzarr_catalog import open_lake
 
+    if sort is not None and (facet is not None or sessions):
+        msg = "--sort is for lists of entries"
+        raise OptionError(msg, hint="leave it out: the most frequent, or the latest, come first")
+    if facet is not None and sessions:
+        raise OptionError("--facet and --sessions exclude each other", hint="give one of them")
     opened = open_lake(lake)
     words = " ".join(query)
     if facet is not None:
-        _count(report, opened, facet, words)
+        _count(report, opened, facet, words, limit)
         return
     if sessions:
-        _list_sessions(report, opened, words)
+        _list_sessions(report, opened, words, limit)
         return
     descending = sort is not None and sort.startswith("-")
     field = sort.removeprefix("-") if sort else None
@@ -70,9 +82,9 @@ def _say_nothing_found(report: Report, lake: Lake, query: str) -> None:
     report.note("; ".join((f"{lake.path}: {what}", *lake.unknown_values(query))))
 
 
-def _count(report: Report, lake: Lake, field: str, query: str) -> None:
+def _count(report: Report, lake: Lake, field: str, query: str, limit: int | None) -> None:
     """Print how often each value of a field occurs, the most frequent first."""
-    counts = lake.facets(field, query)
+    counts = dict(itertools.islice(lake.facets(field, query).items(), limit))
     if not counts and not report.as_json:
         _say_nothing_found(report, lake, query)
     names = {value: "(not known)" if value is None else format_number(value) for value in counts}
@@ -82,9 +94,9 @@ def _count(report: Report, lake: Lake, field: str, query: str) -> None:
         report.result(record, functools.partial(report.say, f"{names[value]:<{width}}  {count}"))
 
 
-def _list_sessions(report: Report, lake: Lake, query: str) -> None:
+def _list_sessions(report: Report, lake: Lake, query: str, limit: int | None) -> None:
     """Print each day of one person at one instrument, the latest first."""
-    found = [session.json() for session in lake.sessions(query)]
+    found = [session.json() for session in lake.sessions(query)[:limit]]
     if report.as_json:
         for record in found:
             report.result(record, lambda: None)

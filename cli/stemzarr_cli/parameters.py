@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,17 @@ import click
 
 from stemzarr.errors import OptionError
 
-__all__ = ["ASSIGNMENT", "BYTES", "FACTORS", "MOVED", "PATH", "SCAN_SHAPE", "Parsed", "read_value"]
+__all__ = [
+    "ASSIGNMENT",
+    "BYTES",
+    "FACTORS",
+    "MOVED",
+    "PATH",
+    "SCAN_SHAPE",
+    "Parsed",
+    "gather",
+    "read_value",
+]
 
 
 class Parsed(click.ParamType[Any]):
@@ -119,6 +129,27 @@ def _moved(text: str) -> tuple[str, str] | None:
     old, new = next((cut for cut in cuts if Path(cut[1]).exists()), cuts[0])
     is_windows = re.match(r"[A-Za-z]:[\\/]|\\\\", old) is not None
     return old if is_windows else str(as_path(old)), str(as_path(new))
+
+
+def gather(pairs: Iterable[tuple[str, str | int | float]]) -> dict[str, str | int | float]:
+    """Return assignments as a dictionary.
+
+    Raises
+    ------
+    OptionError
+        A name is given two values, of which the first would be left out.
+
+    Examples
+    --------
+    >>> gather([("a", 1), ("b", 2), ("a", 1)])
+    {'a': 1, 'b': 2}
+    """
+    gathered: dict[str, str | int | float] = {}
+    for name, value in pairs:
+        if gathered.setdefault(name, value) != value:
+            msg = f"{name} is given as {gathered[name]!r} and as {value!r}"
+            raise OptionError(msg, hint="give it once")
+    return gathered
 
 
 PATH = LocalPath()

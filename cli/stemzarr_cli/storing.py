@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stemzarr.options import IngestOptions
-from stemzarr_cli.parameters import ASSIGNMENT, BYTES
+from stemzarr_cli.parameters import ASSIGNMENT, BYTES, gather
 from stemzarr_cli.reading import read_options
 
 __all__ = ["store_options"]
@@ -58,7 +58,7 @@ def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
             read=given.pop("read"),
             preview=not given.pop("no_preview"),
             sync=not given.pop("no_sync"),
-            facts=dict(given.pop("facts")),
+            facts=gather(given.pop("facts")),
             **plain,
         )
         return function(*args, options=options, **given)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stemzarr.errors import EntryNotFoundError
+from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr_cli.command import Command, lake_option
-from stemzarr_cli.parameters import ASSIGNMENT
+from stemzarr_cli.parameters import ASSIGNMENT, gather
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_number
 
@@ -54,8 +54,13 @@ def tag(  # noqa: PLR0913 - one argument for each option
     """
     from stemzarr_catalog import open_lake
 
+    given = gather(fields)
+    both = {*add} & {*remove} or {*given} & {*unset}
+    if both:
+        msg = f"{', '.join(sorted(both))} is to be added and to be taken away"
+        raise OptionError(msg, hint="say one of them")
     opened = open_lake(lake)
-    own = {**dict.fromkeys(unset), **dict(fields)}
+    own = {**dict.fromkeys(unset), **given}
     changes = add or remove or own or remark is not None
     for name in names:
         with report.attempt():

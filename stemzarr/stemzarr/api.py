@@ -253,7 +253,6 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     # Whoever reads through a link finds the sidecar of what it leads to, or none.
     name, target = target.name, follow_link(target)
     opened = read_source(as_path(source), read)
-    _check_read(opened, read)
     check_destination(target, overwrite=chosen.overwrite, source=opened.path)
     if exporter.sidecar:
         check_sidecar(target, overwrite=chosen.overwrite, source=opened.path)
@@ -294,14 +293,6 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         provenance=provenance,
         notes=(*exported.notes, *(() if opened.complete else opened.notes)),
     )
-
-
-def _check_read(source: Source, read: ReadOptions | None) -> None:
-    """Refuse to understand a store in another way than it was ingested."""
-    if source.format == "stemzarr" and read not in (None, ReadOptions()):
-        msg = "is a store, whose layout, scan shape and data set were settled at its ingest"
-        hint = "leave the options of reading out, or ingest the source with them"
-        raise OptionError(msg, path=source.path, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

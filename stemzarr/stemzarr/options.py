@@ -171,6 +171,9 @@ class IngestOptions:
         if self.workers and self.scheduler:
             msg = "workers and scheduler exclude each other"
             raise OptionError(msg, hint="give one of them")
+        if self.virtual and (self.codec != "zstd" or self.workers or self.scheduler):
+            msg = "a virtual entry holds no pixels, so codec, workers and scheduler say nothing"
+            raise OptionError(msg, hint="leave them out, or leave virtual out")
 
     def record(self) -> dict[str, Any]:
         """Return the options that shape the store, as JSON, for its ingest record."""

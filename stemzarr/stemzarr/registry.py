@@ -409,6 +409,8 @@ def read_source(path: Path, options: ReadOptions | None = None) -> Source:
         There is no such file, no reader for it, or it contradicts itself.
     UnsupportedDataError
         Its path holds bytes that are no text, so that no store and no catalog could name it.
+    OptionError
+        It is a store, or a format that leaves no choice, and the options say something else.
     """
     try:
         str(path).encode()
@@ -416,8 +418,37 @@ def read_source(path: Path, options: ReadOptions | None = None) -> Source:
         msg = "its name, or that of a folder above it, holds bytes that are no text"
         hint = "rename it; it was written by a system of another encoding"
         raise UnsupportedDataError(msg, path=path, hint=hint) from error
-    source = find_reader(path).read(path, options or ReadOptions())
+    chosen = options or ReadOptions()
+    source = find_reader(path).read(path, chosen)
+    if chosen != ReadOptions():
+        source = _check_read(source, chosen)
     return _without_paths(source, path)
+
+
+def _check_read(source: Source, options: ReadOptions) -> Source:
+    """Refuse options that the reader could not take; note those that concern nothing in the file.
+
+    Raises
+    ------
+    OptionError
+        It is a store, or a scan of a format that says itself how its axes lie.
+    """
+    if source.format == "stemzarr":
+        msg = "is a store, whose layout, scan shape and data set were settled at its ingest"
+        hint = "leave the options of reading out, or ingest the source with them"
+        raise OptionError(msg, path=source.path, hint=hint)
+    if options.layout == "auto":
+        return source
+    scans = [document for document in source.documents if document.kind == "4d-stem"]
+    for scan in scans:
+        if scan.layout is not None and scan.layout.order != options.layout:
+            msg = f"its scan {scan.slug!r} is {scan.layout.order}, as the format says"
+            hint = f"leave --layout {options.layout} out"
+            raise OptionError(msg, path=source.path, hint=hint)
+    if scans:
+        return source
+    note = f"--layout {options.layout} changes nothing: it is for 4D scans, and there is none"
+    return dataclasses.replace(source, notes=(*source.notes, note))
 
 
 def _without_paths(source: Source, path: Path) -> Source:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import UnsupportedDataError
+from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import ArrayBlocks, Axis, Document, read_box
 from stemzarr.registry import Exported, ExportRequest
+from stemzarr.views.render import ViewBlocks
+from stemzarr.views.view import View
 from stemzarr.views.virtual import virtual_image
 
 __all__ = ["write_png", "write_tif"]
@@ -29,19 +31,30 @@ _SHORT, _LONG, _RATIONAL, _ASCII, _DOUBLE = 3, 4, 5, 2, 12
 def write_png(request: ExportRequest) -> Exported:
     """Write an image as a grey 8-bit picture, from its smallest value to the brightest 0.1 %.
 
-    A 4D scan becomes the virtual image over its whole detector. Colour stays as it is.
+    With the normalisation ``minmax`` it goes to the largest value instead. A 4D scan becomes the
+    virtual image over its whole detector. Colour stays as it is.
 
     Raises
     ------
+    OptionError
+        A type is asked for: every picture has 8 bits.
     UnsupportedDataError
         The document has no two dims, or channels that are no colours.
     """
+    chosen = _view(request.documents[0])
+    if chosen.dtype is not None:
+        msg = f"dtype is {chosen.dtype!r}, and every .png has 8 bits"
+        raise OptionError(msg, hint="leave dtype out, or export .tif")
     document = _image(request)
     values = _all(document)
     if len(document.channels) > max(_PNG_COLOURS):
         msg = f"a .png holds 4 channels at most, and these are {len(document.channels)}"
         raise UnsupportedDataError(msg, hint="export .tif or .npy")
-    pixels = values if document.channels and values.dtype == np.uint8 else _to_bytes(values)
+    pixels = (
+        values
+        if document.channels and values.dtype == np.uint8
+        else _to_bytes(values, whole=chosen.normalize == "minmax")
+    )
     size_y, size_x = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1  # noqa: PLR2004 - with channels
     rows = pixels.reshape(size_y, -1)
@@ -64,12 +77,17 @@ def write_png(request: ExportRequest) -> Exported:
     return Exported(shape=pixels.shape, dtype="uint8")
 
 
-def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+def _view(document: Document) -> View:
+    blocks = document.blocks
+    return blocks.view if isinstance(blocks, ViewBlocks) else View()
+
+
+def _to_bytes(values: NDArray[Any], *, whole: bool) -> NDArray[np.uint8]:
     if values.dtype.kind == "b":
         return values.astype(np.uint8) * np.uint8(255)
     finite = values[np.isfinite(values)].astype(np.float64)
     low = finite.min(initial=0.0) if not finite.size else finite.min()
-    high = np.percentile(finite, _BRIGHTEST) if finite.size else 1.0
+    high = np.percentile(finite, 100 if whole else _BRIGHTEST) if finite.size else 1.0
     high = high if high > low else low + 1.0
     scaled = (np.nan_to_num(values.astype(np.float64), nan=low) - low) * (255 / (high - low))
     pixels: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
