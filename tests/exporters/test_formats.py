@@ -100,6 +100,7 @@ def test_emdfile_opens_the_whole_emd_as_py4dstem_does(
     assert isinstance(calibration, py4dstem_classes.Calibration)
     np.testing.assert_allclose(calibration["Q_pixel_size"], document.axis("det_x").scale / 10)
     assert (calibration["R_pixel_units"], calibration["Q_pixel_units"]) == ("nm", "A^-1")
+    assert calibration["_target_paths"] == ["/datacube"]
     tags = cube.root.metadata["stemzarr"]
     assert tags["facts"]["beam_energy_keV"] == 200.0
     assert tags["original_metadata"]["Microscope Info"]["Name"] == "Titan"

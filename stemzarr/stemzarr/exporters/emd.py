@@ -1,7 +1,7 @@
 """EMD 1.0 files, as py4DSTEM and emdfile read them.
 
 The groups follow https://emdatasets.com/format: a root with the calibration as metadata, and
-below it the array with one vector a dim, two values long since all dims are linear.
+below it the array with one vector a dim, of all its values, or of two for a dim of one pixel.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from stemzarr.exporters.hdf5 import create_hdf5, write_dataset
 from stemzarr.exporters.tags import plain_tags
@@ -23,6 +24,7 @@ __all__ = ["write_emd"]
 
 _UNITS = {"pixel": ("pixels", 1.0), "1/nm": ("A^-1", 0.1), "1/Å": ("A^-1", 1.0), "Å": ("A", 1.0)}
 _ROOT = "stemzarr_root"
+_ROUNDINGS = 100
 
 
 def write_emd(request: ExportRequest) -> Exported:
@@ -95,11 +97,25 @@ def _group(parent: h5py.Group, name: str, kind: str, python_class: str = "") -> 
 
 def _write_dim(array: h5py.Group, place: int, axis: Axis) -> None:
     units, factor = _UNITS.get(axis.units, (axis.units, 1.0))
-    first_two = (axis.offset + np.arange(2) * axis.scale) * factor
-    # Two values even for one pixel, whose size a single one would not tell.
-    vector = array.create_dataset(f"dim{place}", data=first_two)
+    values = _two_values(axis, factor) if axis.size == 1 else axis.values() * factor
+    vector = array.create_dataset(f"dim{place}", data=values)
     vector.attrs["name"] = axis.name
     vector.attrs["units"] = units
+
+
+def _two_values(axis: Axis, factor: float) -> NDArray[np.float64]:
+    """Return two values for one pixel, whose size a single one would not tell.
+
+    emdfile extends two values by `numpy.arange`, which may round to one value too many; the second
+    is then the next number that does not. Longer dims are written in full for the same reason.
+    """
+    first, second = (axis.offset + np.arange(2) * axis.scale) * factor
+    for _ in range(_ROUNDINGS):
+        step = second - first
+        if np.arange(first, first + step, step).size == 1:
+            break
+        second = np.nextafter(second, first)
+    return np.array([first, second])
 
 
 def _calibration(document: Document) -> dict[str, Any]:
