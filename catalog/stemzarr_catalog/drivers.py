@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from intake.catalog import Catalog
 from intake.catalog.entry import CatalogEntry
@@ -36,10 +34,8 @@ def _local_path(address: str) -> Path:
     OptionError
         The address is on another machine.
     """
-    parts = urlsplit(address)
-    if parts.scheme in ("file", "local"):
-        return Path(url2pathname(parts.path))
-    return as_path(address)
+    scheme, colon, rest = address.partition(":")
+    return as_path(f"file:{rest}" if colon and scheme.lower() == "local" else address)
 
 
 def open_address(

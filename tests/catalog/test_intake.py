@@ -9,7 +9,7 @@ import intake
 import pytest
 import xarray as xr
 
-from stemzarr.errors import QueryError
+from stemzarr.errors import OptionError, QueryError
 from stemzarr_catalog import Lake
 from stemzarr_catalog.intake_readers import StemzarrReader
 
@@ -122,6 +122,17 @@ def test_what_was_found_is_saved_as_a_catalog(lake: Lake, tmp_path: Path) -> Non
         assert again["scan"].to_dask().intensity.dims == ("scan_y", "scan_x", "det_y", "det_x")
         assert again["scan"].metadata["beam_energy_keV"] == 300.0
     assert list(found) == ["map", "scan"]
+
+
+def test_an_address_of_another_machine_is_refused(lake: Lake) -> None:
+    """``file://`` and ``local://`` mean this machine; a host in them is not left out."""
+    for scheme in ("file", "local"):
+        here = intake.open_stemzarr_lake(f"{scheme}://{lake.path}")
+        assert list(here) == ["map", "overview", "scan"]
+        with pytest.raises(OptionError, match="is an address"):
+            intake.open_stemzarr_lake(f"{scheme}://server{lake.path}")
+        with pytest.raises(OptionError, match="is an address"):
+            StemzarrReader(f"{scheme}://server{lake['scan'].path}").read()
 
 
 def test_a_saved_catalog_holds_no_template_but_its_paths(lake: Lake, tmp_path: Path) -> None:

@@ -54,6 +54,16 @@ def test_a_sidecar_gives_runs_of_patterns(
     np.testing.assert_array_equal(mask.reshape(expected(view).shape), expected(view))
 
 
+@pytest.mark.leaves_open
+def test_hyperspy_opens_a_salvaged_scan_lazily(cut: Path, tmp_path: Path) -> None:
+    """The mask is an array of the metadata, and HyperSpy wraps each of these by its chunks."""
+    hs = pytest.importorskip("hyperspy.api")
+    stemzarr.export(cut, tmp_path / "x.hspy", read=SALVAGE)
+    signal = hs.load(tmp_path / "x.hspy", lazy=True)
+    np.testing.assert_array_equal(np.asarray(signal.metadata.stemzarr.valid), expected(None))
+    np.testing.assert_array_equal(np.asarray(signal.data)[:4], COUNTS[:4])
+
+
 @pytest.mark.parametrize("view", [None, VIEW])
 def test_hyperspy_keeps_the_mask_of_a_hspy(cut: Path, tmp_path: Path, view: View | None) -> None:
     """HyperSpy has it among the metadata, also of a file that HyperSpy wrote again."""
