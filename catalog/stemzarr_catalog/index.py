@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stemzarr.errors import SchemaVersionError, StoreBusyError, WriteError
 from stemzarr.files import write_error
+from stemzarr_catalog.rights import replace_by_own
 from stemzarr_catalog.tables import VERSION, clear_tables, create_tables
 
 __all__ = ["Index"]
@@ -84,6 +85,12 @@ class Index:
             with self._lock, _transaction(self._memory):
                 yield self._memory
             return
+        if self.path is not None and not self.path.exists():
+            # SQLite would let nobody else write it, whatever the umask says.
+            try:
+                self.path.touch()
+            except OSError as error:
+                raise write_error(self.path, error) from error
         with _connect(self.path, "rwc") as connection, _transaction(connection):
             if _version(connection) == 0:
                 create_tables(connection)
@@ -120,6 +127,21 @@ class Index:
         except sqlite3.DatabaseError:
             return False
         return bool(answer == ("ok",))
+
+    def renew(self) -> None:
+        """Put a copy in the place of the file, which then is this user's own; who calls it locks.
+
+        Raises
+        ------
+        WriteError
+            The file cannot be replaced.
+        """
+        if self.path is None:
+            return
+        if self.path.with_name(f"{self.path.name}-journal").exists():
+            self.clear()  # a transaction was cut short, which a copy would not undo
+            return
+        replace_by_own(self.path)
 
     def clear(self) -> None:
         """Empty the index, whatever state it is in.
@@ -161,7 +183,7 @@ def _connect(path: Path | None, mode: str) -> Iterator[sqlite3.Connection]:
             # Its tables are not those that its version promises: it is as good as broken.
             raise sqlite3.DatabaseError(str(error)) from error
         if "full" in str(error) or "disk I/O" in str(error):
-            hint = "free space there, or check the disk"
+            hint = "free space there, or check the disk and its locks"
             raise WriteError(
                 f"the index cannot be written: {error}", path=path, hint=hint
             ) from error

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from stemzarr.errors import StemzarrError, WriteError
-from stemzarr.files import remove_tree
+from stemzarr.files import remove_tree, write_error
 from stemzarr.locks import FileLock
 from stemzarr_catalog import tables
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.reconcile import apply_changes, find_changes, read_row
+from stemzarr_catalog.rights import may_write
 
 __all__ = ["Keeper"]
 
@@ -25,7 +26,11 @@ _WAIT_SECONDS = 120.0
 _LEFT_ALONE_SECONDS = 3600.0
 """Age from which a folder that was moved aside has no owner any more who could move it back."""
 
-_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_READ_ONLY = (
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC),
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+)
+_RIGHTS = "check its owner and its permissions"
 
 _T = TypeVar("_T")
 
@@ -44,20 +49,32 @@ class Keeper:
 
     Notes
     -----
-    The index is a cache. Where it cannot be written, a copy in memory is corrected instead; where
-    it is broken, it is made anew.
+    The index is a cache. One that another user made, and this one cannot write, is replaced where
+    the folder can be written. Elsewhere a copy in memory is corrected instead, and `obstacle` says
+    what is in the way; where it is broken, it is made anew.
     """
 
     def __init__(self, path: Path, *, read_only: bool, write_face: Callable[[bool], None]) -> None:
         self.path = path
-        self.read_only = read_only
-        self.index = Index(path / "catalog.sqlite")
+        self.obstacle: StemzarrError | None = None
+        self._asked = read_only
+        self._file = path / "catalog.sqlite"
+        self.index = Index(self._file)
         self._write_face = write_face
         self._held = threading.local()
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the files of the lake are left alone."""
+        return self._asked or self.obstacle is not None
+
     def check_writable(self) -> None:
         """Raise `WriteError` where the lake is open for reading only."""
-        if self.read_only:
+        if self.obstacle is not None:
+            why = self.obstacle
+            msg = f"the lake is open for reading only: {why.message}"
+            raise WriteError(msg, path=why.path, hint=why.hint)
+        if self._asked:
             hint = "open it where it can be written"
             raise WriteError("the lake is open for reading only", path=self.path, hint=hint)
 
@@ -87,17 +104,52 @@ class Keeper:
                 self._held.lock = None
 
     def refresh(self, *, thorough: bool = False) -> None:
-        """Bring the index in line with the folders."""
-        self.read_only = self.read_only or not _may_write(self.path)
-        if not self.read_only:
+        """Bring the index in line with the folders.
+
+        Where something cannot be written that was in the way before, it is tried again.
+        """
+        if not self._asked:
+            self.obstacle = None
             try:
+                if self.index.path is None:
+                    self.index = Index(self._file)
+                self._claim()
                 self._refresh_file(thorough=thorough)
             except (OSError, sqlite3.OperationalError) as error:
-                if not _means_read_only(error):
+                self.obstacle = self._in_the_way(error)
+                if self.obstacle is None:
                     raise
-                self.read_only = True
         if self.read_only:
             self._refresh_memory(thorough=thorough)
+
+    def _claim(self) -> None:
+        """Make the index one that this user can write, or raise for what is in the way."""
+        for path in (self.path, self._file):
+            if may_write(path) or not path.exists():
+                continue
+            if path == self._file and may_write(self.path):
+                # Another user made it; the folder lets us put our own in its place.
+                with self.locked():
+                    self.index.renew()
+                continue
+            denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            raise write_error(path, denied) from denied
+
+    def _in_the_way(self, error: Exception) -> StemzarrError | None:
+        """Return an error that means that the lake cannot be written here, as one of ours."""
+        if isinstance(error, sqlite3.OperationalError):
+            if not any(words in str(error) for words in ("readonly", "unable to open")):
+                return None
+            hint = f"{_RIGHTS}, or remove it: it is made again from the stores"
+            return WriteError(f"the index cannot be written: {error}", path=self._file, hint=hint)
+        if isinstance(error, WriteError) and isinstance(error.__cause__, sqlite3.Error):
+            return error
+        cause = error.__cause__ if isinstance(error, StemzarrError) else error
+        if not isinstance(cause, OSError) or cause.errno not in _READ_ONLY:
+            return None
+        if isinstance(error, StemzarrError):
+            return error
+        return write_error(Path(os.fsdecode(cause.filename or self.path)), cause)
 
     def _refresh_file(self, *, thorough: bool) -> None:
         if not self.index.is_current():
@@ -131,7 +183,7 @@ class Keeper:
             if self.index.path is not None:
                 self.index = self.index.copy_into_memory()
             apply_changes(self.path, self.index, changes, contextlib.nullcontext)
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, WriteError):
             self.index = Index(None)
             changes = find_changes(self.path, self.index, thorough=True)
             apply_changes(self.path, self.index, changes, contextlib.nullcontext)
@@ -174,9 +226,13 @@ class Keeper:
         try:
             with self.index.reading() as connection:
                 return function(connection)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, WriteError) as error:
+            if isinstance(error, sqlite3.OperationalError | WriteError):
+                # It cannot even be read here: what it says is read from the stores.
+                found = self._in_the_way(error)
+                if found is None or self.index.path is None:
+                    raise
+                self.obstacle = self.obstacle or found
             if self.read_only:
                 self.index = Index(None)
                 self._refresh_memory(thorough=True)
@@ -193,6 +249,11 @@ class Keeper:
             if lock is not None:
                 lock.check(now=True)
 
+    def forget(self, name: str) -> None:
+        """Drop an entry whose store is gone; the caller holds the lake."""
+        self.write(lambda connection: tables.delete_entry(connection, name))
+        self._write_face(True)  # noqa: FBT003 - says that the index changed
+
     def update(self, name: str) -> None:
         """Bring one entry in line with its store, after it was written or revised."""
         row, problem = read_row(self.path, name)
@@ -206,16 +267,3 @@ class Keeper:
         with self.locked():
             self.write(put)
             self._write_face(True)  # noqa: FBT003 - says that the index changed
-
-
-def _may_write(folder: Path) -> bool:
-    """Tell whether the system lets us write; where it cannot tell, trying will."""
-    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _means_read_only(error: Exception) -> bool:
-    """Tell whether an error means that the lake cannot be written here."""
-    if isinstance(error, sqlite3.OperationalError):
-        return "readonly" in str(error) or "unable to open" in str(error)
-    cause = error.__cause__ if isinstance(error, StemzarrError) else error
-    return isinstance(cause, OSError) and cause.errno in _READ_ONLY

@@ -25,6 +25,7 @@ from stemzarr.files import publish, writing
 from stemzarr.fingerprints import combine_digests, digest_files, file_states, sample_files
 from stemzarr.model import Source
 from stemzarr.store import recorded_digest
+from stemzarr_catalog.rights import may_write, replace_by_own
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry, EntryList
@@ -259,10 +260,13 @@ class Known:
         self._stamp = None
 
     def _append(self, item: dict[str, Any]) -> None:
-        with self.locked(), writing(self.path), self.path.open("ab") as file:
-            # What a crash cut off must not swallow this line.
-            start = b"" if not file.tell() or self._ends_a_line() else b"\n"
-            file.write(start + json.dumps(item).encode() + b"\n")
+        with self.locked(), writing(self.path):
+            if self.path.exists() and not may_write(self.path):
+                replace_by_own(self.path)
+            with self.path.open("ab") as file:
+                # What a crash cut off must not swallow this line.
+                start = b"" if not file.tell() or self._ends_a_line() else b"\n"
+                file.write(start + json.dumps(item).encode() + b"\n")
 
     def _ends_a_line(self) -> bool:
         with self.path.open("rb") as file:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import EntryNotFoundError, StemzarrError
-from stemzarr.files import remove_tree, write_error
 from stemzarr.options import IngestOptions, as_path
 from stemzarr_catalog import search, tables
 from stemzarr_catalog.entry import Entry, EntryList
@@ -60,6 +58,11 @@ class Lake:
     def read_only(self) -> bool:
         """Whether the files of the lake are left alone, because they must or cannot be written."""
         return self._keeper.read_only
+
+    @property
+    def obstacle(self) -> StemzarrError | None:
+        """Why the lake cannot be written here, with the file in the way; None where it can."""
+        return self._keeper.obstacle
 
     @property
     def index(self) -> Index:
@@ -386,29 +389,18 @@ class Lake:
     def remove(self, name: str) -> None:
         """Delete an entry: its store and its notes.
 
-        The store is first renamed, so that it is there entirely or not at all.
-
         Raises
         ------
         EntryNotFoundError
             The lake has no such entry.
         WriteError
-            The store cannot be deleted.
+            The store cannot be deleted; the entry stays.
         """
+        from stemzarr_catalog.removing import remove_entry
+
         self._keeper.check_writable()
         store = self.store_path(name) if name in self.problems else self[name].path
-        aside = store.with_name(f".{store.name}.{os.getpid()}.{time.time_ns():x}.old")
-        try:
-            with self._keeper.locked():
-                store.rename(aside)
-                self.notes_path(name).unlink(missing_ok=True)
-                self._keeper.write(lambda connection: tables.delete_entry(connection, name))
-                self._write_yaml(True)  # noqa: FBT003 - says that the index changed
-            remove_tree(aside)
-        except OSError as error:
-            if isinstance(error, StemzarrError):
-                raise
-            raise write_error(store, error) from error
+        remove_entry(self._keeper, name, store, self.notes_path(name))
 
     def tag(
         self,

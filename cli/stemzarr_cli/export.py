@@ -147,6 +147,9 @@ def _export_one(report: Report, place: Place, dest: Path, wanted: _Wanted) -> No
     with report.progress(f"exporting {dest.name}") as progress:
         result = _write(place, dest, wanted, progress)
     _tell(report, result, wanted.view)
+    if place.lake is not None and place.lake.obstacle is not None:
+        why = place.lake.obstacle
+        report.note(f"{report.name}: note: not listed with its entry: {why}")
 
 
 def _export_many(

@@ -122,6 +122,8 @@ class Sweep:
     @staticmethod
     def release_locks(folder: Path) -> None:
         """Make the locks that a crash left those of a process that is dead."""
+        for begun in [*folder.rglob(".*.lock.*.partial")]:
+            begun.rename(begun.with_name(begun.name.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-")))
         for lock in folder.rglob(".*.lock"):
             owner = json.loads(lock.read_text(encoding="utf-8") or "{}")
             if owner:

@@ -18,7 +18,7 @@ from typing import Any
 import xxhash
 
 from stemzarr.errors import StemzarrError
-from stemzarr.files import follow_link, remove_tree, sync_folder, write_error
+from stemzarr.files import follow_link, remove_abandoned, remove_tree, sync_folder, write_error
 from stemzarr.locks import FileLock
 from stemzarr.store.shard import write_file
 
@@ -158,6 +158,7 @@ def open_journal(
     head = _parse(lines[0]) if lines else None
     reason = _difference(head, identity) if lines or (folder / TREE).exists() else ""
     remove_tree(folder / PARTS)
+    remove_abandoned(folder.parent)
     if head == identity:
         for record in filter(None, map(_read_record, lines[1:])):
             if _is_whole(journal, record):
@@ -184,11 +185,12 @@ def store_lock(dest: Path, timeout_s: float = 0.0) -> FileLock:
 
 
 def remove_unfinished(dest: Path) -> None:
-    """Remove what a process left that was killed after it had shown a store.
+    """Remove what a process left that was killed after it had shown a store, or before it began.
 
     Where another process is writing the store, or nothing can be written, all stays.
     """
     lock = store_lock(dest)
+    remove_abandoned(lock.path.parent)
     if unfinished_folder(dest).exists() or lock.path.exists():
         with contextlib.suppress(StemzarrError, OSError), lock:
             remove_tree(unfinished_folder(dest))

@@ -1,0 +1,84 @@
+"""Deletes an entry, or leaves it as it is where the system lets nobody delete it here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from stemzarr.errors import StemzarrError, WriteError
+from stemzarr.files import remove_tree, write_error
+from stemzarr_catalog.keeper import Keeper
+from stemzarr_catalog.rights import may_write
+
+__all__ = ["remove_entry"]
+
+
+def remove_entry(keeper: Keeper, name: str, store: Path, notes: Path) -> None:
+    """Delete a store, its notes and its row.
+
+    The store is first renamed, so that it is there entirely or not at all. What cannot be deleted
+    is put back under its name, with its notes.
+
+    Raises
+    ------
+    WriteError
+        The store cannot be deleted; the entry stays.
+    """
+    _check_removable(name, store)
+    aside = store.with_name(f".{store.name}.{os.getpid()}.{time.time_ns():x}.old")
+    said: bytes | None = None
+    try:
+        with keeper.locked():
+            said = notes.read_bytes() if notes.is_file() else None
+            store.rename(aside)
+            notes.unlink(missing_ok=True)
+            keeper.forget(name)
+        _delete(aside)
+    except OSError as error:
+        with contextlib.suppress(OSError, StemzarrError):
+            _put_back(keeper, name, (aside, store), (notes, said))
+        if isinstance(error, StemzarrError):
+            raise
+        failed = Path(os.fsdecode(error.filename or store))
+        if failed.is_relative_to(aside):
+            failed = store / failed.relative_to(aside)
+        raise _kept(name, failed, error) from error
+
+
+def _delete(store: Path) -> None:
+    """Delete a store, the root's metadata last: what is left of one is seen to be damaged."""
+    if store.is_dir() and not store.is_symlink():
+        for path in sorted(store.iterdir(), key=lambda path: path.name == "zarr.json"):
+            remove_tree(path)
+    remove_tree(store)
+
+
+def _check_removable(name: str, store: Path) -> None:
+    """Raise where a folder of a store lets nothing be deleted, before half of it is gone."""
+    if store.is_symlink():
+        return
+    for folder, folders, files in os.walk(store):
+        if (folders or files) and not may_write(Path(folder)):
+            error = PermissionError(0, "its folder does not let this user delete what is in it")
+            raise _kept(name, Path(folder), error)
+
+
+def _put_back(
+    keeper: Keeper, name: str, store: tuple[Path, Path], notes: tuple[Path, bytes | None]
+) -> None:
+    """Undo what was done of a removal."""
+    with keeper.locked():
+        if store[0].exists() and not store[1].exists():
+            store[0].rename(store[1])
+        if notes[1] is not None and not notes[0].exists():
+            notes[0].write_bytes(notes[1])
+        keeper.update(name)
+
+
+def _kept(name: str, path: Path, error: OSError) -> WriteError:
+    """Return the error of a removal that was not done."""
+    found = write_error(path, error)
+    hint = f"the entry stays, and 'stemzarr verify {name}' says whether it is whole; {found.hint}"
+    return WriteError(f"cannot be deleted: {error.strerror or error}", path=path, hint=hint)
