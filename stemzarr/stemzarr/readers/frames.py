@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import OptionError, SourceChangedError, TruncatedFileError
+from stemzarr.errors import OptionError, TruncatedFileError
 from stemzarr.files import open_shared
 from stemzarr.model import Blocks
 from stemzarr.options import ReadOptions
@@ -106,9 +106,7 @@ class FrameBlocks:
     def _read_part(
         self, out: NDArray[Any], part: FramePart, first: int, inner: tuple[int, ...]
     ) -> None:
-        if Stamp.of(part.path) != part.stamp:
-            msg = "changed since it was recognised"
-            raise SourceChangedError(msg, path=part.path, hint="open it again")
+        part.stamp.check(part.path)
         rows, row_bytes = out.shape[1], self.frame[1] * self.stored.itemsize
         whole = out.shape[2] == self.frame[1]
         direct = whole and out.flags.c_contiguous and self.stored == self.dtype

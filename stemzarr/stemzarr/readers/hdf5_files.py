@@ -66,6 +66,18 @@ class Stamp:
             raise read_error(path, error) from error
         return cls(status.st_size, status.st_mtime_ns)
 
+    def check(self, path: Path) -> None:
+        """Raise where a file is no longer the one that this is the stamp of.
+
+        Raises
+        ------
+        SourceChangedError, ReadError
+            The file has another size or time by now, or cannot be read.
+        """
+        if Stamp.of(path) != self:
+            msg = "changed since it was recognised"
+            raise SourceChangedError(msg, path=path, hint="open it again")
+
 
 @contextlib.contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
@@ -250,9 +262,7 @@ def reading(path: Path, stamp: Stamp, name: str) -> Iterator[h5py.File]:
     SourceChangedError, ReadError
         The file is another one by now, or its bytes cannot be decoded.
     """
-    if Stamp.of(path) != stamp:
-        msg = "changed since it was recognised"
-        raise SourceChangedError(msg, path=path, hint="open it again")
+    stamp.check(path)
     _register_filters()
     try:
         with h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE) as file:

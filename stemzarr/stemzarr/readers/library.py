@@ -29,7 +29,6 @@ from stemzarr.errors import (
     CorruptFileError,
     MissingDependencyError,
     ReadError,
-    SourceChangedError,
     UnsupportedDataError,
 )
 from stemzarr.files import cache_open_files
@@ -317,9 +316,7 @@ class LibraryBlocks:
         SourceChangedError, ReadError
             The file is another one by now, or cannot be read.
         """
-        if Stamp.of(self.path) != self.stamp:
-            msg = "changed since it was recognised"
-            raise SourceChangedError(msg, path=self.path, hint="open it again")
+        self.stamp.check(self.path)
         if out.size == 0:
             return
         try:

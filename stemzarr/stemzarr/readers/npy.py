@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import (
     CorruptFileError,
-    SourceChangedError,
     TruncatedFileError,
     UnsupportedDataError,
 )
@@ -201,9 +200,7 @@ class RawBlocks:
         SourceChangedError, ReadError
             The file is another one by now, or cannot be read.
         """
-        if Stamp.of(self.path) != self.stamp:
-            msg = "changed since it was recognised"
-            raise SourceChangedError(msg, path=self.path, hint="open it again")
+        self.stamp.check(self.path)
         if out.size:
             self._read(out, tuple(start), 0, self.offset)
 

@@ -16,7 +16,6 @@ from stemzarr.errors import (
     CorruptFileError,
     MissingDependencyError,
     ReadError,
-    SourceChangedError,
     StemzarrError,
     UnsupportedDataError,
 )
@@ -239,9 +238,7 @@ class PictureBlocks:
         SourceChangedError, ReadError
             The file is another one by now, or cannot be read.
         """
-        if Stamp.of(self.path) != self.stamp:
-            msg = "changed since it was recognised"
-            raise SourceChangedError(msg, path=self.path, hint="open it again")
+        self.stamp.check(self.path)
         try:
             values = _open(self.path, self.stamp, os.getpid()).values
         except CorruptFileError as error:

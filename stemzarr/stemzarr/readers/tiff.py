@@ -21,7 +21,6 @@ from stemzarr.errors import (
     CorruptFileError,
     MissingDependencyError,
     ReadError,
-    SourceChangedError,
     StemzarrError,
     TruncatedFileError,
     UnsupportedDataError,
@@ -306,9 +305,7 @@ class TiffBlocks:
         SourceChangedError, ReadError
             The file is another one by now, or cannot be read.
         """
-        if Stamp.of(self.path) != self.stamp:
-            msg = "changed since it was recognised"
-            raise SourceChangedError(msg, path=self.path, hint="open it again")
+        self.stamp.check(self.path)
         if out.size == 0:
             return
         try:

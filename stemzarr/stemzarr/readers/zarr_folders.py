@@ -24,7 +24,6 @@ from stemzarr.errors import (
     CorruptFileError,
     EntryNotFoundError,
     ReadError,
-    SourceChangedError,
     UnsupportedDataError,
 )
 from stemzarr.model import Source
@@ -340,9 +339,7 @@ class ZarrBlocks:
         SourceChangedError, ReadError
             The folder is another one by now, or a chunk cannot be decoded.
         """
-        if Stamp.of(self.path) != self.stamp:
-            msg = "changed since it was recognised"
-            raise SourceChangedError(msg, path=self.path, hint="open it again")
+        self.stamp.check(self.path)
         if not out.size:
             return
         box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
