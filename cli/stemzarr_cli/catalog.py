@@ -12,7 +12,7 @@ from stemzarr.errors import DamagedStoreError, OptionError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_path
+from stemzarr_cli.text import format_path, shorten_list
 
 
 @click.group()
@@ -51,28 +51,33 @@ def rebuild(report: Report, /, *, lake: Path | None) -> None:
 def remove(report: Report, /, *, names: tuple[str, ...], yes: bool, lake: Path | None) -> None:
     """Delete entries: their stores and what people said about them.
 
+    Results that people added below analysis go with the store; they are named first.
     Only stores of the lake can be deleted; the files that they were made from stay.
     """
+    from stemzarr.store import find_added
     from stemzarr_catalog import open_lake
 
     opened = open_lake(lake)
     for name in names:
         with report.attempt():
             path = opened.store_path(name) if name in opened.problems else opened[name].path
-            if yes or _confirmed(name, path):
+            results = find_added(path)
+            if yes or _confirmed(name, path, results):
                 opened.remove(name)
-                record = {"name": name, "status": "removed"}
-                report.result(record, functools.partial(report.say, f"{name}  removed"))
+                record = {"name": name, "status": "removed", "results": list(results)}
+                lost = f", with its results {shorten_list(results)}" if results else ""
+                report.result(record, functools.partial(report.say, f"{name}  removed{lost}"))
             else:
                 report.note(f"{name} stays")
 
 
-def _confirmed(name: str, store: Path) -> bool:
+def _confirmed(name: str, store: Path, results: tuple[str, ...]) -> bool:
     """Ask the person, who must be there to be asked."""
+    lost = f", with the results {shorten_list(results)}" if results else ""
     if not sys.stdin.isatty():
-        msg = "there is no terminal to ask at"
+        msg = f"there is no terminal to ask at, and {name} would be deleted for good{lost}"
         raise OptionError(msg, path=store, hint="say --yes to delete it")
-    return click.confirm(f"Delete {name} for good ({store})?", err=True)
+    return click.confirm(f"Delete {name} for good ({store}){lost}?", err=True)
 
 
 @catalog.command(cls=Command)

@@ -13,7 +13,7 @@ import xarray as xr
 import zarr
 
 import stemzarr
-from stemzarr.errors import DamagedStoreError
+from stemzarr.errors import DamagedStoreError, StoreExistsError
 from stemzarr.foreign import is_foreign
 from stemzarr.model import read_box
 from stemzarr.options import IngestOptions
@@ -26,6 +26,7 @@ from stemzarr.store import (
     verify_store,
     write_store,
 )
+from stemzarr.store import results as results_module
 from stemzarr.store.manifest import read_manifest
 from stemzarr.store.tree import read_nodes
 from stemzarr.testing import write_synthetic_dm4
@@ -276,6 +277,48 @@ def test_what_systems_leave_is_no_damage(store: Path, scan: Path) -> None:
     assert lake["scan"].notes.tags == ("good",)
     lake.remove("scan")
     assert not store.exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_results_are_not_deleted_in_silence(
+    store: Path, scan: Path, way: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Replacing a store with results is refused by name, and a removal names them."""
+    way(store)
+    lake, added = str(store.parent.parent), WAYS[way]
+    before = {p: p.read_bytes() for p in store.rglob("*") if p.is_file()}
+    commands = [["calibrate", "scan", "operator=Ann"], ["ingest", str(scan), "--overwrite"]]
+    assert run([*commands[0], "--lake", lake]) == 0
+    assert run([*commands[1], "--lake", lake]) == int(bool(added))
+    said = capsys.readouterr().err
+    assert all(name in said for name in added)
+    kept = {p: p.read_bytes() for p in before if "analysis" in p.parts and p.exists()}
+    if added:
+        assert kept == {p: content for p, content in before.items() if "analysis" in p.parts}
+    assert run(["catalog", "remove", "scan", "--lake", lake]) == 1
+    assert all(name in capsys.readouterr().err for name in added[:1])
+    assert run(["catalog", "remove", "scan", "--lake", lake, "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["results"] == list(added)
+    assert not store.exists()
+
+
+def test_results_that_come_while_a_store_is_replaced_are_kept(
+    store: Path, scan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is added during the ingest is seen before the store is replaced."""
+    checked, once = results_module.find_added, []
+
+    def find(path: Path) -> tuple[str, ...]:
+        found = checked(path)
+        if not once:
+            once.append(path)
+            add(store)
+        return found
+
+    monkeypatch.setattr(results_module, "find_added", find)
+    with pytest.raises(StoreExistsError, match="analysis/vbf"):
+        write_store(read_source(scan), store, IngestOptions(sync=False, overwrite=True))
+    assert (store / "analysis" / "vbf").is_dir()
 
 
 def test_only_what_systems_leave_is_passed_over(store: Path) -> None:

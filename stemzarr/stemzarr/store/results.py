@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stemzarr.errors import StemzarrError
+from stemzarr.errors import StemzarrError, StoreExistsError
 from stemzarr.foreign import without_foreign
 from stemzarr.store.journal import store_lock
 from stemzarr.store.open import read_checked
@@ -24,6 +24,7 @@ from stemzarr.store.shard import write_file
 from stemzarr.store.tree import RESULTS, is_result, read_nodes, revising
 
 __all__ = [
+    "check_no_results",
     "find_added",
     "listed_results",
     "renew_listing",
@@ -62,6 +63,26 @@ def find_added(store: Path) -> tuple[str, ...]:
         if file.name != _NODE and arrays.isdisjoint(map(str, file.parents))
     }
     return tuple(sorted(arrays | loose))
+
+
+def check_no_results(store: Path) -> None:
+    """Refuse to replace a store with results that people added to it.
+
+    Parameters
+    ----------
+    store
+        The store, which need not exist.
+
+    Raises
+    ------
+    StoreExistsError
+        It holds results.
+    """
+    added = find_added(store)
+    if added:
+        msg = f"holds results, which replacing it would delete: {', '.join(added)}"
+        hint = f"move the folder {RESULTS} out of the store first, or choose another name"
+        raise StoreExistsError(msg, path=store, hint=hint)
 
 
 def result_nodes(store: Path, nodes: Nodes) -> Nodes:

@@ -55,6 +55,7 @@ from stemzarr.store.origin import Origin
 from stemzarr.store.plan import ArrayPlan, StorePlan, plan_store
 from stemzarr.store.preview import Folded, reduce_folds, write_preview
 from stemzarr.store.redact import redact_facts, redact_source, redactor_of
+from stemzarr.store.results import check_no_results
 from stemzarr.store.run import Tally, checking, run_in_threads
 from stemzarr.store.sample import choose_codec
 from stemzarr.store.schema import (
@@ -158,7 +159,8 @@ def write_store(
     Raises
     ------
     StoreExistsError
-        Something stands at `dest` and ``options.overwrite`` is false.
+        Something stands at `dest` and ``options.overwrite`` is false, or it holds results that
+        people added, which would be deleted.
     StoreBusyError
         Another process writes the same store, or took it over while this one was asleep.
     TruncatedFileError
@@ -179,6 +181,7 @@ def write_store(
     dest = follow_link(dest)
     with store_lock(dest) as lock, writing(dest):
         check_destination(dest, overwrite=options.overwrite, source=source.path)
+        check_no_results(dest)
         ingest = _begin(source, dest, options, lock.check)
         resumed = bool(ingest.journal.records)
         try:
@@ -488,6 +491,7 @@ def _publish(ingest: _Ingest, dest: Path) -> int:
             shards = {tree / record.path for record in ingest.journal.records.values()}
             _sync_all(tree, [path for path in files if path not in shards])
         ingest.journal.check(now=True)
+        check_no_results(dest)  # a person may have added some meanwhile
         replace(ingest.tree.folder, dest)
         if ingest.options.sync:
             sync_folder(dest.parent)
