@@ -254,6 +254,10 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     name, target = target.name, follow_link(target)
     opened = read_source(as_path(source), read)
     check_destination(target, overwrite=chosen.overwrite, source=opened.path)
+    if target.is_dir():
+        from stemzarr.store import check_no_results
+
+        check_no_results(target)
     if exporter.sidecar:
         check_sidecar(target, overwrite=chosen.overwrite, source=opened.path)
     wanted = _Wanted(document, view, read or ReadOptions(), chosen)

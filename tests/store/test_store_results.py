@@ -16,7 +16,7 @@ import stemzarr
 from stemzarr.errors import DamagedStoreError, StoreExistsError
 from stemzarr.foreign import is_foreign
 from stemzarr.model import read_box
-from stemzarr.options import IngestOptions
+from stemzarr.options import ExportOptions, IngestOptions
 from stemzarr.registry import read_source
 from stemzarr.store import (
     read_store,
@@ -337,3 +337,20 @@ def test_a_store_of_its_own_is_no_result(tmp_path: Path, scan: Path) -> None:
     (store / "source" / "analysis").mkdir()
     (store / "source" / "analysis" / "x").write_bytes(b"x")
     assert verify_store(store).problems == ("source/analysis/x: does not belong to the store",)
+
+
+def test_an_export_does_not_delete_results_either(tmp_path: Path) -> None:
+    """A store that holds results is not replaced by an export, and is as it was afterwards."""
+    source = tmp_path / "s.npy"
+    np.save(source, np.arange(2 * 3 * 4 * 5, dtype="u2").reshape(2, 3, 4, 5))
+    dest = tmp_path / "s.zarr"
+    stemzarr.export(source, dest)
+    image = xr.Dataset({"mean": (("scan_y", "scan_x"), np.ones((2, 3)))})
+    image.to_zarr(dest, group="analysis/mine", mode="a", consolidated=False)
+    options = ExportOptions(overwrite=True)
+    with pytest.raises(StoreExistsError, match="analysis/mine"):
+        stemzarr.export(source, dest, options=options)
+    with xr.open_zarr(dest, group="analysis/mine", consolidated=False) as kept:
+        assert float(kept["mean"].sum()) == 6
+    shutil.rmtree(dest / "analysis")
+    assert stemzarr.export(source, dest, options=options).shape == (2, 3, 4, 5)

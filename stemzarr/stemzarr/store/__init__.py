@@ -11,7 +11,7 @@ from stemzarr.store.plan import StorePlan, plan_store
 from stemzarr.store.rebuild import RebuildResult, rebuild
 from stemzarr.store.redacting import Redaction, find_names, redact_store
 from stemzarr.store.restore import restore_metadata
-from stemzarr.store.results import find_added, renew_listing
+from stemzarr.store.results import check_no_results, find_added, renew_listing
 from stemzarr.store.revise import revise
 from stemzarr.store.sample import expected_bytes
 from stemzarr.store.verify import VerifyReport, verify_store
@@ -24,6 +24,7 @@ __all__ = [
     "StorePlan",
     "StoreResult",
     "VerifyReport",
+    "check_no_results",
     "expected_bytes",
     "find_added",
     "find_names",

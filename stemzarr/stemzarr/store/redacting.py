@@ -14,6 +14,7 @@ import numpy as np
 from stemzarr.errors import OptionError
 from stemzarr.model import Source
 from stemzarr.privacy import PERSONAL_FACTS, Redactor, user_names
+from stemzarr.store.document_record import document_record
 from stemzarr.store.journal import remove_unfinished, store_lock
 from stemzarr.store.manifest import read_manifest
 from stemzarr.store.open import read_checked, source_of_nodes
@@ -21,7 +22,6 @@ from stemzarr.store.redact import names_person, redact_facts, redact_source, red
 from stemzarr.store.revise import relabel, stage_nodes
 from stemzarr.store.schema import Nodes
 from stemzarr.store.tree import Tree, finish_revision, revising
-from stemzarr.store.write import document_record
 
 __all__ = ["Redaction", "find_names", "redact_store"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stemzarr.model import Document, Fact
+from stemzarr.store.document_record import document_record
 from stemzarr.store.facts import Change, apply_facts
 from stemzarr.store.journal import digest_of, store_lock
 from stemzarr.store.manifest import Manifest, read_manifest, write_manifest
@@ -19,7 +20,6 @@ from stemzarr.store.results import listed_results
 from stemzarr.store.schema import Nodes, consolidated, flat_attributes, prefix_of, stored_dims
 from stemzarr.store.shard import write_file
 from stemzarr.store.tree import Tree, revising, write_labels
-from stemzarr.store.write import document_record
 
 __all__ = ["relabel", "revise", "stage_nodes"]
 

@@ -38,6 +38,7 @@ from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
 from stemzarr.options import IngestOptions
 from stemzarr.privacy import Redactor, user_names
 from stemzarr.store.disk import disk_mask
+from stemzarr.store.document_record import document_record
 from stemzarr.store.encode import ChunkCodec, find_codec
 from stemzarr.store.facts import apply_facts
 from stemzarr.store.fold import FOLD_FORM
@@ -70,9 +71,8 @@ from stemzarr.store.shard import write_file
 from stemzarr.store.task import ShardTask, part_path
 from stemzarr.store.tree import Tree, write_labels
 from stemzarr.store.turn import has_room, turn
-from stemzarr.store.virtual import describe_pixels
 
-__all__ = ["StoreResult", "document_record", "write_store"]
+__all__ = ["StoreResult", "write_store"]
 
 _SYNC_THREADS = 16
 
@@ -443,20 +443,6 @@ def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
         },
         "revisions": [],
     }
-
-
-def document_record(document: Document, *, virtual: bool) -> dict[str, Any]:
-    """Return what ``source`` records of a document that its group does not say."""
-    layout = document.layout
-    record = {
-        "index": document.index,
-        "slug": document.slug,
-        "thumbnail": document.thumbnail,
-        "notes": list(document.notes),
-        "fact_paths": dict(document.fact_paths),
-        "layout": None if layout is None else dataclasses.asdict(layout),
-    }
-    return record | {"pixels": describe_pixels(document)} if virtual else record
 
 
 def _hash(ingest: _Ingest) -> str:
