@@ -40,7 +40,7 @@ class Told:
     """Whom an ingest tells how far it is, and asks what it cannot know."""
 
     progress: Progress | None = None
-    """Is told how many bytes of pixel data are done."""
+    """Progress callback: bytes of pixel data done, and in all."""
     believe: Believe | None = None
     """Is asked whether a folder was moved to another one."""
 

@@ -51,7 +51,7 @@ class Keeper:
     -----
     The index is a cache. One that another user made, and this one cannot write, is replaced where
     the folder can be written. Elsewhere a copy in memory is corrected instead, and `obstacle` says
-    what is in the way; where it is broken, it is made anew.
+    what is in the way; where it is broken, it is rebuilt.
     """
 
     def __init__(self, path: Path, *, read_only: bool, write_face: Callable[[bool], None]) -> None:

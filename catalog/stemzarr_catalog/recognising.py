@@ -94,7 +94,7 @@ def recognise(
     within
         Which entries are looked at.
     progress
-        Is told how far a comparison is.
+        Progress callback of a comparison.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Files that are one acquisition: a master and its data, a description and its frames.
 
-What belongs to what is told by names, as the programs of the detectors give them. A part whose
-lead is beside it is no source of its own: whoever looks through a folder takes the lead alone.
+Which files belong together is recognized by the names that the programs of detectors give them.
+A part whose lead is beside it is no source of its own: a folder gives the lead alone.
 """
 
 from __future__ import annotations

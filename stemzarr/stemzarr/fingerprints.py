@@ -165,7 +165,7 @@ def digest_files(
         Files, or folders: the digest of a folder covers the names and the bytes of all files
         below it.
     advance
-        Is told of every piece how many bytes it has, before it is read; it may raise to stop.
+        Called with the size in bytes of each piece before it is read; it may raise to stop.
 
     Raises
     ------

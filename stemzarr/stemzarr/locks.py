@@ -39,7 +39,7 @@ _STALE_S = 60.0
 _FIRST_POLL_S = 0.05
 _LAST_POLL_S = 0.25
 _SAY_S = 1.5
-"""How long to wait before a person is told."""
+"""How long to wait before saying what is waited for."""
 
 
 class FileLock:

@@ -1,4 +1,4 @@
-"""Which folders are Zarr of other programs, told by their first file; and how large folders are."""
+"""Folders that are Zarr of other programs, recognized by their first file; the size of folders."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def is_source_of(
     threads
         How many threads read and digest; all processors by default.
     progress
-        Is told how many bytes of values are compared.
+        Progress callback: bytes of values compared, and in all.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 It lists all files but three kinds: its own; results that people add below ``analysis``; and the
 root's ``zarr.json``, which follows from the others: ``root`` is the digest of the root's node, the
 rest of that file repeats the nodes below. It also holds a copy of all nodes but its own, from which
-metadata that another program changed are told and restored.
+metadata that another program changed are reported and restored.
 """
 
 from __future__ import annotations
