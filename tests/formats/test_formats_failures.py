@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -31,6 +32,23 @@ def test_wrong_bytes_under_a_known_suffix(tmp_path: Path, suffix: str, content: 
         read_source(path)
     assert caught.value.path == str(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".blo", ".mrc", ".tvips", ".mib", ".npy", ".raw"])
+def test_a_header_of_nonsense_costs_no_memory(tmp_path: Path, suffix: str) -> None:
+    """Sizes that a header invents are compared with the file before anything is made of them."""
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(b"just text\n" * 200)
+    with pytest.raises(StemzarrError):  # imports what it needs, which is not measured
+        read_source(path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(StemzarrError):
+            read_source(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 25
 
 
 def suffixes() -> list[str]:

@@ -176,9 +176,7 @@ class FrameRun:
         OptionError
             ``scan_shape`` has fewer positions than there are frames declared or on disk.
         """
-        if not self.frames:
-            msg = f"holds no whole pattern: {self.note}"
-            raise TruncatedFileError(msg, path=path, hint="copy it again from its origin")
+        self.check_any_whole(path)
         shape = (options.scan_shape or self.scan) if options.salvage else None
         if shape is None:
             return [self._stack(whole, self.blocks)]
@@ -194,6 +192,12 @@ class FrameRun:
         beyond = _cut(self.blocks, positions, self.frames)
         surplus = replace(self._stack(whole, beyond), title=f"{whole.title or path.stem} surplus")
         return [self._scan(whole, shape), surplus]
+
+    def check_any_whole(self, path: Path) -> None:
+        """Raise TruncatedFileError, with the numbers, where no frame is whole."""
+        if not self.frames:
+            msg = f"holds no whole pattern: {self.note}"
+            raise TruncatedFileError(msg, path=path, hint="copy it again from its origin")
 
     def _stack(self, whole: Found, blocks: Blocks) -> Found:
         detector = whole.axes[-2:]

@@ -52,6 +52,7 @@ def read_incomplete(
         No frame is whole, or the frames do not make the scan that was asked for.
     """
     run = declared.run
+    run.check_any_whole(path)
     described, original = _describe_sample(declared, describe)
     found = run.find(_whole(run, described), options, path)
     parts = tuple(part.path for part in run.blocks.parts if part.path != path)

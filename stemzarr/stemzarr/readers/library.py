@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import importlib
 import importlib.metadata
 import inspect
 import logging
 import os
 import threading
+import traceback
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,6 +97,7 @@ class Plugin:
         except (ImportError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - foreign code raises anything where it cannot
+            traceback.clear_frames(error.__traceback__)  # closes the files that it left open
             _check_whole(path, self.name, error)
             return function(str(path), lazy=False)
 
@@ -236,8 +237,7 @@ def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tupl
                 raise
             except Exception as error:  # noqa: BLE001 - foreign code raises anything
                 failure = f"{type(error).__name__}: {one_line(error)}"
-            if failure:
-                gc.collect()  # files that the plugin left open are closed here, in quiet
+                traceback.clear_frames(error.__traceback__)  # closes the files that it left open
     except ImportError as error:
         msg = f"the format {plugin.name!r} needs {error.name or error}, which is not installed"
         hint = f"pip install {_what_to_install(plugin, error.name)}"

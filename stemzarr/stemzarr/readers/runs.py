@@ -53,8 +53,9 @@ class DeclaredRun:
         with first.open("rb") as file:
             header = file.read(self.header_bytes)
         small = folder / first.name
-        frames = bytes(self.sampled * self.run.blocks.stride)
-        small.write_bytes(self.sample(header) + frames)
+        with small.open("wb") as file:
+            written = file.write(self.sample(header))
+            file.truncate(written + self.sampled * self.run.blocks.stride)
         return small
 
 
