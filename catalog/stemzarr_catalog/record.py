@@ -166,6 +166,7 @@ def _describe(document: Document, main: int) -> Json:
         "dims": list(document.dims),
         "shape": list(document.shape),
         "dtype": document.dtype.name,
+        "bad_pixels": document.bad_pixel_count,
         "axes": [
             {
                 "name": axis.name,

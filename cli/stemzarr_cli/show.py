@@ -74,6 +74,7 @@ def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         "source": format_path(source.get("path") or source.get("name")),
         "size": _sizes(source.get("size"), record.get("stored_bytes")),
         "codec": (ingest.get("options") or {}).get("codec"),
+        "pixels": _bad_pixels(record),
         "central disk": _disk(path),
         "layout": (source.get("layout") or {}).get("order"),
         "ingested": ingest.get("finished"),
@@ -81,6 +82,12 @@ def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         **_notes(record.get("notes") or {}),
     }
     return {name: value for name, value in known.items() if value not in (None, "")}
+
+
+def _bad_pixels(record: Mapping[str, Any]) -> str | None:
+    main = next(document for document in record["documents"] if document["main"])
+    bad = main.get("bad_pixels")  # an index of an older version does not have it
+    return f"{bad} bad" if bad else None
 
 
 def _disk(path: Path) -> str | None:

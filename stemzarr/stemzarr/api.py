@@ -114,6 +114,7 @@ def _describe(document: Document) -> dict[str, Any]:
         "dims": list(document.dims),
         "shape": list(document.shape),
         "dtype": document.dtype.name,
+        "bad_pixels": document.bad_pixel_count,
         "axes": [
             {
                 "name": axis.name,

@@ -300,6 +300,9 @@ class Document:
     """Names of the colour channels, such as ``("red", "green", "blue", "alpha")``."""
     thumbnail: bool = False
     """Whether this is only a small picture of another document."""
+    computed: bool = False
+    """Whether it was computed from what an instrument recorded; known while a file is read, whose
+    main document is then another, and not kept in a store, which names its main document."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
     """What is known of the acquisition, under the names of the store schema."""
     fact_paths: Mapping[str, str] = field(default_factory=dict)
@@ -336,6 +339,11 @@ class Document:
     def nbytes(self) -> int:
         """Size of the values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def bad_pixel_count(self) -> int:
+        """Number of pixels that the source marks as bad."""
+        return 0 if self.bad_pixels is None else int(np.count_nonzero(self.bad_pixels))
 
     @property
     def pattern_ndim(self) -> int:
@@ -436,13 +444,16 @@ def main_document(documents: Sequence[Document]) -> int:
     """Return the index of the main one: what the instrument recorded at each point of a scan.
 
     A 4D scan comes first, then spectra of an area and arrays of four dims and more, then the
-    largest image or stack, then the longest line; a thumbnail only where there is nothing else.
+    largest image or stack, then the longest line. What was computed comes after what was recorded
+    of other kinds than a scan, a thumbnail only where there is nothing else.
     """
 
-    def rank(document: Document) -> tuple[bool, bool, bool, bool, int]:
+    def rank(document: Document) -> tuple[bool, bool, bool, bool, bool, int]:
         many = document.kind == "spectrum-image" or len(document.axes) >= _MANY_DIMS
         plane = len(document.axes) > 1
-        return not document.thumbnail, document.kind == "4d-stem", many, plane, document.nbytes
+        recorded = not document.computed
+        scan = document.kind == "4d-stem"
+        return not document.thumbnail, scan, recorded, many, plane, document.nbytes
 
     return max(documents, key=rank).index
 

@@ -16,6 +16,7 @@ from stemzarr.acquisitions import acquisition_name, lead_by_name, parts_of
 from stemzarr.registry import lead_of
 from stemzarr_catalog import open_lake
 from stemzarr_catalog.watch import Watcher, WatchOptions
+from stemzarr_cli.program import run
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -124,3 +125,26 @@ def test_a_watch_waits_for_all_files_of_an_acquisition(tmp_path: Path) -> None:
     assert lake["tilt"].shape == (5, 8, 8)
     now[0] = 40.0
     assert list(watcher.step()) == []
+
+
+def test_show_counts_the_bad_pixels(
+    tmp_path: Path, say: Callable[..., list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`show` gives the number of pixels that a file marks as bad, and says nothing of none."""
+    mask = np.zeros((8, 9), "u4")
+    mask[2:5, 3:7] = 1
+    for name, flags in (("bad", mask), ("good", 0 * mask)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["entry/data"] = np.ones((3, 4, 8, 9), "u2")
+            file["entry/pixel_mask"] = flags
+    lake = ("--lake", str(tmp_path / "lake"))
+    say("ingest", tmp_path / "bad.h5", tmp_path / "good.h5", *lake)
+    for name, number in (("bad", 12), ("good", 0)):
+        (shown,) = say("show", name, *lake)
+        (inside,) = say("info", tmp_path / f"{name}.h5")
+        for record in (shown, inside):
+            main = [one for one in record["documents"] if one["shape"] == [3, 4, 8, 9]]
+            assert [one["bad_pixels"] for one in main] == [number]
+        assert run(["show", name, *lake]) == 0
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert (["pixels", "12", "bad"] in lines) == bool(number)

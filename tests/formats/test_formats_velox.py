@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_images_and_spectra_need_no_sparse(velox: Path) -> None:
         start = (0,) * len(document.shape)
         np.testing.assert_array_equal(read_box(document.blocks, start, document.shape), values)
     assert source.find("haadf").kind == "image"
-    assert source.document.kind == "image"
+    assert source.document.slug == "haadf"
     assert any("Data/SpectrumImage" in note and "left out" in note for note in source.notes)
 
 
@@ -69,3 +70,60 @@ def test_one_broken_signal_never_costs_the_others(velox: Path) -> None:
     assert "Data/SurfaceImage (1 items) is left out" in notes
     chosen = read_source(velox, ReadOptions(dataset="Data/SurfaceImage/77/Data"))
     assert chosen.document.shape == (4, 5)
+
+
+def _set_result(file: h5py.File, group: h5py.Group, **changes: str | None) -> None:
+    """Change entries of ``BinaryResult`` in the metadata of an image; None removes one."""
+    tree = json.loads(group["Metadata"][:, 0].tobytes().rstrip(b"\0"))
+    for name, value in changes.items():
+        tree["BinaryResult"].pop(name, None)
+        if value is not None:
+            tree["BinaryResult"][name] = value
+    content = np.frombuffer(json.dumps(tree).encode(), "u1")[:, None]
+    del group["Metadata"]
+    group["Metadata"] = content
+    file.flush()
+
+
+def test_the_main_document_is_recorded_even_beside_larger_maps(velox: Path) -> None:
+    """A map that is larger than every recorded image, or complex, is never the main document."""
+    with h5py.File(velox, "a") as file:
+        images = list(file["Data/Image"].values())
+        maps = [image for image in images if image["Data"].dtype == "f4"]
+        for image, values in zip(
+            maps,
+            (
+                np.ones((16, 16, 1), "f8"),
+                np.zeros((16, 16, 1), [("realFloat", "<f4"), ("imagFloat", "<f4")]),
+            ),
+            strict=False,
+        ):
+            del image["Data"]
+            image.create_dataset("Data", data=values, chunks=values.shape)
+    source = read_source(velox)
+    assert source.document.slug == "haadf"
+    assert source.document.nbytes < max(
+        one.nbytes for one in source.documents if one.kind == "image"
+    )
+
+
+def test_recorded_spectra_come_before_maps_alone(velox: Path) -> None:
+    """Where no detector recorded an image, a spectrum that was recorded is the main document."""
+    with h5py.File(velox, "a") as file:
+        for image in file["Data/Image"].values():
+            _set_result(file, image, DetectorIndex=None)
+    source = read_source(velox)
+    assert source.document.kind == "spectrum"
+    assert len(source.documents) == 9
+
+
+def test_a_result_of_nexus_is_no_main_document(tmp_path: Path) -> None:
+    """Data of an NXprocess group are kept beside smaller data that an instrument recorded."""
+    path = tmp_path / "scan.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/process/maps"] = np.ones((6, 5, 16, 16), "f8")
+        file["entry/process"].attrs["NX_class"] = "NXprocess"
+        file["entry/instrument/frames"] = np.ones((6, 5, 8, 8), "u2")
+    source = read_source(path)
+    assert source.document.shape == (6, 5, 8, 8)
+    assert len(source.documents) == 2

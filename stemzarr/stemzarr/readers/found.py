@@ -65,6 +65,8 @@ class Found:
     """Calibration of the values, where the format has one."""
     thumbnail: bool = False
     """Whether it is only a picture beside the data: a thumbnail, a screenshot, a drawing."""
+    computed: bool = False
+    """Whether it was computed from what an instrument recorded, as a map of an element."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ def _document(index: int, slug: str, title: str, found: Found, options: ReadOpti
         channels=found.channels,
         brightness=found.brightness,
         thumbnail=found.thumbnail,
+        computed=found.computed,
         facts={**facts, **found.facts},
         fact_paths={**paths, **found.fact_paths},
         notes=(*filter(None, (found.missing,)), *found.notes, *labels.notes, *_bad_notes(bad)),

@@ -10,6 +10,7 @@ import h5py
 
 from stemzarr.errors import EntryNotFoundError, StemzarrError, UnsupportedDataError
 from stemzarr.packing import COLOUR_CHANNELS
+from stemzarr.readers.clean import clean_json
 from stemzarr.readers.dectris_mask import read_pixel_mask
 from stemzarr.readers.found import Found
 from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, walk
@@ -111,8 +112,19 @@ def _found(data: h5py.Dataset, path: Path, stamp: Stamp, *, alone: bool) -> Foun
         channels=channels,
         address=str(data.name),
         thumbnail=is_picture(data),
+        computed=_is_processed(data),
         bad_pixels=None if channels else read_pixel_mask(data.file, str(data.parent.name)),
     )
+
+
+def _is_processed(data: h5py.Dataset) -> bool:
+    """Return whether a group around a data set is NeXus' ``NXprocess``, for results."""
+    group = data.parent
+    while group.name != "/":
+        if clean_json(group.attrs.get("NX_class")) == "NXprocess":
+            return True
+        group = group.parent
+    return False
 
 
 def _title(name: str, *, alone: bool) -> str:

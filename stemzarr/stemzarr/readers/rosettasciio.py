@@ -241,6 +241,7 @@ def _found(
         ),
         channels=channels,
         metadata=metadata,
+        computed=bool(signal.get("computed")),
     )
 
 

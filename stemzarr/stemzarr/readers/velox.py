@@ -10,7 +10,7 @@ import functools
 import importlib
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import h5py
@@ -27,6 +27,8 @@ _KINDS: Final = (
     "EelsSpectrumImage",
     "Text",
 )
+_COMPUTED: Final = ("iDPC", "dDPC", "Filtered", "A-C", "B-D", "DPC", "DCFI", "Half FFT")
+"""Beginnings of the names that RosettaSciIO gives to results of Velox' own operations."""
 _PRUNED: Final = (
     "Velox removed the stream of X-rays when it saved the file; save it with the raw data to keep "
     "the spectra of each pixel"
@@ -34,7 +36,10 @@ _PRUNED: Final = (
 
 
 def file_reader(filename: str, lazy: bool = False) -> list[dict[str, Any]]:  # noqa: FBT001, FBT002 - the form of RosettaSciIO's plugins
-    """Return the signals of a Velox file; a warning names each that cannot be read."""
+    """Return the signals of a Velox file; a warning names each that cannot be read.
+
+    ``computed`` is true for images that no detector recorded: maps of elements, phases, transforms.
+    """
     library = importlib.import_module("rsciio.emd._emd_velox").FeiEMDReader
     reader = library(lazy=lazy)
     # the reader keeps its signals in `dictionaries`, and calls `_read_data` for all of them
@@ -100,9 +105,18 @@ def _read_one(
     if isinstance(data, h5py.Dataset) and data.chunks is None and data.nbytes <= WHOLE_BYTES:
         reader.lazy = False
     try:
-        return read(group, name)
+        signal = read(group, name)
     finally:
         reader.lazy = lazy
+    signal["computed"] = _is_computed(reader, signal)
+    return signal
+
+
+def _is_computed(reader: Any, signal: Mapping[str, Any]) -> bool:  # noqa: ANN401 - RosettaSciIO is untyped
+    """Return whether Velox computed an image: what a detector recorded names that by its index."""
+    result = (signal.get("original_metadata") or {}).get("BinaryResult")
+    unnamed = isinstance(result, Mapping) and "DetectorIndex" not in result
+    return unnamed or str(reader.detector_name).startswith(_COMPUTED)
 
 
 def _leave_out(what: str, why: str) -> None:
