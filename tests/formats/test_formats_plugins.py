@@ -19,15 +19,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemzarr.errors import CorruptFileError, MissingDependencyError, UnsupportedDataError
+from stemzarr.errors import (
+    CorruptFileError,
+    MissingDependencyError,
+    TruncatedFileError,
+    UnsupportedDataError,
+)
 from stemzarr.model import Axis, Blocks, read_box
-from stemzarr.options import ReadOptions
+from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.readers import library
 from stemzarr.readers.labelling import FoundAxis
 from stemzarr.readers.library import Plugin, plugins_for
 from stemzarr.readers.plugin_axes import find_axes
 from stemzarr.readers.plugin_metadata import find_value
 from stemzarr.registry import read_source
+from stemzarr.store import read_store, write_store
 from stemzarr.testing.contracts import check_reader
 
 
@@ -393,6 +399,55 @@ def test_emi_facts(samples: Path, tmp_path: Path) -> None:
     assert facts["dwell_time_s"] == pytest.approx(48e-6)
     assert len(source.parts) == 2
     assert source.size == sum(path.stat().st_size for path in source.files)
+
+
+@pytest.fixture
+def tia(samples: Path, tmp_path: Path) -> Path:
+    """Return a copy of an .emi with its two series."""
+    for one in (samples / "formats" / "tia").iterdir():
+        shutil.copyfile(one, tmp_path / one.name)
+    return tmp_path / "16x16_STEM_BF_DF_acquire.emi"
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+def test_a_missing_series_is_named(tia: Path, tmp_path: Path, gone: int) -> None:
+    """An .emi that declares more series than are there is incomplete; a salvage keeps the rest."""
+    complete = read_source(tia)
+    assert complete.complete
+    assert len(complete.documents) == 2
+    kept = read_box(complete.documents[2 - gone].blocks, (0, 0), (16, 16))
+    name = f"{tia.stem}_{gone}.ser"
+    (tmp_path / name).unlink()
+    source = check_reader(tia)
+    assert not source.complete
+    assert f"its series {name!r} is missing" in source.notes
+    values = read_box(source.document.blocks, (0, 0), (16, 16))
+    np.testing.assert_array_equal(values, kept)
+    with pytest.raises(TruncatedFileError, match=r"missing.*--salvage"):
+        write_store(source, tmp_path / "s.zarr", IngestOptions(sync=False))
+    salvage = IngestOptions(sync=False, read=ReadOptions(salvage=True))
+    write_store(source, tmp_path / "s.zarr", salvage)
+    assert read_store(tmp_path / "s.zarr").document.facts["complete"] == 0
+
+
+def test_an_emi_alone_names_its_series(tia: Path, tmp_path: Path) -> None:
+    """Where no series is there, the names of those that are missing are said."""
+    for number in (1, 2):
+        (tmp_path / f"{tia.stem}_{number}.ser").unlink()
+    with pytest.raises(UnsupportedDataError, match=rf"{tia.stem}_1.ser, {tia.stem}_2.ser") as error:
+        read_source(tia)
+    assert "folder" in (error.value.hint or "")
+
+
+def test_series_beyond_nine_are_read(tia: Path, tmp_path: Path) -> None:
+    """A tenth series is a document with its values, and one that cannot be read is named."""
+    shutil.copyfile(tmp_path / f"{tia.stem}_2.ser", tmp_path / f"{tia.stem}_10.ser")
+    (tmp_path / f"{tia.stem}_11.ser").write_bytes(b"II" + bytes(40))
+    source = read_source(tia)
+    values = [read_box(one.blocks, (0, 0), (16, 16)) for one in source.documents]
+    assert len(values) == 3
+    np.testing.assert_array_equal(values[1], values[2])
+    assert any(f"{tia.stem}_11.ser is left out" in note for note in source.notes)
 
 
 def test_direct_electron_sample(samples: Path) -> None:

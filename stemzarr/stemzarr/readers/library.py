@@ -147,6 +147,7 @@ def _check_whole(path: Path, name: str, reason: Exception | None = None) -> None
 _GUARDED: Final = {
     "velox": Plugin("EMD", "stemzarr.readers.velox"),
     "zspy": Plugin("ZSPY", "stemzarr.readers.zspy"),
+    "emi": Plugin("TIA", "stemzarr.readers.tia"),
 }
 """Formats that RosettaSciIO reads by a way of ours; ``velox`` is no suffix but a content."""
 

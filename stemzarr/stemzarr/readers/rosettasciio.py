@@ -39,6 +39,7 @@ from stemzarr.readers.picture import PICTURES
 from stemzarr.readers.plugin_axes import find_axes
 from stemzarr.readers.plugin_metadata import find_parts, find_value, map_metadata
 from stemzarr.readers.runs import find_run
+from stemzarr.readers.tia import missing_series
 from stemzarr.readers.zarr_marks import folder_size
 
 __all__ = ["read_rosettasciio"]
@@ -186,12 +187,15 @@ def _source(
     whole = stamp_of_all((path, *parts)) if parts else stamp
     if path.is_dir():
         whole = Stamp(*folder_size(path))
+    missing = missing_series(path) if path.suffix.lower() == ".emi" else ()
+    notes += [f"its series {name!r} is missing" for name in missing]
     facts = FileFacts(
         format=path.suffix.lower().removeprefix("."),
         size=whole.size,
         modified_ns=whole.modified_ns,
         load_metadata=functools.partial(dict, tree),
         notes=tuple(notes),
+        complete=not missing,
         parts=parts,
     )
     return build_source(path, facts, found, options)
