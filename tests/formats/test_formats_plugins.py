@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from stemzarr.errors import (
     CorruptFileError,
     MissingDependencyError,
+    ReadError,
     TruncatedFileError,
     UnsupportedDataError,
 )
@@ -420,6 +421,8 @@ def test_a_missing_series_is_named(tia: Path, tmp_path: Path, gone: int) -> None
     (tmp_path / name).unlink()
     source = check_reader(tia)
     assert not source.complete
+    with pytest.raises(ReadError, match=name):
+        read_box(complete.documents[2 - gone].blocks, (0, 0), (16, 16))
     assert f"its series {name!r} is missing" in source.notes
     values = read_box(source.document.blocks, (0, 0), (16, 16))
     np.testing.assert_array_equal(values, kept)

@@ -268,7 +268,9 @@ def _what_to_install(plugin: Plugin, module: str | None) -> str:
 
 
 @cache_open_files(1)
-def _open_whole(path: Path, _stamp: Stamp, plugin: Plugin, _process: int) -> tuple[Any, ...]:
+def _open_whole(
+    path: Path, _stamps: tuple[Stamp, ...], plugin: Plugin, _process: int
+) -> tuple[Any, ...]:
     """Return the arrays of a file that is held in memory, one such file at a time."""
     with quiet():
         return tuple(signal["data"] for signal in plugin.read(path))
@@ -276,7 +278,11 @@ def _open_whole(path: Path, _stamp: Stamp, plugin: Plugin, _process: int) -> tup
 
 @cache_open_files(_OPEN_FILES)
 def _open_arrays(
-    path: Path, _stamp: Stamp, plugin: Plugin, chunks: tuple[int, ...] | None, _process: int
+    path: Path,
+    _stamps: tuple[Stamp, ...],
+    plugin: Plugin,
+    chunks: tuple[int, ...] | None,
+    _process: int,
 ) -> tuple[Any, ...]:
     """Return the arrays of a file's signals, lazy ones where the format allows it."""
     with quiet():
@@ -308,6 +314,8 @@ class LibraryBlocks:
     """Chunks to be asked for."""
     whole: bool = False
     """Whether the file is read whole, so that one alone is kept."""
+    parts: tuple[tuple[Path, Stamp], ...] = ()
+    """Further files that the values lie in, and what they were."""
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill `out` with the box of its shape at `start`.
@@ -317,7 +325,8 @@ class LibraryBlocks:
         SourceChangedError, ReadError
             The file is another one by now, or cannot be read.
         """
-        self.stamp.check(self.path)
+        for path, stamp in ((self.path, self.stamp), *self.parts):
+            stamp.check(path)
         if out.size == 0:
             return
         try:
@@ -329,9 +338,10 @@ class LibraryBlocks:
         np.copyto(out, box, casting="same_kind")
 
     def _arrays(self) -> tuple[Any, ...]:
+        stamps = (self.stamp, *(stamp for _, stamp in self.parts))
         if self.whole:
-            return _open_whole(self.path, self.stamp, self.plugin, os.getpid())
-        return _open_arrays(self.path, self.stamp, self.plugin, self.chunks, os.getpid())
+            return _open_whole(self.path, stamps, self.plugin, os.getpid())
+        return _open_arrays(self.path, stamps, self.plugin, self.chunks, os.getpid())
 
     def _box(
         self,

@@ -171,8 +171,10 @@ def _source(
     options: ReadOptions,
 ) -> Source:
     found, originals, notes = [], [], list(read[1])
+    parts = find_parts(plugin.name, path)
+    stamps = tuple((part, Stamp.of(part)) for part in parts)
     for index, signal in enumerate(read[0]):
-        one = _found(path, stamp, plugin, index, signal)
+        one = _found(path, stamp, plugin, index, signal, stamps)
         if one is None:
             notes.append(f"data set {index} holds no plain numbers and is left out")
         else:
@@ -183,7 +185,6 @@ def _source(
         slug: {"metadata": one.metadata, **original}
         for slug, one, original in zip(slugs, found, originals, strict=True)
     }
-    parts = find_parts(plugin.name, path)
     whole = stamp_of_all((path, *parts)) if parts else stamp
     if path.is_dir():
         whole = Stamp(*folder_size(path))
@@ -210,7 +211,12 @@ def _original(signal: Mapping[str, Any], found: Found) -> dict[str, Any]:
 
 
 def _found(
-    path: Path, stamp: Stamp, plugin: Plugin, index: int, signal: Mapping[str, Any]
+    path: Path,
+    stamp: Stamp,
+    plugin: Plugin,
+    index: int,
+    signal: Mapping[str, Any],
+    parts: tuple[tuple[Path, Stamp], ...] = (),
 ) -> Found | None:
     array = signal.get("data")
     known = None if array is None else stored_dtype(array.dtype)
@@ -236,6 +242,7 @@ def _found(
             block_shape=(*block, *shape[len(block) :]),
             chunks=chunks,
             whole=not hasattr(array, "compute"),
+            parts=parts,
         ),
         axes=axes,
         notes=notes,
