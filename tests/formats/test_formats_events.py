@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemzarr.errors import CorruptFileError, StemzarrError, UnsupportedDataError
+from stemzarr.errors import (
+    CorruptFileError,
+    OptionError,
+    StemzarrError,
+    UnsupportedDataError,
+)
 from stemzarr.model import read_box
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
@@ -145,3 +150,23 @@ def test_images_beside_counted_electrons_are_documents(tmp_path: Path) -> None:
     assert (
         read_source(path, ReadOptions(dataset="electron_events/frames")).document.shape[:2] == SCAN
     )
+
+
+@pytest.mark.parametrize("declared", [SCAN, None])
+@pytest.mark.parametrize("placed", [True, False])
+def test_a_given_shape_agrees_with_the_positions(
+    tmp_path: Path, declared: tuple[int, int] | None, *, placed: bool
+) -> None:
+    """A shape of more positions than the file has is refused; a salvage leaves them empty."""
+    path = tmp_path / "scan.h5"
+    frames = [np.arange(k % 5, dtype="u4") for k in range(12)]
+    write_events(path, frames, np.arange(12) if placed else None, shapes=(declared, DETECTOR))
+    with pytest.raises(OptionError, match="4 x 4 needs 16 patterns, it holds 12"):
+        read_source(path, ReadOptions(scan_shape=(4, 4)))
+    assert read_source(path, ReadOptions(scan_shape=(2, 6))).complete
+    salvaged = read_source(path, ReadOptions(scan_shape=(4, 4), salvage=True))
+    assert not salvaged.complete
+    assert salvaged.document.shape == (4, 4, *DETECTOR)
+    values = read_box(salvaged.document.blocks, (0, 0, 0, 0), salvaged.document.shape)
+    np.testing.assert_array_equal(values.reshape(16, -1)[:12].sum(1), [k % 5 for k in range(12)])
+    assert not values.reshape(16, -1)[12:].any()

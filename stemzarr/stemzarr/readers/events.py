@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import CorruptFileError, UnsupportedDataError
+from stemzarr.errors import CorruptFileError, OptionError, UnsupportedDataError
 from stemzarr.options import ReadOptions
 from stemzarr.readers.clean import clean_json
 from stemzarr.readers.facts import positive_number
@@ -47,6 +47,8 @@ def find_events(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions)
         The file does not say how large the detector or the scan is, or one pattern is too large.
     CorruptFileError
         Frames and scan positions do not fit each other.
+    OptionError
+        ``scan_shape`` has more positions than the file, and no salvage was asked for.
     """
     return [_found(group, path, stamp, options) for group in _groups(file)]
 
@@ -72,10 +74,15 @@ def _found(group: h5py.Group, path: Path, stamp: Stamp, options: ReadOptions) ->
     detector = _shape_of(frames)
     positions = _positions(group, path)
     count = int(positions.max()) + 1
-    scan = options.scan_shape or _shape_of(group.get(_POSITIONS))
+    declared = _shape_of(group.get(_POSITIONS))
+    scan = options.scan_shape or declared
     if detector is None or scan is None:
         raise _shapeless(path, frames, detector)
     total = math.prod(scan)
+    held = count if declared is None else math.prod(declared)
+    if total > held and not options.salvage:
+        msg = f"a scan of {scan[0]} x {scan[1]} needs {total} patterns, it holds {held}"
+        raise OptionError(msg, path=path, hint="give --scan-shape rows,columns of the whole scan")
     if count > total:
         msg = f"{name!r} has frames for {count} positions, not {scan[0]} x {scan[1]}"
         raise CorruptFileError(msg, path=path, hint="give --scan-shape rows,columns of the scan")
