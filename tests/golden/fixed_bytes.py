@@ -29,13 +29,18 @@ from stemzarr_catalog import open_lake
 SCAN, DETECTOR = (5, 6), (12, 16)
 DTYPES: Final = ("uint8", "uint16", "int16", "int32", "float32")
 FREE: Final = {
-    "UUID", "authoring_user", "created", "evidence", "files", "ingest", "modified", "notes",
-    "options", "provenance", "sample_hash", "software_versions", "version", "versions",
+    "UUID", "authoring_user", "consolidated_metadata", "created", "evidence", "files", "ingest",
+    "modified", "notes", "options", "provenance", "sample_hash", "version",
 }  # fmt: skip
 """Keys of JSON whose values may change."""
 
 LIBRARIES: Final = ("h5py", "hdf5plugin", "numcodecs", "numpy", "torch")
-NOT_FIXED: Final = ("/source/manifest/", ".sqlite", "again.zarr/source/original_metadata/c")
+NOT_FIXED: Final = (
+    "/source/manifest/",
+    ".sqlite",
+    "known.jsonl",
+    "again.zarr/source/original_metadata/c",
+)
 """Files that cover or repeat what may change."""
 
 
