@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -13,57 +12,15 @@ from stemzarr.model import Source, read_box
 from stemzarr.options import ReadOptions
 from stemzarr.readers.dm import read_dm
 from stemzarr.readers.dm.dm5 import read_dm5
-from stemzarr.readers.dm.tags import TagData, TagGroup, read_tags
 from stemzarr.registry import read_source
 from stemzarr.testing import DMAxis, DMImage, write_dm
+from stemzarr.testing.dm5 import write_dm5
 
 SAMPLES = os.environ.get("STEMZARR_SAMPLES")
 NM, PER_NM, EV = (DMAxis(scale=0.5, origin=1, units=units) for units in ("nm", "1/nm", "eV"))
 SCAN = (NM, NM, PER_NM, PER_NM)
 NUMBERS = np.arange(2 * 3 * 4 * 5, dtype="u2").reshape(2, 3, 4, 5)
 TITANX = {"4D STEM Tags": {"Scan shape X": 3, "Scan shape Y": 2}}
-
-
-def to_dm5(dm4: Path) -> Path:
-    """Write the tree of a DM4 file as DM5, pixels as data sets."""
-    path = dm4.with_suffix(".dm5")
-    source = read_dm(dm4, ReadOptions())
-    content = dm4.read_bytes()
-    with h5py.File(path, "w") as file:
-        _write_group(file, read_tags(dm4).root, content)
-        for segment in source.segments:
-            group = file[f"ImageList/[{segment.document}]/ImageData"]
-            dims = [
-                group["Dimensions"].attrs[f"[{n}]"] for n in range(len(group["Dimensions"].attrs))
-            ]
-            values = np.frombuffer(
-                content,
-                segment.dtype,
-                segment.nbytes // np.dtype(segment.dtype).itemsize,
-                segment.offset,
-            )
-            packed = segment.encoding == "packed-complex"
-            shape = (*dims[:0:-1], dims[0] // 2 + 1) if packed else dims[::-1]
-            group.create_dataset("Data", data=values.reshape(shape), chunks=True)
-    return path
-
-
-def _write_group(group: h5py.Group, tags: TagGroup, content: bytes) -> None:
-    unnamed = 0
-    for tag in tags.entries:
-        name = tag.name.replace("/", ":")
-        if not name:
-            name, unnamed = f"[{unnamed}]", unnamed + 1
-        if isinstance(tag.body, TagGroup):
-            _write_group(group.create_group(name), tag.body, content)
-        elif tag.body.payload is not None:
-            group.attrs[name] = _attribute(tag.body)
-
-
-def _attribute(data: TagData) -> Any:
-    if data.is_text:
-        return np.bytes_(data.text().encode())
-    return data.array() if data.count or data.count is None else h5py.Empty("u2")
 
 
 def same(first: Source, second: Source) -> None:
@@ -101,7 +58,7 @@ def test_documents_equal_those_of_dm4(tmp_path: Path, image: DMImage) -> None:
     """The same tree gives the same documents, whether DM4 or HDF5 holds it."""
     path = tmp_path / "x.dm4"
     write_dm(path, image)
-    dm5 = to_dm5(path)
+    dm5 = write_dm5(path)
     source = read_source(dm5)
     assert (source.format, source.rebuildable) == ("dm5", False)
     same(source, read_dm(path, ReadOptions()))
@@ -125,7 +82,7 @@ def test_pixels_in_another_file_are_named(tmp_path: Path) -> None:
     """K3-IS keeps its pixels in a ``.raw`` file: unsupported, not corrupt."""
     path = tmp_path / "k3.dm4"
     write_dm(path, DMImage(data=NUMBERS[0, 0]))
-    dm5 = to_dm5(path)
+    dm5 = write_dm5(path)
     with h5py.File(dm5, "a") as file:
         del file["ImageList/[1]/ImageData/Data"]
     with pytest.raises(UnsupportedDataError, match="another file"):

@@ -137,7 +137,11 @@ def _redact_document(document: Document, redactor: Redactor, slugs: Mapping[str,
         layout=None if layout is None else dataclasses.replace(layout, evidence=evidence),
         channels=tuple(map(redactor.text, document.channels)),
         facts=redact_facts(document.facts, redactor),
-        fact_paths={n: path for n, path in document.fact_paths.items() if n not in PERSONAL_FACTS},
+        fact_paths={
+            name: redactor.text(path)
+            for name, path in document.fact_paths.items()
+            if name not in PERSONAL_FACTS
+        },
         slug=slugs.get(document.slug, document.slug),
         attributes=redactor.tree(links),
         notes=tuple(map(redactor.text, document.notes)),
