@@ -217,13 +217,25 @@ class Known:
         if self._moves.get(old) != new:
             self._append({"moved": old, "to": new})
 
-    def hide(self, entry: Entry) -> None:
+    def paths_of(self, entry: Entry) -> set[str]:
+        """Return where the source of an entry and its copies are, as far as that is not hidden."""
+        self._read()
+        copies = {one.path for one in self._files.values() if one.key == key_of(entry)}
+        return {path for path in (*copies, entry.source.get("path")) if path} - {
+            path for path in copies if path.startswith(_HIDDEN)
+        }
+
+    def hide(self, entry: Entry, others: Iterable[str] = ()) -> None:
         """Keep digests in place of the paths of a source and its copies, which are still known.
+
+        A moved folder is forgotten, unless a file of another entry was found by it.
 
         Parameters
         ----------
         entry
             The entry, as it is before it is redacted.
+        others
+            Paths of the sources of other entries, which are not hidden.
 
         Raises
         ------
@@ -252,7 +264,12 @@ class Known:
             else known
             for known in self._files.values()
         ]
-        lines: list[dict[str, Any]] = [{"moved": a, "to": b} for a, b in self._moves.items()]
+        open_paths = [*others, *(one.path for one in hidden if not one.path.startswith(_HIDDEN))]
+        lines: list[dict[str, Any]] = [
+            {"moved": old, "to": new}
+            for old, new in self._moves.items()
+            if any(_below(path, folder) for path in open_paths for folder in (old, new))
+        ]
         lines += map(asdict, hidden)
         text = "".join(f"{json.dumps(line)}\n" for line in lines)
         with self.locked(), publish(self.path) as temporary:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemzarr.privacy import PERSONAL_FACTS, Redactor, is_path, is_personal
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
+from stemzarr_catalog.watched import WATCH_LOG, hide_events
 
 if TYPE_CHECKING:
     from stemzarr.store import Redaction
@@ -33,7 +34,9 @@ def redact_entry(lake: Lake, keeper: Keeper, entry: Entry) -> Redaction:
         cleaned = redact_notes(notes, Redactor(secrets))
         if cleaned != notes:
             write_notes(path, cleaned)
-        lake.known.hide(entry)
+        hide_events(lake.path / WATCH_LOG, entry.name, lake.known.paths_of(entry))
+        others = (lake[name].source.get("path") for name in lake if name != entry.name)
+        lake.known.hide(entry, [path for path in others if path])
         done = redact_store(entry.path)
     keeper.start_over()
     return done

@@ -27,20 +27,20 @@ from stemzarr.errors import (
     StemzarrError,
     TruncatedFileError,
 )
-from stemzarr.files import publish
 from stemzarr.foreign import is_foreign
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions, as_path, check_at_least
 from stemzarr.readers.zarr_marks import folder_size
 from stemzarr.registry import is_data, is_data_folder, is_store, lead_of, read_source
+from stemzarr_catalog.known import hidden_path
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.probe import probe_source
+from stemzarr_catalog.watched import WATCH_LOG, hide_event, read_events, write_events
 
 __all__ = ["WatchEvent", "WatchOptions", "Watcher", "watch"]
 
 Status = Literal["ingested", "resumed", "unchanged", "incomplete", "failed", "given up"]
 
-_LOG = "watch.jsonl"
 _DONE = ("ingested", "resumed", "unchanged")
 _LONGEST_LOG = 20_000
 
@@ -150,38 +150,33 @@ class Watcher:
         self.patience = patience or WatchOptions()
         self._clock = clock
         self._progress = progress
-        self._log = lake.path / _LOG
+        self._log = lake.path / WATCH_LOG
         self._seen: dict[Path, _Seen] = {}
+        self._remembered: dict[str, _Seen] = {}
         self._remember()
 
     def _remember(self) -> None:
         """Take from the log what is done, and shorten a long log to what still matters."""
         last: dict[str, dict[str, Any]] = {}
         lines = 0
-        with contextlib.suppress(FileNotFoundError), self._log.open(encoding="utf-8") as file:
-            for line in file:
-                lines += 1
-                # A line that a crash cut off says nothing.
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    event = json.loads(line)
-                    last[event["path"]] = event
+        for event in read_events(self._log):
+            lines += 1
+            last[event["path"]] = event
         names = set(self.lake)
         for path, event in last.items():
             kept = event.get("status") in _DONE and event.get("name") in names
             if kept or event.get("status") == "given up":
                 state = (event.get("size", -1), event.get("modified_ns", -1))
-                self._seen[Path(path)] = _Seen(state=state, since=0.0, done=True)
+                self._remembered[path] = _Seen(state=state, since=0.0, done=True)
         if lines > max(_LONGEST_LOG, 2 * len(last)):
-            with publish(self._log) as temporary:
-                text = "".join(f"{json.dumps(event)}\n" for event in last.values())
-                temporary.write_text(text, encoding="utf-8")
+            write_events(self._log, last.values())
 
     def step(self) -> Iterator[WatchEvent]:
         """Look once and ingest what is complete; give what became of each file."""
         present = set()
         for path, state in self._list():
             present.add(path)
-            seen = self._seen.get(path)
+            seen = self._seen.get(path) or self._recall(path)
             if seen is None or seen.state != state:
                 self._seen[path] = seen = _Seen(state=state, since=self._clock())
             if not seen.done and self._is_due(seen) and is_data(path):
@@ -191,6 +186,15 @@ class Watcher:
                     yield event
         for path in [path for path in self._seen if path not in present]:
             del self._seen[path]
+
+    def _recall(self, path: Path) -> _Seen | None:
+        """Return what the log says of a file that is seen for the first time."""
+        for key in (str(path), hidden_path(str(path))):
+            seen = self._remembered.pop(key, None)
+            if seen is not None:
+                self._seen[path] = seen
+                return seen
+        return None
 
     def _list(self) -> Iterator[tuple[Path, tuple[int, int]]]:
         """Give the leads of all acquisitions below the folders, and the states of all their files.
@@ -267,8 +271,9 @@ class Watcher:
     def _write(self, event: WatchEvent) -> None:
         # A full disk must not end the watch: the event is given anyway, and what is done is found
         # again in the lake.
+        line = hide_event(event.json()) if self.options.redact else event.json()
         with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:
-            file.write(f"{json.dumps(event.json())}\n")
+            file.write(f"{json.dumps(line)}\n")
 
 
 def _event(

@@ -26,6 +26,7 @@ from stemzarr.testing.faults import Crash, Faults, no_space
 from stemzarr.testing.files import FILE_WRITERS, NEEDED_MODULES
 from stemzarr.testing.sources import document_of, source_of
 from stemzarr_catalog import Lake, open_lake
+from stemzarr_catalog.watch import Watcher, WatchOptions
 from stemzarr_cli.program import run
 
 SECRET = "Quetzalcoatl"  # noqa: S105 - to be looked for
@@ -361,3 +362,47 @@ def test_names_of_tags_are_known_by_their_words() -> None:
         assert is_personal(name)
     for name in ("Voltage", "Denoted gain", "Dirac", "Hosting", "Session Info", "Sample rate"):
         assert not is_personal(name)
+
+
+def test_logs_of_a_lake_name_no_folder_of_what_is_redacted(home: Path, tmp_path: Path) -> None:
+    """Neither the watcher's log, with failures and copies, nor moved folders; all stays known."""
+    lake = open_lake(tmp_path / "lake", create=True)
+    options, patience = IngestOptions(sync=False), WatchOptions(settle_s=0, attempts=1)
+    source = write_npy(home)
+    (home / "bad.npy").write_bytes(b"no numpy file")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    np.save(plain / "other.npy", np.zeros((2, 3, 4, 4), "u2"))
+    folders = [home, plain]
+    seen = list(Watcher(lake, folders, options=options, patience=patience).step())
+    assert {one.status for one in seen} == {"ingested", "given up"}
+    moved = home.with_name(f"{SECRET}-2")
+    lake.known.add_move(str(home), str(moved))
+    lake.known.add_move(str(plain.parent / "old"), str(plain))
+    lake.redact("scan")
+    left = [place for place in places_of(lake.path) if not place.endswith("watch.jsonl")]
+    assert left == []
+    log = (lake.path / "watch.jsonl").read_text()
+    assert str(source) not in log
+    assert [line for line in log.splitlines() if SECRET in line and "bad.npy" not in line] == []
+    assert list(lake.known.earlier_paths(str(plain / "other.npy")))
+    again = Watcher(open_lake(lake.path), folders, options=options, patience=patience)
+    assert list(again.step()) == []
+
+
+def test_a_watcher_that_redacts_writes_no_path(home: Path, tmp_path: Path) -> None:
+    """Its log has digests of paths, of failures too, by which the next watcher goes on."""
+    lake = open_lake(tmp_path / "lake", create=True)
+    patience = WatchOptions(settle_s=0, attempts=1)
+    write_npy(home)
+    (home / "bad.npy").write_bytes(b"no numpy file")
+    for expected in ({"ingested", "given up"}, set()):
+        watcher = Watcher(
+            open_lake(lake.path),
+            [home],
+            options=IngestOptions(sync=False, redact=True),
+            patience=patience,
+        )
+        assert {one.status for one in watcher.step()} == expected
+        assert places_of(lake.path) == []
+    assert "bad.npy: " in (lake.path / "watch.jsonl").read_text()
