@@ -22,7 +22,7 @@ from stemzarr.errors import (
 from stemzarr.model import Blocks, Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.readers.clean import clean_json
-from stemzarr.readers.dectris_mask import read_pixel_mask
+from stemzarr.readers.dectris_mask import is_pixel_mask, read_pixel_mask
 from stemzarr.readers.facts import iso_datetime, positive_number
 from stemzarr.readers.found import FileFacts, Found, build_source
 from stemzarr.readers.frames import stamp_of_all
@@ -33,7 +33,8 @@ from stemzarr.readers.hdf5_files import (
     is_beside,
     open_hdf5,
 )
-from stemzarr.readers.hdf5_tree import load_tree
+from stemzarr.readers.hdf5_survey import describe_left_out, survey
+from stemzarr.readers.hdf5_tree import KEPT_VALUES, load_tree
 from stemzarr.readers.labelling import FoundAxis, Hints
 from stemzarr.readers.partial import SpreadBlocks
 from stemzarr.readers.reordered import JoinedBlocks
@@ -128,11 +129,22 @@ def read_arina(file: h5py.File, path: Path, options: ReadOptions) -> Source | No
         size=stamp.size,
         modified_ns=stamp.modified_ns,
         load_metadata=functools.partial(load_arina_metadata, path),
-        notes=(*run.notes, *_part_notes(path)),
+        notes=(*run.notes, *_part_notes(path), *_left_out(file)),
         complete=run.complete,
         parts=run.files,
     )
     return build_source(path, facts, found, options)
+
+
+def _left_out(file: h5py.File) -> tuple[str, ...]:
+    """Return notes of what is no frame, no mask, and too large for the metadata."""
+    rest = survey(file, [f"/{_DATA}"])
+    large = [
+        name
+        for name in (*rest.data, *rest.aside)
+        if file[name].size > KEPT_VALUES and not is_pixel_mask(name)
+    ]
+    return (*describe_left_out(file, large), *rest.notes)
 
 
 def _part_notes(path: Path) -> tuple[str, ...]:

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 __all__ = ["read_pixel_mask"]
 
 _DETECTOR: Final = "entry/instrument/detector"
+_PLACES: Final = (f"{_DETECTOR}/pixel_mask", f"{_DETECTOR}/detectorSpecific/pixel_mask")
 _MOST_PIXELS: Final = 2**28
 _PATTERN_NDIM: Final = 2
+
+
+def is_pixel_mask(name: str) -> bool:
+    """Tell whether a data set of a master is where its mask is looked for."""
+    return name.strip("/") in _PLACES
 
 
 def read_pixel_mask(file: h5py.File, group: str = "") -> NDArray[np.bool_] | None:
@@ -33,7 +39,7 @@ def read_pixel_mask(file: h5py.File, group: str = "") -> NDArray[np.bool_] | Non
         (det_y, det_x) booleans, in the order of the file.
     """
     own = [f"{group.strip('/')}/pixel_mask".strip("/")] if group.strip("/") else []
-    places = (*own, f"{_DETECTOR}/pixel_mask", f"{_DETECTOR}/detectorSpecific/pixel_mask")
+    places = (*own, *_PLACES)
     masks = (_read(file, place) for place in places)
     return next((mask for mask in masks if mask is not None and mask.any()), None)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -40,8 +41,13 @@ __all__ = ["read_hdf5"]
 
 _LIBRARY_SUFFIXES: Final = (".emd", ".nxs", ".de5", ".elid", ".dens")
 """Kinds of HDF5 that RosettaSciIO knows by their suffix."""
-_WHOLE_FORMATS: Final = ("hspy", "app5", "arina", "emd")
+_WHOLE_FORMATS: Final = ("hspy", "app5", "emd")
 """Formats whose further data sets are results, so that they are named and not read."""
+_IN_HSPY: Final = re.compile(
+    r"/Experiments/[^/]+/(metadata|original_metadata|mapped_parameters|original_parameters"
+    r"|axis-\d+|_list_\d+_axes)/"
+)
+"""Where small arrays are that HyperSpy's metadata hold."""
 
 
 def read_hdf5(path: Path, options: ReadOptions) -> Source:
@@ -125,7 +131,8 @@ def _read_all(
     name, found, load = known
     rest = survey(file, [one.address for one in found])
     if name in _WHOLE_FORMATS:
-        notes = () if name == "arina" else _left_out(file, (*rest.data, *rest.aside), rest)
+        lost = () if load is load_tree else (one for one in rest.small if not _IN_HSPY.match(one))
+        notes = _left_out(file, (*rest.data, *rest.aside, *lost), rest)
     else:
         more, left, failures = find_plain(file, path, stamp, rest, first=not found)
         found = [*found, *more]

@@ -18,6 +18,7 @@ from stemzarr.readers.clean import clean_json
 from stemzarr.readers.facts import finite_number, positive_number
 from stemzarr.readers.found import Found
 from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, open_hdf5, walk
+from stemzarr.readers.hdf5_tree import group_tree
 from stemzarr.readers.labelling import FoundAxis, Hints
 
 __all__ = ["find_nion", "load_nion_metadata"]
@@ -75,20 +76,21 @@ def find_nion(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
 
 
 def load_nion_metadata(path: Path) -> dict[str, Any]:
-    """Return, for each item by its path in the file, its properties as clean JSON.
+    """Return the tree of the file as clean JSON, of each item its properties in place of values.
 
     Raises
     ------
     CorruptFileError
         The file is damaged.
     """
-    tree: dict[str, Any] = {}
     with open_hdf5(path) as file:
+        tree = group_tree(file)
         for data, properties in _items(file):
             below = tree
-            for part in str(data.name).strip("/").split("/"):
+            *groups, name = str(data.name).strip("/").split("/")
+            for part in groups:
                 below = below.setdefault(part, {})
-            below[_ATTRIBUTE] = clean_json(properties)
+            below[name] = {_ATTRIBUTE: clean_json(properties)}
     return tree
 
 

@@ -176,7 +176,7 @@ def _source(
     for index, signal in enumerate(read[0]):
         one = _found(path, stamp, plugin, index, signal, stamps)
         if one is None:
-            notes.append(f"data set {index} holds no plain numbers and is left out")
+            notes.append(f"{_name(signal, index)} holds no plain numbers and is left out")
         else:
             found.append(one)
             originals.append(_original(signal, one))
@@ -200,6 +200,12 @@ def _source(
         parts=parts,
     )
     return build_source(path, facts, found, options)
+
+
+def _name(signal: Mapping[str, Any], index: int) -> str:
+    """Return how a note names a signal: by its title where it has one."""
+    title = find_value(clean_json(signal.get("metadata") or {}), "General.title")
+    return f"data set {index}" + (f" ({title!r})" if isinstance(title, str) and title else "")
 
 
 def _original(signal: Mapping[str, Any], found: Found) -> dict[str, Any]:

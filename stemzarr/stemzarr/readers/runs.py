@@ -28,6 +28,11 @@ _TVIPS: Final = re.compile(r"(.+)_(\d{3})(\.tvips)", re.IGNORECASE | re.DOTALL)
 _MOST_PARTS: Final = 1000
 _MRC_TYPES: Final = {0: "u1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}
 
+_VIRTUAL: Final = (
+    "the image of {} × {} that the microscope's program made of the patterns is left out; "
+    "`.stem.virtual_image()` makes one"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredRun:
@@ -98,7 +103,7 @@ def _part(path: Path, offset: int, stride: int) -> tuple[FramePart, int]:
 def _find_blockfile(path: Path, head: bytes) -> DeclaredRun | None:
     """Frames of ``.blo``: u32 offset at byte 12, u16 side at 20, u16 columns and rows at 24.
 
-    Each frame has 6 bytes before its pixels.
+    Each frame has 6 bytes before its pixels. The u32 at byte 8 is the offset of an image of them.
     """
     (offset,) = _unpack(path, "<I", head, 12)
     (side,) = _unpack(path, "<H", head, 20)
@@ -115,7 +120,9 @@ def _find_blockfile(path: Path, head: bytes) -> DeclaredRun | None:
     def sample(header: bytes) -> bytes:
         return header[:24] + struct.pack("<2H", 2, 2) + header[28:]
 
-    return DeclaredRun(run=run, sample=sample, header_bytes=offset)
+    (image,) = _unpack(path, "<I", head, 8)
+    notes = (_VIRTUAL.format(rows, columns),) if offset - image >= rows * columns else ()
+    return DeclaredRun(run=run, sample=sample, header_bytes=offset, notes=notes)
 
 
 def _find_mrc(path: Path, head: bytes) -> DeclaredRun | None:
