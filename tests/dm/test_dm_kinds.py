@@ -188,7 +188,7 @@ def test_contradictions_are_refused_with_both_readings(
         source = read(tmp_path, image, options=ReadOptions(layout=choice))
         assert source.document.layout is not None
         assert source.document.layout.order == choice
-        assert source.document.layout.evidence[0] == f"the user says {choice}"
+        assert source.document.layout.evidence[0] == f"set by --layout: {choice}"
     right = read(tmp_path, image, options=ReadOptions(layout=layout)).document
     np.testing.assert_array_equal(values(right), image.data)
 

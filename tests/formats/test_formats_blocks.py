@@ -86,7 +86,7 @@ def test_npy(tmp_path: Path, dtype: str, fortran: bool, shape: tuple[int, ...]) 
 
 
 def test_npy_scan_fast(tmp_path: Path) -> None:
-    """The user's word about the layout transposes an array that says nothing itself."""
+    """A layout that is set transposes an array that says nothing itself."""
     path = tmp_path / "scan.npy"
     array = counted((5, 6, 2, 3))
     np.save(path, array)

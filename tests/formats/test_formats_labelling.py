@@ -217,3 +217,16 @@ def test_positions_that_are_no_grid(wrong: list[float]) -> None:
     axis = FoundAxis(size=3, units="nm").at(wrong)
     assert axis.uneven
     assert not axis.label("x").calibrated
+
+
+@pytest.mark.parametrize("disk", [(6, 4, 5), (2, 3, 4, 5)])
+def test_what_an_option_sets_is_its_evidence(disk: tuple[int, ...]) -> None:
+    """Evidence names the option that gave it, so that a person finds what to change."""
+    axes = tuple(FoundAxis(size=size) for size in disk)
+    options = ReadOptions(layout="detector-fast", scan_shape=(2, 3))
+    labels = label_axes(axes, options, Hints())
+    assert labels.layout is not None
+    assert any("--layout" in text for text in labels.layout.evidence)
+    labels = label_axes(axes[:1] + axes[-2:], ReadOptions(scan_shape=(1, disk[0])), Hints())
+    assert labels.layout is not None
+    assert labels.layout.evidence[0] == "set by --scan-shape"

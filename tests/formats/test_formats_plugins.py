@@ -467,6 +467,7 @@ def test_an_uneven_axis_is_said_and_kept(samples: Path) -> None:
     """A wavelength axis that is not uniform counts pixels, and its positions stay."""
     source = check_reader(samples / "formats" / "jobinyvon_test_spec_range.xml")
     assert any("uneven" in note for note in source.document.notes)
+    assert source.notes == ()  # that a package for another class of signals is absent is no news
     [tree] = source.load_metadata().values()
     assert len(tree["axes"][0]["axis"]) == source.document.shape[0]
 

@@ -317,7 +317,7 @@ def _frame_dim(
 ) -> tuple[int, tuple[str, ...], bool]:
     """Return the dim that counts the frames of a stack, the evidence, and whether there is any."""
     if options.layout != "auto" and options.scan_shape is not None:
-        return (0 if options.layout == "detector-fast" else 2), ("the user's word",), True
+        return (0 if options.layout == "detector-fast" else 2), ("set by --layout",), True
     if hints.frames:
         return 0, (hints.frames,), True
     detector, evidence = _with_role(found, "detector")
@@ -355,7 +355,7 @@ def _detector_dims(
     """Return the detector's dims of 4D data, the evidence, and whether there is any."""
     if options.layout != "auto":
         dims = (2, 3) if options.layout == "detector-fast" else (0, 1)
-        return dims, (f"the user's word: {options.layout}",), True
+        return dims, (f"set by --layout: {options.layout}",), True
     if hints.frames:
         return (2, 3), (hints.frames,), True
     detector, evidence = _with_role(found, "detector")
@@ -398,7 +398,7 @@ def _scan_shape(
 
 def _as_scan(guess: _Guess, options: ReadOptions, hints: Hints) -> _Guess:
     user = options.scan_shape is not None
-    why = "the user's scan shape" if user else hints.scan_evidence
+    why = "set by --scan-shape" if user else hints.scan_evidence
     certain = user or hints.scan_certain
     return replace(
         guess,

@@ -13,6 +13,7 @@ import importlib.metadata
 import inspect
 import logging
 import os
+import re
 import threading
 import traceback
 import warnings
@@ -39,6 +40,8 @@ __all__ = ["LibraryBlocks", "Plugin", "open_signals", "plugins_for"]
 _LOCK = threading.RLock()
 _OPEN_FILES = 4
 _MOST_MESSAGES = 5
+_ABOUT_SOFTWARE: Final = re.compile(r"Cannot find package|Falling back to slow pure python")
+"""What RosettaSciIO says of packages that are not installed and change no value of the file."""
 
 WHOLE_BYTES: Final = 1024**3
 """Size of the largest file, unpacked, that is read whole where it cannot be read lazily."""
@@ -248,7 +251,8 @@ def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tupl
         raise CorruptFileError(
             msg, path=path, hint="it may be truncated, or of another format than its suffix says"
         )
-    lines = [_without_folder(text, path) for text in messages]
+    about_file = (text for text in messages if _ABOUT_SOFTWARE.match(text) is None)
+    lines = [_without_folder(text, path) for text in about_file]
     ours = dict.fromkeys(line for line in lines if " is left out: " in line)
     theirs = dict.fromkeys(f"RosettaSciIO: {line}" for line in lines if line not in ours)
     return signals, (*ours, *tuple(theirs)[:_MOST_MESSAGES])

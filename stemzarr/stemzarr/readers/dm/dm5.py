@@ -45,7 +45,7 @@ def read_dm5(path: Path, options: ReadOptions) -> Source:
     path
         The file.
     options
-        The user's word where the file is silent or wrong.
+        What is set where the file is silent or wrong.
 
     Raises
     ------

@@ -99,7 +99,7 @@ def read_documents(
     tree
         What the file holds.
     options
-        The user's word where the file is silent or wrong.
+        What is set where the file is silent or wrong.
     path
         The file.
     open_base
@@ -114,7 +114,7 @@ def read_documents(
     LayoutError
         The evidence for the order of a scan's axes contradicts itself.
     OptionError
-        The user's scan shape fits no image.
+        The scan shape that is set fits no image.
     UnsupportedDataError
         The pixels lie in another file.
     """

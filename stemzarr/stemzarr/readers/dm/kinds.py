@@ -77,7 +77,7 @@ def find_meaning(pixels: DMPixels, tags: TagGroup, options: ReadOptions, *, path
     tags
         The group ``ImageTags``.
     options
-        The user's word on layout and scan shape.
+        Layout and scan shape that are set.
     path
         The file, for messages.
 
@@ -86,13 +86,13 @@ def find_meaning(pixels: DMPixels, tags: TagGroup, options: ReadOptions, *, path
     LayoutError
         The evidence for the order of the axes contradicts itself.
     OptionError
-        The user's scan shape does not fit the number of frames.
+        The scan shape that is set does not fit the number of frames.
     """
     clues = _read_clues(pixels, tags)
     if pixels.encoding != "plain":
         return _plain(clues, _PICTURES.get(len(pixels.shape), "array"))
     if options.scan_shape is not None and len(pixels.shape) == len(("frame", "y", "x")):
-        return _as_scan(clues, options.scan_shape, options, path, "the user gives the scan shape")
+        return _as_scan(clues, options.scan_shape, options, path, "set by --scan-shape")
     by_rank = {1: _line, 2: _plane, 3: _cube}
     if len(pixels.shape) in by_rank:
         return by_rank[len(pixels.shape)](clues, options, path)

@@ -53,8 +53,8 @@ def pair_meaning(units: Sequence[str]) -> Literal["scan", "detector"] | None:
 def detect_layout(clues: LayoutClues, choice: LayoutChoice, *, path: Path) -> Layout:
     """Return the order of the axes by the strongest evidence.
 
-    In falling strength: the user's word, the flag ``Data Order Swapped``, units, the SI tags and
-    ``Format`` (which only break ties), the default.
+    In falling strength: the option ``layout``, the flag ``Data Order Swapped``, units, the SI tags
+    and ``Format`` (which only break ties), the default.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def detect_layout(clues: LayoutClues, choice: LayoutChoice, *, path: Path) -> La
     """
     by_flag, by_units = _flag_order(clues.swapped), _units_order(clues)
     weak = _weak_orders(clues)
-    evidence = [f"the user says {choice}"] if choice != "auto" else []
+    evidence = [f"set by --layout: {choice}"] if choice != "auto" else []
     if by_flag is not None:
         evidence.append(f"Data Order Swapped is {str(clues.swapped).lower()}: {by_flag}")
     if by_units is not None:
