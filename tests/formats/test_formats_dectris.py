@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, TruncatedFileError, UnsupportedDataError
@@ -150,3 +151,63 @@ def test_parts_say_what_they_belong_to(tmp_path: Path) -> None:
     assert any("s_master.h5" in note for note in read_source(part).notes)
     path.unlink()
     assert any("s_master.h5 is missing" in note for note in read_source(part).notes)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "u4"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_flagged_values_are_bad_pixels_without_a_mask(
+    tmp_path: Path, dtype: str, masked: bool
+) -> None:
+    """A pixel that holds the largest value in every frame is bad, whatever the mask names.
+
+    It enters no statistic; a pixel that reaches the value in one frame only is no such pixel.
+    """
+    path, _ = write_master(tmp_path, 30, record=(6, 5))
+    flag = np.iinfo(dtype).max
+    for number in range(1, 4):
+        with h5py.File(tmp_path / f"s_data_{number:06d}.h5", "r+") as file:
+            values = np.ones((10, *DETECTOR), dtype)
+            values[:, 2, 3] = flag
+            values[0, 4, 4] = flag if number == 1 else 1
+            del file["entry/data/data"]
+            data = file.create_dataset("entry/data/data", data=values)
+            data.attrs["image_nr_low"] = np.uint64(10 * number - 9)
+    expected = np.zeros(DETECTOR, bool)
+    expected[2, 3] = True
+    if masked:
+        with h5py.File(path, "r+") as file:
+            mask = np.zeros(DETECTOR, "u4")
+            mask[0, 0] = 8
+            file["entry/instrument/detector/detectorSpecific/pixel_mask"] = mask
+        expected[0, 0] = True
+    document = check_reader(path).document
+    np.testing.assert_array_equal(document.bad_pixels, expected)
+    write_store(read_source(path), tmp_path / "s.zarr", IngestOptions())
+    preview = xr.open_datatree(tmp_path / "s.zarr")["preview"]
+    assert preview.mean_diffraction.values[~expected].max() < flag
+    assert preview.total_intensity.values[1:].max() == 30 - expected.sum()
+
+
+def test_a_byte_of_255_is_a_count(tmp_path: Path) -> None:
+    """Bytes have no value to flag with: a bright pixel of 255 in every frame is not bad."""
+    path, _ = write_master(tmp_path, 10)
+    with h5py.File(tmp_path / "s_data_000001.h5", "r+") as file:
+        del file["entry/data/data"]
+        data = file.create_dataset("entry/data/data", data=np.full((10, *DETECTOR), 255, "u1"))
+        data.attrs["image_nr_low"] = np.uint64(1)
+    assert read_source(path).document.bad_pixels is None
+
+
+def test_flagged_values_of_a_plain_file_of_a_detector_are_bad(tmp_path: Path) -> None:
+    """A NeXus file that describes its detector flags as a master does; any other file does not."""
+    values = np.ones((4, 5, *DETECTOR), "u2")
+    values[..., 2, 3] = 0xFFFF
+    for name in ("nexus.h5", "plain.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["entry/measured/data"] = values
+            if name == "nexus.h5":
+                file["entry/instrument/detector/count_time"] = 0.1
+    document = check_reader(tmp_path / "nexus.h5").document
+    assert document.bad_pixels is not None
+    assert np.argwhere(document.bad_pixels).tolist() == [[2, 3]]
+    assert read_source(tmp_path / "plain.h5").document.bad_pixels is None

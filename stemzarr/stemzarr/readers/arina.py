@@ -22,7 +22,12 @@ from stemzarr.errors import (
 from stemzarr.model import Blocks, Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.readers.clean import clean_json
-from stemzarr.readers.dectris_mask import is_pixel_mask, read_pixel_mask
+from stemzarr.readers.dectris_mask import (
+    find_flagged_pixels,
+    is_pixel_mask,
+    join_masks,
+    read_pixel_mask,
+)
 from stemzarr.readers.facts import iso_datetime, positive_number
 from stemzarr.readers.found import FileFacts, Found, build_source
 from stemzarr.readers.frames import stamp_of_all
@@ -200,7 +205,7 @@ def _find(file: h5py.File, path: Path) -> tuple[DectrisRun | None, Found | None]
         hints=_hints(run),
         facts={**detector_facts, **facts},
         fact_paths={**detector_paths, **paths},
-        bad_pixels=read_pixel_mask(file),
+        bad_pixels=join_masks(find_flagged_pixels(base), read_pixel_mask(file)),
         address=f"/{_DATA}",
     )
     return run, whole

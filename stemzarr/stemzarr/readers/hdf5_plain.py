@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Final
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from stemzarr.errors import EntryNotFoundError, StemzarrError, UnsupportedDataError
+from stemzarr.model import Blocks
 from stemzarr.packing import COLOUR_CHANNELS
 from stemzarr.readers.clean import clean_json
-from stemzarr.readers.dectris_mask import read_pixel_mask
+from stemzarr.readers.dectris_mask import find_flagged_pixels, join_masks, read_pixel_mask
 from stemzarr.readers.found import Found
 from stemzarr.readers.hdf5_files import Stamp, data_set_blocks, walk
 from stemzarr.readers.hdf5_scales import found_axes
@@ -113,8 +116,16 @@ def _found(data: h5py.Dataset, path: Path, stamp: Stamp, *, alone: bool) -> Foun
         address=str(data.name),
         thumbnail=is_picture(data),
         computed=_is_processed(data),
-        bad_pixels=None if channels else read_pixel_mask(data.file, str(data.parent.name)),
+        bad_pixels=None if channels else _bad_pixels(data, base),
     )
+
+
+def _bad_pixels(data: h5py.Dataset, frames: Blocks) -> NDArray[np.bool_] | None:
+    """Return the pixels that the file calls bad, or that its detector flags in the frames."""
+    mask = read_pixel_mask(data.file, str(data.parent.name))
+    if frames.shape[1:] and data.file.get("entry/instrument/detector", getclass=True) is not None:
+        return join_masks(find_flagged_pixels(frames), mask)
+    return mask
 
 
 def _is_processed(data: h5py.Dataset) -> bool:
