@@ -121,7 +121,9 @@ def _ignored(entry: Entry, options: IngestOptions) -> Iterator[str]:
 
 def set_by_hand(entry: Entry) -> dict[str, Fact]:
     """Return the last value of each fact that a user set, by ``--set`` and ``calibrate``."""
-    found: dict[str, Fact] = dict(_options(entry).get("facts") or {})
+    from stemzarr.store.facts import expand_facts
+
+    found: dict[str, Fact] = expand_facts(_options(entry).get("facts") or {})
     for revision in entry.source.get("revisions") or ():
         for change in revision.get("changes") or ():
             if "fact" in change and "after" in change:
@@ -145,16 +147,24 @@ def keep_calibration(
     same
         Whether both are one file; nothing is kept for another.
     """
-    from stemzarr.store.facts import apply_facts
+    from stemzarr.store.facts import apply_facts, expand_facts
 
+    given = expand_facts(options.facts)
+    order = (entry.source.get("layout") or {}).get("order")
+    layout = source.document.layout
     kept: dict[str, Fact] = {}
     notes = []
     for name, value in set_by_hand(entry).items():
-        if name in options.facts:
+        if name in given:
             continue
         why = "" if same else "it was set for another file"
         if options.redact and name.rpartition("/")[2] in _PEOPLE:
             why = "it is redacted"
+        owner, dot, field = name.rpartition(".")
+        if dot and "/" not in name and layout is not None and order not in (None, layout.order):
+            why = why or f"the layout was {order} when it was set"
+        if field == "offset" and f"{owner}.scale" in given:
+            why = why or f"{owner}.scale is set again, which moves it"
         if not why:
             try:
                 apply_facts(source, {name: value})

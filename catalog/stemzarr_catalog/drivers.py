@@ -95,7 +95,7 @@ class StemzarrSource(DataSource):  # type: ignore[misc]  # intake has no types
         self.view = view
 
     def _open(self, chunks: str | None) -> xr.Dataset:
-        return open_address(self.urlpath, self.document, chunks=chunks, **self.view)
+        return open_address(self.urlpath, self.document, **{"chunks": chunks, **self.view})
 
     def _get_schema(self) -> Schema:
         """Say what the source holds, without reading values."""

@@ -26,6 +26,7 @@ from stemzarr.errors import (
     StemzarrError,
     StoreExistsError,
 )
+from stemzarr.foreign import without_foreign
 from stemzarr.processes import ProcessRecord, process_state
 from stemzarr.reasons import read_error, write_error, writing
 
@@ -146,6 +147,9 @@ class PositionedFile:
 
 
 _ONE_THING = frozenset({"zarr.json", ".zgroup", ".zarray", "collection.json"})
+_STORE = frozenset({"intensity", "source", "documents"})
+"""What is left of a store that has lost its root."""
+_CHUNK = re.compile(r"\d+(\.\d+)*")
 """Files that make a folder one thing, which is replaced as a whole."""
 _KINDS = (
     (stat.S_ISCHR, "a device"),
@@ -353,11 +357,20 @@ def _check_replaceable(dest: Path) -> None:
     """Raise where a folder would be deleted that is no one thing made by a program."""
     if not dest.is_dir():
         return
-    names = {item.name for item in dest.iterdir()}
-    if names and names.isdisjoint(_ONE_THING) and dest.suffix != ".zarr":
-        msg = "is a folder with other things in it, which would be deleted"
+    names = set(without_foreign(item.name for item in dest.iterdir()))
+    known = _ONE_THING | _STORE if dest.suffix == ".zarr" else _ONE_THING
+    stray = sorted(name for name in names if _is_stray(dest / name))
+    if (names and names.isdisjoint(known)) or (stray and "collection.json" not in names):
+        named = f" ({', '.join(stray[:3])})" if stray else ""
+        msg = f"is a folder with other things in it{named}, which would be deleted"
         hint = "choose another name: only files, Zarr stores and STAC collections are replaced"
         raise StoreExistsError(msg, path=dest, hint=hint)
+
+
+def _is_stray(path: Path) -> bool:
+    """Tell whether something at the top of a Zarr folder is no part of it: a file of a person."""
+    known = path.name.startswith(".") or path.name == "zarr.json" or _CHUNK.fullmatch(path.name)
+    return not known and path.is_file()
 
 
 def move(source: Path, dest: Path) -> None:

@@ -238,15 +238,19 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     OptionError
-        It is "-", by which other programs mean standard input or output, there is no such home
-        folder, or it is the address of another machine, as fsspec and intake write them. Such an
-        address may hold a password or a signature, so no more of it than its scheme is repeated.
+        It is empty, or "-", by which other programs mean standard input or output, there is no
+        such home folder, or it is the address of another machine, as fsspec and intake write them.
+        Such an address may hold a password or a signature, so no more of it than its scheme is
+        repeated.
 
     Examples
     --------
     >>> as_path("file:///data/scan%201.dm4").name
     'scan 1.dm4'
     """
+    if not os.fspath(path):
+        hint = "a variable of the shell may be unset; write . for the folder that you are in"
+        raise OptionError("a path is empty", hint=hint)
     if os.fspath(path) == "-":
         hint = "save what comes through a pipe under a name, or give a name to write to"
         raise OptionError("is no file", path="-", hint=hint)

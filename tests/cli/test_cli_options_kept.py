@@ -88,6 +88,52 @@ def test_scale_set_at_the_ingest_keeps_the_pixel_of_zero(
     assert axis.scale == 0.25
 
 
+def test_what_is_kept_over_an_overwrite_fits_what_is_set(
+    tmp_path: Path, say: Callable[..., Lines]
+) -> None:
+    """A scale given again replaces the one kept and its offset; the pixel of zero stays."""
+    path = tmp_path / "scan.dm4"
+    write_synthetic_dm4(path, (3, 4), (16, 16))
+    lake = tmp_path / "lake"
+    say("ingest", path, "--lake", lake, "--set", "det.scale=0.3")
+    read = lambda: stemzarr.open(lake / "stores" / "scan.zarr").det_x.attrs  # noqa: E731
+    zero = read()["offset"] / read()["scale"]
+    say("calibrate", "scan", "det_x.scale=0.5", "--lake", lake)
+    for words, scale in (
+        ((), 0.5),
+        (("--set", "det_x.scale=0.7"), 0.7),
+        (("--set", "det.scale=2"), 2),
+    ):
+        say("ingest", path, "--lake", lake, "--overwrite", *words)
+        assert read()["scale"] == scale
+        assert read()["offset"] / read()["scale"] == pytest.approx(zero)
+
+
+def test_a_calibration_is_not_kept_for_axes_of_another_meaning(
+    scan: Path, tmp_path: Path, say: Callable[..., Lines]
+) -> None:
+    """Where ``--layout`` exchanges scan and detector, what was set for an axis is dropped."""
+    lake = tmp_path / "lake"
+    say("ingest", scan, "--lake", lake, "--layout", "detector-fast")
+    say("calibrate", "s", "det.scale=0.5", "det.units=1/nm", "beam_energy_keV=300", "--lake", lake)
+    (line,) = say("ingest", scan, "--lake", lake, "--layout", "scan-fast", "--overwrite")
+    assert any("drops det_x.scale=0.5" in note for note in line["notes"])
+    after = stemzarr.open(lake / "stores" / "s.zarr")
+    assert (after.det_x.attrs["scale"], after.det_x.attrs["calibrated"]) == (1, 0)
+    assert after.attrs["beam_energy_keV"] == 300
+
+
+def test_an_empty_path_is_refused(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variable of the shell that is unset does not mean the folder that one is in."""
+    monkeypatch.chdir(scan.parent)
+    for words in (["ingest", "", "--lake", "lake"], ["info", ""], ["ls", "--lake", ""]):
+        assert run(words) != 0
+        assert "a path is empty" in capsys.readouterr().err
+    assert [path.name for path in scan.parent.iterdir()] == ["s.npy"]
+
+
 @pytest.mark.parametrize("last", [12, 11])
 def test_show_says_whether_a_scan_is_complete(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], last: int

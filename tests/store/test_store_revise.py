@@ -100,6 +100,12 @@ def test_facts_given_at_ingest_equal_facts_revised(tmp_path: Path) -> None:
         ({"det_x.units": " "}, "det_x.units is empty"),
         ({"det_z.scale": 1}, "no axis 'det_z'"),
         ({"complete": 1}, "no fact 'complete'"),
+        ({"beam_energy_keV": -300}, "beam_energy_keV is -300"),
+        ({"exposure_s": "0"}, "exposure_s is '0'"),
+        ({"probe_current_nA": -0.1}, r"probe_current_nA is -0\.1"),
+        ({"acquired": "yesterday"}, "acquired is 'yesterday'"),
+        ({"acquired": "15.01.2026"}, r"acquired is '15\.01\.2026'"),
+        ({"acquired": "2026-02-30"}, "acquired is '2026-02-30'"),
         ({"brightness.colour": 1}, "no 'colour'"),
     ],
 )
@@ -150,9 +156,10 @@ def test_every_fact_of_the_schema_can_be_set(
 ) -> None:
     """Numbers stay numbers, words become words, and the change says so."""
     source = source_of(tmp_path_factory.getbasetemp() / "source.bin", [document_of(VALUES)])
-    changed, (change,) = apply_facts(source, {name: value})
+    given = "2026-01-15T10:20:30" if name == "acquired" else value
+    changed, (change,) = apply_facts(source, {name: given})
     assert changed.document.facts[name] == change.after
-    assert change.after in (value, str(value))
+    assert change.after in (given, str(given))
 
 
 def test_pixels_survive_any_revision(tmp_path: Path) -> None:

@@ -47,6 +47,28 @@ def test_no_folder_of_other_things_is_replaced(thesis: Path, tiny_dm4: Path, way
     assert [path.name for path in thesis.parent.iterdir()] == ["thesis"]
 
 
+@pytest.mark.parametrize("store", [False, True])
+def test_no_file_of_a_person_is_deleted_with_a_zarr_folder(
+    tmp_path: Path, tiny: Any, tiny_dm4: Path, store: bool
+) -> None:
+    """The suffix .zarr makes no folder a store, and a store with notes in it is more than one.
+
+    What systems leave in folders is nobody's, so it keeps nothing from being replaced.
+    """
+    dest = tmp_path / "notes.zarr"
+    if store:
+        tiny.ingest(tiny_dm4, dest)
+    dest.mkdir(exist_ok=True)
+    (dest / "mine.txt").write_text("years", encoding="utf-8")
+    for way in ("zarr", "ingest"):
+        with pytest.raises(StoreExistsError, match=r"mine\.txt.*would be deleted"):
+            WAYS[way](tiny_dm4, dest)
+    assert (dest / "mine.txt").read_text(encoding="utf-8") == "years"
+    (dest / "mine.txt").rename(dest / ".DS_Store")
+    WAYS["zarr"](tiny_dm4, dest)
+    assert stemzarr.info(dest)["documents"][0]["shape"]
+
+
 def test_no_function_of_ours_replaces_a_folder_of_other_things(
     thesis: Path, tmp_path: Path, tiny: Any, tiny_dm4: Path
 ) -> None:

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr.model import Axis, Brightness, Document, Fact, Source
 from stemzarr.store.schema import FACT_NAMES
 
-__all__ = ["Change", "apply_facts"]
+__all__ = ["Change", "apply_facts", "expand_facts"]
 
 _TEXT_FACTS = frozenset(
     {"instrument", "detector", "operator", "specimen", "session", "software", "acquired"}
 )
 _EITHER = frozenset({"spot_size"})
+_POSITIVE = frozenset(
+    {"beam_energy_keV", "camera_length_mm", "magnification", "exposure_s", "dwell_time_s"}
+)
+_NOT_NEGATIVE = frozenset({"convergence_angle_mrad", "probe_current_nA"})
 _AXIS_FIELDS = ("scale", "offset", "units")
 _BY_HAND = "set by hand"
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d|$)")
 _PAIRS = {"det": ("det_y", "det_x"), "scan": ("scan_y", "scan_x")}
 
 _Set = tuple[Document, Fact | None, Fact]
@@ -61,7 +68,7 @@ def apply_facts(source: Source, facts: Mapping[str, Fact]) -> tuple[Source, tupl
     """
     documents = {document.index: document for document in source.documents}
     changes: list[Change] = []
-    for name, value in _expand(facts).items():
+    for name, value in expand_facts(facts).items():
         slug, slash, fact = name.rpartition("/")
         document = source.find(slug) if slash else source.document
         current = documents[document.index]
@@ -76,8 +83,18 @@ def apply_facts(source: Source, facts: Mapping[str, Fact]) -> tuple[Source, tupl
     return dataclasses.replace(source, documents=ordered), tuple(changes)
 
 
-def _expand(facts: Mapping[str, Fact]) -> dict[str, Fact]:
+def expand_facts(facts: Mapping[str, Fact]) -> dict[str, Fact]:
     """Return the facts with ``det`` and ``scan`` written as their two axes.
+
+    Parameters
+    ----------
+    facts
+        Values by name, as `apply_facts` takes them.
+
+    Returns
+    -------
+    dict
+        The same values, each under the name of one axis.
 
     Raises
     ------
@@ -106,7 +123,7 @@ def _shift_offset(
 ) -> list[Change]:
     """Scale the offset of an axis with its scale, so that the pixel of zero stays where it is."""
     owner, _, field = name.rpartition(".")
-    given = _expand(facts)
+    given = expand_facts(facts)
     if field != "scale" or owner.endswith("brightness") or f"{owner}.offset" in given:
         return []
     axis = before.axis(owner.rpartition("/")[2])
@@ -131,9 +148,9 @@ def _set(document: Document, name: str, value: Fact) -> _Set:
         hint = f"known: {known}, title, AXIS.scale, AXIS.offset, AXIS.units, brightness.scale …"
         raise OptionError(f"there is no fact {name!r}", hint=hint)
     if name in _TEXT_FACTS:
-        value = str(value)
+        value = _date(str(value)) if name == "acquired" else str(value)
     elif name not in _EITHER:
-        value = _number(name, value)
+        value = _fact_number(name, value)
     changed = dataclasses.replace(
         document,
         facts={**document.facts, name: value},
@@ -151,6 +168,29 @@ def _number(name: str, value: Fact, *, zero: bool = True) -> float:
         what = "a finite number" if zero else "a finite number other than 0"
         raise OptionError(f"{name} is {value!r}", hint=f"give {what}")
     return number
+
+
+def _fact_number(name: str, value: Fact) -> float:
+    """Return the number of a fact, which must be one that can be true."""
+    number = _number(name, value)
+    if number < 0 and name in _NOT_NEGATIVE:
+        raise OptionError(f"{name} is {value!r}", hint="give a number of at least 0")
+    if number <= 0 and name in _POSITIVE:
+        raise OptionError(f"{name} is {value!r}", hint="give a number above 0")
+    return number
+
+
+def _date(text: str) -> str:
+    """Return a date, or date and time, which the catalog compares as text."""
+    try:
+        datetime.fromisoformat(text)
+        known = _DATE.match(text) is not None
+    except ValueError:
+        known = False
+    if not known:
+        hint = "write it as 2026-01-15 or 2026-01-15T10:20:30"
+        raise OptionError(f"acquired is {text!r}", hint=hint)
+    return text
 
 
 def _set_axis(document: Document, name: str, field: str, value: Fact) -> _Set:
