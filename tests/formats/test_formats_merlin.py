@@ -126,6 +126,27 @@ def test_frames_that_make_no_scan_are_all_kept(
         read_source(path, ReadOptions(scan_shape=(3, 5)))
 
 
+def test_a_scan_that_was_stopped_is_incomplete(tmp_path: Path) -> None:
+    """ScanX and ScanY outrank a number of frames that only counts those that came.
+
+    A shape that is given for just these frames is believed.
+    """
+    path = tmp_path / "a.mib"
+    write_mib(path, frames(22))
+    write_hdr(tmp_path / "a.hdr", 22, 22, (4, 6))
+    source = check_reader(path)
+    assert not source.complete
+    assert source.notes == ("22 of 24 patterns are on disk",)
+    np.testing.assert_array_equal(values_of(path), frames(22))
+    salvaged = read_source(path, ReadOptions(salvage=True)).document
+    assert salvaged.shape[:2] == (4, 6)
+    assert salvaged.valid is not None
+    assert int(salvaged.valid.sum()) == 22
+    given = read_source(path, ReadOptions(scan_shape=(2, 11)))
+    assert given.complete
+    assert given.document.shape[:2] == (2, 11)
+
+
 @pytest.mark.parametrize("scan", [None, (4, 6)])
 def test_a_cut_file_is_a_stack_and_is_salvaged(
     tmp_path: Path, scan: tuple[int, int] | None

@@ -232,6 +232,20 @@ def test_frames_beyond_what_is_declared_are_kept(tmp_path: Path, name: str) -> N
     )
 
 
+@pytest.mark.parametrize("name", ["blo", "mrc", "empad"])
+def test_bytes_behind_the_last_pattern_are_named(tmp_path: Path, name: str) -> None:
+    """A run that is whole may have a tail that is no pattern: nothing of it is left out unsaid."""
+    kind = FORMATS[name]
+    path, values = kind.write(tmp_path)
+    with (tmp_path / kind.data).open("ab") as file:
+        file.write(bytes(5))
+    source = check_reader(path)
+    assert source.complete
+    assert "5 bytes behind the last pattern are no pattern" in source.notes
+    options = ReadOptions(scan_shape=SCAN)
+    np.testing.assert_array_equal(values_of(path, options), values)
+
+
 @each_format
 def test_a_salvaged_run_becomes_a_sound_store(tmp_path: Path, name: str) -> None:
     """The store of a salvage verifies, and says that its source is not complete."""

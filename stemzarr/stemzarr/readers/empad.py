@@ -176,7 +176,7 @@ def _source(path: Path, raw: Path, root: ET.Element, options: ReadOptions) -> So
         size=stamp.size,
         modified_ns=stamp.modified_ns,
         load_metadata=functools.partial(dict, tree),
-        notes=() if run.complete else (run.note,),
+        notes=tuple(filter(None, (run.note, run.tail))),
         complete=run.complete,
         parts=parts,
     )

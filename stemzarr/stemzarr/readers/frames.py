@@ -155,6 +155,13 @@ class FrameRun:
             return f"{self.frames} of {self.declared} patterns are on disk"
         return f"{self.frames} patterns are on disk, {self.declared} are declared"
 
+    @property
+    def tail(self) -> str:
+        """What lies behind the last pattern of a complete run, in words; empty where nothing."""
+        if not self.complete or not self.beyond:
+            return ""
+        return f"{self.beyond} bytes behind the last pattern are no pattern"
+
     def find(self, whole: Found, options: ReadOptions, path: Path) -> list[Found]:
         """Return the data sets of an incomplete run.
 

@@ -113,7 +113,7 @@ def check_delivered(source: Source, declared: DeclaredRun) -> Source:
     frames = (part.path for part in run.blocks.parts if part.path != source.path)
     parts = tuple(dict.fromkeys((*source.parts, *frames)))
     stamp = stamp_of_all((source.path, *parts))
-    notes = (*source.notes, *declared.notes)
+    notes = (*source.notes, *filter(None, (run.tail,)), *declared.notes)
     return dataclasses.replace(
         source, parts=parts, size=stamp.size, modified_ns=stamp.modified_ns, notes=notes
     )

@@ -105,7 +105,7 @@ def read_merlin(path: Path, options: ReadOptions) -> Source:
         size=stamp.size,
         modified_ns=stamp.modified_ns,
         load_metadata=functools.partial(dict, clean_json({**tree, "frame": header.text})),
-        notes=tuple(filter(None, (note, run.note, _tail(run)))),
+        notes=tuple(filter(None, (note, run.note, run.tail))),
         complete=run.complete,
         parts=parts,
     )
@@ -119,13 +119,6 @@ def _refuse_hdr(path: Path) -> None:
         raise SourceNotFoundError(msg, path=path, hint="copy both into one folder")
     msg = f"describes the frames in {lead.name}"
     raise UnsupportedDataError(msg, path=path, hint=f"give {lead.name} instead")
-
-
-def _tail(run: FrameRun) -> str:
-    """Return a note on bytes that are no frame, where no other note tells of them."""
-    if not run.complete or not run.beyond:
-        return ""
-    return f"{run.beyond} bytes behind the last pattern are no pattern"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +156,9 @@ def _run(
     )
     declared, scan = hdr.number(_IN_FRAMES), hdr.scan
     per_trigger = hdr.number(_IN_TRIGGER)
-    if scan is not None and declared is None:
+    stopped = declared == frames and math.prod(options.scan_shape or ()) != frames
+    if scan is not None and (declared is None or (stopped and frames < math.prod(scan))):
+        # A scan that was stopped declares what there is beside what there was to be.
         declared = math.prod(scan)
     times = _Times(path=path, header=header, stride=stride, frames=frames)
     idle = _idle(scan, declared, per_trigger, frames, times)

@@ -66,8 +66,9 @@ def read_tiff(path: Path, options: ReadOptions) -> Source:
     stamp = Stamp.of(path)
     described, notes = _library_signals(path)
     with _whole_list_of_pages(path):
-        tiff = _open(path, stamp, os.getpid()).tiff
-        series = list(tiff.series)
+        # Opened here and now: tifffile says once in the life of an open file that its list is cut.
+        opened = _open_new(path)
+        series = list(opened.tiff.series)
         for one in series:
             _check(path, stamp, one)
         signals = [*described, *({} for _ in series)]
@@ -269,9 +270,13 @@ class _OpenTiff:
 
 @cache_open_files(4)
 def _open(path: Path, _stamp: Stamp, _process: int) -> _OpenTiff:
+    with quiet():
+        return _open_new(path)
+
+
+def _open_new(path: Path) -> _OpenTiff:
     try:
-        with quiet():
-            return _OpenTiff(path)
+        return _OpenTiff(path)
     except StemzarrError:
         raise
     except Exception as error:  # tifffile raises whatever the bytes make it stumble over
