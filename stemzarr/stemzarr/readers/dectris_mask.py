@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stemzarr.errors import StemzarrError
 from stemzarr.model import Blocks, read_box
 
-__all__ = ["find_flagged_pixels", "join_masks", "read_pixel_mask"]
+__all__ = ["find_flagged_pixels", "is_pixel_mask", "join_masks", "read_pixel_mask"]
 
 _DETECTOR: Final = "entry/instrument/detector"
 _PLACES: Final = (f"{_DETECTOR}/pixel_mask", f"{_DETECTOR}/detectorSpecific/pixel_mask")
