@@ -47,6 +47,8 @@ class Found:
     """Names of the colour channels."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Metadata in HyperSpy's arrangement, from which facts are taken."""
+    original: Mapping[str, Any] = field(default_factory=dict)
+    """HyperSpy's ``original_metadata``, from which facts are taken that `metadata` lacks."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
     """Facts that the reader found by itself; they outrank those in `metadata`."""
     fact_paths: Mapping[str, str] = field(default_factory=dict)
@@ -127,7 +129,7 @@ def build_source(
 
 def _document(index: int, slug: str, title: str, found: Found, options: ReadOptions) -> Document:
     labels = label_axes(found.axes, options, found.hints)
-    facts, paths = facts_from_hyperspy(found.metadata, f"{slug}/metadata")
+    facts, paths = _told_facts(found, slug)
     bad = _bad_pixels(found, labels)
     return Document(
         index=index,
@@ -147,6 +149,17 @@ def _document(index: int, slug: str, title: str, found: Found, options: ReadOpti
         valid=_valid(found, tuple(axis.size for axis in labels.axes)),
         bad_pixels=bad,
     )
+
+
+def _told_facts(found: Found, slug: str) -> tuple[dict[str, Fact], dict[str, str]]:
+    """Return the facts in HyperSpy's metadata, and others in the tags that it made them from."""
+    facts, paths = facts_from_hyperspy(found.metadata, f"{slug}/metadata")
+    if "ImageList" not in found.original:
+        return facts, paths
+    from stemzarr.readers.hyperspy_tags import facts_from_tags
+
+    more, places = facts_from_tags(found.original, f"{slug}/original_metadata")
+    return {**more, **facts}, {**places, **paths}
 
 
 def _bad_pixels(found: Found, labels: Labels) -> NDArray[np.bool_] | None:

@@ -69,12 +69,18 @@ def find_hspy(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
                 hints=Hints(signal_type=_signal_type(metadata)),
                 channels=channels,
                 metadata=metadata,
+                original=_child(group, _ORIGINAL) if _is_of_dm(group) else {},
                 valid=read_mask(group, _VALID, base.shape[:2]),
                 bad_pixels=read_mask(group, _BAD_PIXELS, base.shape[-2:]),
                 address=str(group["data"].name),
             )
         )
     return signals
+
+
+def _is_of_dm(group: h5py.Group) -> bool:
+    """Return whether the original metadata of a signal are the tags of a DM file."""
+    return any(f"{name}/ImageList" in group for name in _ORIGINAL)
 
 
 def _title(metadata: Mapping[str, Any], name: str) -> str:

@@ -258,8 +258,17 @@ def _found(
         ),
         channels=channels,
         metadata=metadata,
+        original=_dm_tags(signal.get("original_metadata")),
         computed=bool(signal.get("computed")),
     )
+
+
+def _dm_tags(original: object) -> dict[str, Any]:
+    """Return the original metadata of a signal where they are the tags of a DM file."""
+    if not isinstance(original, Mapping) or "ImageList" not in original:
+        return {}
+    tags: dict[str, Any] = clean_json(original)
+    return tags
 
 
 def _chunks(plugin: Plugin, array: Any, itemsize: int) -> tuple[int, ...] | None:  # noqa: ANN401 - dask or numpy

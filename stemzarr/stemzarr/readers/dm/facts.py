@@ -11,7 +11,7 @@ from stemzarr.model import Fact
 from stemzarr.readers.dates import filetime_to_utc, parse_moment, parse_time
 from stemzarr.readers.dm.tags import TagData, TagGroup
 
-__all__ = ["find_facts"]
+__all__ = ["find_facts", "image_facts"]
 
 Convert = Callable[[Any], Fact | None]
 Found = tuple[str, Fact, str]
@@ -59,9 +59,13 @@ _SOURCES: Final[Mapping[str, tuple[tuple[str, Convert], ...]]] = {
         ("Acquisition/Parameters/Detector/exposure (s)", _positive),
         ("Acquisition/Parameters/Detector/Exposure (s)", _positive),
         ("EELS/Acquisition/Exposure (s)", _positive),
+        ("CL/Acquisition/Exposure (s)", _positive),
         ("DataBar/Exposure Time (s)", _positive),
     ),
-    "dwell_time_s": (("SI/Acquisition/Pixel time (s)", _positive),),
+    "dwell_time_s": (
+        ("SI/Acquisition/Pixel time (s)", _positive),
+        ("CL/Acquisition/Dwell time (s)", _positive),
+    ),
     "probe_current_nA": (("Microscope Info/Probe Current (nA)", _positive),),
     "spot_size": (("Microscope Info/Spot Size", _number_or_text),),
     "scan_rotation_deg": (("DigiScan/Rotation", _finite),),
@@ -90,11 +94,15 @@ _DATES: Final = (
     ("EELS/Acquisition/Date", "EELS/Acquisition/Start time"),
     ("EDS/Acquisition/Date", "EDS/Acquisition/Start time"),
     ("CL/Acquisition/Date", "CL/Acquisition/Start time"),
+    ("CL/Acquisition/Acquisition begin", ""),
     ("CL/Acquisition/Acquisition_begin", ""),
     ("Timestamp", ""),
 )
 """Date and time tags below ``ImageTags``, the most trusted first."""
 _FILETIMES: Final = ("DataBar/Acquisition Time (OS)", "DataBar/System Info")
+_MARKS: Final = ("Microscope Info", "DataBar", "Acquisition", "DigiScan")
+"""Groups by which the tags of an image are known."""
+_DEEPEST_PLANE: Final = 3
 _ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)[T ]([0-9:.]+)")
 _MICROSECONDS: Final = 1e6
 
@@ -126,11 +134,9 @@ def find_facts(
     facts: dict[str, Fact] = {}
     paths: dict[str, str] = {}
     prefix = f"ImageList/[{index}]/ImageTags"
-    for finder in (_listed, _optics, _scan_time, _acquired):
-        for name, value, path in finder(tags):
-            if name not in facts:
-                facts[name] = value
-                paths[name] = f"{prefix}/{path}"
+    for name, (value, path) in {**_stack_facts(tags), **image_facts(tags)}.items():
+        facts[name] = value
+        paths[name] = f"{prefix}/{path}"
     if "acquired" not in facts:
         for name, value, path in _acquired(root):
             facts[name] = value
@@ -140,6 +146,55 @@ def find_facts(
             facts[name] = value
             paths[name] = f"{prefix}/{path}"
     return facts, paths
+
+
+def image_facts(tags: TagGroup) -> dict[str, tuple[Fact, str]]:
+    """Return what the tags of one image say, each with the path of its tag below them.
+
+    Parameters
+    ----------
+    tags
+        The group ``ImageTags``.
+    """
+    facts: dict[str, tuple[Fact, str]] = {}
+    for finder in (_listed, _optics, _scan_time, _acquired):
+        for name, value, path in finder(tags):
+            facts.setdefault(name, (value, path))
+    return facts
+
+
+def _stack_facts(tags: TagGroup) -> dict[str, tuple[Fact, str]]:
+    """Return what all planes of a stack that StackBuilder made have in common, and when it began.
+
+    It keeps the tags of each image under ``plane info``, or those of all under ``source``.
+    """
+    planes = [
+        {name: (value, f"plane info/{place}/{path}") for name, (value, path) in found.items()}
+        for place, group in _plane_tags(tags.group("plane info"))
+        if (found := image_facts(group))
+    ]
+    if not planes:
+        source = image_facts(tags.group("source", "Tags at creation"))
+        return {n: (v, f"source/Tags at creation/{path}") for n, (v, path) in source.items()}
+    return {
+        name: fact
+        for name, fact in planes[0].items()
+        if name == "acquired" or all(name in one and one[name][0] == fact[0] for one in planes)
+    }
+
+
+def _plane_tags(planes: TagGroup) -> Iterator[tuple[str, TagGroup]]:
+    """Iterate over the tags of each plane, which may lie in a group of the plane's own."""
+    for number, plane in enumerate(planes.entries):
+        waiting = [(plane.name or f"[{number}]", plane.body, 0)]
+        while waiting:
+            place, group, depth = waiting.pop(0)
+            if not isinstance(group, TagGroup) or depth > _DEEPEST_PLANE:
+                continue
+            if any(isinstance(group.get(mark), TagGroup) for mark in _MARKS):
+                yield place, group
+                break
+            waiting += [(f"{place}/{tag.name}", tag.body, depth + 1) for tag in group.entries]
 
 
 def _value(tags: TagGroup, path: str) -> Any:  # noqa: ANN401 - whatever the tag holds
