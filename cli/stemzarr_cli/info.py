@@ -65,5 +65,5 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
     facts = {name: value for name, value in main["facts"].items() if name != "complete"}
     if facts:
         report.show(facts_table(facts))
-    for note in (*found["notes"], *main["notes"]):
+    for note in dict.fromkeys((*found["notes"], *main["notes"])):
         report.show(Text(f"note: {printable(note)}", style="yellow"))

@@ -15,7 +15,7 @@ from stemzarr.errors import OptionError
 from stemzarr.options import IngestOptions
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import MOVED
-from stemzarr_cli.places import expand_folder
+from stemzarr_cli.places import describe_left, expand_folder
 from stemzarr_cli.report import Report
 from stemzarr_cli.storing import store_options
 from stemzarr_cli.text import format_bytes, format_path, format_seconds, format_shape
@@ -58,7 +58,10 @@ def ingest(  # noqa: PLR0913 - one argument for each option
     sources: list[Path] = []
     for file in files:
         with report.attempt():
-            sources += expand_folder(file)
+            taken, left = expand_folder(file)
+            sources += taken
+            if left:
+                report.note(describe_left(file, left))
     if name is not None and len(sources) > 1:
         msg = f"--name is {name!r} for {len(sources)} files"
         raise OptionError(msg, hint="give it with one file")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from stemzarr.options import as_path
 if TYPE_CHECKING:
     from stemzarr_catalog import Entry, Lake
 
-__all__ = ["Place", "expand_folder", "find_record", "find_source"]
+__all__ = ["Place", "describe_left", "expand_folder", "find_record", "find_source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,32 +120,57 @@ def _entry_of(lake: Lake, name: str) -> Entry:
         raise
 
 
-def expand_folder(file: str) -> list[Path]:
+def expand_folder(file: str) -> tuple[list[Path], list[Path]]:
     """Return a file as it is, and for a folder everything below it that a reader is made for.
 
     Of the files of one acquisition only that is returned by which all are read.
     Stores, hidden files and links to folders are passed over: the first are ingested already, the
     second are what other programs are still writing, the third lead elsewhere or in a circle.
 
+    Returns
+    -------
+    tuple of two lists
+        What is taken, and the pictures and tables below a folder that are read where they are
+        named, but lie about in folders of data too.
+
     Raises
     ------
     SourceNotFoundError
-        A folder holds nothing that stemzarr reads.
+        A folder holds nothing that is taken.
     """
     from stemzarr.registry import is_data
 
     path = _path(file)
     if not path.is_dir() or is_data(path):
-        return [path]
-    found = list(_below(path))
+        return [path], []
+    left: list[Path] = []
+    found = list(_below(path, left))
     if not found:
-        msg = "no file below this folder is of a kind that stemzarr reads"
-        raise SourceNotFoundError(msg, path=path, hint="name the files themselves")
-    return found
+        msg = "no file below this folder is of a kind that is taken from folders"
+        hint = f"name the files themselves{_such_as(left)}"
+        raise SourceNotFoundError(msg, path=path, hint=hint)
+    return found, left
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield the data below a folder, and what cannot be looked into, to be reported as such."""
+def describe_left(folder: str, left: Sequence[Path]) -> str:
+    """Say how many files of which suffixes below a folder are not taken; empty for none."""
+    if not left:
+        return ""
+    kinds = Counter(path.suffix.lower() for path in left)
+    shown = ", ".join(f"{number} {suffix}" for suffix, number in sorted(kinds.items()))
+    return f"{folder}: {shown} left out (name the files to take them{_such_as(left)})"
+
+
+def _such_as(left: Sequence[Path]) -> str:
+    return f", such as {left[0].name}" if left else ""
+
+
+def _below(folder: Path, left: list[Path]) -> Iterator[Path]:
+    """Yield the data below a folder, and what cannot be looked into, to be reported as such.
+
+    What is read by name alone is added to `left`.
+    """
+    from stemzarr.readers.rosettasciio import reads_suffix
     from stemzarr.registry import is_data, is_store, lead_of
 
     try:
@@ -166,4 +192,6 @@ def _below(folder: Path) -> Iterator[Path]:
         if is_data(path):
             yield path
         elif is_folder:
-            yield from _below(path)
+            yield from _below(path, left)
+        elif path.is_file() and reads_suffix(path.suffix.lower()):
+            left.append(path)

@@ -148,3 +148,18 @@ def test_show_counts_the_bad_pixels(
         assert run(["show", name, *lake]) == 0
         lines = [line.split() for line in capsys.readouterr().out.splitlines()]
         assert (["pixels", "12", "bad"] in lines) == bool(number)
+
+
+def test_what_a_folder_does_not_stand_for_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures beside data are not taken with their folder, and nothing of that is silent."""
+    folder, lake = tmp_path / "session", tmp_path / "lake"
+    (folder / "below").mkdir(parents=True)
+    np.save(folder / "scan.npy", np.zeros((2, 3, 8, 8), "u2"))
+    touch(folder / "below", "a.tif", "b.PNG", "c.tif", "notes.txt")
+    assert run(["ingest", str(folder), "--lake", str(lake)]) == 0
+    assert "1 .png, 2 .tif left out (name the files" in capsys.readouterr().err
+    (folder / "scan.npy").unlink()
+    assert run(["ingest", str(folder), "--lake", str(lake)]) == 1
+    assert "such as a.tif" in capsys.readouterr().err

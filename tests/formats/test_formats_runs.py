@@ -246,6 +246,19 @@ def test_bytes_behind_the_last_pattern_are_named(tmp_path: Path, name: str) -> N
     np.testing.assert_array_equal(values_of(path, options), values)
 
 
+@pytest.mark.parametrize("step", [-1.0, 0.0, float("nan")])
+def test_an_unknown_step_of_a_blockfile_is_no_calibration(tmp_path: Path, step: float) -> None:
+    """-1, 0 and NaN stand for a step that nobody knows: pixels are counted, and a note says so."""
+    path, _ = write_blockfile(tmp_path)
+    head = bytearray(path.read_bytes())
+    struct.pack_into("<2d", head, 30, step, step)
+    path.write_bytes(bytes(head))
+    document = check_reader(path).document
+    for axis in document.axes[:2]:
+        assert (axis.scale, axis.units, axis.calibrated) == (1, "pixel", False)
+        assert any(axis.name[-1] in note and "step" in note for note in document.notes)
+
+
 @each_format
 def test_a_salvaged_run_becomes_a_sound_store(tmp_path: Path, name: str) -> None:
     """The store of a salvage verifies, and says that its source is not complete."""

@@ -121,7 +121,7 @@ def build_source(
         documents=documents,
         main=main_document(documents),
         load_metadata=file.load_metadata,
-        notes=file.notes,
+        notes=(*file.notes, *dict.fromkeys(one.missing for one in found if one.missing)),
         parts=file.parts,
         complete=file.complete and not any(one.missing for one in found),
     )

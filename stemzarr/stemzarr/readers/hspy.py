@@ -26,6 +26,7 @@ __all__ = ["find_hspy", "is_hspy", "load_hspy_metadata"]
 _METADATA: Final = ("metadata", "mapped_parameters")
 _ORIGINAL: Final = ("original_metadata", "original_parameters")
 _VALID: Final = "metadata/stemzarr/valid"
+_UNDEFINED: Final = ("t", "t.Undefined", "<undefined>")
 _BAD_PIXELS: Final = "metadata/stemzarr/bad_pixels"
 """Mask of a salvaged scan that stemzarr exported."""
 _MOST_VALUES = 2**20
@@ -171,8 +172,8 @@ def _or_nan(value: object) -> float:
 
 
 def _text(value: object) -> str:
-    """Return text; HyperSpy once wrote the letter t for a trait that is undefined."""
-    return value if isinstance(value, str) and value not in ("t", "<undefined>") else ""
+    """Return text; HyperSpy once wrote names of its traits for what is undefined."""
+    return value if isinstance(value, str) and value not in _UNDEFINED else ""
 
 
 def _decode(group: h5py.Group, depth: int) -> dict[str, Any]:

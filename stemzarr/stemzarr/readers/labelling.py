@@ -70,8 +70,12 @@ class FoundAxis:
             return replace(self, scale=scale, offset=float(exact[0]))
         if exact.size == 2 and scale == 0:  # noqa: PLR2004 - two equal positions calibrate nothing
             return replace(self, scale=float("nan"))
-        by = f" by up to {furthest:.3g} pixels" if math.isfinite(furthest) else ""
-        return replace(self, scale=float("nan"), uneven=f"positions that are uneven{by}")
+        why = f"positions that are uneven by up to {furthest:.3g} pixels"
+        if not math.isfinite(furthest):
+            same = bool((exact == exact[0]).all())
+            why = "one position for all of its pixels" if same else "positions that are no numbers"
+            why = why if same or not np.isfinite(exact).all() else "positions that are uneven"
+        return replace(self, scale=float("nan"), uneven=why)
 
     def label(self, name: str) -> Axis:
         """Return the axis under its canonical name, calibrated where that can be believed."""

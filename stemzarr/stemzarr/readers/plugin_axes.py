@@ -19,6 +19,9 @@ from stemzarr.readers.units import is_calibrated, normalise_units
 
 __all__ = ["Axes", "find_axes"]
 
+_UNKNOWN_STEP: Final = -1.0
+"""What microscopes' programs, and RosettaSciIO after them, write for a step that is not known."""
+
 Axes = tuple[tuple[FoundAxis, ...], tuple[str, ...]]
 """Axes in the order of the disk, and notes on them."""
 
@@ -79,9 +82,12 @@ def _axis(described: Mapping[str, Any], dim: int, size: int) -> tuple[FoundAxis,
     label = repr(bare.name) if bare.name else str(dim)
     scale = finite_number(clean_json(described.get("scale")))
     offset = finite_number(clean_json(described.get("offset")))
-    note = ""
-    if not scale and is_calibrated(normalise_units(bare.units)) and size > 1:
+    note, calibrated = "", is_calibrated(normalise_units(bare.units)) and size > 1
+    if not scale and calibrated:
         note = f"axis {label} has units ({bare.units}) and no step, so it is not calibrated here"
+    elif scale == _UNKNOWN_STEP and not offset and calibrated:
+        note = f"axis {label} has a step of -1, which stands for one that is not known"
+        scale = None
     known = replace(bare, scale=float("nan") if scale is None else scale, offset=offset or 0.0)
     return known, note
 

@@ -42,7 +42,7 @@ from stemzarr.readers.runs import find_run
 from stemzarr.readers.tia import missing_series
 from stemzarr.readers.zarr_marks import folder_size
 
-__all__ = ["read_rosettasciio"]
+__all__ = ["read_rosettasciio", "reads_suffix"]
 
 _HDF5_SUFFIXES: Final = frozenset({".hspy", ".hdf5", ".h5", ".app5", ".emd", ".nxs", ".dm5"})
 _FRAMES: Final = frozenset({"Blockfile", "TVIPS"})
@@ -53,6 +53,11 @@ _OWN: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys((".tif", ".tiff"), ("stemzarr.readers.tiff", "read_tiff")),
 }
 """Module and function of what stemzarr reads itself, by suffix."""
+
+
+def reads_suffix(suffix: str) -> bool:
+    """Return whether a file of a suffix, in lower case and with its dot, is read when named."""
+    return suffix in _OWN or bool(plugins_for(suffix.removeprefix(".")))
 
 
 def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Source:
