@@ -27,9 +27,19 @@ from stemzarr.errors import (
     UnknownFormatError,
     UnsupportedDataError,
 )
+from stemzarr.formats import FormatRow
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, ReadOptions
 from stemzarr.privacy import strip_paths
+from stemzarr.recognition import (
+    is_dm,
+    is_empad,
+    is_foreign_zarr,
+    is_hdf5,
+    is_merlin,
+    is_store_folder,
+    load,
+)
 
 __all__ = [
     "EXPORTERS",
@@ -103,11 +113,6 @@ class WriteFile(Protocol):
         """Write the file and say what it holds."""
 
 
-def _load(target: str) -> Any:  # noqa: ANN401 - whatever the path names
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
     """How a format is recognised and by what it is read."""
@@ -120,10 +125,17 @@ class Reader:
     """Suffixes in lower case, with their dot, that this reader takes when no bytes speak."""
     recognises: Callable[[Path, bytes], bool] | None = None
     """Decides from the path and the first 64 bytes (none for a folder); outranks suffixes."""
+    formats: str | tuple[FormatRow, ...] = ()
+    """``module:NAME`` of what docs/formats.md says of its formats, or the rows themselves."""
+
+    def rows(self) -> tuple[FormatRow, ...]:
+        """Return what is said of its formats."""
+        rows = load(self.formats) if isinstance(self.formats, str) else self.formats
+        return cast("tuple[FormatRow, ...]", rows)
 
     def read(self, path: Path, options: ReadOptions) -> Source:
         """Read what the file holds."""
-        function = _load(self.target) if isinstance(self.target, str) else self.target
+        function = load(self.target) if isinstance(self.target, str) else self.target
         return cast("ReadSource", function)(path, options)
 
 
@@ -186,7 +198,7 @@ class Exporter:
                 msg, hint=f"choose one of them, or a format that holds several: {able}"
             )
         try:
-            function = _load(self.target) if isinstance(self.target, str) else self.target
+            function = load(self.target) if isinstance(self.target, str) else self.target
         except ModuleNotFoundError as error:
             msg = f"the format {self.name!r} needs {error.name}, which is not installed"
             hint = f"pip install 'stemzarr[{self.extra}]'" if self.extra else None
@@ -194,67 +206,49 @@ class Exporter:
         return cast("WriteFile", function)(request)
 
 
-def _is_store(path: Path, _head: bytes) -> bool:
-    return (path / "zarr.json").is_file()
-
-
-def _is_foreign_zarr(path: Path, _head: bytes) -> bool:
-    if not path.is_dir():
-        return False
-    recognises: Callable[[Path], bool] = _load("stemzarr.readers.zarr_marks:is_foreign_zarr")
-    return recognises(path)
-
-
-def _is_dm(_path: Path, head: bytes) -> bool:
-    return head[:4] in (b"\x00\x00\x00\x03", b"\x00\x00\x00\x04")
-
-
-def _is_hdf5(_path: Path, head: bytes) -> bool:
-    return head[:8] == b"\x89HDF\r\n\x1a\n"
-
-
-def _is_empad(path: Path, head: bytes) -> bool:
-    if path.suffix.lower() not in (".xml", ".raw") or not path.is_file():
-        return False
-    recognises: Callable[[Path, bytes], bool] = _load("stemzarr.readers.empad:is_empad")
-    return recognises(path, head)
-
-
-def _is_merlin(path: Path, head: bytes) -> bool:
-    if not head.startswith((b"MQ1,", b"HDR,")):
-        return False
-    recognises: Callable[[Path, bytes], bool] = _load("stemzarr.readers.merlin:is_merlin")
-    return recognises(path, head)
-
-
 READERS: tuple[Reader, ...] = (
     Reader(
         name="zarr",
         target="stemzarr.readers.zarr_folders:read_zarr_folder",
-        recognises=_is_foreign_zarr,
+        recognises=is_foreign_zarr,
+        formats="stemzarr.readers.zarr_folders:FORMATS",
     ),
-    Reader(name="stemzarr", target="stemzarr.store.open:read_store", recognises=_is_store),
+    Reader(
+        name="stemzarr",
+        target="stemzarr.store.open:read_store",
+        recognises=is_store_folder,
+        formats="stemzarr.store.open:FORMATS",
+    ),
     Reader(
         name="dm",
         target="stemzarr.readers.dm:read_dm",
         suffixes=(".dm3", ".dm4"),
-        recognises=_is_dm,
+        recognises=is_dm,
+        formats="stemzarr.readers.dm:FORMATS",
     ),
     Reader(
         name="empad",
         target="stemzarr.readers.empad:read_empad",
-        recognises=_is_empad,
+        recognises=is_empad,
+        formats="stemzarr.readers.empad:FORMATS",
     ),
     Reader(
         name="merlin",
         target="stemzarr.readers.merlin:read_merlin",
         suffixes=(".mib",),
-        recognises=_is_merlin,
+        recognises=is_merlin,
+        formats="stemzarr.readers.merlin:FORMATS",
     ),
-    Reader(name="hdf5", target="stemzarr.readers.hdf5:read_hdf5", recognises=_is_hdf5),
+    Reader(
+        name="hdf5",
+        target="stemzarr.readers.hdf5:read_hdf5",
+        recognises=is_hdf5,
+        formats="stemzarr.readers.hdf5_formats:FORMATS",
+    ),
     Reader(
         name="rosettasciio",
         target="stemzarr.readers.rosettasciio:read_rosettasciio",
+        formats="stemzarr.readers.plugin_formats:FORMATS",
         # Only what microscopes write: pictures and tables lie in the same folders as their data.
         suffixes=(
             ".bcf",
@@ -372,7 +366,7 @@ def is_data(path: Path) -> bool:
 
 def is_store(path: Path) -> bool:
     """Tell whether a folder is a store of stemzarr, sound or not."""
-    return _is_store(path, b"") and not _is_foreign_zarr(path, b"")
+    return is_store_folder(path, b"") and not is_foreign_zarr(path, b"")
 
 
 def is_data_folder(path: Path) -> bool:
@@ -395,7 +389,7 @@ def lead_of(path: Path) -> Path | None:
     """
     lead = lead_by_name(path)
     if lead is None and path.suffix.lower() == ".raw":
-        described_by: Callable[[Path], Path | None] = _load("stemzarr.readers.empad:described_by")
+        described_by: Callable[[Path], Path | None] = load("stemzarr.readers.empad:described_by")
         lead = described_by(path)
     return lead
 

@@ -24,6 +24,7 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.files import read_error
+from stemzarr.formats import FormatRow
 from stemzarr.model import Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.readers.clean import clean_json
@@ -33,7 +34,22 @@ from stemzarr.readers.frames import FrameBlocks, FramePart, FrameRun, stamp_of_a
 from stemzarr.readers.hdf5_files import Stamp
 from stemzarr.readers.labelling import FoundAxis, Hints
 
-__all__ = ["described_by", "is_empad", "read_empad"]
+__all__ = ["FORMATS", "described_by", "is_empad", "read_empad"]
+
+FORMATS = (
+    FormatRow(
+        name="EMPAD",
+        formats=("empad",),
+        suffixes=(".xml", ".raw"),
+        read="the scan of the `.raw` that the `.xml` names, steps, exposure, voltage",
+        lazy="each pattern at its place in the `.raw`",
+        complete="frames on disk against the scan that the `.xml`, or the name of the `.raw`, says",
+        unseen="the two last rows of each frame, which are no pixels",
+        writers=("empad",),
+    ),
+)
+"""Rows of docs/formats.md."""
+
 
 _SIDE: Final = 128
 _ROWS: Final = 130

@@ -1,4 +1,4 @@
-"""Files of RosettaSciIO's formats that hold fewer frames than they declare, or more."""
+"""Files of RosettaSciIO's formats whose frames are read here: fewer than declared, or more."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ from stemzarr.readers.labelling import FoundAxis, Hints
 from stemzarr.readers.naming import make_slugs
 from stemzarr.readers.runs import DeclaredRun
 
-__all__ = ["check_delivered", "read_incomplete"]
+__all__ = ["check_delivered", "read_run"]
 
 JSONObject = dict[str, Any]
 Describe = Callable[[Path], tuple[Found | None, JSONObject]]
 """Gives the first data set of a file, its blocks of no importance, and its metadata."""
 
 
-def read_incomplete(
+def read_run(
     path: Path,
     declared: DeclaredRun,
     describe: Describe,
     options: ReadOptions,
 ) -> Source:
     """Return all frames on disk, as a stack or, for a salvage, as the scan that they are of.
+
+    A run that is complete is what a small file of its first frames is described as.
 
     Parameters
     ----------
@@ -54,7 +56,8 @@ def read_incomplete(
     run = declared.run
     run.check_any_whole(path)
     described, original = _describe_sample(declared, describe)
-    found = run.find(_whole(run, described), options, path)
+    whole = _whole(run, described)
+    found = [_complete(run, whole)] if run.complete else run.find(whole, options, path)
     parts = tuple(part.path for part in run.blocks.parts if part.path != path)
     stamp = stamp_of_all((path, *parts))
     slugs = make_slugs(one.title or acquisition_name(path) for one in found)
@@ -67,8 +70,8 @@ def read_incomplete(
         size=stamp.size,
         modified_ns=stamp.modified_ns,
         load_metadata=functools.partial(dict, tree),
-        notes=(run.note, *declared.notes),
-        complete=False,
+        notes=(*((run.note,) if run.note else ()), *declared.notes),
+        complete=run.complete,
         parts=parts,
     )
     return build_source(path, file, found, options)
@@ -94,6 +97,11 @@ def _whole(run: FrameRun, described: Found | None) -> Found:
         return Found(title="", base=run.blocks, axes=(FoundAxis(size=0), *bare), hints=hints)
     *before, rows, columns = described.axes
     return dataclasses.replace(described, base=run.blocks, axes=(*before, rows, columns))
+
+
+def _complete(run: FrameRun, whole: Found) -> Found:
+    first, *detector = whole.axes
+    return dataclasses.replace(whole, axes=(dataclasses.replace(first, size=run.frames), *detector))
 
 
 def check_delivered(source: Source, declared: DeclaredRun) -> Source:

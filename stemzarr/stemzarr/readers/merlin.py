@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from stemzarr.acquisitions import find_beside
 from stemzarr.errors import OptionError, SourceNotFoundError, UnsupportedDataError
+from stemzarr.formats import FormatRow
 from stemzarr.model import Blocks, Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.readers.clean import clean_json
@@ -39,7 +40,23 @@ from stemzarr.readers.merlin_header import (
 )
 from stemzarr.readers.reordered import ReorderedBlocks, SqueezedBlocks
 
-__all__ = ["is_merlin", "read_merlin"]
+__all__ = ["FORMATS", "is_merlin", "read_merlin"]
+
+FORMATS = (
+    FormatRow(
+        name="Merlin (Quantum Detectors)",
+        formats=("mib",),
+        suffixes=(".mib",),
+        read="the frames, a scan where ScanX and ScanY, triggers or pauses say so; the `.hdr`",
+        lazy="each frame at its place in the file",
+        complete="frames on disk against those that `.hdr` and scan declare",
+        unseen="frames lost at the end of a file without a `.hdr`",
+        samples=("formats/Merlin_navigation4x2_ROI.zip",),
+        writers=("mib",),
+    ),
+)
+"""Rows of docs/formats.md."""
+
 
 _EVIDENCE: Final = "a Merlin writes pattern after pattern"
 _MOST_TIMES: Final = 8192

@@ -25,7 +25,7 @@ from stemzarr.readers.clean import clean_json
 from stemzarr.readers.found import FileFacts, Found, build_source
 from stemzarr.readers.frames import stamp_of_all
 from stemzarr.readers.hdf5_files import Stamp, contiguous_block, stored_dtype
-from stemzarr.readers.incomplete import check_delivered, read_incomplete
+from stemzarr.readers.incomplete import check_delivered, read_run
 from stemzarr.readers.labelling import Hints
 from stemzarr.readers.library import (
     LibraryBlocks,
@@ -89,9 +89,9 @@ def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Sou
         raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .mib {shown}")
     _refuse_dataset(path, options)
     declared = find_run(path)
-    if declared is not None and not declared.run.complete:
+    if declared is not None and (declared.ours or not declared.run.complete):
         describe = functools.partial(_describe, plugins=plugins, origin=path)
-        return read_incomplete(path, declared, describe, options)
+        return read_run(path, declared, describe, options)
     plugin, signals, messages = _first_that_reads(path, plugins)
     source = _source(path, stamp, plugin, (signals, messages), options)
     return source if declared is None else check_delivered(source, declared)

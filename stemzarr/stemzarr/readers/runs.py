@@ -48,18 +48,22 @@ class DeclaredRun:
     """Frames of the small file."""
     notes: tuple[str, ...] = ()
     """What a person should know."""
+    ours: bool = False
+    """Whether RosettaSciIO reads the files whole when it opens them, so that it must not."""
 
     def write_sample(self, folder: Path) -> Path:
-        """Write a small file with this header and frames of zeros, and return its path.
+        """Write a small file with this header and the first frames, and return its path.
 
         It lets RosettaSciIO describe axes and metadata of a file that is cut.
         """
         first = self.run.blocks.parts[0].path
         with first.open("rb") as file:
             header = file.read(self.header_bytes)
+            frames = file.read(self.sampled * self.run.blocks.stride)
         small = folder / first.name
         with small.open("wb") as file:
             written = file.write(self.sample(header))
+            file.write(frames)
             file.truncate(written + self.sampled * self.run.blocks.stride)
         return small
 
@@ -175,7 +179,11 @@ def _find_tvips(path: Path, head: bytes) -> DeclaredRun | None:
     beyond = sum(rest for _, rest in found) + len(notes)
     run = FrameRun(blocks=blocks, beyond=beyond)
     return DeclaredRun(
-        run=run, sample=bytes, header_bytes=size, notes=(*notes, *cut[: len(found) - 1])
+        run=run,
+        sample=bytes,
+        header_bytes=size,
+        notes=(*notes, *cut[: len(found) - 1]),
+        ours=True,
     )
 
 

@@ -26,6 +26,7 @@ from stemzarr.errors import (
     ReadError,
     UnsupportedDataError,
 )
+from stemzarr.formats import FormatRow
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.readers.clean import clean_json
@@ -36,7 +37,22 @@ from stemzarr.readers.hdf5_tree import KEPT_VALUES
 from stemzarr.readers.labelling import FoundAxis
 from stemzarr.readers.zarr_marks import folder_size
 
-__all__ = ["ZarrBlocks", "read_zarr_folder"]
+__all__ = ["FORMATS", "ZarrBlocks", "read_zarr_folder"]
+
+FORMATS = (
+    FormatRow(
+        name="Zarr 2 and 3 of other programs",
+        formats=("zarr",),
+        suffixes=(".zarr",),
+        read="arrays of numbers, the finest level of OME-Zarr, coordinates as axes",
+        lazy="the chunks that a box touches",
+        complete="not known: Zarr leaves out empty chunks; a note counts those that are absent",
+        unseen="a lost chunk, which reads as the fill value",
+        writers=("zarr", "zarr2"),
+    ),
+)
+"""Rows of docs/formats.md."""
+
 
 _GENERIC: Final = frozenset({"data", "array", "values", "0"})
 _MOST_DOCUMENTS: Final = 100

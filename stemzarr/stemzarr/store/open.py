@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError, DamagedStoreError, StemzarrError
+from stemzarr.formats import FormatRow
 from stemzarr.model import (
     CHANNEL,
     Axis,
@@ -35,7 +36,27 @@ from stemzarr.store.virtual import SourceBlocks
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["open_previews", "read_checked", "read_record", "read_store", "source_of_nodes"]
+__all__ = [
+    "FORMATS",
+    "open_previews",
+    "read_checked",
+    "read_record",
+    "read_store",
+    "source_of_nodes",
+]
+
+FORMATS = (
+    FormatRow(
+        name="Stores of stemzarr",
+        formats=("stemzarr",),
+        suffixes=(".zarr",),
+        read="all documents, facts, previews and the tag tree of the source",
+        lazy="the chunks that a box touches",
+        complete="every file against the manifest; every chunk by its checksum as it is read",
+        unseen="nothing of the store; what people add below `analysis` is not covered",
+    ),
+)
+"""Rows of docs/formats.md."""
 
 
 def read_store(path: Path, options: ReadOptions | None = None) -> Source:

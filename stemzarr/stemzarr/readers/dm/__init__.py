@@ -13,6 +13,7 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.files import read_positioned
+from stemzarr.formats import FormatRow
 from stemzarr.model import Document, Segment, Source, main_document
 from stemzarr.options import ReadOptions
 from stemzarr.readers.dm.documents import read_documents
@@ -20,7 +21,22 @@ from stemzarr.readers.dm.metadata import read_metadata
 from stemzarr.readers.dm.salvage import describe_loss, is_cut
 from stemzarr.readers.dm.tags import TagTree, read_tags
 
-__all__ = ["read_dm"]
+__all__ = ["FORMATS", "read_dm"]
+
+FORMATS = (
+    FormatRow(
+        name="Gatan DigitalMicrograph",
+        formats=("dm3", "dm4"),
+        suffixes=(".dm3", ".dm4"),
+        read="every image of the list of images and its thumbnail, all tags, calibrations, facts",
+        lazy="each box at its place in the file",
+        complete="the tag tree is read to its end: one that ends earlier is refused, or salvaged",
+        unseen="values that were overwritten in place: the format has no checksums",
+        samples=("dm/2D-test-5.dm3", "dm/3D-test-27.dm4", "dm/test-MonarcCL_spectrum-SI.dm4"),
+        writers=("dm3", "dm4"),
+    ),
+)
+"""Rows of docs/formats.md."""
 
 
 def read_dm(path: Path, options: ReadOptions) -> Source:
