@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 import shutil
 import warnings
 import zipfile
@@ -22,6 +24,7 @@ from stemzarr.errors import (
     CorruptFileError,
     EntryNotFoundError,
     StemzarrError,
+    UnknownFormatError,
     UnsupportedDataError,
 )
 from stemzarr.model import Source, read_box
@@ -192,3 +195,84 @@ def test_a_damaged_zspy_is_refused(tmp_path: Path) -> None:
     for name in ("folder", "file", "zip"):
         with pytest.raises(StemzarrError):
             read_source(tmp_path / f"{name}.zspy")
+
+
+def write_abtem(path: Path, zarr_format: Literal[2, 3], **changes: Any) -> None:
+    """Write a 4D scan as abTEM does, with what it says of the axes."""
+    scan = [
+        {"_type": "ScanAxis", "label": label, "units": "Å", "sampling": step, "offset": 1.0}
+        for label, step in (("x", 0.25), ("y", 0.5))
+    ]
+    root = zarr.open_group(path, mode="w", zarr_format=zarr_format)
+    root.create_array("array0", data=np.ones((4, 5, 8, 9), "f4"))
+    described = {
+        "ensemble_axes_metadata": scan,
+        "sampling": [0.05, 0.06],
+        "fftshift": True,
+        "metadata": {"energy": 80e3},
+        **changes,
+    }
+    root.attrs.update({"kwargs0": described, "type0": "DiffractionPatterns"})
+
+
+@pytest.mark.parametrize("zarr_format", FORMATS)
+def test_axes_of_abtem(tmp_path: Path, zarr_format: Literal[2, 3]) -> None:
+    """Steps, units, the zero in the middle and the beam energy are those that abTEM names."""
+    write_abtem(tmp_path / "sim.zarr", zarr_format)
+    document = check_reader(tmp_path / "sim.zarr").document
+    axes = [(one.scale, one.offset, one.units) for one in document.axes]
+    assert axes[:2] == [(0.25, 1.0, "Å"), (0.5, 1.0, "Å")]
+    assert axes[2:] == [
+        (pytest.approx(0.05), pytest.approx(-0.2), "1/Å"),
+        (pytest.approx(0.06), pytest.approx(-0.24), "1/Å"),
+    ]
+    assert document.layout is not None
+    assert (document.kind, document.layout.confidence) == ("4d-stem", "high")
+    assert document.facts == {"beam_energy_keV": 80.0}
+    assert document.fact_paths == {"beam_energy_keV": "@kwargs0/metadata/energy"}
+    assert any("x before y" in note for note in document.notes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fftshift": False},
+        {"sampling": [0, None]},
+        {"sampling": 0.05},
+        {"ensemble_axes_metadata": None},
+        {"ensemble_axes_metadata": [None], "metadata": 3},
+    ],
+)
+def test_what_abtem_does_not_say_is_no_calibration(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Frequencies that are not in order, no steps, or a description that does not fit."""
+    write_abtem(tmp_path / "sim.zarr", 3, **changes)
+    document = read_source(tmp_path / "sim.zarr").document
+    assert [axis.calibrated for axis in document.axes[2:]] == [False, False]
+
+
+def test_archives_are_refused_as_what_they_are(tmp_path: Path) -> None:
+    """A packed file of an unknown suffix says what is in it, and that it is to be unpacked."""
+    np.save(tmp_path / "data.npy", np.ones((4, 5), "u2"))
+    np.savez(tmp_path / "many.npz", one=np.ones(3))
+    for suffix in (".ndata", ".ndata1", ".zip"):
+        with zipfile.ZipFile(tmp_path / f"nion{suffix}", "w") as archive:
+            archive.write(tmp_path / "data.npy", "data.npy")
+            archive.writestr("metadata.json", "{}")
+    with ZipStore(tmp_path / "sim.zarr.zip", mode="w") as store:
+        zarr.open_group(store, mode="w").create_array("a", data=np.ones((4, 5), "u2"))
+    (tmp_path / "scan.gz").write_bytes(gzip.compress(b"0123456789"))
+    (tmp_path / "scan.xz").write_bytes(lzma.compress(b"0123456789"))
+    for name, words in {
+        "many.npz": r"zip archive \(one.npy\).*file of data",
+        "nion.ndata": r"zip archive \(data.npy, metadata.json\).*file of data",
+        "nion.ndata1": r"zip archive \(data.npy, metadata.json\).*file of data",
+        "nion.zip": r"zip archive \(data.npy, metadata.json\).*file of data",
+        "sim.zarr.zip": r"zip archive .*give the folder",
+        "scan.gz": r"packed by gzip.*unpack",
+        "scan.xz": r"packed by xz.*unpack",
+    }.items():
+        with pytest.raises(UnknownFormatError, match=words):
+            read_source(tmp_path / name)
+    (tmp_path / "notes.odd").write_text("text")
+    with pytest.raises(UnknownFormatError, match=r"suffix '\.odd'"):
+        read_source(tmp_path / "notes.odd")

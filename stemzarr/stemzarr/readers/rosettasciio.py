@@ -35,6 +35,7 @@ from stemzarr.readers.library import (
     plugins_for,
 )
 from stemzarr.readers.naming import make_slugs
+from stemzarr.readers.packed import refuse_packed
 from stemzarr.readers.picture import PICTURES
 from stemzarr.readers.plugin_axes import find_axes
 from stemzarr.readers.plugin_metadata import find_parts, find_value, map_metadata
@@ -84,6 +85,7 @@ def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Sou
         return read(path, options)
     plugins = plugins_for(suffix.removeprefix("."))
     if not plugins:
+        refuse_packed(path)
         shown = " ".join(sorted((*_OWN, *known_suffixes())))
         msg = f"has no bytes that stemzarr knows, and nobody reads the suffix {suffix!r}"
         raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .mib {shown}")

@@ -29,6 +29,7 @@ from stemzarr.errors import (
 from stemzarr.formats import FormatRow
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
+from stemzarr.readers.abtem import abtem_axes, abtem_facts
 from stemzarr.readers.clean import clean_json
 from stemzarr.readers.facts import finite_number
 from stemzarr.readers.found import FileFacts, Found, build_source
@@ -219,6 +220,9 @@ def _found(
     *groups, last = name.split("/")
     generic = last.lower() in _GENERIC
     title = ("" if alone else " ".join(groups) or last) if generic else last
+    root: dict[str, Any] = dict(_open(path).attrs)
+    facts = abtem_facts(root, name)
+    axes, notes = abtem_axes(root, name, tuple(array.shape))
     return Found(
         title=title,
         base=ZarrBlocks(
@@ -231,8 +235,10 @@ def _found(
                 max(1, min(a, n)) for a, n in zip(array.chunks, array.shape, strict=True)
             ),
         ),
-        axes=_ome_axes(path, name, array) or _axes(arrays, name, array),
-        notes=_absent(array),
+        axes=axes or _ome_axes(path, name, array) or _axes(arrays, name, array),
+        facts={fact: value for fact, (value, _) in facts.items()},
+        fact_paths={fact: place for fact, (_, place) in facts.items()},
+        notes=(*notes, *_absent(array)),
         address=name,
     )
 
