@@ -178,7 +178,7 @@ def _add(
             if name is not None and options.overwrite:
                 return _replace(lake, entry, given, options, progress, same=False)
     raise StoreExistsError(
-        f"another source has the name {name or safe_name(acquisition_name(given.path))!r}",
+        f"another source has the name {name or _stem(given)!r}",
         path=lake.path,
         hint="choose another with --name, or replace it with --overwrite",
     )
@@ -191,7 +191,7 @@ def _candidates(
     if name is not None:
         yield check_name(name)
         return
-    stem = safe_name(acquisition_name(given.path))
+    stem = _stem(given)
     dataset = options.read.dataset
     if fold(stem) != LAKE_ENTRY and not is_device_name(stem) and not (has_other and dataset):
         yield stem
@@ -203,6 +203,12 @@ def _candidates(
         yield stem
     for suffix in _suffixes(given):
         yield f"{stem}-{suffix}"
+
+
+def _stem(given: Given) -> str:
+    """Return the name of an acquisition; that of a folder may have dots in it."""
+    name = given.path.name if given.source.joined else acquisition_name(given.path)
+    return safe_name(name)
 
 
 def _suffixes(given: Given) -> Iterator[str]:

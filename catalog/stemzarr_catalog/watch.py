@@ -147,6 +147,9 @@ class Watcher:
                 hint = "name folders that exist"
                 raise SourceNotFoundError("there is no such folder", path=folder, hint=hint)
         self.options = options or IngestOptions()
+        if self.options.read.join:
+            hint = "ingest --join the folder once that the acquisition has ended"
+            raise OptionError("a set of frames is joined when it is complete", hint=hint)
         self.patience = patience or WatchOptions()
         self._clock = clock
         self._progress = progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import click
 
 from stemzarr.errors import OptionError
-from stemzarr.options import IngestOptions
+from stemzarr.options import IngestOptions, as_path
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import MOVED
 from stemzarr_cli.places import describe_left, expand_folder
@@ -20,6 +21,8 @@ from stemzarr_cli.report import Report
 from stemzarr_cli.storing import store_options
 from stemzarr_cli.text import format_bytes, format_path, format_seconds, format_shape
 
+_MANY = 8
+"""From how many files on a folder may be a set of frames."""
 _FAILED = ("name", "store", "kind", "shape", "dtype", "source_bytes", "stored_bytes", "seconds")
 
 
@@ -53,15 +56,14 @@ def ingest(  # noqa: PLR0913 - one argument for each option
 
     A folder stands for all files below it that stemzarr reads. A file that is in the lake
     already is left as it is. Memory stays within the budget, whatever the size of a file.
+    With --join, a folder whose files hold one frame each becomes one stack, and with
+    --scan-shape one scan.
     """
     options = dataclasses.replace(options, overwrite=overwrite)
     sources: list[Path] = []
     for file in files:
         with report.attempt():
-            taken, left = expand_folder(file)
-            sources += taken
-            if left:
-                report.note(describe_left(file, left))
+            sources += [as_path(file)] if options.read.join else _expand(report, file)
     if name is not None and len(sources) > 1:
         msg = f"--name is {name!r} for {len(sources)} files"
         raise OptionError(msg, hint="give it with one file")
@@ -74,6 +76,21 @@ def ingest(  # noqa: PLR0913 - one argument for each option
         return
     report.resume = "the same command goes on with what is missing"
     _ingest_all(report, sources, lake, options, name, moved)
+
+
+def _expand(report: Report, file: str) -> list[Path]:
+    """Return the files that are meant, and say where a folder of them is one set of frames."""
+    found, left = expand_folder(file)
+    if left:
+        report.note(describe_left(file, left))
+    if len(found) >= _MANY:
+        from stemzarr.readers.joined import is_set
+
+        if is_set(found):
+            what = f"{len(found)} files of one frame each, {found[0].name} to {found[-1].name}"
+            how = f"stemzarr ingest --join {shlex.quote(file)}"
+            report.note(f"{report.name}: hint: {what}: '{how}' makes them one stack")
+    return found
 
 
 def _ingest_all(

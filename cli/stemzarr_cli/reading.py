@@ -27,6 +27,9 @@ _OPTIONS = (
     click.option(
         "--salvage", is_flag=True, help="Recover the complete patterns of a truncated file."
     ),
+    click.option(
+        "--join", is_flag=True, help="Take a folder of files with one frame each for one stack."
+    ),
 )
 
 
@@ -37,7 +40,7 @@ def read_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the command takes
         from stemzarr.options import ReadOptions
 
-        names = ("layout", "scan_shape", "dataset", "salvage")
+        names = ("layout", "scan_shape", "dataset", "salvage", "join")
         read = ReadOptions(**{name: options.pop(name) for name in names})
         return function(*args, read=read, **options)
 

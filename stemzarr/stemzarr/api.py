@@ -36,6 +36,7 @@ def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
     document: int | str | None = None,
     chunks: Mapping[str, int] | str | None = "source",
     options: ReadOptions | None = None,
+    join: bool = False,
 ) -> xr.Dataset:
     """Open a document of a source or store, lazily and labelled.
 
@@ -51,6 +52,8 @@ def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
         then reads just what it indexes.
     options
         How the source is understood.
+    join
+        Whether `path` is a folder whose files hold one frame each, as ``options.join`` says too.
 
     Returns
     -------
@@ -73,6 +76,7 @@ def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
         chunks={} if chunks == "source" else chunks,
         document=document,
         options=options or ReadOptions(),
+        join=join,
     )
 
 
@@ -254,13 +258,13 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     # Whoever reads through a link finds the sidecar of what it leads to, or none.
     name, target = target.name, follow_link(target)
     opened = read_source(as_path(source), read)
-    check_destination(target, overwrite=chosen.overwrite, source=opened.path)
+    check_destination(target, overwrite=chosen.overwrite, source=opened.files[0])
     if target.is_dir():
         from stemzarr.store import check_no_results
 
         check_no_results(target)
     if exporter.sidecar:
-        check_sidecar(target, overwrite=chosen.overwrite, source=opened.path)
+        check_sidecar(target, overwrite=chosen.overwrite, source=opened.files[0])
     wanted = _Wanted(document, view, read or ReadOptions(), chosen)
     documents, provenance = _select(opened, wanted, exporter, progress)
     remove_abandoned(target.parent)
@@ -281,7 +285,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         exported = exporter.write(request)
         beside = place_sidecar(target)
         if exported.sidecar is not None:
-            check_sidecar(target, overwrite=chosen.overwrite, source=opened.path)
+            check_sidecar(target, overwrite=chosen.overwrite, source=opened.files[0])
             text = json.dumps(exported.sidecar, indent=1, allow_nan=False, ensure_ascii=False)
             sidecar = afterwards.enter_context(publish(beside, sync=chosen.sync))
             sidecar.write_text(text + "\n", encoding="utf-8")

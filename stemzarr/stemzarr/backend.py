@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,6 +42,7 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         "layout",
         "scan_shape",
         "dataset",
+        "join",
         "options",
         "group",
         *_DECODERS,
@@ -56,6 +58,7 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         layout: LayoutChoice = "auto",
         scan_shape: tuple[int, int] | None = None,
         dataset: str | None = None,
+        join: bool = False,
         options: ReadOptions | None = None,
         group: str | None = None,
         **decoders: Any,  # noqa: ANN401 - keywords of xarray
@@ -70,10 +73,10 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
             Names of variables to leave out.
         document
             Slug or index of the document.
-        layout, scan_shape, dataset
+        layout, scan_shape, dataset, join
             How the source is understood, as in `ReadOptions`.
         options
-            The same as one object, instead of the three.
+            The same as one object, instead of the first three.
         group
             The document as stores and trees name it: ``documents/survey``; ``/`` is the main one.
         decoders
@@ -90,6 +93,8 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         if group is not None and group.strip("/"):
             document = _document_of(group, document)
         chosen = options or ReadOptions(layout=layout, scan_shape=scan_shape, dataset=dataset)
+        if join:
+            chosen = dataclasses.replace(chosen, join=True)
         source = read_source(as_path(filename_or_obj), chosen)
         found = source.document if document is None else source.find(document)
         opened = _decode(_drop(to_dataset(found), drop_variables), decoders)
@@ -143,7 +148,9 @@ def _check_decoders(given: dict[str, Any]) -> None:
     unknown = sorted(set(given) - set(_DECODERS))
     if unknown:
         msg = f"the engine stemzarr has no keyword {', '.join(unknown)}"
-        raise OptionError(msg, hint="it has document, group, layout, scan_shape, dataset, options")
+        raise OptionError(
+            msg, hint="it has document, group, layout, scan_shape, dataset, join, options"
+        )
 
 
 def _decode(opened: xr.Dataset, decoders: dict[str, Any]) -> xr.Dataset:

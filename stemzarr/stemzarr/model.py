@@ -408,11 +408,13 @@ class Source:
     """What a person should know about the file as a whole."""
     parts: tuple[Path, ...] = ()
     """Further files of the same acquisition that were read: data files of a master, a header."""
+    joined: bool = False
+    """Whether `path` is a folder of which just the `parts` were read, one frame a file."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file of the acquisition, `path` first."""
-        return (self.path, *self.parts)
+        """Every file of the acquisition, `path` first unless it is the folder of the others."""
+        return self.parts if self.joined else (self.path, *self.parts)
 
     @property
     def rebuildable(self) -> bool:

@@ -122,13 +122,27 @@ class ReadOptions:
     """Path of the data set inside a container format such as HDF5."""
     salvage: bool = False
     """Whether to recover what is complete in a truncated source instead of refusing it."""
+    join: bool = False
+    """Whether the source is a folder whose files hold one frame each, in the order of names."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         check_choice("layout", self.layout, LayoutChoice)
+        if self.join and (self.layout != "auto" or self.dataset is not None):
+            name = "dataset" if self.dataset is not None else "layout"
+            msg = f"join and {name} exclude each other: each file holds one whole frame"
+            raise OptionError(msg, hint=f"leave --{name} out, or --join")
         if self.scan_shape is not None:
             for size in self.scan_shape:
                 check_at_least("scan_shape", size, 1)
+
+    def record(self) -> dict[str, Any]:
+        """Return the options as stores and exports record them."""
+        record = dataclasses.asdict(self)
+        if not self.join:
+            # Earlier versions, which do not know it, read all other stores too.
+            del record["join"]
+        return record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,11 +191,11 @@ class IngestOptions:
 
     def record(self) -> dict[str, Any]:
         """Return the options that shape the store, as JSON, for its ingest record."""
-        return {
-            name: value
-            for name, value in dataclasses.asdict(self).items()
-            if name not in ("overwrite", "scheduler")
-        }
+        record = dataclasses.asdict(self)
+        for name in ("overwrite", "scheduler"):
+            del record[name]
+        record["read"] = self.read.record()
+        return record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

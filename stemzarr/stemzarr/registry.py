@@ -250,20 +250,13 @@ READERS: tuple[Reader, ...] = (
         target="stemzarr.readers.rosettasciio:read_rosettasciio",
         formats="stemzarr.readers.plugin_formats:FORMATS",
         # Only what microscopes write: pictures and tables lie in the same folders as their data.
-        suffixes=(
-            ".bcf",
-            ".blo",
-            ".emi",
-            ".mrc",
-            ".npy",
-            ".prz",
-            ".ser",
-            ".tvips",
-            ".zspy",
-        ),
+        suffixes=(".bcf", ".blo", ".emi", ".mrc", ".npy", ".prz", ".ser", ".tvips", ".zspy"),
     ),
 )
 """Built-in readers; the first that recognises a file reads it, the last one takes the rest."""
+
+JOINER = Reader(name="joined", target="stemzarr.readers.joined:read_joined")
+"""What reads a folder of files with one frame each, where that is asked for."""
 
 EXPORTERS: tuple[Exporter, ...] = (
     Exporter(
@@ -413,7 +406,8 @@ def read_source(path: Path, options: ReadOptions | None = None) -> Source:
         hint = "rename it; it was written by a system of another encoding"
         raise UnsupportedDataError(msg, path=path, hint=hint) from error
     chosen = options or ReadOptions()
-    source = find_reader(path).read(path, chosen)
+    reader = JOINER if chosen.join else find_reader(path)
+    source = reader.read(path, chosen)
     if chosen != ReadOptions():
         source = _check_read(source, chosen)
     return _without_paths(source, path)

@@ -53,6 +53,7 @@ ACTING: dict[str, list[list[str]]] = {
     "--layout": [["scan-fast"]],
     "--scan-shape": [["2,3"]],
     "--dataset": [["a/b"]],
+    "--join": [[]],
 }
 """Options that say what a file holds, with values that are not their defaults."""
 ELSEWHERE = {"--query", "--to", "--format", "--lake", "--json", "--quiet", "--debug", "--overwrite"}

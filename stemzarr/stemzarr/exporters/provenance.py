@@ -76,8 +76,7 @@ def _identify(source: Source) -> dict[str, Any]:
 
 
 def _to_json(read: ReadOptions) -> dict[str, Any]:
-    fields = dataclasses.asdict(read)
-    return {**fields, "scan_shape": read.scan_shape and list(read.scan_shape)}
+    return {**read.record(), "scan_shape": read.scan_shape and list(read.scan_shape)}
 
 
 def _describe_origin(source: Source, document: Document) -> dict[str, Any] | None:

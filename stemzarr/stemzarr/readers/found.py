@@ -89,6 +89,8 @@ class FileFacts:
     """Whether the file holds all that it declares, and no more."""
     parts: tuple[Path, ...] = ()
     """Further files of the same acquisition; `size` and `modified_ns` count them."""
+    joined: bool = False
+    """Whether the path is a folder, and the parts are all files of the acquisition."""
 
 
 def build_source(
@@ -123,6 +125,7 @@ def build_source(
         load_metadata=file.load_metadata,
         notes=(*file.notes, *dict.fromkeys(one.missing for one in found if one.missing)),
         parts=file.parts,
+        joined=file.joined,
         complete=file.complete and not any(one.missing for one in found),
     )
 

@@ -40,7 +40,7 @@ from stemzarr.readers.merlin_header import (
 )
 from stemzarr.readers.reordered import ReorderedBlocks, SqueezedBlocks
 
-__all__ = ["FORMATS", "is_merlin", "read_merlin"]
+__all__ = ["FORMATS", "find_facts", "is_merlin", "read_merlin"]
 
 FORMATS = (
     FormatRow(
@@ -105,7 +105,7 @@ def read_merlin(path: Path, options: ReadOptions) -> Source:
     hdr_path, hdr, note = read_hdr(path)
     parts = () if hdr_path is None else (hdr_path,)
     run, shown = _run(path, header, hdr, options)
-    facts, paths = _facts(header, hdr)
+    facts, paths = find_facts(header, hdr)
     whole = Found(
         title="",
         base=run.blocks,
@@ -371,7 +371,8 @@ class LineBlocks:
         self.base.read_into(out, start)
 
 
-def _facts(header: FrameHeader, hdr: Hdr) -> tuple[dict[str, Fact], dict[str, str]]:
+def find_facts(header: FrameHeader, hdr: Hdr) -> tuple[dict[str, Fact], dict[str, str]]:
+    """Return what a frame and the ``.hdr`` say of the acquisition, and where each fact is."""
     facts: dict[str, Fact] = {"detector": f"Merlin {header.sensors}".strip()}
     paths = {"detector": "frame"}
     if header.exposure_s is not None:

@@ -123,7 +123,9 @@ def _check(path: Path) -> Stamp:
         return Stamp.of(path)
     if path.is_dir():
         msg = "is a folder and no store"
-        raise UnknownFormatError(msg, path=path, hint="name the files in it")
+        raise UnknownFormatError(
+            msg, path=path, hint="name the files in it, or --join them as one set of frames"
+        )
     stamp = Stamp.of(path)
     if stamp.size == 0:
         msg = "is empty"

@@ -43,7 +43,7 @@ from stemzarr.readers.tiff_axes import calibrate_axes, resolution_note
 if TYPE_CHECKING:
     from tifffile import TiffFrame, TiffPage, TiffPageSeries
 
-__all__ = ["TiffBlocks", "read_tiff"]
+__all__ = ["TiffBlocks", "find_single_page", "read_tiff"]
 
 _BLOCK_BYTES: Final = 16 * 1024**2
 _COLOURS: Final = ("red", "green", "blue", "alpha")
@@ -97,6 +97,27 @@ def read_tiff(path: Path, options: ReadOptions) -> Source:
         notes=(*notes, *left),
     )
     return build_source(path, facts, found, options)
+
+
+def find_single_page(path: Path, stamp: Stamp) -> Found | None:
+    """Return the image of a file of one page, without what RosettaSciIO knows of it.
+
+    Returns
+    -------
+    Found or None
+        None where the file holds more than one plane of numbers.
+
+    Raises
+    ------
+    CorruptFileError, TruncatedFileError, UnsupportedDataError
+        As `read_tiff`.
+    """
+    with _whole_list_of_pages(path):
+        series = list(_open(path, stamp, os.getpid()).tiff.series)
+        for one in series:
+            _check(path, stamp, one)
+        found = _found(path, stamp, 0, series[0], {}) if len(series) == 1 else None
+    return found if found is not None and len(found.axes) == 2 else None  # noqa: PLR2004 - a plane
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import xxhash
+
 from stemzarr.errors import SourceChangedError
 from stemzarr.fingerprints import (
     FileState,
@@ -61,6 +63,11 @@ class Origin:
         self._stopped = False
         if not any(path.is_dir() for path in source.files):
             _require_same(source, (source.size, source.modified_ns), _sums(self._states))
+
+    @property
+    def identity(self) -> str:
+        """Digest of the names, sizes and times of all files."""
+        return xxhash.xxh3_128_hexdigest(repr(self._states).encode())
 
     def check(self) -> None:
         """Raise where a file is no longer the one that was recognised.

@@ -177,10 +177,10 @@ def write_store(
     """
     started = time.perf_counter()
     _check_whole(source, options)
-    check_destination(dest, overwrite=options.overwrite, source=source.path)
+    check_destination(dest, overwrite=options.overwrite, source=source.files[0])
     dest = follow_link(dest)
     with store_lock(dest) as lock, writing(dest):
-        check_destination(dest, overwrite=options.overwrite, source=source.path)
+        check_destination(dest, overwrite=options.overwrite, source=source.files[0])
         check_no_results(dest)
         ingest = _begin(source, dest, options, lock.check)
         resumed = bool(ingest.journal.records)
@@ -232,6 +232,10 @@ def _prepare(source: Source, options: IngestOptions) -> tuple[Source, Redactor |
     if options.redact and options.virtual:
         msg = "redact and virtual exclude each other"
         raise OptionError(msg, hint="a virtual store names its source and shows all of it")
+    if options.sha256 and source.path.is_dir():
+        msg = "is a folder, and a SHA-256 is that of one file"
+        hint = "leave --sha256 out: a store keeps a digest of all files of a folder anyway"
+        raise OptionError(msg, path=source.path, hint=hint)
     if options.facts:
         source, _ = apply_facts(source, options.facts)
     if not options.redact:
@@ -248,6 +252,8 @@ def _begin(
     plan = plan_store(source, options)
     header_digest = xxhash.xxh3_128_digest(original.load_header())
     identity = _identity(source, options, plan, header_digest)
+    if source.parts:
+        identity["files"] = origin.identity
     journal, anew = open_journal(unfinished_folder(dest), identity, check, sync=options.sync)
     return _Ingest(
         source=source,
