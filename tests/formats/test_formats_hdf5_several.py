@@ -313,3 +313,17 @@ def test_a_broken_main_data_set_is_refused(tmp_path: Path) -> None:
         file.create_dataset("cube", (10**4, 10**4, 512, 512), "u2", chunks=(1, 1, 512, 512))
     with pytest.raises(CorruptFileError, match="cube"):
         read_source(path)
+
+
+@pytest.mark.parametrize("chosen", [None, "scan"])
+def test_chunks_that_were_never_written_are_counted(tmp_path: Path, chosen: str | None) -> None:
+    """Room that was made for a scan and not filled reads as zeros, which a note says."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("scan", (4, 5, 8, 8), "u2", chunks=(1, 2, 8, 8))
+        data[:2] = 1
+        file.create_dataset("whole", data=np.ones((4, 5, 8, 8), "u2"), chunks=(3, 3, 8, 8))
+    source = read_source(path, ReadOptions(dataset=chosen))
+    said = {one.title or "scan": " ".join(one.notes) for one in source.documents}
+    assert "6 of 12 chunks were never written and read as 0" in said.get("scan", said.get("a", ""))
+    assert "never written" not in said.get("whole", "")

@@ -126,6 +126,22 @@ def test_frames_that_make_no_scan_are_all_kept(
         read_source(path, ReadOptions(scan_shape=(3, 5)))
 
 
+def test_a_frame_that_was_lost_is_noticed(tmp_path: Path) -> None:
+    """Frames that are numbered further than there are some have lost their positions."""
+    path = tmp_path / "a.mib"
+    write_mib(path, frames(25))
+    write_hdr(tmp_path / "a.hdr", 24, 6)
+    size = path.stat().st_size // 25
+    content = path.read_bytes()
+    assert not any("lost" in note for note in check_reader(path).notes)
+    path.write_bytes(content[: 12 * size] + content[13 * size :])
+    source = check_reader(path)
+    assert any("numbered from 1 to 25, so 1 between them were lost" in n for n in source.notes)
+    np.testing.assert_array_equal(
+        values_of(path).reshape(24, ROWS, COLUMNS), np.delete(frames(25), 12, axis=0)
+    )
+
+
 def test_a_scan_that_was_stopped_is_incomplete(tmp_path: Path) -> None:
     """ScanX and ScanY outrank a number of frames that only counts those that came.
 

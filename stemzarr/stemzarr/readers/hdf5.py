@@ -6,8 +6,10 @@ file may hold several scans: each is a document, and what is none is named in a 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,6 +141,7 @@ def _read_all(
         if not found:
             _refuse_empty(file, path)
         notes = (*failures, *_left_out(file, (*left, *rest.aside), rest))
+    found = [_count_chunks(file, one) for one in found]
     return build_source(path, _facts(path, stamp, name, load, notes), found, options)
 
 
@@ -162,6 +165,23 @@ def _facts(
     )
 
 
+def _count_chunks(file: h5py.File, found: Found) -> Found:
+    """Return a data set with a note where HDF5 has not stored all of its chunks.
+
+    A program that makes room for a scan and is stopped leaves them out, and they read as zeros.
+    """
+    data = file.get(found.address) if found.address else None
+    if not isinstance(data, h5py.Dataset) or data.is_virtual or not data.chunks or data.external:
+        return found
+    total = math.prod(-(-n // chunk) for n, chunk in zip(data.shape, data.chunks, strict=True))
+    stored = data.id.get_num_chunks()
+    if stored >= total:
+        return found
+    fill = clean_json(data.fillvalue)
+    note = f"{total - stored} of {total} chunks were never written and read as {fill}"
+    return dataclasses.replace(found, notes=(*found.notes, note))
+
+
 def _read_one(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions) -> Source:
     """Return the one data set that was asked for.
 
@@ -182,7 +202,8 @@ def _read_one(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions) -
     chosen = [one for one in found if wanted in (one.address, one.address.rpartition("/")[0])]
     if not chosen:
         chosen = [choose_data_set(file, path, stamp, str(options.dataset))]
-    return build_source(path, _facts(path, stamp, name, load), chosen[:1], options)
+    found = [_count_chunks(file, chosen[0])]
+    return build_source(path, _facts(path, stamp, name, load), found, options)
 
 
 def _library_of(file: h5py.File, path: Path) -> str | None:

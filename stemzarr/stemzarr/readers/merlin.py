@@ -33,6 +33,7 @@ from stemzarr.readers.merlin_header import (
     MAGIC,
     FrameHeader,
     Hdr,
+    read_ends,
     read_frame_header,
     read_hdr,
     read_last,
@@ -122,11 +123,23 @@ def read_merlin(path: Path, options: ReadOptions) -> Source:
         size=stamp.size,
         modified_ns=stamp.modified_ns,
         load_metadata=functools.partial(dict, clean_json({**tree, "frame": header.text})),
-        notes=tuple(filter(None, (note, run.note, run.tail))),
+        notes=tuple(filter(None, (note, run.note, run.tail, _lost(path, run)))),
         complete=run.complete,
         parts=parts,
     )
     return build_source(path, file, found, options)
+
+
+def _lost(path: Path, run: FrameRun) -> str:
+    """Return a note where the frames are numbered further than there are frames."""
+    ends = read_ends(path, run.blocks.stride, run.frames) if run.frames > 1 else None
+    if ends is None or ends[1] - ends[0] < run.frames:
+        return ""
+    lost = ends[1] - ends[0] + 1 - run.frames
+    return (
+        f"the frames are numbered from {ends[0]} to {ends[1]}, so {lost} between them were lost, "
+        "and the patterns behind are not at their positions"
+    )
 
 
 def _refuse_hdr(path: Path) -> None:

@@ -22,12 +22,14 @@ __all__ = [
     "MAGIC",
     "FrameHeader",
     "Hdr",
+    "read_ends",
     "read_frame_header",
     "read_hdr",
     "read_last",
     "read_times",
 ]
 
+_NUMBER_BYTES: Final = 32
 MAGIC: Final = b"MQ1,"
 """How every frame begins."""
 _STORED: Final = {"U08": ">u1", "U16": ">u2", "U32": ">u4", "U64": ">u8"}
@@ -228,6 +230,17 @@ def read_last(path: Path, stride: int, frames: int) -> None:
         It is not.
     """
     check_frame(path, _read(path, (frames - 1) * stride, len(MAGIC)), frames - 1)
+
+
+def read_ends(path: Path, stride: int, frames: int) -> tuple[int, int] | None:
+    """Return the numbers that the first and the last frame carry; None where they carry none."""
+    numbers = []
+    for place in (0, frames - 1):
+        fields = _read(path, place * stride, _NUMBER_BYTES).split(b",")
+        if len(fields) <= 2 or not fields[1].strip().isdigit():  # noqa: PLR2004 - the third begins
+            return None
+        numbers.append(int(fields[1]))
+    return numbers[0], numbers[1]
 
 
 def _read(path: Path, offset: int, nbytes: int) -> bytes:
