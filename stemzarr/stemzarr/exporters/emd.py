@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from stemzarr.exporters.hdf5 import create_hdf5, write_dataset
 from stemzarr.exporters.tags import plain_tags
-from stemzarr.model import CHANNEL, Axis, Document
+from stemzarr.model import CHANNEL, Axis, Document, Source
 from stemzarr.registry import Exported, ExportRequest
+from stemzarr.store.tree import read_nodes
 
 __all__ = ["write_emd"]
 
@@ -50,7 +51,7 @@ def write_emd(request: ExportRequest) -> Exported:
         root = _group(file, _ROOT, "root", "Root")
         bundle = _group(root, "metadatabundle", "metadatabundle")
         if cube:
-            _write_metadata(bundle, "calibration", "Calibration", _calibration(document))
+            _write_metadata(bundle, "calibration", "Calibration", _calibration(request))
             # py4DSTEM calibrates what these two name together.
             _write_item(bundle["calibration"], "_root_treepath", "")
             _write_texts(bundle["calibration"], "_target_paths", ["/datacube"])
@@ -118,15 +119,46 @@ def _two_values(axis: Axis, factor: float) -> NDArray[np.float64]:
     return np.array([first, second])
 
 
-def _calibration(document: Document) -> dict[str, Any]:
-    """Return the pixel sizes; py4DSTEM knows one for both directions, here that along x."""
+def _calibration(request: ExportRequest) -> dict[str, Any]:
+    """Return the pixel sizes; py4DSTEM knows one for both directions, here that along x.
+
+    The centre, where it is known, is given in pixels; py4DSTEM calls rows x.
+    """
+    document = request.documents[0]
     calibration: dict[str, Any] = {}
     for letter, name in (("R", "scan_x"), ("Q", "det_x")):
         axis = document.axis(name)
         units, factor = _UNITS.get(axis.units, (axis.units, 1.0))
         calibration[f"{letter}_pixel_size"] = axis.scale * factor
         calibration[f"{letter}_pixel_units"] = units
+    centre = _zero_of(document) or _disk_of(request.source, document)
+    if centre is not None:
+        for name, place in zip(("qx0", "qy0"), centre, strict=True):
+            calibration[name] = calibration[f"{name}_mean"] = place
     return calibration
+
+
+def _zero_of(document: Document) -> tuple[float, float] | None:
+    """Return the pixel of zero on both detector axes, where it is inside the detector."""
+    places = []
+    for axis in (document.axis("det_y"), document.axis("det_x")):
+        place = -axis.offset / axis.scale
+        if not (axis.calibrated and 0 < place < axis.size - 1):
+            return None
+        places.append(place)
+    return places[0], places[1]
+
+
+def _disk_of(source: Source, document: Document) -> tuple[float, float] | None:
+    """Return where a store has the central disk, where the export has all of its detector."""
+    if source.format != "stemzarr" or document.index != source.main:
+        return None
+    nodes = read_nodes(source.path)
+    disk = nodes.get("preview", {}).get("attributes", {}).get("disk")
+    pixels = nodes.get("intensity", {}).get("shape", ())
+    if not disk or not disk.get("found") or list(pixels[-2:]) != list(document.shape[-2:]):
+        return None
+    return float(disk["center_y"]), float(disk["center_x"])
 
 
 def _write_metadata(bundle: h5py.Group, name: str, python_class: str, tree: dict[str, Any]) -> None:
