@@ -34,6 +34,12 @@ def seeded(request: pytest.FixtureRequest) -> None:
     print(f"repeat with STEMZARR_SEED={SEED}")  # noqa: T201 - pytest shows it where a test fails
 
 
+def pytest_collection_finish() -> None:
+    """Take what the libraries made while they were imported out of every later collection."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def samples() -> Path:
     """Return the folder of files that instruments wrote; without it the test is skipped."""
@@ -54,7 +60,7 @@ def dask_pool() -> Iterator[None]:
 def nothing_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a thread or child process running, or a file open."""
     threads = set(threading.enumerate())
-    children = {child.pid for child in psutil.Process().children()}
+    children = {child.pid for child in _children()}
     files = _open_files()
     yield
     if request.node.get_closest_marker("leaves_open"):
@@ -64,12 +70,22 @@ def nothing_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
     for thread in left:
         thread.join(timeout=5)
     assert not [thread for thread in left if thread.is_alive()], "threads are still running"
-    born = [c for c in psutil.Process().children() if c.pid not in children]
+    born = [c for c in _children() if c.pid not in children]
     alive = [c for c in born if c.is_running() and "resource_tracker" not in " ".join(c.cmdline())]
     assert not psutil.wait_procs(alive, timeout=5)[1], "child processes are still running"
     if _open_files() - files:
         gc.collect()
     assert not _open_files() - files, "files are still open"
+
+
+def _children() -> list[psutil.Process]:
+    """Return the child processes; all processes are looked through only where there is one."""
+    if hasattr(os, "waitid"):
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return []
+    return psutil.Process().children()
 
 
 def _is_watched(thread: threading.Thread) -> bool:

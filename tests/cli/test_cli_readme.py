@@ -79,7 +79,7 @@ def test_the_tour_works(folder: Path) -> None:
 @pytest.mark.usefixtures("folder")
 def test_the_examples_of_a_page_work(page: str) -> None:
     """What a page shows for a store of the lake runs as it is written."""
-    write_synthetic_dm4(Path("scan.dm4"), (96, 96), (32, 32))
+    write_synthetic_dm4(Path("scan.dm4"), (48, 48), (32, 32))
     assert run(["ingest", "scan.dm4", "--quiet"]) == 0
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     run_blocks(re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "old-scripts.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README.partition("## From the old scripts\n")[2].partition("\n## ")[0]
-SHAPES = {"train.py": ((96, 96), (32, 32)), "train_hyperspy.py": ((96, 96), (32, 32))}
+SHAPES = {"train.py": ((32, 32), (32, 32)), "train_hyperspy.py": ((32, 32), (32, 32))}
 OTHERS = ((7, 10), (26, 31))
 
 
