@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,13 @@ def test_flagged_values_of_a_plain_file_of_a_detector_are_bad(tmp_path: Path) ->
     assert document.bad_pixels is not None
     assert np.argwhere(document.bad_pixels).tolist() == [[2, 3]]
     assert read_source(tmp_path / "plain.h5").document.bad_pixels is None
+
+
+def test_a_data_file_that_continues_no_other_is_named(tmp_path: Path) -> None:
+    """A data file that was copied over the next one is noticed by the images that it counts."""
+    path, _ = write_master(tmp_path, 30, record=(6, 5))
+    (tmp_path / "s_data_000002.h5").unlink()
+    shutil.copyfile(tmp_path / "s_data_000001.h5", tmp_path / "s_data_000002.h5")
+    (note,) = read_source(path).notes
+    assert note.startswith("its data file 's_data_000002.h5' begins with image 1")
+    assert note.endswith("where image 11 is expected")

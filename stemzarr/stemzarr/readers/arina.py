@@ -77,6 +77,8 @@ class DectrisRun:
     """Why `scan` is believed."""
     files: tuple[Path, ...]
     """Every file but the one that was given."""
+    misnumbered: tuple[str, ...] = ()
+    """Which data files begin with another image than follows those before, in words."""
 
     @property
     def frames(self) -> int:
@@ -134,7 +136,7 @@ def read_arina(file: h5py.File, path: Path, options: ReadOptions) -> Source | No
         size=stamp.size,
         modified_ns=stamp.modified_ns,
         load_metadata=functools.partial(load_arina_metadata, path),
-        notes=(*run.notes, *_part_notes(path), *_left_out(file)),
+        notes=(*run.notes, *run.misnumbered, *_part_notes(path), *_left_out(file)),
         complete=run.complete,
         parts=run.files,
     )
@@ -195,6 +197,7 @@ def _find(file: h5py.File, path: Path) -> tuple[DectrisRun | None, Found | None]
         scan=scan,
         evidence=evidence,
         files=tuple(source for source, _ in there if source != path) + beside,
+        misnumbered=() if missing else tuple(_misnumbered(there, sets)),
     )
     facts, paths = _stem_facts(tags)
     detector_facts, detector_paths = _detector_facts(file)
@@ -230,6 +233,22 @@ def _numbered(
         first = following if low is None else max(following, int(low) - 1)
         yield first, blocks[source]
         following = first + blocks[source].shape[0]
+
+
+def _misnumbered(
+    there: Sequence[tuple[Path, Hdf5Blocks]], sets: Sequence[tuple[Path, str]]
+) -> Iterator[str]:
+    """Say which data file does not continue the one before: one copied twice, or a stranger."""
+    expected = 1
+    for (source, blocks), (_, name) in zip(there, sets, strict=True):
+        with open_hdf5(source) as file:
+            low = positive_number(clean_json(file[name].attrs.get("image_nr_low")))
+        if low is not None and int(low) != expected:
+            yield (
+                f"its data file {source.name!r} begins with image {int(low)} by its own word, "
+                f"where image {expected} is expected"
+            )
+        expected += blocks.shape[0]
 
 
 def _declared(
