@@ -190,7 +190,7 @@ def explain(error: BaseException) -> str:
         return str(error)
     if is_about_memory(error):
         return (
-            "not enough memory (close other programs, give a smaller --memory, "
+            "not enough memory (close other programs, give a smaller --memory where there is one, "
             "or raise the limits on memory and processes: ulimit -v, ulimit -u)"
         )
     if isinstance(error, OSError):

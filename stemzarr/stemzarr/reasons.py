@@ -52,6 +52,7 @@ _ADVICE = {
 """What to do about an error of the operating system, by its name; not every system has each."""
 _BY_NUMBER = {getattr(errno, name): said for name, said in _ADVICE.items() if hasattr(errno, name)}
 _NO_MEMORY = (
+    "error return without exception set",  # of C code that got no memory to say more
     "failed to map segment",
     "cannot allocate memory",
     "can't start new thread",
@@ -76,7 +77,7 @@ def is_about_memory(error: BaseException) -> bool:
         told = str(seen).lower()
         if isinstance(seen, MemoryError) or getattr(seen, "errno", None) == errno.ENOMEM:
             return True
-        if isinstance(seen, ImportError | RuntimeError | SyntaxError) and any(
+        if isinstance(seen, ImportError | RuntimeError | SyntaxError | SystemError) and any(
             w in told for w in _NO_MEMORY
         ):
             return True

@@ -198,6 +198,7 @@ def test_the_hint_fits_what_the_system_said(name: str) -> None:
     [
         MemoryError(),
         RuntimeError("can't start new thread"),
+        SystemError("error return without exception set"),
         ImportError("lib.so: failed to map segment from shared object"),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
