@@ -7,5 +7,5 @@ from importlib.util import find_spec
 collect_ignore_glob = (
     []
     if find_spec("torch")
-    else ["stemzarr/stemzarr/exporters/torch_tensor.py", "stemzarr/stemzarr/torch/*"]
+    else ["stemzarr/stemzarr/formats/torch_tensor/writer.py", "stemzarr/stemzarr/torch/*"]
 )

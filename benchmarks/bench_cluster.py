@@ -25,7 +25,7 @@ from side_by_side import table
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
 from stemzarr.store import write_store
-from stemzarr.store.cluster import start_cluster
+from stemzarr.store.ingest.cluster import start_cluster
 from stemzarr.testing import write_synthetic_dm4
 
 SMALL, FULL = ((32, 32), (128, 128)), ((128, 128), (256, 256))

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from side_by_side import table
 
 from stemzarr.options import IngestOptions
-from stemzarr.store.encode import find_codec
-from stemzarr.store.plan import CHUNK_BYTES, chunk_shape
+from stemzarr.store.format.encode import find_codec
+from stemzarr.store.format.plan import CHUNK_BYTES, chunk_shape
 from stemzarr.testing import synthetic_scan
 
 SCAN, DETECTOR = (4, 32), (256, 256)

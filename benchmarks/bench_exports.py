@@ -59,7 +59,7 @@ def write_bytes(folder: Path) -> None:
     """Write as many bytes as the binned .pt has and do nothing else, in threads."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from stemzarr.exporters.positioned import PositionedWriter
+    from stemzarr.formats.writing.positioned import PositionedWriter
     from stemzarr.options import available_threads
     from stemzarr.registry import read_source
 
@@ -82,7 +82,7 @@ def export_hspy(source: str) -> Job:
 
     def job(folder: Path) -> None:
         import stemzarr
-        import stemzarr.exporters.hspy
+        import stemzarr.formats.hspy.writer
         import stemzarr.store
         from stemzarr.options import ExportOptions
 
@@ -140,7 +140,7 @@ def export_pt(
 
     def job(folder: Path) -> None:
         import stemzarr
-        import stemzarr.exporters.torch_tensor
+        import stemzarr.formats.torch_tensor.writer
         import stemzarr.store
         from stemzarr.options import ExportOptions
 

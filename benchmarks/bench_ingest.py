@@ -38,8 +38,8 @@ from stemzarr.model import read_box
 from stemzarr.options import Codec, IngestOptions
 from stemzarr.registry import read_source
 from stemzarr.store import read_store, verify_store, write_store
-from stemzarr.store.encode import find_codec, with_crc
-from stemzarr.store.plan import plan_array
+from stemzarr.store.format.encode import find_codec, with_crc
+from stemzarr.store.format.plan import plan_array
 from stemzarr.testing import write_synthetic_dm4
 
 if TYPE_CHECKING:

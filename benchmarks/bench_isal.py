@@ -16,9 +16,9 @@ import numpy as np
 from isal import isal_zlib
 from side_by_side import table
 
-from stemzarr.exporters.isal import crc32
+from stemzarr.formats.writing.isal import crc32
 from stemzarr.options import IngestOptions
-from stemzarr.store.encode import find_codec
+from stemzarr.store.format.encode import find_codec
 from stemzarr.testing import synthetic_scan
 
 SCAN, DETECTOR = (1, 8), (256, 256)

@@ -40,11 +40,11 @@ _POOL = 256
 _KEPT = 0.02
 _TELL_S = 60
 _INSTRUMENTED = (
-    "stemzarr.readers.dm",
-    "stemzarr.readers.hdf5",
-    "stemzarr.readers.npy",
+    "stemzarr.formats.dm",
+    "stemzarr.formats.hdf5.reader",
+    "stemzarr.formats.npy.reader",
     "stemzarr.store.open",
-    "stemzarr.store.verify",
+    "stemzarr.store.upkeep.verify",
 )
 
 

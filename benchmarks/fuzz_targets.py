@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 
 from stemzarr.errors import StemzarrError
-from stemzarr.files import forget_open_files
+from stemzarr.storage.files import forget_open_files
 from stemzarr.testing.mutation import dump_loosely, mutate_bytes, mutate_dm, mutate_json
 
 _SMALL = 1 << 20

@@ -32,8 +32,8 @@ from typing import Any
 import yaml
 
 from stemzarr.store import verify_store
-from stemzarr.store.manifest import read_manifest
-from stemzarr.store.tree import read_nodes
+from stemzarr.store.format.manifest import read_manifest
+from stemzarr.store.format.tree import read_nodes
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr_catalog import open_lake
 

@@ -25,8 +25,8 @@ import numpy as np
 import psutil
 
 import stemzarr
-from stemzarr.files import forget_open_files
 from stemzarr.options import ExportOptions, IngestOptions
+from stemzarr.storage.files import forget_open_files
 from stemzarr.store import verify_store
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr_catalog import Lake, open_lake

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-from stemzarr.files import forget_open_files
+from stemzarr.storage.files import forget_open_files
 
 settings.register_profile(
     "stemzarr", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -11,7 +11,7 @@ import xarray as xr
 import stemzarr
 import stemzarr.accessor
 from stemzarr.errors import OptionError
-from stemzarr.optics import electron_wavelength_nm
+from stemzarr.metadata.optics import electron_wavelength_nm
 from stemzarr.testing import write_synthetic_dm4
 
 

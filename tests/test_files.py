@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import stemzarr.files
+import stemzarr.storage.files
 from stemzarr.errors import ReadError, SourceChangedError, StemzarrError, WriteError
-from stemzarr.files import PositionedFile, publish, read_positioned
+from stemzarr.storage.files import PositionedFile, publish, read_positioned
 
 
 def test_a_file_is_published_by_a_rename(tmp_path: Path) -> None:
@@ -29,9 +29,9 @@ def test_a_folder_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     dest = tmp_path / "scan.zarr"
     for name in ("old", "new"):
         with publish(dest) as temporary:
-            temporary.mkdir()
-            (temporary / name).touch()
-    assert [path.name for path in dest.iterdir()] == ["new"]
+            (temporary / name).mkdir(parents=True)
+            (temporary / "zarr.json").touch()
+    assert sorted(path.name for path in dest.iterdir()) == ["new", "zarr.json"]
     assert list(tmp_path.iterdir()) == [dest]
 
 
@@ -132,8 +132,8 @@ def test_windows_waits_for_those_who_have_a_file_open(
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return rename(self, target)
 
-    monkeypatch.setattr(stemzarr.files, "_WINDOWS", True)
-    monkeypatch.setattr(stemzarr.files, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(stemzarr.storage.files, "_WINDOWS", True)
+    monkeypatch.setattr(stemzarr.storage.files, "_PATIENCE_S", 0.1)
     monkeypatch.setattr(Path, "replace", refuse)
     with publish(tmp_path / "x") as temporary:
         temporary.write_text("whole", encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemzarr.scratch import borrow
+from stemzarr.pixels.buffers import borrow
 
 
 @given(st.lists(st.tuples(st.integers(0, 5000), st.sampled_from(["u1", "f4", "c16"])), max_size=9))

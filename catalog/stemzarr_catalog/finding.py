@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stemzarr.files import writing
 from stemzarr.options import as_path
+from stemzarr.storage.files import writing
 
 __all__ = ["ENVIRONMENT", "find_lake", "is_lake", "make_folders"]
 

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 import stemzarr
 from stemzarr.errors import StoreExistsError
-from stemzarr.files import check_destination, publish
 from stemzarr.model import Progress
 from stemzarr.options import as_path
+from stemzarr.storage.files import check_destination, publish
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.pictures import read_pictures, render_png, to_base64

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stemzarr.errors import SchemaVersionError, StoreBusyError, WriteError
-from stemzarr.files import write_error
+from stemzarr.storage.files import write_error
 from stemzarr_catalog.rights import replace_by_own
 from stemzarr_catalog.tables import VERSION, clear_tables, create_tables
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from stemzarr.acquisitions import acquisition_name
 from stemzarr.errors import OptionError, StemzarrError, StoreExistsError
-from stemzarr.locks import FileLock
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
+from stemzarr.storage.acquisitions import acquisition_name
+from stemzarr.storage.locks import FileLock
 from stemzarr.store import recorded_digest
 from stemzarr_catalog.asked import check_asked, dataset_of, keep_calibration
 from stemzarr_catalog.known import NO_HEADER, Given, key_of

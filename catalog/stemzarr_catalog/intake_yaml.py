@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stemzarr.files import publish
+from stemzarr.storage.files import publish
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.names import LAKE_ENTRY
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from stemzarr.errors import StemzarrError, WriteError
-from stemzarr.files import remove_tree, write_error
-from stemzarr.locks import FileLock
+from stemzarr.storage.files import remove_tree, write_error
+from stemzarr.storage.locks import FileLock
 from stemzarr_catalog import tables
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.reconcile import apply_changes, find_changes, read_row

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from stemzarr.files import publish, writing
-from stemzarr.fingerprints import combine_digests, digest_files, file_states, sample_files
 from stemzarr.model import Source
+from stemzarr.storage.files import publish, writing
+from stemzarr.storage.fingerprints import combine_digests, digest_files, file_states, sample_files
 from stemzarr.store import recorded_digest
 from stemzarr_catalog.rights import may_write, replace_by_own
 

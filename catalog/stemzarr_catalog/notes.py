@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from stemzarr.errors import CorruptFileError, OptionError
-from stemzarr.files import publish
+from stemzarr.storage.files import publish
 from stemzarr_catalog.fields import FIELDS
 
 if TYPE_CHECKING:

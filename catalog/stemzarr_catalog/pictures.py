@@ -80,7 +80,7 @@ def read_pictures(store: Path, size: int = 256) -> list[Picture]:
         or mean spectrum. None at all where the store has neither previews nor pixels.
     """
     from stemzarr.store import read_store
-    from stemzarr.store.tree import read_nodes, read_small_array
+    from stemzarr.store.format.tree import read_nodes, read_small_array
 
     try:
         nodes = read_nodes(store)

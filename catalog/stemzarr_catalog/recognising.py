@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import StemzarrError, StoreExistsError
-from stemzarr.fingerprints import combine_digests, digest_files
 from stemzarr.model import Progress
+from stemzarr.storage.fingerprints import combine_digests, digest_files
 from stemzarr.store import is_source_of, recorded_digest
 from stemzarr_catalog import search
 from stemzarr_catalog.known import NO_HEADER, Given, KnownFile, hidden_path, key_of, split_path

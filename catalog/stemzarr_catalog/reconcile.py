@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stemzarr.errors import StemzarrError
-from stemzarr.foreign import is_foreign
+from stemzarr.storage.foreign import is_foreign
 from stemzarr_catalog import tables
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.names import safe_name

@@ -106,7 +106,7 @@ def read_record(store: Path, name: str) -> Record:
 
 def _read(store: Path, name: str) -> Record:
     from stemzarr.store import read_store
-    from stemzarr.store.tree import read_nodes, read_small_array
+    from stemzarr.store.format.tree import read_nodes, read_small_array
 
     signature = read_signature(store) or ""
     nodes = read_nodes(store)

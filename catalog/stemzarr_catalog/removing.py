@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from stemzarr.errors import StemzarrError, WriteError
-from stemzarr.files import remove_tree, write_error
+from stemzarr.storage.files import remove_tree, write_error
 from stemzarr_catalog.keeper import Keeper
 from stemzarr_catalog.rights import may_write
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from stemzarr.files import publish
+from stemzarr.storage.files import publish
 
 __all__ = ["may_write", "replace_by_own"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stemzarr.errors import StemzarrError
-from stemzarr.foreign import is_foreign
+from stemzarr.storage.foreign import is_foreign
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.names import fold, is_device_name, safe_name
 from stemzarr_catalog.notes import read_notes
@@ -61,7 +61,7 @@ def validate_lake(lake: Lake) -> Iterator[Finding]:
 
 @functools.cache
 def _schema() -> dict[str, Any]:
-    from stemzarr.store.schema import ATTRIBUTE_SCHEMA
+    from stemzarr.store.format.schema import ATTRIBUTE_SCHEMA
 
     schema: dict[str, Any] = json.loads(ATTRIBUTE_SCHEMA.read_text(encoding="utf-8"))
     return schema
@@ -84,7 +84,7 @@ def validate_store(store: Path, name: str | None = None) -> Iterator[Finding]:
     name
         Name of its entry.
     """
-    from stemzarr.store.tree import read_nodes
+    from stemzarr.store.format.tree import read_nodes
 
     try:
         nodes = read_nodes(store)

@@ -27,11 +27,11 @@ from stemzarr.errors import (
     StemzarrError,
     TruncatedFileError,
 )
-from stemzarr.foreign import is_foreign
+from stemzarr.formats.zarr.marks import folder_size
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions, as_path, check_at_least
-from stemzarr.readers.zarr_marks import folder_size
 from stemzarr.registry import is_data, is_data_folder, is_store, lead_of, read_source
+from stemzarr.storage.foreign import is_foreign
 from stemzarr_catalog.known import hidden_path
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.probe import probe_source

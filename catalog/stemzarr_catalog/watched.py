@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from stemzarr.files import publish
-from stemzarr.privacy import strip_paths
+from stemzarr.metadata.privacy import strip_paths
+from stemzarr.storage.files import publish
 from stemzarr_catalog.known import hidden_path
 
 __all__ = ["WATCH_LOG", "hide_event", "hide_events", "read_events", "write_events"]

@@ -185,7 +185,7 @@ def _disk(scratch: Path) -> Finding:
 def _locks(scratch: Path) -> Finding:
     """See that of two owners of a lock one is turned away."""
     from stemzarr.errors import StoreBusyError
-    from stemzarr.locks import FileLock
+    from stemzarr.storage.locks import FileLock
 
     path = scratch / "lock"
     with FileLock(path):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from stemzarr.errors import OptionError, SourceNotFoundError
-from stemzarr.files import writing
 from stemzarr.options import ExportOptions, ImageName, ReadOptions
 from stemzarr.registry import EXPORTERS, Exporter, exporters
+from stemzarr.storage.files import writing
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import BYTES, PATH
 from stemzarr_cli.places import Place, find_source

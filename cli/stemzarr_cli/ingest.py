@@ -84,7 +84,7 @@ def _expand(report: Report, file: str) -> list[Path]:
     if left:
         report.note(describe_left(file, left))
     if len(found) >= _MANY:
-        from stemzarr.readers.joined import is_set
+        from stemzarr.formats.join.reader import is_set
 
         if is_set(found):
             what = f"{len(found)} files of one frame each, {found[0].name} to {found[-1].name}"

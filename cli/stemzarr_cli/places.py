@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stemzarr.acquisitions import acquisition_name
 from stemzarr.errors import (
     EntryNotFoundError,
     SourceNotFoundError,
     UnsupportedDataError,
 )
-from stemzarr.foreign import is_foreign
 from stemzarr.options import as_path
+from stemzarr.storage.acquisitions import acquisition_name
+from stemzarr.storage.foreign import is_foreign
 
 if TYPE_CHECKING:
     from stemzarr_catalog import Entry, Lake
@@ -170,7 +170,7 @@ def _below(folder: Path, left: list[Path]) -> Iterator[Path]:
 
     What is read by name alone is added to `left`.
     """
-    from stemzarr.readers.rosettasciio import reads_suffix
+    from stemzarr.formats.rosettasciio.reader import reads_suffix
     from stemzarr.registry import is_data, is_store, lead_of
 
     try:

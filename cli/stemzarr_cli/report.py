@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from stemzarr.errors import OptionError, QueryError, StemzarrError
-from stemzarr.reasons import advice, is_about_memory
+from stemzarr.storage.reasons import advice, is_about_memory
 from stemzarr_cli.text import one_line, printable
 
 if TYPE_CHECKING:

@@ -92,7 +92,7 @@ def _bad_pixels(record: Mapping[str, Any]) -> str | None:
 
 def _disk(path: Path) -> str | None:
     """Say where the central disk was found, and which radii the previews use, in pixels."""
-    from stemzarr.store.tree import read_nodes
+    from stemzarr.store.format.tree import read_nodes
 
     disk = read_nodes(path).get("preview", {}).get("attributes", {}).get("disk")
     if not isinstance(disk, Mapping):

@@ -11,8 +11,8 @@ import xarray as xr
 
 from stemzarr.errors import OptionError
 from stemzarr.labelled import from_dataset, to_dataset
+from stemzarr.metadata.optics import mrad_per_inverse_nm
 from stemzarr.model import Document
-from stemzarr.optics import mrad_per_inverse_nm
 from stemzarr.views import View, apply, virtual_image
 from stemzarr.views.notebook import document_html
 

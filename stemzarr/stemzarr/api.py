@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import OptionError
-from stemzarr.files import check_destination, follow_link, publish, remove_abandoned
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, IngestOptions, ReadOptions, as_path
 from stemzarr.registry import Exporter, ExportRequest, find_exporter, read_source
+from stemzarr.storage.files import check_destination, follow_link, publish, remove_abandoned
 
 if TYPE_CHECKING:
     import os
@@ -247,7 +247,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         The format is unknown, lacks its package, or cannot hold what was asked for; an option has
         no meaning for this format or source.
     """
-    from stemzarr.exporters.sidecar import check_sidecar, is_sidecar, place_sidecar
+    from stemzarr.formats.writing.sidecar import check_sidecar, is_sidecar, place_sidecar
 
     started = time.perf_counter()
     chosen = options or ExportOptions()
@@ -318,7 +318,7 @@ def _select(
     source: Source, wanted: _Wanted, exporter: Exporter, progress: Progress | None
 ) -> tuple[list[Document], dict[str, Any]]:
     """Return what is to be written, views applied, and the record of where it came from."""
-    from stemzarr.exporters.provenance import describe_provenance, drop_lineage
+    from stemzarr.formats.writing.provenance import describe_provenance, drop_lineage
 
     document, view, options = wanted.document, wanted.view, wanted.options
     first = source.document if document in (None, "all") else source.find(document or 0)
@@ -333,7 +333,7 @@ def _select(
     )
     first, *rest = (drop_lineage(each) for each in (first, *rest))
     if options.takes_image:
-        from stemzarr.exporters.image import take_image
+        from stemzarr.formats.writing.image import take_image
 
         first = take_image(source, first, view, options, progress)
     elif view is not None:

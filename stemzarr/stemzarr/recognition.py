@@ -36,7 +36,7 @@ def is_foreign_zarr(path: Path, _head: bytes) -> bool:
     """Tell whether a folder is Zarr of another program."""
     if not path.is_dir():
         return False
-    recognises: Callable[[Path], bool] = load("stemzarr.readers.zarr_marks:is_foreign_zarr")
+    recognises: Callable[[Path], bool] = load("stemzarr.formats.zarr.marks:is_foreign_zarr")
     return recognises(path)
 
 
@@ -54,7 +54,7 @@ def is_empad(path: Path, head: bytes) -> bool:
     """Tell whether a file is the description of an EMPAD, or frames of one."""
     if path.suffix.lower() not in (".xml", ".raw") or not path.is_file():
         return False
-    recognises: Callable[[Path, bytes], bool] = load("stemzarr.readers.empad:is_empad")
+    recognises: Callable[[Path, bytes], bool] = load("stemzarr.formats.empad:is_empad")
     return recognises(path, head)
 
 
@@ -62,5 +62,5 @@ def is_merlin(path: Path, head: bytes) -> bool:
     """Tell whether a file is frames of a Merlin, or describes them."""
     if not head.startswith((b"MQ1,", b"HDR,")):
         return False
-    recognises: Callable[[Path, bytes], bool] = load("stemzarr.readers.merlin:is_merlin")
+    recognises: Callable[[Path, bytes], bool] = load("stemzarr.formats.merlin.reader:is_merlin")
     return recognises(path, head)

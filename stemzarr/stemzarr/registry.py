@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from stemzarr.acquisitions import lead_by_name
 from stemzarr.errors import (
     MissingDependencyError,
     OptionError,
@@ -27,10 +26,10 @@ from stemzarr.errors import (
     UnknownFormatError,
     UnsupportedDataError,
 )
-from stemzarr.formats import FormatRow
+from stemzarr.format_row import FormatRow
+from stemzarr.metadata.privacy import strip_paths
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, ReadOptions
-from stemzarr.privacy import strip_paths
 from stemzarr.recognition import (
     is_dm,
     is_empad,
@@ -40,6 +39,7 @@ from stemzarr.recognition import (
     is_store_folder,
     load,
 )
+from stemzarr.storage.acquisitions import lead_by_name
 
 __all__ = [
     "EXPORTERS",
@@ -209,9 +209,9 @@ class Exporter:
 READERS: tuple[Reader, ...] = (
     Reader(
         name="zarr",
-        target="stemzarr.readers.zarr_folders:read_zarr_folder",
+        target="stemzarr.formats.zarr.reader:read_zarr_folder",
         recognises=is_foreign_zarr,
-        formats="stemzarr.readers.zarr_folders:FORMATS",
+        formats="stemzarr.formats.zarr.reader:FORMATS",
     ),
     Reader(
         name="stemzarr",
@@ -221,78 +221,80 @@ READERS: tuple[Reader, ...] = (
     ),
     Reader(
         name="dm",
-        target="stemzarr.readers.dm:read_dm",
+        target="stemzarr.formats.dm.reader:read_dm",
         suffixes=(".dm3", ".dm4"),
         recognises=is_dm,
-        formats="stemzarr.readers.dm:FORMATS",
+        formats="stemzarr.formats.dm.reader:FORMATS",
     ),
     Reader(
         name="empad",
-        target="stemzarr.readers.empad:read_empad",
+        target="stemzarr.formats.empad:read_empad",
         recognises=is_empad,
-        formats="stemzarr.readers.empad:FORMATS",
+        formats="stemzarr.formats.empad:FORMATS",
     ),
     Reader(
         name="merlin",
-        target="stemzarr.readers.merlin:read_merlin",
+        target="stemzarr.formats.merlin.reader:read_merlin",
         suffixes=(".mib",),
         recognises=is_merlin,
-        formats="stemzarr.readers.merlin:FORMATS",
+        formats="stemzarr.formats.merlin.reader:FORMATS",
     ),
     Reader(
         name="hdf5",
-        target="stemzarr.readers.hdf5:read_hdf5",
+        target="stemzarr.formats.hdf5.reader:read_hdf5",
         recognises=is_hdf5,
-        formats="stemzarr.readers.hdf5_formats:FORMATS",
+        formats="stemzarr.formats.hdf5.rows:FORMATS",
     ),
     Reader(
         name="rosettasciio",
-        target="stemzarr.readers.rosettasciio:read_rosettasciio",
-        formats="stemzarr.readers.plugin_formats:FORMATS",
+        target="stemzarr.formats.rosettasciio.reader:read_rosettasciio",
+        formats="stemzarr.formats.rosettasciio.rows:FORMATS",
         # Only what microscopes write: pictures and tables lie in the same folders as their data.
         suffixes=(".bcf", ".blo", ".emi", ".mrc", ".npy", ".prz", ".ser", ".tvips", ".zspy"),
     ),
 )
 """Built-in readers; the first that recognises a file reads it, the last one takes the rest."""
 
-JOINER = Reader(name="joined", target="stemzarr.readers.joined:read_joined")
+JOINER = Reader(name="joined", target="stemzarr.formats.join.reader:read_joined")
 """What reads a folder of files with one frame each, where that is asked for."""
 
 EXPORTERS: tuple[Exporter, ...] = (
     Exporter(
         name="hspy",
-        target="stemzarr.exporters.hspy:write_hspy",
+        target="stemzarr.formats.hspy.writer:write_hspy",
         suffixes=(".hspy",),
         several=True,
     ),
     Exporter(
         name="pt",
-        target="stemzarr.exporters.torch_tensor:write_pt",
+        target="stemzarr.formats.torch_tensor.writer:write_pt",
         suffixes=(".pt", ".pth"),
         extra="torch",
         dtype="float32",
         options=("tensor", "with_metadata"),
         sidecar=True,
     ),
-    Exporter(name="zarr", target="stemzarr.exporters.zarr_store:write_zarr", suffixes=(".zarr",)),
-    Exporter(name="emd", target="stemzarr.exporters.emd:write_emd", suffixes=(".emd", ".h5")),
+    Exporter(name="zarr", target="stemzarr.formats.zarr.writer:write_zarr", suffixes=(".zarr",)),
+    Exporter(name="emd", target="stemzarr.formats.emd.writer:write_emd", suffixes=(".emd", ".h5")),
     Exporter(
         name="npy",
-        target="stemzarr.exporters.npy:write_npy",
+        target="stemzarr.formats.npy.writer:write_npy",
         suffixes=(".npy",),
         sidecar=True,
     ),
-    Exporter(name="png", target="stemzarr.exporters.picture:write_png", suffixes=(".png",)),
-    Exporter(name="tif", target="stemzarr.exporters.picture:write_tif", suffixes=(".tif", ".tiff")),
+    Exporter(name="png", target="stemzarr.formats.picture.writer:write_png", suffixes=(".png",)),
+    Exporter(
+        name="tif", target="stemzarr.formats.picture.writer:write_tif", suffixes=(".tif", ".tiff")
+    ),
     Exporter(
         name="blo",
-        target="stemzarr.exporters.blockfile:write_blo",
+        target="stemzarr.formats.blockfile:write_blo",
         suffixes=(".blo",),
         extra="formats",
     ),
     Exporter(
         name="dm",
-        target="stemzarr.exporters.dm:write_dm_source",
+        target="stemzarr.formats.dm.writer:write_dm_source",
         suffixes=(".dm3", ".dm4"),
         several=True,
     ),
@@ -382,7 +384,7 @@ def lead_of(path: Path) -> Path | None:
     """
     lead = lead_by_name(path)
     if lead is None and path.suffix.lower() == ".raw":
-        described_by: Callable[[Path], Path | None] = load("stemzarr.readers.empad:described_by")
+        described_by: Callable[[Path], Path | None] = load("stemzarr.formats.empad:described_by")
         lead = described_by(path)
     return lead
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from stemzarr.errors import WriteError
-from stemzarr.files import forget_open_files
+from stemzarr.storage.files import forget_open_files
 from stemzarr_catalog import Lake, open_lake
 from stemzarr_cli.program import run
 

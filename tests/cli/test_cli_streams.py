@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stemzarr import reasons
 from stemzarr.errors import StoreExistsError
-from stemzarr.files import check_destination, publish
+from stemzarr.storage import reasons
+from stemzarr.storage.files import check_destination, publish
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr_cli.program import run
 from stemzarr_cli.report import Report, explain
@@ -282,7 +282,7 @@ def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
 
 def test_a_store_behind_a_link_is_ingested_again_in_its_place(tmp_path: Path) -> None:
     """A lake whose stores lie on another disk keeps its links, and its locks are the same."""
-    from stemzarr.store.journal import store_lock
+    from stemzarr.store.ingest.journal import store_lock
 
     scan, lake, far = tmp_path / "scan.dm4", tmp_path / "lake", tmp_path / "far"
     write_synthetic_dm4(scan, (3, 4), (8, 8))

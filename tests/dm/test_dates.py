@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemzarr.readers.dates import filetime_to_utc, parse_date, parse_moment, parse_time
+from stemzarr.metadata.dates import filetime_to_utc, parse_date, parse_moment, parse_time
 
 DAYS = st.dates(dt.date(1990, 1, 1), dt.date(2060, 12, 31))
 MOMENTS = st.datetimes(dt.datetime(1990, 1, 2), dt.datetime(2060, 12, 30))  # noqa: DTZ001 - local

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from stemzarr.errors import StemzarrError, UnsupportedDataError
+from stemzarr.formats.dm.dm5 import read_dm5
+from stemzarr.formats.dm.reader import read_dm
 from stemzarr.model import Source, read_box
 from stemzarr.options import ReadOptions
-from stemzarr.readers.dm import read_dm
-from stemzarr.readers.dm.dm5 import read_dm5
 from stemzarr.registry import read_source
 from stemzarr.testing import DMAxis, DMImage, write_dm
 from stemzarr.testing.dm5 import write_dm5

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from stemzarr.errors import UnsupportedDataError
+from stemzarr.formats.dm.tags import TagData
+from stemzarr.formats.dm.values import ByteOrder
 from stemzarr.model import read_box
 from stemzarr.options import IngestOptions
-from stemzarr.readers.dm.tags import TagData
-from stemzarr.readers.dm.values import ByteOrder
 from stemzarr.registry import read_source
 from stemzarr.store import rebuild, verify_store, write_store
 from stemzarr.testing import DMImage, write_dm

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemzarr.errors import CorruptFileError, StemzarrError
+from stemzarr.formats.dm.reader import read_dm
 from stemzarr.model import read_box
 from stemzarr.options import ReadOptions
-from stemzarr.readers.dm import read_dm
 from stemzarr.testing import DMAxis, DMImage, microscope_tags, write_dm
 
 OPTIONS = [

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from stemzarr.errors import LayoutError, OptionError, UnsupportedDataError
+from stemzarr.formats.dm.reader import read_dm
 from stemzarr.model import Document, Source, read_box
 from stemzarr.options import ReadOptions
-from stemzarr.readers.dm import read_dm
 from stemzarr.testing import DMAxis, DMImage, StreamedArray, write_dm
 
 NM, PER_NM, MRAD, EV, NONE = (DMAxis(scale=0.5, units=u) for u in ("nm", "1/nm", "mrad", "eV", ""))

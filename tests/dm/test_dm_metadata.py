@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stemzarr.readers.dm.metadata import read_metadata, type_name
-from stemzarr.readers.dm.tags import Tag, TagData, TagGroup, TagTree, read_tags
+from stemzarr.formats.dm.metadata import read_metadata, type_name
+from stemzarr.formats.dm.tags import Tag, TagData, TagGroup, TagTree, read_tags
 from stemzarr.testing import DMImage, write_dm
 from stemzarr.testing.dm_tags import make_group, write_tree
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from stemzarr.formats.dm.reader import read_dm
 from stemzarr.model import read_box
 from stemzarr.options import ReadOptions
-from stemzarr.packing import (
+from stemzarr.pixels.packing import (
     pack_colour,
     pack_plane,
     pack_plane_old,
@@ -20,7 +21,6 @@ from stemzarr.packing import (
     unpack_plane,
     unpack_plane_old,
 )
-from stemzarr.readers.dm import read_dm
 from stemzarr.testing import DMImage, write_dm
 
 half_planes = hnp.arrays(

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from stemzarr.formats.dm.reader import read_dm
 from stemzarr.model import Document, read_box
 from stemzarr.options import ReadOptions
-from stemzarr.readers.dm import read_dm
 from stemzarr.testing import DMAxis, DMImage, write_dm
 
 DTYPES = ["u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8", "c8", "c16", "b1", "i8", "u8"]

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stemzarr.formats.dm.reader import read_dm
 from stemzarr.model import ArrayBlocks, Source, read_box
 from stemzarr.options import ReadOptions
-from stemzarr.readers.dm import read_dm
-from stemzarr.segments import iterate_segment
+from stemzarr.pixels.segments import iterate_segment
 from stemzarr.testing import DMImage, write_dm, write_synthetic_dm4
 
 NAN = np.array([0x7FC00001, 0xFF800123, 0x7F800000, 0x80000000], "u4").view("f4").reshape(2, 2)

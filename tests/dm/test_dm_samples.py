@@ -12,10 +12,10 @@ import pint
 import pytest
 import rsciio.digitalmicrograph
 
+from stemzarr.formats.dm.reader import read_dm
 from stemzarr.model import Document, read_box
 from stemzarr.options import ReadOptions
-from stemzarr.readers.dm import read_dm
-from stemzarr.segments import encode_pixels, iterate_segment
+from stemzarr.pixels.segments import encode_pixels, iterate_segment
 
 SAMPLES = os.environ.get("STEMZARR_SAMPLES")
 pytestmark = pytest.mark.skipif(SAMPLES is None, reason="STEMZARR_SAMPLES is not set")

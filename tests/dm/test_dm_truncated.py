@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from stemzarr.errors import CorruptFileError, OptionError, StemzarrError, TruncatedFileError
+from stemzarr.formats.dm.reader import read_dm
 from stemzarr.model import read_box
 from stemzarr.options import ReadOptions
-from stemzarr.readers.dm import read_dm
 from stemzarr.testing import DMImage, synthetic_scan, write_dm, write_synthetic_dm4
 
 SCAN, DETECTOR = (5, 6), (8, 10)

@@ -10,8 +10,8 @@ import pytest
 import rsciio.digitalmicrograph
 from numpy.typing import NDArray
 
+from stemzarr.formats.dm.reader import read_dm
 from stemzarr.options import ReadOptions
-from stemzarr.readers.dm import read_dm
 from stemzarr.testing import (
     DMAxis,
     DMImage,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemzarr.readers.units import is_calibrated, normalise_units, quantity_of
+from stemzarr.metadata.units import is_calibrated, normalise_units, quantity_of
 
 SPELLINGS = {
     "\u00b5m": [

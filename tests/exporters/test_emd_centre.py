@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import stemzarr
-from stemzarr.exporters.emd import write_emd
+from stemzarr.formats.emd.writer import write_emd
 from stemzarr.model import Axis
 from stemzarr.options import ExportOptions, IngestOptions
 from stemzarr.registry import ExportRequest, read_source

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stemzarr.exporters.emd import write_emd
+from stemzarr.formats.emd.writer import write_emd
 from stemzarr.model import ArrayBlocks, Axis, Document, dims_of_kind
 from stemzarr.registry import ExportRequest
 

@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 
 import stemzarr
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.exporters.blockfile import write_blo
-from stemzarr.exporters.dm import write_dm_source
-from stemzarr.exporters.emd import write_emd
-from stemzarr.exporters.npy import write_npy
-from stemzarr.exporters.picture import write_png, write_tif
-from stemzarr.exporters.zarr_store import write_zarr
+from stemzarr.formats.blockfile import write_blo
+from stemzarr.formats.dm.reader import read_dm
+from stemzarr.formats.dm.writer import write_dm_source
+from stemzarr.formats.emd.writer import write_emd
+from stemzarr.formats.npy.writer import write_npy
+from stemzarr.formats.picture.writer import write_png, write_tif
+from stemzarr.formats.zarr.writer import write_zarr
 from stemzarr.model import Document, read_box
 from stemzarr.options import IngestOptions, ReadOptions
-from stemzarr.readers.dm import read_dm
 from stemzarr.registry import EXPORTERS, ExportRequest, find_exporter, read_source
 from stemzarr.store import read_store, write_store
 from stemzarr.testing import DMImage, write_dm, write_synthetic_dm4
@@ -415,7 +415,7 @@ def test_exports_read_back_through_our_own_readers(
     make_document: MakeDocument, make_request: MakeRequest
 ) -> None:
     """What is written as .hspy and .emd is understood by this package's own readers."""
-    from stemzarr.exporters.hspy import write_hspy
+    from stemzarr.formats.hspy.writer import write_hspy
     from stemzarr.registry import read_source
 
     document = make_document("4d-stem", COUNTS)

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stemzarr.exporters.hdf5 import chunk_shape
-from stemzarr.exporters.hspy import write_hspy
+from stemzarr.formats.hdf5.writer import chunk_shape
+from stemzarr.formats.hspy.writer import write_hspy
 from stemzarr.model import ArrayBlocks, Brightness, Document
 from stemzarr.registry import ExportRequest
 from stemzarr.views import View, apply
@@ -89,7 +89,7 @@ def test_plain_h5py_reads_any_shape(
     name = f"{data.draw(st.uuids())}.hspy"
     with pytest.MonkeyPatch.context() as patch:
         # Small enough that the chunks of these small data are several, and stick out of them.
-        patch.setattr("stemzarr.exporters.hdf5._CHUNK_BYTES", 300)
+        patch.setattr("stemzarr.formats.hdf5.writer._CHUNK_BYTES", 300)
         request = make_request(dataclasses.replace(document, blocks=blocks), name, memory=memory)
         write_hspy(request)
     with h5py.File(request.dest) as file:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import stemzarr
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.exporters.image import fold_previews, take_image
+from stemzarr.formats.writing.image import fold_previews, take_image
 from stemzarr.model import Document, read_box
 from stemzarr.options import ExportOptions, ImageName, IngestOptions
 from stemzarr.registry import ExportRequest

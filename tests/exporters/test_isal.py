@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemzarr.exporters.hdf5 import _compress
-from stemzarr.exporters.isal import crc32, crc32_combine, deflate
+from stemzarr.formats.hdf5.writer import _compress
+from stemzarr.formats.writing.isal import crc32, crc32_combine, deflate
 
 
 @given(st.binary(max_size=3000), st.integers(0, 200_000))

@@ -15,15 +15,15 @@ import pytest
 
 import stemzarr
 from stemzarr.errors import OptionError, StoreExistsError
-from stemzarr.files import publish, remove_abandoned
 from stemzarr.options import ExportOptions
+from stemzarr.storage.files import publish, remove_abandoned
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr.testing.faults import Crash, inject_faults
 
 KILLED = """
 import os, sys
 from pathlib import Path
-from stemzarr.files import publish
+from stemzarr.storage.files import publish
 with publish(Path(sys.argv[1])) as temporary:
     temporary.write_bytes(b"half")
     temporary.with_name(temporary.name + ".hole").touch()

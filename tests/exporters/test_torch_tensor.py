@@ -25,8 +25,8 @@ from stemzarr.views import View, apply
 
 torch = pytest.importorskip("torch")
 
-from stemzarr.exporters.torch_tensor import write_pt  # noqa: E402 - needs torch
-from stemzarr.exporters.zip_record import find_record  # noqa: E402 - beside the above
+from stemzarr.formats.torch_tensor.writer import write_pt  # noqa: E402 - needs torch
+from stemzarr.formats.torch_tensor.zip_record import find_record  # noqa: E402 - beside the above
 
 COUNTS = np.random.default_rng(2).poisson(0.7, (7, 9, 12, 10)).astype(np.uint16)
 DTYPES = "uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 complex64 bool"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
 
-from stemzarr.readers.clean import clean_json
-from stemzarr.readers.facts import facts_from_hyperspy, iso_datetime
-from stemzarr.readers.naming import make_slugs
+from stemzarr.formats.naming import make_slugs
+from stemzarr.metadata.clean import clean_json
+from stemzarr.metadata.finding import facts_from_hyperspy, iso_datetime
 
 leaves = (
     st.none()

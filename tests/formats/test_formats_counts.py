@@ -210,7 +210,7 @@ def signals_of(path: Path, plugin: str) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if plugin == "zspy._api":
-            return len(importlib.import_module("stemzarr.readers.zspy").file_reader(str(path)))
+            return len(importlib.import_module("stemzarr.formats.zarr.zspy").file_reader(str(path)))
         return len(importlib.import_module(f"rsciio.{plugin}").file_reader(str(path)))
 
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from stemzarr.readers.facts import facts_from_hyperspy
+from stemzarr.metadata.finding import facts_from_hyperspy
 from stemzarr.registry import read_source
 from stemzarr.testing import DMImage, write_dm
 

@@ -17,8 +17,8 @@ from stemzarr.errors import (
     StemzarrError,
     UnknownFormatError,
 )
+from stemzarr.formats.rosettasciio.library import known_suffixes
 from stemzarr.options import ReadOptions
-from stemzarr.readers.library import known_suffixes
 from stemzarr.registry import read_source
 
 

@@ -24,10 +24,10 @@ from stemzarr.errors import (
     TruncatedFileError,
     UnsupportedDataError,
 )
+from stemzarr.formats.join.numbering import natural_key, number_names
+from stemzarr.formats.join.reader import is_set
 from stemzarr.model import read_box
 from stemzarr.options import IngestOptions, ReadOptions
-from stemzarr.readers.joined import is_set
-from stemzarr.readers.numbering import natural_key, number_names
 from stemzarr.registry import read_source
 from stemzarr.store import read_store, verify_store, write_store
 from stemzarr.testing import DMAxis, DMImage, write_dm

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stemzarr.formats.labelling import FoundAxis, Hints, Labels, label_axes
 from stemzarr.model import Axis
 from stemzarr.options import LayoutChoice, ReadOptions
-from stemzarr.readers.labelling import FoundAxis, Hints, Labels, label_axes
 
 AUTO = ReadOptions()
 STEM = ("scan_y", "scan_x", "det_y", "det_x")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stemzarr.metadata.units import normalise_units
 from stemzarr.model import Document, read_box
-from stemzarr.readers.units import normalise_units
 from stemzarr.registry import read_source
 
 FILES = [

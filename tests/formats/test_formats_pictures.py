@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from stemzarr.errors import CorruptFileError, OptionError, TruncatedFileError, UnsupportedDataError
+from stemzarr.formats.picture import reader as picture
 from stemzarr.model import Blocks, read_box
 from stemzarr.options import ReadOptions
-from stemzarr.readers import picture
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_reader
 

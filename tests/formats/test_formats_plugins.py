@@ -26,13 +26,13 @@ from stemzarr.errors import (
     TruncatedFileError,
     UnsupportedDataError,
 )
+from stemzarr.formats.labelling import FoundAxis
+from stemzarr.formats.rosettasciio import library
+from stemzarr.formats.rosettasciio.axes import find_axes
+from stemzarr.formats.rosettasciio.library import Plugin, plugins_for
+from stemzarr.formats.rosettasciio.metadata import find_value
 from stemzarr.model import Axis, Blocks, read_box
 from stemzarr.options import IngestOptions, ReadOptions
-from stemzarr.readers import library
-from stemzarr.readers.labelling import FoundAxis
-from stemzarr.readers.library import Plugin, plugins_for
-from stemzarr.readers.plugin_axes import find_axes
-from stemzarr.readers.plugin_metadata import find_value
 from stemzarr.registry import read_source
 from stemzarr.store import read_store, write_store
 from stemzarr.testing.contracts import check_reader
@@ -159,7 +159,8 @@ def test_a_plugin_that_cannot_be_lazy_is_asked_at_once(
     module.file_reader = file_reader  # type: ignore[attr-defined]  # a module made here
     monkeypatch.setitem(sys.modules, "eager_plugin", module)
     monkeypatch.setattr(
-        "stemzarr.readers.rosettasciio.plugins_for", lambda _: [Plugin("Eager", "eager_plugin")]
+        "stemzarr.formats.rosettasciio.reader.plugins_for",
+        lambda _: [Plugin("Eager", "eager_plugin")],
     )
     (tmp_path / "a.eager").write_bytes(b"1")
     np.testing.assert_array_equal(

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import rsciio
 
-from stemzarr.formats import FormatRow
+from stemzarr.format_row import FormatRow
+from stemzarr.formats.hdf5 import reader as hdf5
+from stemzarr.formats.rosettasciio import library
+from stemzarr.formats.rosettasciio import reader as rosettasciio
+from stemzarr.formats.rosettasciio.library import LibraryBlocks
+from stemzarr.formats.rosettasciio.rows import PLUGIN_ROWS
 from stemzarr.model import Source
-from stemzarr.readers import hdf5, library, rosettasciio
-from stemzarr.readers.library import LibraryBlocks
-from stemzarr.readers.plugin_formats import PLUGIN_ROWS
 from stemzarr.registry import READERS, read_source
 from stemzarr.testing.files import FILE_WRITERS, NEEDED_MODULES
 from stemzarr.testing.formats_table import format_rows, format_table, rewrite_page

@@ -16,7 +16,7 @@ import numpy as np
 
 import stemzarr
 from stemzarr.options import IngestOptions
-from stemzarr.store.schema import SCHEMA_VERSION
+from stemzarr.store.format.schema import SCHEMA_VERSION
 from stemzarr.testing import DMAxis, DMImage, microscope_tags, write_dm
 from stemzarr_catalog import open_lake
 

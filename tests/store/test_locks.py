@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from stemzarr import locks, processes
 from stemzarr.errors import StoreBusyError, WriteError
-from stemzarr.locks import FileLock
-from stemzarr.processes import ProcessRecord, process_state
+from stemzarr.storage import locks, processes
+from stemzarr.storage.locks import FileLock
+from stemzarr.storage.processes import ProcessRecord, process_state
 from stemzarr.testing.faults import Crash, inject_faults
 
 NO_PROCESS = 2**22 - 1
@@ -29,7 +29,7 @@ NO_PROCESS = 2**22 - 1
 HOLD = """
 import sys, time
 from pathlib import Path
-from stemzarr.locks import FileLock
+from stemzarr.storage.locks import FileLock
 with FileLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

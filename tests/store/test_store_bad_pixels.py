@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 import stemzarr
 from stemzarr.errors import CorruptFileError, UnsupportedDataError
-from stemzarr.exporters.image import fold_previews
+from stemzarr.formats.writing.image import fold_previews
 from stemzarr.labelled import from_dataset, to_dataset
 from stemzarr.model import Document, RotatedBlocks, Source, read_box
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
 from stemzarr.store import open_previews, read_store, revise, verify_store, write_store
-from stemzarr.store.redacting import redact_store
+from stemzarr.store.upkeep.redacting import redact_store
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr.testing.sources import counted, document_of, source_of
 from stemzarr.testing.stores import change_store
@@ -150,7 +150,7 @@ def test_a_mask_of_another_shape_is_damage(tmp_path: Path) -> None:
 
 def test_another_mask_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unfinished ingest with another mask is not continued: its sums would be others."""
-    from stemzarr.store import write as writing
+    from stemzarr.store.ingest import write as writing
 
     path, store = tmp_path / "x.bin", tmp_path / "x.zarr"
     values = flagged("u2")

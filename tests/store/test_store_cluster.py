@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import os, sys
 from pathlib import Path
-import stemzarr.store.plan as plan
+import stemzarr.store.format.plan as plan
 plan.CHUNK_BYTES, plan._LEAST_SHARD, plan._SHARD_PATTERNS = 2**14, 2**16, 1
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
@@ -101,9 +101,9 @@ def ingest(scan: Path, store: Path, address: str, *victims: int) -> str:
 
 def written_by_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Return a scan, and the store that threads make of it, cut as the script cuts it."""
-    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 2**14)
-    monkeypatch.setattr("stemzarr.store.plan._LEAST_SHARD", 2**16)
-    monkeypatch.setattr("stemzarr.store.plan._SHARD_PATTERNS", 1)
+    monkeypatch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", 2**14)
+    monkeypatch.setattr("stemzarr.store.format.plan._LEAST_SHARD", 2**16)
+    monkeypatch.setattr("stemzarr.store.format.plan._SHARD_PATTERNS", 1)
     scan, store = folder / "scan.dm4", folder / "threads.zarr"
     write_synthetic_dm4(scan, (48, 16), (32, 32))
     write_store(read_source(scan), store, IngestOptions(sync=False, threads=1))

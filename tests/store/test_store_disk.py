@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from stemzarr.disk import find_disk, sample_mean
 from stemzarr.errors import StemzarrError
+from stemzarr.measure.disk import find_disk, sample_mean
+from stemzarr.measure.fold import FOLD_FORM
 from stemzarr.model import Source
 from stemzarr.options import IngestOptions
 from stemzarr.store import open_previews, read_store, write_store
-from stemzarr.store.fold import FOLD_FORM
 from stemzarr.testing.sources import document_of
 from stemzarr.views import find_center
 from stemzarr_cli.program import run
@@ -166,10 +166,10 @@ def test_a_journal_of_another_form_is_not_continued(
         raise StemzarrError("stopped")
 
     with monkeypatch.context() as patched:
-        patched.setattr("stemzarr.store.write._complete", stop)
+        patched.setattr("stemzarr.store.ingest.write._complete", stop)
         with pytest.raises(StemzarrError, match="stopped"):
             write_store(source, store, options)
-    monkeypatch.setattr("stemzarr.store.write.FOLD_FORM", FOLD_FORM + 1)
+    monkeypatch.setattr("stemzarr.store.ingest.write.FOLD_FORM", FOLD_FORM + 1)
     done = write_store(source, store, options)
     assert done.status == "ingested"
     assert any("fold changed" in note for note in done.notes)

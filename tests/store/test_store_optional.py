@@ -25,7 +25,7 @@ from stemzarr.store import (
     verify_store,
     write_store,
 )
-from stemzarr.store.nodes import PREVIEWS
+from stemzarr.store.format.nodes import PREVIEWS
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr.testing.stores import change_store
 from stemzarr_catalog import open_lake

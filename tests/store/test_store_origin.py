@@ -15,11 +15,12 @@ import xxhash
 from numpy.typing import NDArray
 
 from stemzarr.errors import ReadError, SourceChangedError
-from stemzarr.fingerprints import digest_files, files_below, sample_files, state_of
 from stemzarr.model import ArrayBlocks, Source
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
-from stemzarr.store import is_source_of, origin, read_record, verify_store, write_store
+from stemzarr.storage.fingerprints import digest_files, files_below, sample_files, state_of
+from stemzarr.store import is_source_of, read_record, verify_store, write_store
+from stemzarr.store.ingest import origin
 from stemzarr.testing import DMImage, write_dm
 from stemzarr.testing.sources import document_of, source_of
 

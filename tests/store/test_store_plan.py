@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 from stemzarr.model import Layout
 from stemzarr.options import IngestOptions
 from stemzarr.store import plan_store
-from stemzarr.store.plan import ArrayPlan, chunk_shape, shard_shape
+from stemzarr.store.format.plan import ArrayPlan, chunk_shape, shard_shape
 from stemzarr.testing.sources import document_of, source_of
 
 MIB = 1024**2

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from stemzarr.disk import find_disk
 from stemzarr.errors import EntryNotFoundError
+from stemzarr.measure.counts import fold_counts
+from stemzarr.measure.disk import find_disk
+from stemzarr.measure.fold import ShardFold
+from stemzarr.measure.moments import Moments, merge_statistics
 from stemzarr.model import Source, Statistics
 from stemzarr.options import IngestOptions
 from stemzarr.store import open_previews, read_record, read_store, write_store
-from stemzarr.store.counts import fold_counts
-from stemzarr.store.fold import ShardFold
-from stemzarr.store.moments import Moments, merge_statistics
 from stemzarr.testing.sources import counted, document_of, source_of
 
 NO_SYNC = IngestOptions(sync=False)
@@ -239,8 +239,8 @@ def test_the_maximum_is_exact_in_every_type(
     end: str,
 ) -> None:
     """Also where it is the end of the type, and where a shard is folded in several pieces."""
-    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 256)
-    monkeypatch.setattr("stemzarr.store.fold._PIECE_BYTES", 256)
+    monkeypatch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", 256)
+    monkeypatch.setattr("stemzarr.measure.fold._PIECE_BYTES", 256)
     values = counted((4, 9, 8, 8)).clip(0, 100).astype(dtype)
     limits = np.iinfo(dtype) if values.dtype.kind in "iu" else None
     values[:, :, 0, 0] = bool(end == "max") if limits is None else getattr(limits, end)
@@ -270,9 +270,9 @@ def test_threads_do_not_change_a_bit(tmp_path: Path) -> None:
     for threads in (1, 4):
         store = tmp_path / f"{threads}.zarr"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("stemzarr.store.plan._LEAST_SHARD", 2**17)
-            patch.setattr("stemzarr.store.plan._SHARD_PATTERNS", 1)
-            patch.setattr("stemzarr.store.plan.CHUNK_BYTES", 2**16)
+            patch.setattr("stemzarr.store.format.plan._LEAST_SHARD", 2**17)
+            patch.setattr("stemzarr.store.format.plan._SHARD_PATTERNS", 1)
+            patch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", 2**16)
             write_store(source, store, IngestOptions(threads=threads, sync=False))
         found.append(
             {p.name: p.read_bytes() for p in (store / "preview").rglob("*") if p.is_file()}

@@ -14,10 +14,10 @@ import zarr
 
 import stemzarr
 from stemzarr.errors import DamagedStoreError, StoreExistsError
-from stemzarr.foreign import is_foreign
 from stemzarr.model import read_box
 from stemzarr.options import ExportOptions, IngestOptions
 from stemzarr.registry import read_source
+from stemzarr.storage.foreign import is_foreign
 from stemzarr.store import (
     read_store,
     renew_listing,
@@ -27,8 +27,8 @@ from stemzarr.store import (
     write_store,
 )
 from stemzarr.store import results as results_module
-from stemzarr.store.manifest import read_manifest
-from stemzarr.store.tree import read_nodes
+from stemzarr.store.format.manifest import read_manifest
+from stemzarr.store.format.tree import read_nodes
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr_catalog import open_lake
 from stemzarr_catalog.validate import validate_lake

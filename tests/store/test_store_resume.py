@@ -26,12 +26,12 @@ from stemzarr.errors import (
     StoreBusyError,
     WriteError,
 )
-from stemzarr.locks import FileLock
 from stemzarr.model import ArrayBlocks, Source, read_box
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
+from stemzarr.storage.locks import FileLock
 from stemzarr.store import read_record, read_store, verify_store, write_store
-from stemzarr.store.journal import ShardRecord, open_journal
+from stemzarr.store.ingest.journal import ShardRecord, open_journal
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr.testing.sources import counted, document_of, source_of
 
@@ -41,9 +41,9 @@ NO_SYNC = IngestOptions(sync=False, threads=1)
 @pytest.fixture(autouse=True)
 def many_small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut small arrays into several shards of several chunks."""
-    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 2**14)
-    monkeypatch.setattr("stemzarr.store.plan._LEAST_SHARD", 2**16)
-    monkeypatch.setattr("stemzarr.store.plan._SHARD_PATTERNS", 1)
+    monkeypatch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", 2**14)
+    monkeypatch.setattr("stemzarr.store.format.plan._LEAST_SHARD", 2**16)
+    monkeypatch.setattr("stemzarr.store.format.plan._SHARD_PATTERNS", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ def test_a_full_disk_is_said_and_the_rest_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ENOSPC while a shard is written: what to do is said, no store is visible, it continues."""
-    from stemzarr.store.shard import ShardFile
+    from stemzarr.store.format.shard import ShardFile
 
     append, calls = ShardFile.append, []
 
@@ -273,7 +273,7 @@ def test_only_one_ingest_of_a_store_at_a_time(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-import stemzarr.store.plan as plan
+import stemzarr.store.format.plan as plan
 plan.CHUNK_BYTES, plan._LEAST_SHARD, plan._SHARD_PATTERNS = 2**14, 2**16, 1
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
@@ -355,7 +355,7 @@ def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path, monkeypatch: Any)
     """An address where nobody answers: one line that names it, nothing left behind."""
     from stemzarr.errors import WorkerError
 
-    monkeypatch.setattr("stemzarr.store.cluster._TIMEOUT_S", 0.3)
+    monkeypatch.setattr("stemzarr.store.ingest.cluster._TIMEOUT_S", 0.3)
     options = IngestOptions(sync=False, scheduler="tcp://127.0.0.1:9")
     with pytest.raises(WorkerError, match=r"127\.0\.0\.1:9"):
         write_store(scan_of(tmp_path), tmp_path / "x.zarr", options)

@@ -31,7 +31,7 @@ from stemzarr.errors import (
 from stemzarr.model import Brightness, Document, Kind, Layout, Source, read_box
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.store import read_record, read_store, verify_store, write_store
-from stemzarr.store.schema import ATTRIBUTE_SCHEMA
+from stemzarr.store.format.schema import ATTRIBUTE_SCHEMA
 from stemzarr.testing.sources import counted, document_of, source_of
 
 DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "c8", "c16", "?"]
@@ -115,11 +115,11 @@ def test_any_box_of_any_cut_equals_the_array(
     chunk = data.draw(st.sampled_from([64, 200, 1000, 4000]))
     shard = chunk * data.draw(st.integers(1, 9))
     with monkeypatch.context() as patch:
-        patch.setattr("stemzarr.store.plan.CHUNK_BYTES", chunk)
-        patch.setattr("stemzarr.store.plan._LEAST_SHARD", shard)
-        patch.setattr("stemzarr.store.plan._MOST_SHARD", 2 * shard)
-        patch.setattr("stemzarr.store.plan._SHARD_PATTERNS", 1)
-        patch.setattr("stemzarr.store.plan._BOX_BYTES", data.draw(st.integers(1, 5000)))
+        patch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", chunk)
+        patch.setattr("stemzarr.store.format.plan._LEAST_SHARD", shard)
+        patch.setattr("stemzarr.store.format.plan._MOST_SHARD", 2 * shard)
+        patch.setattr("stemzarr.store.format.plan._SHARD_PATTERNS", 1)
+        patch.setattr("stemzarr.store.format.plan._BOX_BYTES", data.draw(st.integers(1, 5000)))
         values = counted(shape)
         source = source_of(tmp_path / "source.bin", [document_of(values)])
         write_store(source, tmp_path / "x.zarr", NO_SYNC)

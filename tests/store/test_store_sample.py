@@ -21,8 +21,8 @@ from stemzarr.model import LayoutOrder, Source
 from stemzarr.options import Codec, IngestOptions
 from stemzarr.registry import read_source
 from stemzarr.store import expected_bytes, plan_store, write_store
-from stemzarr.store.plan import ArrayPlan
-from stemzarr.store.sample import _spread_chunks
+from stemzarr.store.format.plan import ArrayPlan
+from stemzarr.store.ingest.sample import _spread_chunks
 from stemzarr.testing import DMImage, write_dm, write_synthetic_dm4
 
 
@@ -32,7 +32,7 @@ def test_it_is_close_to_what_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: Codec, layout: str
 ) -> None:
     """A few chunks tell the size of all shards within a fifth, whatever the codec."""
-    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 2**16)
+    monkeypatch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", 2**16)
     path, store = tmp_path / "scan.dm4", tmp_path / "x.zarr"
     write_synthetic_dm4(path, (12, 24), (32, 32), layout=layout)  # type: ignore[arg-type]
     source = read_source(path)
@@ -92,9 +92,9 @@ def test_the_choice_outlives_an_interruption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: LayoutOrder
 ) -> None:
     """An ingest that continues encodes as it began, whichever shards are missing."""
-    monkeypatch.setattr("stemzarr.store.plan._LEAST_SHARD", 2**16)
-    monkeypatch.setattr("stemzarr.store.plan._SHARD_PATTERNS", 1)
-    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 2**16)
+    monkeypatch.setattr("stemzarr.store.format.plan._LEAST_SHARD", 2**16)
+    monkeypatch.setattr("stemzarr.store.format.plan._SHARD_PATTERNS", 1)
+    monkeypatch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", 2**16)
     scan = DMImage(data=noise((12, 24, 32, 32)), layout=layout, swapped=layout == "detector-fast")
     write_dm(tmp_path / "scan.dm4", [scan])
     source, options = read_source(tmp_path / "scan.dm4"), IngestOptions(sync=False, threads=1)

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from stemzarr.errors import WriteError
 from stemzarr.model import LayoutOrder, RotatedBlocks
 from stemzarr.options import IngestOptions
-from stemzarr.readers.contiguous import ContiguousBlocks
+from stemzarr.pixels.contiguous import ContiguousBlocks
 from stemzarr.registry import read_source
-from stemzarr.store import write as writing_module
 from stemzarr.store import write_store
-from stemzarr.store.plan import ArrayPlan
-from stemzarr.store.task import Workspace
-from stemzarr.store.turn import turn
+from stemzarr.store.format.plan import ArrayPlan
+from stemzarr.store.ingest import write as writing_module
+from stemzarr.store.ingest.scan_fast import turn
+from stemzarr.store.ingest.task import Workspace
 from stemzarr.testing import DMAxis, DMImage, write_dm
 
 KIB = 1024
@@ -119,9 +119,9 @@ def test_counts_in_bytes_take_half_the_room(tmp_path: Path) -> None:
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut small scans into several shards."""
-    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", KIB)
-    monkeypatch.setattr("stemzarr.store.plan._LEAST_SHARD", 2 * KIB)
-    monkeypatch.setattr("stemzarr.store.plan._SHARD_PATTERNS", 1)
+    monkeypatch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", KIB)
+    monkeypatch.setattr("stemzarr.store.format.plan._LEAST_SHARD", 2 * KIB)
+    monkeypatch.setattr("stemzarr.store.format.plan._SHARD_PATTERNS", 1)
 
 
 def dm4_of(path: Path, layout: LayoutOrder) -> Path:
@@ -169,7 +169,7 @@ def test_a_failure_leaves_no_temporary_files(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stemzarr.store.turn.transpose_into", fail)
+    monkeypatch.setattr("stemzarr.store.ingest.scan_fast.transpose_into", fail)
     with pytest.raises(WriteError, match="No space left"):
         write_store(read_source(path), tmp_path / "x.zarr", IngestOptions(sync=False))
     left = {p.name for p in tmp_path.rglob("*") if p.is_file()}

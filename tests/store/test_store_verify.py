@@ -24,8 +24,8 @@ from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
 from stemzarr.store import blocks as blocks_module
 from stemzarr.store import read_record, read_store, rebuild, verify_store, write_store
-from stemzarr.store import verify as verify_module
-from stemzarr.store.shard import read_index
+from stemzarr.store.format.shard import read_index
+from stemzarr.store.upkeep import verify as verify_module
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr.testing.sources import counted
 from stemzarr_cli.program import run
@@ -121,7 +121,7 @@ def test_what_is_undamaged_stays_readable(
 ) -> None:
     """With one chunk spoiled, all patterns of the others read as they were."""
     values = counted((4, 6, 16, 16))
-    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 1024)
+    monkeypatch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", 1024)
     write_store(make_source(values), tmp_path / "x.zarr", NO_SYNC)
     shard = tmp_path / "x.zarr/intensity/c/0/0/0/0"
     content = bytearray(shard.read_bytes())
@@ -291,7 +291,7 @@ def test_neighbouring_damaged_chunks_are_one_line(
     lost: bool,
 ) -> None:
     """Runs of damaged chunks of a shard are a line each, with their numbers and patterns."""
-    monkeypatch.setattr("stemzarr.store.plan.CHUNK_BYTES", 1024)
+    monkeypatch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", 1024)
     store = tmp_path / "x.zarr"
     write_store(make_source(counted((4, 6, 16, 16))), store, NO_SYNC)
     shard = store / "intensity/c/0/0/0/0"

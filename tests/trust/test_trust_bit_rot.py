@@ -184,9 +184,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = source_of(folder / "source.bin", [document_of(values)])
     options = IngestOptions(threads=1, sync=False, codec="lz4")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stemzarr.store.plan.CHUNK_BYTES", 2**14)
-        patch.setattr("stemzarr.store.plan._LEAST_SHARD", 2**17)
-        patch.setattr("stemzarr.store.plan._SHARD_PATTERNS", 1)
+        patch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", 2**14)
+        patch.setattr("stemzarr.store.format.plan._LEAST_SHARD", 2**17)
+        patch.setattr("stemzarr.store.format.plan._SHARD_PATTERNS", 1)
         array = plan_store(source, options).arrays[0]
         assert array.shards > 1 < len(list(array.chunks_of(array.shard_box(0))))
         write_store(source, folder / "shards.zarr", options)

@@ -11,8 +11,8 @@ import pytest
 
 import stemzarr
 from stemzarr.errors import OptionError, StemzarrError, StoreExistsError
-from stemzarr.files import replace
 from stemzarr.options import ExportOptions, IngestOptions
+from stemzarr.storage.files import replace
 from stemzarr.store import rebuild
 from stemzarr_catalog import open_lake
 from stemzarr_catalog.export import export_parquet, export_stac
@@ -102,7 +102,7 @@ def test_what_is_one_thing_is_replaced(tmp_path: Path, tiny: Any, tiny_dm4: Path
         assert stemzarr.info(dest)["documents"][0]["shape"]
         tiny.ingest(tiny_dm4, dest, ANEW)
         WAYS[way](tiny_dm4, dest)
-        stemzarr.files.remove_tree(dest)
+        stemzarr.storage.files.remove_tree(dest)
         assert {path.name for path in tmp_path.iterdir()} <= {f"{dest.name}.json"}
 
 

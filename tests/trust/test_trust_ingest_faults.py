@@ -204,7 +204,7 @@ def unfinished(tmp_path_factory: pytest.TempPathFactory, tiny: Any, tiny_dm4: Pa
     """Return a folder with an ingest that died when all shards were done."""
     folder = tmp_path_factory.mktemp("unfinished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stemzarr.store.write._complete", _die)
+        patch.setattr("stemzarr.store.ingest.write._complete", _die)
         with pytest.raises(Crash):
             tiny.ingest(tiny_dm4, folder / "x.zarr", tiny.options)
     assert len((folder / ".x.zarr.ingest" / "journal").read_bytes().splitlines()) > 1

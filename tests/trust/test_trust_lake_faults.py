@@ -14,7 +14,7 @@ import pytest
 
 import stemzarr_catalog.index
 from stemzarr.errors import StemzarrError, WriteError
-from stemzarr.locks import FileLock
+from stemzarr.storage.locks import FileLock
 from stemzarr.testing.faults import Crash, Faults, inject_faults
 from stemzarr_catalog import Lake, open_lake
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import stemzarr
 from stemzarr.errors import DamagedStoreError, SourceNotFoundError, StemzarrError, WriteError
 from stemzarr.store import read_store, restore_metadata, revise, verify_store
-from stemzarr.store.manifest import read_manifest, write_manifest
-from stemzarr.store.tree import Tree, read_nodes
+from stemzarr.store.format.manifest import read_manifest, write_manifest
+from stemzarr.store.format.tree import Tree, read_nodes
 from stemzarr.testing.faults import Crash, Faults, no_space
 from stemzarr.testing.mutation import dump_loosely, mutate_json
 from stemzarr_catalog import open_lake

@@ -17,8 +17,8 @@ import zarr
 
 import stemzarr
 from stemzarr.errors import OptionError, StemzarrError, WriteError
+from stemzarr.metadata.privacy import Redactor, is_path, is_personal, strip_paths
 from stemzarr.options import IngestOptions
-from stemzarr.privacy import Redactor, is_path, is_personal, strip_paths
 from stemzarr.registry import read_source
 from stemzarr.store import read_record, read_store, rebuild, redact_store, verify_store, write_store
 from stemzarr.testing import DMAxis, DMImage, write_dm
@@ -254,7 +254,7 @@ def test_the_journal_of_a_redacted_ingest_names_nobody(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stemzarr.store.write._complete", stop)
+    monkeypatch.setattr("stemzarr.store.ingest.write._complete", stop)
     with pytest.raises(KeyboardInterrupt):
         write_store(read_source(source), store, options)
     assert (store.parent / ".x.zarr.ingest" / "journal").is_file()

@@ -16,21 +16,21 @@ from typing import Any
 
 import pytest
 
-from stemzarr import locks
 from stemzarr.errors import StoreBusyError
-from stemzarr.files import publish, remove_abandoned
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
+from stemzarr.storage import locks
+from stemzarr.storage.files import publish, remove_abandoned
 from stemzarr.store import revise, verify_store, write_store
-from stemzarr.store.journal import store_lock, unfinished_folder
+from stemzarr.store.ingest.journal import store_lock, unfinished_folder
 
 APART = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 HOLD = """
 import sys
 import time
 from pathlib import Path
-from stemzarr import locks
-from stemzarr.files import publish
+from stemzarr.storage import locks
+from stemzarr.storage.files import publish
 locks._HEARTBEAT_S = 0.02
 folder = Path(sys.argv[1])
 with publish(folder / "x.npy") as temporary, locks.FileLock(folder / "lock") as lock:
@@ -44,10 +44,10 @@ TRY = """
 import sys
 import time
 from pathlib import Path
-from stemzarr import locks
+from stemzarr.storage import locks
 from stemzarr.errors import StoreBusyError
-from stemzarr.files import remove_abandoned
-from stemzarr.locks import FileLock
+from stemzarr.storage.files import remove_abandoned
+from stemzarr.storage.locks import FileLock
 remove_abandoned(Path(sys.argv[1]))
 try:
     with FileLock(Path(sys.argv[1]) / "lock") as lock:
@@ -177,7 +177,7 @@ def test_a_revision_that_lost_its_lock_changes_nothing(
     store = tiny.ingest(tiny_dm4, tmp_path / "x.zarr")
     before = tiny.bytes_of(store)
     lock = store_lock(store).path
-    module = importlib.import_module("stemzarr.store.revise")
+    module = importlib.import_module("stemzarr.store.upkeep.revise")
     real = module._record
 
     def overtake(*arguments: Any) -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stemzarr.model import ArrayBlocks, Axis, Blocks, Document, read_box
+from stemzarr.pixels import boxes
 from stemzarr.testing import write_synthetic_dm4
-from stemzarr.views import Box, View, apply, boxes, virtual_image
+from stemzarr.views import Box, View, apply, virtual_image
 from stemzarr.views.slabs import map_document
 
 DIMS = ("scan_y", "scan_x", "det_y", "det_x")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from stemzarr.store.compare import is_source_of
 from stemzarr.store.facts import Change
-from stemzarr.store.journal import remove_unfinished
+from stemzarr.store.format.plan import StorePlan, plan_store
+from stemzarr.store.ingest.journal import remove_unfinished
+from stemzarr.store.ingest.origin import recorded_digest
+from stemzarr.store.ingest.sample import expected_bytes
+from stemzarr.store.ingest.write import StoreResult, write_store
 from stemzarr.store.open import open_previews, read_record, read_store
-from stemzarr.store.origin import recorded_digest
-from stemzarr.store.plan import StorePlan, plan_store
-from stemzarr.store.rebuild import RebuildResult, rebuild
-from stemzarr.store.redacting import Redaction, find_names, redact_store
-from stemzarr.store.restore import restore_metadata
 from stemzarr.store.results import check_no_results, find_added, renew_listing
-from stemzarr.store.revise import revise
-from stemzarr.store.sample import expected_bytes
-from stemzarr.store.verify import VerifyReport, verify_store
-from stemzarr.store.write import StoreResult, write_store
+from stemzarr.store.upkeep.compare import is_source_of
+from stemzarr.store.upkeep.rebuild import RebuildResult, rebuild
+from stemzarr.store.upkeep.redacting import Redaction, find_names, redact_store
+from stemzarr.store.upkeep.restore import restore_metadata
+from stemzarr.store.upkeep.revise import revise
+from stemzarr.store.upkeep.verify import VerifyReport, verify_store
 
 __all__ = [
     "Change",

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import DamagedStoreError, SourceChangedError
-from stemzarr.files import read_positioned
-from stemzarr.store.encode import ChunkCodec, codec_from_metadata
-from stemzarr.store.shard import ABSENT, read_index
+from stemzarr.storage.files import read_positioned
+from stemzarr.store.format.encode import ChunkCodec, codec_from_metadata
+from stemzarr.store.format.shard import ABSENT, read_index
 
 __all__ = ["StoreBlocks", "identity_of"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr.model import Axis, Brightness, Document, Fact, Source
-from stemzarr.store.schema import FACT_NAMES
+from stemzarr.store.format.schema import FACT_NAMES
 
 __all__ = ["Change", "apply_facts", "expand_facts"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError, DamagedStoreError, StemzarrError
-from stemzarr.formats import FormatRow
+from stemzarr.format_row import FormatRow
 from stemzarr.model import (
     CHANNEL,
     Axis,
@@ -27,10 +27,10 @@ from stemzarr.model import (
 )
 from stemzarr.options import ReadOptions
 from stemzarr.store.blocks import StoreBlocks, identity_of
-from stemzarr.store.manifest import check_digests
-from stemzarr.store.nodes import PREVIEWS
-from stemzarr.store.schema import FACT_NAMES, Nodes, prefix_of
-from stemzarr.store.tree import read_nodes, read_small_array
+from stemzarr.store.format.manifest import check_digests
+from stemzarr.store.format.nodes import PREVIEWS
+from stemzarr.store.format.schema import FACT_NAMES, Nodes, prefix_of
+from stemzarr.store.format.tree import read_nodes, read_small_array
 from stemzarr.store.virtual import SourceBlocks
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stemzarr.errors import StemzarrError, StoreExistsError
-from stemzarr.foreign import without_foreign
-from stemzarr.store.journal import store_lock
+from stemzarr.storage.foreign import without_foreign
+from stemzarr.store.format.schema import Nodes, consolidated
+from stemzarr.store.format.shard import write_file
+from stemzarr.store.format.tree import RESULTS, is_result, read_nodes, revising
+from stemzarr.store.ingest.journal import store_lock
 from stemzarr.store.open import read_checked
-from stemzarr.store.schema import Nodes, consolidated
-from stemzarr.store.shard import write_file
-from stemzarr.store.tree import RESULTS, is_result, read_nodes, revising
 
 __all__ = [
     "check_no_results",

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import SourceChangedError, SourceNotFoundError
-from stemzarr.files import read_error
-from stemzarr.fingerprints import FileState, state_of
 from stemzarr.model import Blocks, Document
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
+from stemzarr.storage.files import read_error
+from stemzarr.storage.fingerprints import FileState, state_of
 
 __all__ = ["SourceBlocks", "describe_pixels", "read_options"]
 

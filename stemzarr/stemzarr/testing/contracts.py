@@ -38,7 +38,7 @@ from stemzarr.model import (
 )
 from stemzarr.options import ReadOptions
 from stemzarr.registry import ReadSource, read_source
-from stemzarr.store.schema import FACT_NAMES
+from stemzarr.store.format.schema import FACT_NAMES
 
 __all__ = ["check_blocks", "check_document", "check_reader"]
 

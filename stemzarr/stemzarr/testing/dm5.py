@@ -8,9 +8,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from stemzarr.formats.dm.reader import read_dm
+from stemzarr.formats.dm.tags import TagData, TagGroup, read_tags
 from stemzarr.options import ReadOptions
-from stemzarr.readers.dm import read_dm
-from stemzarr.readers.dm.tags import TagData, TagGroup, read_tags
 
 __all__ = ["write_dm5"]
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import UnsupportedDataError
+from stemzarr.formats.dm.tags import ARRAY, TagData
+from stemzarr.formats.dm.values import ByteOrder
 from stemzarr.model import Kind, LayoutOrder
-from stemzarr.readers.dm.tags import ARRAY, TagData
-from stemzarr.readers.dm.values import ByteOrder
 from stemzarr.testing.arrays import StreamedArray
 
 __all__ = ["DMAxis", "DMImage"]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from stemzarr.errors import UnsupportedDataError
-from stemzarr.readers.dm.tags import DATA, DELIMITER, GROUP, Tag, TagData, TagGroup
-from stemzarr.readers.dm.values import ByteOrder, make_data
+from stemzarr.formats.dm.tags import DATA, DELIMITER, GROUP, Tag, TagData, TagGroup
+from stemzarr.formats.dm.values import ByteOrder, make_data
 
 __all__ = ["ByteOrder", "make_group", "make_tag", "write_tree"]
 

@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.packing import pack_colour, pack_plane
-from stemzarr.readers.dm.tags import TagData
-from stemzarr.readers.dm.values import ByteOrder
+from stemzarr.formats.dm.tags import TagData
+from stemzarr.formats.dm.values import ByteOrder
+from stemzarr.pixels.packing import pack_colour, pack_plane
+from stemzarr.pixels.transposing import transpose_into
 from stemzarr.testing.arrays import StreamedArray, flat_pieces
 from stemzarr.testing.dm_image import DMImage
 from stemzarr.testing.dm_tags import make_group, write_tree
-from stemzarr.transposing import transpose_into
 
 __all__ = ["write_dm"]
 

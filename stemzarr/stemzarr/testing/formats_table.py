@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from stemzarr.formats import FormatRow
+from stemzarr.format_row import FormatRow
 from stemzarr.registry import readers
 
 __all__ = ["BEGIN", "END", "format_rows", "format_table", "rewrite_page"]

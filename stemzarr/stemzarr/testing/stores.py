@@ -10,11 +10,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from stemzarr.store.journal import digest_of
-from stemzarr.store.manifest import files_of, write_manifest
-from stemzarr.store.schema import Nodes, consolidated
-from stemzarr.store.shard import write_file
-from stemzarr.store.tree import MANIFEST, Tree
+from stemzarr.store.format.manifest import files_of, write_manifest
+from stemzarr.store.format.schema import Nodes, consolidated
+from stemzarr.store.format.shard import write_file
+from stemzarr.store.format.tree import MANIFEST, Tree
+from stemzarr.store.ingest.journal import digest_of
 
 __all__ = ["change_store"]
 

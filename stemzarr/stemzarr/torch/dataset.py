@@ -19,11 +19,11 @@ from torch.utils.data import Dataset, get_worker_info
 from stemzarr.errors import OptionError
 from stemzarr.model import Document
 from stemzarr.options import available_threads, check_whole
+from stemzarr.pixels.boxes import map_boxes
 from stemzarr.torch.cache import Room, UnitCache
 from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.sources import Trainable, apply_jointly, open_documents
-from stemzarr.views.boxes import map_boxes
 from stemzarr.views.view import View
 
 __all__ = ["PatternDataset", "take_batch"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.model import Document
-from stemzarr.views.boxes import splits_patterns
+from stemzarr.pixels.boxes import splits_patterns
 from stemzarr.views.render import ViewBlocks
 
 __all__ = ["PATTERN_NDIM", "Part", "make_part"]

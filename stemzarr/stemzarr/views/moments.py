@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.model import Blocks, Statistics, read_box
-from stemzarr.views.boxes import Box
+from stemzarr.pixels.boxes import Box
 from stemzarr.views.slabs import map_document
 
 __all__ = ["Moments", "join_statistics", "measure_blocks", "measure_patterns"]

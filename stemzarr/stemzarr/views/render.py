@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import Blocks, Statistics, read_box
-from stemzarr.scratch import borrow
-from stemzarr.views.boxes import align, grid
+from stemzarr.pixels.boxes import align, grid
+from stemzarr.pixels.buffers import borrow
 from stemzarr.views.kernels import downsample_view, join_scan, output_sizes, rendered_dtype
 from stemzarr.views.normalize import Scaling, cast_checked
 from stemzarr.views.view import View

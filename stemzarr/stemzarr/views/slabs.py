@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import ArrayBlocks, Blocks
-from stemzarr.views.boxes import Box, align, grid, is_large, map_boxes, plan_boxes
+from stemzarr.pixels.boxes import Box, align, grid, is_large, map_boxes, plan_boxes
 from stemzarr.views.render import ViewBlocks
 
 __all__ = ["map_document"]

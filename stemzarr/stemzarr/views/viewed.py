@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import Axis, Brightness, Document, Fact, Statistics
 from stemzarr.options import available_threads
-from stemzarr.views.boxes import splits_patterns
+from stemzarr.pixels.boxes import splits_patterns
 from stemzarr.views.kernels import sum_dtype, working_dtype
 from stemzarr.views.moments import measure_blocks
 from stemzarr.views.normalize import Scaling, cast_checked, scaling_from

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.disk import find_disk, sample_mean
 from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.measure.disk import find_disk, sample_mean
 from stemzarr.model import Blocks, Document, Progress, read_box
 from stemzarr.options import available_threads
-from stemzarr.views.boxes import Box
+from stemzarr.pixels.boxes import Box
 from stemzarr.views.kernels import sum_dtype, working_dtype
 from stemzarr.views.normalize import cast_checked
 from stemzarr.views.overflow import check_integers, check_range

@@ -1,1 +1,0 @@
-"""Exporters: documents and views to files of other formats."""

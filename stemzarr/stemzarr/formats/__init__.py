@@ -1,0 +1,1 @@
+"""Formats of others, the reader and the writer of each side by side."""

@@ -1,0 +1,1 @@
+"""DECTRIS masters (ARINA and its kin)."""

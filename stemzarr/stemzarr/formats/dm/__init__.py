@@ -1,0 +1,1 @@
+"""Files of Gatan's software: dm3, dm4 and dm5."""

@@ -1,0 +1,1 @@
+"""EMD files of Berkeley, py4DSTEM and Velox."""

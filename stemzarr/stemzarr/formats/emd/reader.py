@@ -1,0 +1,134 @@
+"""EMD files of Berkeley and of py4DSTEM (EMD 1.0), and older ones of either.
+
+Arrays are read lazily, and are complete where HDF5 stores what it declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+
+from stemzarr.formats.found import Found
+from stemzarr.formats.hdf5.files import Stamp, data_set_blocks, read_mask, walk
+from stemzarr.formats.labelling import FoundAxis, Hints, Labels
+from stemzarr.formats.reordered import reorder
+from stemzarr.metadata.clean import clean_json
+from stemzarr.model import CHANNEL, Blocks
+from stemzarr.pixels.packing import COLOUR_CHANNELS
+
+__all__ = ["find_emd"]
+
+_DATA_NAMES: Final = ("data", "datacube", "realslice", "counted_datacube")
+_GROUP_TYPES: Final = ("1", "array")
+_PATTERNS: Final = ("VirtualDiffraction", "DiffractionSlice", "Probe")
+_HYPERSPY: Final = ("microscope", "sample", "user", "comments")
+"""Groups that HyperSpy makes in each of its files, empty or not."""
+_FEWEST_AXES = 2
+_VALID: Final = "stemzarr_root/metadatabundle/stemzarr/valid"
+"""Mask of a salvaged scan that stemzarr exported."""
+_BAD_PIXELS: Final = "stemzarr_root/metadatabundle/stemzarr/bad_pixels"
+"""Mask of bad pixels that stemzarr exported."""
+
+
+def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
+    """Return the arrays of an EMD file, nothing where it is none."""
+    found = []
+    for address, group, data in _arrays(file):
+        blocks = data_set_blocks(path, stamp, data)
+        if blocks is None:
+            continue
+        base: Blocks = blocks[0]
+        channels = blocks[1]
+        axes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
+        if not channels and _is_colour(axes):
+            axes, channels = axes[:-1], COLOUR_CHANNELS[: axes[-1].size]
+        berkeley = "dim0" not in group
+        if berkeley and _is_hyperspy(file, address):
+            base, axes, berkeley = _reversed(base, len(axes)), axes[::-1], False
+        python_class = clean_json(group.attrs.get("python_class"))
+        pattern = python_class in _PATTERNS and len(axes) == _FEWEST_AXES
+        found.append(
+            Found(
+                title=address.rpartition("/")[2],
+                base=base,
+                axes=axes,
+                hints=Hints(signal_type="diffraction" if pattern else "", names_order=berkeley),
+                channels=channels,
+                valid=read_mask(file, _VALID, base.shape[:2]),
+                bad_pixels=read_mask(file, _BAD_PIXELS, base.shape[-2:]),
+                address=str(data.name),
+            )
+        )
+    return found
+
+
+def _is_hyperspy(file: h5py.File, address: str) -> bool:
+    """Tell whether HyperSpy wrote an array: it stores all dims in reverse, below ``signals``."""
+    version = file.attrs.get("version_major"), file.attrs.get("version_minor")
+    texts = all(isinstance(part, (str, bytes)) for part in version)
+    return texts and address.startswith("signals/") and all(name in file for name in _HYPERSPY)
+
+
+def _reversed(base: Blocks, ndim: int) -> Blocks:
+    """Return an array with its dims in reverse, colours last as they are."""
+    order = tuple(reversed(range(ndim)))
+    return reorder(base, Labels(kind="array", axes=(), order=order))
+
+
+def _is_colour(axes: tuple[FoundAxis, ...]) -> bool:
+    """Tell whether the last dim holds the colours of an image, as stemzarr exports them."""
+    colours = range(3, len(COLOUR_CHANNELS) + 1)
+    return len(axes) > _FEWEST_AXES and axes[-1].name == CHANNEL and axes[-1].size in colours
+
+
+def _arrays(file: h5py.File) -> Iterator[tuple[str, h5py.Group, h5py.Dataset]]:
+    """Yield path, group and data set of each group that the format marks as an array."""
+    for address, group in walk(file):
+        if not isinstance(group, h5py.Group):
+            continue
+        if str(clean_json(group.attrs.get("emd_group_type"))) not in _GROUP_TYPES:
+            continue
+        for name in _DATA_NAMES:
+            hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+            if hard and isinstance(group[name], h5py.Dataset):
+                yield address, group, group[name]
+                break
+
+
+def _axes(group: h5py.Group, shape: tuple[int, ...]) -> tuple[FoundAxis, ...]:
+    # EMD 1.0 counts its dim vectors from 0, Berkeley's from 1
+    first = 0 if "dim0" in group else 1
+    return tuple(_axis(group, f"dim{dim + first}", size) for dim, size in enumerate(shape))
+
+
+def _axis(group: h5py.Group, name: str, size: int) -> FoundAxis:
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        return FoundAxis(size=size)
+    vector = group[name]
+    if not isinstance(vector, h5py.Dataset):
+        return FoundAxis(size=size)
+    label = clean_json(vector.attrs.get("name"))
+    axis = FoundAxis(
+        size=size,
+        name=label if isinstance(label, str) else "",
+        units=_units(clean_json(vector.attrs.get("units"))),
+    )
+    return axis.at(_positions(vector, size))
+
+
+def _positions(vector: h5py.Dataset, size: int) -> Any:  # noqa: ANN401 - whatever stands there
+    few = vector.size is not None and vector.size <= max(size, 2)
+    return vector[()] if few and not vector.external and not vector.is_virtual else np.empty(0)
+
+
+def _units(text: object) -> str:
+    """Return units; Berkeley writes one letter after the other, as in ``[n_m]``."""
+    if not isinstance(text, str):
+        return ""
+    if text.startswith("[") and text.endswith("]"):
+        return text[1:-1].replace("_", "")
+    return text

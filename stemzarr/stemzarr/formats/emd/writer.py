@@ -1,0 +1,199 @@
+"""EMD 1.0 files, as py4DSTEM and emdfile read them.
+
+The groups follow https://emdatasets.com/format: a root with the calibration as metadata, and
+below it the array with one vector a dim, of all its values, or of two for a dim of one pixel.
+"""
+
+from __future__ import annotations
+
+import getpass
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.formats.hdf5.writer import create_hdf5, write_dataset
+from stemzarr.formats.writing.tags import plain_tags
+from stemzarr.model import CHANNEL, Axis, Document, Source
+from stemzarr.registry import Exported, ExportRequest
+from stemzarr.store.format.tree import read_nodes
+
+__all__ = ["write_emd"]
+
+_UNITS = {"pixel": ("pixels", 1.0), "1/nm": ("A^-1", 0.1), "1/Å": ("A^-1", 1.0), "Å": ("A", 1.0)}
+_ROOT = "stemzarr_root"
+_ROUNDINGS = 100
+
+
+def write_emd(request: ExportRequest) -> Exported:
+    """Write the main document as an EMD 1.0 file; a 4D scan becomes py4DSTEM's ``DataCube``.
+
+    Reciprocal lengths are given in 1/Å, the only ones that py4DSTEM takes. Of a salvaged scan,
+    ``valid`` in the metadata ``stemzarr`` says which patterns are there, as booleans (scan_y,
+    scan_x); ``bad_pixels``, where there are some, which pixels are bad, as booleans (det_y, det_x).
+    """
+    document = request.documents[0]
+    cube = document.kind == "4d-stem"
+    with create_hdf5(request.dest) as file:
+        file.attrs.update(
+            {
+                "emd_group_type": "file",
+                "version_major": 1,
+                "version_minor": 0,
+                "UUID": str(uuid.uuid4()),
+                "authoring_program": "stemzarr",
+                "authoring_user": _user(),
+            }
+        )
+        root = _group(file, _ROOT, "root", "Root")
+        bundle = _group(root, "metadatabundle", "metadatabundle")
+        if cube:
+            _write_metadata(bundle, "calibration", "Calibration", _calibration(request))
+            # py4DSTEM calibrates what these two name together.
+            _write_item(bundle["calibration"], "_root_treepath", "")
+            _write_texts(bundle["calibration"], "_target_paths", ["/datacube"])
+        tags = {
+            "facts": {**document.facts, **document.attributes},
+            "provenance": request.provenance,
+            "original_metadata": plain_tags(request.source.load_metadata()),
+            **({} if document.valid is None else {"valid": document.valid}),
+            **({} if document.bad_pixels is None else {"bad_pixels": document.bad_pixels}),
+        }
+        _write_metadata(bundle, "stemzarr", "Metadata", tags)
+        name = "datacube" if cube else document.slug
+        array = _group(root, name, "array", "DataCube" if cube else "Array")
+        channel = [Axis(name=CHANNEL, size=len(document.channels), units="")]
+        dims = [*document.axes, *(channel if document.channels else ())]
+        for place, axis in enumerate(dims):
+            _write_dim(array, place, axis)
+        data = write_dataset(
+            array,
+            "data",
+            document.blocks,
+            document.pattern_ndim,
+            request.options,
+            request.progress,
+        )
+        data.attrs["units"] = "pixel intensity"
+    return Exported(shape=document.shape, dtype=document.dtype.name)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
+
+
+def _group(parent: h5py.Group, name: str, kind: str, python_class: str = "") -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs["emd_group_type"] = kind
+    if python_class:
+        group.attrs["python_class"] = python_class
+    return group
+
+
+def _write_dim(array: h5py.Group, place: int, axis: Axis) -> None:
+    units, factor = _UNITS.get(axis.units, (axis.units, 1.0))
+    values = _two_values(axis, factor) if axis.size == 1 else axis.values() * factor
+    vector = array.create_dataset(f"dim{place}", data=values)
+    vector.attrs["name"] = axis.name
+    vector.attrs["units"] = units
+
+
+def _two_values(axis: Axis, factor: float) -> NDArray[np.float64]:
+    """Return two values for one pixel, whose size a single one would not tell.
+
+    emdfile extends two values by `numpy.arange`, which may round to one value too many; the second
+    is then the next number that does not. Longer dims are written in full for the same reason.
+    """
+    first, second = (axis.offset + np.arange(2) * axis.scale) * factor
+    for _ in range(_ROUNDINGS):
+        step = second - first
+        if np.arange(first, first + step, step).size == 1:
+            break
+        second = np.nextafter(second, first)
+    return np.array([first, second])
+
+
+def _calibration(request: ExportRequest) -> dict[str, Any]:
+    """Return the pixel sizes; py4DSTEM knows one for both directions, here that along x.
+
+    The centre, where it is known, is given in pixels; py4DSTEM calls rows x.
+    """
+    document = request.documents[0]
+    calibration: dict[str, Any] = {}
+    for letter, name in (("R", "scan_x"), ("Q", "det_x")):
+        axis = document.axis(name)
+        units, factor = _UNITS.get(axis.units, (axis.units, 1.0))
+        calibration[f"{letter}_pixel_size"] = axis.scale * factor
+        calibration[f"{letter}_pixel_units"] = units
+    centre = _zero_of(document) or _disk_of(request.source, document)
+    if centre is not None:
+        for name, place in zip(("qx0", "qy0"), centre, strict=True):
+            calibration[name] = calibration[f"{name}_mean"] = place
+    return calibration
+
+
+def _zero_of(document: Document) -> tuple[float, float] | None:
+    """Return the pixel of zero on both detector axes, where it is inside the detector."""
+    places = []
+    for axis in (document.axis("det_y"), document.axis("det_x")):
+        place = -axis.offset / axis.scale
+        if not (axis.calibrated and 0 < place < axis.size - 1):
+            return None
+        places.append(place)
+    return places[0], places[1]
+
+
+def _disk_of(source: Source, document: Document) -> tuple[float, float] | None:
+    """Return where a store has the central disk, where the export has all of its detector."""
+    if source.format != "stemzarr" or document.index != source.main:
+        return None
+    nodes = read_nodes(source.path)
+    disk = nodes.get("preview", {}).get("attributes", {}).get("disk")
+    pixels = nodes.get("intensity", {}).get("shape", ())
+    if not disk or not disk.get("found") or list(pixels[-2:]) != list(document.shape[-2:]):
+        return None
+    return float(disk["center_y"]), float(disk["center_x"])
+
+
+def _write_metadata(bundle: h5py.Group, name: str, python_class: str, tree: dict[str, Any]) -> None:
+    group = _group(bundle, name, "metadata", python_class)
+    for key, value in tree.items():
+        _write_item(group, key, value)
+
+
+def _write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
+    """Write a list of texts as emdfile does."""
+    below = group.create_group(name)
+    below.attrs.update(type=np.bytes_("list_of_strings"), length=len(texts))
+    for number, text in enumerate(texts):
+        below.create_dataset(str(number), data=np.bytes_(text.encode()))
+
+
+def _write_item(group: h5py.Group, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value, or an array
+    """Write a value as emdfile's Metadata does, its type beside it."""
+    key = name.replace("/", "∕") if name.strip(".") else f"_{len(group)}"  # noqa: RUF001
+    if isinstance(value, dict | list | tuple):
+        members = value if isinstance(value, dict) else dict(enumerate(value))
+        below = group.create_group(key)
+        below.attrs["type"] = np.bytes_("dict")
+        for inner, item in members.items():
+            _write_item(below, str(inner), item)
+        return
+    stored: Any
+    if value is None:
+        kind, stored = "None", np.bytes_("_None")
+    elif isinstance(value, bool):
+        kind, stored = "bool", value
+    elif isinstance(value, int | float) and abs(value) < 2**63:
+        kind, stored = "number", value
+    elif isinstance(value, np.ndarray):
+        kind, stored = "array", value
+    else:
+        kind, stored = "string", str(value).encode().replace(b"\0", b"")
+    group.create_dataset(key, data=stored).attrs["type"] = np.bytes_(kind)

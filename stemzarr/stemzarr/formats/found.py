@@ -1,0 +1,208 @@
+"""Data sets as a foreign format describes them, and the source that they become."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.formats.labelling import FoundAxis, Hints, Labels, label_axes
+from stemzarr.formats.naming import make_slugs
+from stemzarr.formats.reordered import reorder
+from stemzarr.metadata.finding import facts_from_hyperspy
+from stemzarr.model import (
+    PATTERN_KINDS,
+    Blocks,
+    Brightness,
+    Document,
+    Fact,
+    Source,
+    main_document,
+)
+from stemzarr.options import ReadOptions
+from stemzarr.storage.acquisitions import acquisition_name
+
+__all__ = ["Found", "build_source"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One data set before its axes are understood."""
+
+    title: str
+    """Name as the format gives it, empty where it has none."""
+    base: Blocks
+    """The pixels in the order of the disk; colour has ``channel`` as a further, last dim."""
+    axes: tuple[FoundAxis, ...]
+    """The axes in the order of the disk, without ``channel``."""
+    hints: Hints = field(default_factory=Hints)
+    """What the format says about the whole."""
+    channels: tuple[str, ...] = ()
+    """Names of the colour channels."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Metadata in HyperSpy's arrangement, from which facts are taken."""
+    original: Mapping[str, Any] = field(default_factory=dict)
+    """HyperSpy's ``original_metadata``, from which facts are taken that `metadata` lacks."""
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    """Facts that the reader found by itself; they outrank those in `metadata`."""
+    fact_paths: Mapping[str, str] = field(default_factory=dict)
+    """For each of these facts, the path of its tag in the source's metadata."""
+    notes: tuple[str, ...] = ()
+    """What a person should know."""
+    valid: NDArray[np.bool_] | None = None
+    """Mask of the patterns that are there, shaped as the scan; None where all are."""
+    bad_pixels: NDArray[np.bool_] | None = None
+    """Mask of the bad pixels of a pattern, its two dims in the order of `base`; None where none."""
+    missing: str = ""
+    """What the format declares and the file does not hold, in words; empty where all is there."""
+    address: str = ""
+    """Path of the data set inside the file, for ``--dataset``."""
+    brightness: Brightness | None = None
+    """Calibration of the values, where the format has one."""
+    thumbnail: bool = False
+    """Whether it is only a picture beside the data: a thumbnail, a screenshot, a drawing."""
+    computed: bool = False
+    """Whether it was computed from what an instrument recorded, as a map of an element."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What is known of the file as a whole."""
+
+    format: str
+    """Name of the format."""
+    size: int
+    """Size in bytes."""
+    modified_ns: int
+    """Modification time in nanoseconds since the epoch."""
+    load_metadata: Callable[[], dict[str, Any]] = dict
+    """Gives the whole metadata as clean JSON."""
+    notes: tuple[str, ...] = ()
+    """What a person should know."""
+    complete: bool = True
+    """Whether the file holds all that it declares, and no more."""
+    parts: tuple[Path, ...] = ()
+    """Further files of the same acquisition; `size` and `modified_ns` count them."""
+    joined: bool = False
+    """Whether the path is a folder, and the parts are all files of the acquisition."""
+
+
+def build_source(
+    path: Path, file: FileFacts, found: Sequence[Found], options: ReadOptions
+) -> Source:
+    """Label all data sets of a file and return them as a source.
+
+    Raises
+    ------
+    UnsupportedDataError
+        There is no data set.
+    OptionError
+        ``scan_shape`` fits none of them.
+    """
+    if not found:
+        msg = "holds no data that stemzarr can take"
+        raise UnsupportedDataError(msg, path=path, hint="only arrays of numbers become stores")
+    titles = [one.title or acquisition_name(path) for one in found]
+    slugs = make_slugs(titles)
+    documents = tuple(
+        _document(index, slugs[index], titles[index], one, options)
+        for index, one in enumerate(found)
+    )
+    _check_scan_shape(path, documents, options)
+    return Source(
+        path=path,
+        format=file.format,
+        size=file.size,
+        modified_ns=file.modified_ns,
+        documents=documents,
+        main=main_document(documents),
+        load_metadata=file.load_metadata,
+        notes=(*file.notes, *dict.fromkeys(one.missing for one in found if one.missing)),
+        parts=file.parts,
+        joined=file.joined,
+        complete=file.complete and not any(one.missing for one in found),
+    )
+
+
+def _document(index: int, slug: str, title: str, found: Found, options: ReadOptions) -> Document:
+    labels = label_axes(found.axes, options, found.hints)
+    facts, paths = _told_facts(found, slug)
+    bad = _bad_pixels(found, labels)
+    return Document(
+        index=index,
+        slug=slug,
+        title=title,
+        kind=labels.kind,
+        axes=labels.axes,
+        blocks=reorder(found.base, labels),
+        layout=labels.layout,
+        channels=found.channels,
+        brightness=found.brightness,
+        thumbnail=found.thumbnail,
+        computed=found.computed,
+        facts={**facts, **found.facts},
+        fact_paths={**paths, **found.fact_paths},
+        notes=(*filter(None, (found.missing,)), *found.notes, *labels.notes, *_bad_notes(bad)),
+        valid=_valid(found, tuple(axis.size for axis in labels.axes)),
+        bad_pixels=bad,
+    )
+
+
+def _told_facts(found: Found, slug: str) -> tuple[dict[str, Fact], dict[str, str]]:
+    """Return the facts in HyperSpy's metadata, and others in the tags that it made them from."""
+    facts, paths = facts_from_hyperspy(found.metadata, f"{slug}/metadata")
+    if "ImageList" not in found.original:
+        return facts, paths
+    from stemzarr.formats.dm.hyperspy_tags import facts_from_tags
+
+    more, places = facts_from_tags(found.original, f"{slug}/original_metadata")
+    return {**more, **facts}, {**places, **paths}
+
+
+def _bad_pixels(found: Found, labels: Labels) -> NDArray[np.bool_] | None:
+    """Return the mask of the last two dims, turned as they are; None where it is not theirs."""
+    mask, dims = found.bad_pixels, labels.order[-2:]
+    if mask is None or found.channels or labels.kind not in PATTERN_KINDS:
+        return None
+    if len(dims) < mask.ndim or not mask.any():
+        return None
+    if mask.shape != tuple(found.base.shape[dim] for dim in sorted(dims)):
+        return None
+    return mask if dims[0] < dims[1] else mask.T
+
+
+def _bad_notes(bad: NDArray[np.bool_] | None) -> tuple[str, ...]:
+    if bad is None:
+        return ()
+    number = int(np.count_nonzero(bad))
+    verb = "is" if number == 1 else "are"
+    return (f"{number} of {bad.size} detector pixels {verb} marked as bad",)
+
+
+def _valid(found: Found, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Return the mask of a scan, None where it is not that of its first two dims."""
+    if found.valid is None or found.valid.shape != shape[:2]:
+        return None
+    return found.valid
+
+
+def _check_scan_shape(path: Path, documents: Sequence[Document], options: ReadOptions) -> None:
+    wanted = options.scan_shape
+    if wanted is None:
+        return
+    if any(one.kind == "4d-stem" and one.shape[:2] == wanted for one in documents):
+        return
+    counts = [
+        math.prod(one.shape[:2]) if one.kind == "4d-stem" else one.shape[0]
+        for one in documents
+        if one.kind in ("4d-stem", "stack")
+    ]
+    held = " and ".join(map(str, counts)) or "no"
+    msg = f"a scan of {wanted[0]} x {wanted[1]} needs {math.prod(wanted)} patterns, it holds {held}"
+    raise OptionError(msg, path=path, hint="give --scan-shape rows,columns of the whole scan")

@@ -1,0 +1,370 @@
+"""HDF5 files opened with care: no links to elsewhere, no data sets of absurd size."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import (
+    CorruptFileError,
+    MissingDependencyError,
+    ReadError,
+    SourceChangedError,
+    StemzarrError,
+    UnsupportedDataError,
+)
+from stemzarr.storage.files import read_error
+
+__all__ = [
+    "Hdf5Blocks",
+    "Stamp",
+    "data_set_blocks",
+    "open_hdf5",
+    "read_mask",
+    "stored_dtype",
+    "walk",
+]
+
+_DEEPEST = 64
+_MOST_OBJECTS = 200_000
+_CHUNK_CACHE = 64 * 1024**2
+_ROW_BYTES = 16 * 1024**2
+_LARGEST_RATIO = 10_000
+_SMALL = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Size and modification time of a file, by which a change is noticed."""
+
+    size: int
+    """Size in bytes."""
+    modified_ns: int
+    """Modification time in nanoseconds since the epoch."""
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Return the stamp of a file as it is now.
+
+        Raises
+        ------
+        ReadError
+            There is no such file, or it may not be read.
+        """
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise read_error(path, error) from error
+        return cls(status.st_size, status.st_mtime_ns)
+
+    def check(self, path: Path) -> None:
+        """Raise where a file is no longer the one that this is the stamp of.
+
+        Raises
+        ------
+        SourceChangedError, ReadError
+            The file has another size or time by now, or cannot be read.
+        """
+        if Stamp.of(path) != self:
+            msg = "changed since it was recognised"
+            raise SourceChangedError(msg, path=path, hint="open it again")
+
+
+@contextlib.contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file for looking around in it, and close it.
+
+    Raises
+    ------
+    CorruptFileError
+        The file, or what the block reads from it, contradicts the format.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except StemzarrError:
+        raise
+    except Exception as error:  # h5py raises whatever the bytes make it stumble over
+        msg = f"is no readable HDF5 file: {one_line(error)}"
+        raise CorruptFileError(
+            msg, path=path, hint="it may be truncated or still being written; copy it again"
+        ) from error
+
+
+def one_line(error: BaseException) -> str:
+    """Return what another library complains of, on one line of bearable length."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def walk(
+    file: h5py.File, pruned: Collection[str] = ()
+) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+    """Yield path and object of everything in a file, each object once, no link to another file.
+
+    Parameters
+    ----------
+    pruned
+        Paths, with a leading slash, of what is left out with all below it.
+
+    Raises
+    ------
+    CorruptFileError
+        Groups are nested too deep or are too many to be true.
+    """
+    seen = {h5py.h5o.get_info(file.id).addr}
+    pending: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
+    while pending:
+        prefix, group, depth = pending.pop()
+        below = []
+        for name in group:
+            hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+            if not hard or f"/{prefix}{name}" in pruned:
+                continue
+            item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen or not isinstance(item, (h5py.Group, h5py.Dataset)):
+                continue
+            seen.add(address)
+            if len(seen) > _MOST_OBJECTS or depth > _DEEPEST:
+                msg = f"holds more than {_MOST_OBJECTS} objects or {_DEEPEST} nested groups"
+                raise CorruptFileError(msg, path=file.filename, hint="name one with --dataset")
+            yield f"{prefix}{name}", item
+            if isinstance(item, h5py.Group):
+                below.append((f"{prefix}{name}/", item, depth + 1))
+        pending.extend(reversed(below))
+
+
+def foreign_links(group: h5py.Group) -> Iterator[tuple[str, str]]:
+    """Yield name and target of the links of a group that lead out of the file's own folder."""
+    for name in group:
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink) and not is_beside(link.filename):
+            yield name, link.filename
+
+
+def is_beside(name: str) -> bool:
+    """Return whether a file name has no folder in it, on any system.
+
+    Examples
+    --------
+    >>> is_beside("scan_data_000001.h5"), is_beside("../secret.h5"), is_beside("C:x.h5")
+    (True, False, False)
+    """
+    return name not in ("", ".", "..") and all(
+        len(pure.parts) == 1 and not pure.drive
+        for pure in (PurePosixPath(name), PureWindowsPath(name))
+    )
+
+
+def check_data_set(data: h5py.Dataset, path: Path) -> None:
+    """Refuse a data set whose values lie in another file, or that cannot be what it declares.
+
+    Raises
+    ------
+    UnsupportedDataError
+        The values lie outside the file.
+    CorruptFileError
+        Far more values are declared than the stored bytes can hold.
+    MissingDependencyError
+        The values are compressed in a way that h5py cannot undo.
+    """
+    if data.external or (
+        data.is_virtual and any(s.file_name != "." for s in data.virtual_sources())
+    ):
+        msg = f"the values of {data.name!r} lie in another file"
+        raise UnsupportedDataError(
+            msg, path=path, hint="copy them into one file, for example with h5repack"
+        )
+    stored = 0 if data.is_virtual else data.id.get_storage_size()
+    declared = data.size * data.dtype.itemsize
+    if not data.is_virtual and declared > stored * _LARGEST_RATIO + _SMALL:
+        msg = f"{data.name!r} declares {declared} bytes of values and stores {stored}"
+        raise CorruptFileError(
+            msg, path=path, hint="the acquisition was broken off, or the file is no data at all"
+        )
+    _check_filters(data, path)
+
+
+def _check_filters(data: h5py.Dataset, path: Path) -> None:
+    filters = data.id.get_create_plist()
+    codes = [filters.get_filter(number)[0] for number in range(filters.get_nfilters())]
+    if all(h5py.h5z.filter_avail(code) for code in codes):
+        return
+    _register_filters()
+    missing = [code for code in codes if not h5py.h5z.filter_avail(code)]
+    if missing:
+        msg = f"{data.name!r} is compressed by the HDF5 filter {missing[0]}, which is not installed"
+        raise MissingDependencyError(msg, path=path, hint="pip install hdf5plugin")
+
+
+def _register_filters() -> None:
+    """Let HDF5 decode what detectors and other programs compress by filters of their own."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("hdf5plugin")
+
+
+def stored_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, ...]] | None:
+    """Return the type of plain values and the names of colour channels; None for no numbers.
+
+    Colours are structures of equal unsigned fields named R, G, B (and A).
+    """
+    if dtype.kind in "iufcb" and dtype.itemsize <= 16:  # noqa: PLR2004 - complex128, no longdouble
+        wide = dtype.kind == "f" and dtype.itemsize > 8  # noqa: PLR2004 - float64
+        return None if wide else (dtype.newbyteorder("<"), ())
+    if dtype.names is None or dtype.fields is None:
+        return None
+    names = tuple(name.upper() for name in dtype.names)
+    types = {dtype.fields[name][0] for name in dtype.names}
+    if names not in (("R", "G", "B"), ("R", "G", "B", "A")) or len(types) != 1:
+        return None
+    base: np.dtype[Any] = types.pop()
+    colours = ("red", "green", "blue", "alpha")[: len(names)]
+    return (base.newbyteorder("<"), colours) if base.kind == "u" else None
+
+
+def read_mask(group: h5py.Group, path: str, shape: Sequence[int]) -> NDArray[np.bool_] | None:
+    """Return a data set of booleans of a known shape below a group; None where there is no such."""
+    item: Any = group
+    for name in path.split("/"):
+        hard = isinstance(item, h5py.Group) and isinstance(
+            item.get(name, getlink=True), h5py.HardLink
+        )
+        if not hard:
+            return None
+        item = item[name]
+    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
+        return None
+    if item.shape != tuple(shape) or item.dtype != np.bool_:
+        return None
+    mask: NDArray[np.bool_] = item[()]
+    return mask
+
+
+@contextlib.contextmanager
+def reading(path: Path, stamp: Stamp, name: str) -> Iterator[h5py.File]:
+    """Open a file for decoding what `name` names, and close it.
+
+    It is opened for each read, in half a millisecond: HDF5 keeps the state of an open file, so
+    that a file rewritten in place would be read through its old state, and cannot be rewritten
+    by this process at all.
+
+    Raises
+    ------
+    SourceChangedError, ReadError
+        The file is another one by now, or its bytes cannot be decoded.
+    """
+    stamp.check(path)
+    _register_filters()
+    try:
+        with h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE) as file:
+            yield file
+    except StemzarrError:
+        raise
+    except Exception as error:  # h5py raises whatever the bytes make it stumble over
+        msg = f"cannot decode {name!r}: {one_line(error)}"
+        raise ReadError(msg, path=path, hint="the file is damaged; copy it again") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hdf5Blocks:
+    """Values of one data set in the order of the disk.
+
+    Picklable: each process opens the file for itself. Threads may share it, h5py lets them in one
+    at a time.
+    """
+
+    path: Path
+    """The file."""
+    stamp: Stamp
+    """What the file was when it was recognised."""
+    name: str
+    """Path of the data set in the file."""
+    shape: tuple[int, ...]
+    """Lengths of the dims as on disk, with ``channel`` as the last where there are colours."""
+    dtype: np.dtype[Any]
+    """Type of the values, little-endian."""
+    block_shape: tuple[int, ...]
+    """The chunk of the file, or of contiguous data a part of about 16 MiB."""
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`.
+
+        Raises
+        ------
+        SourceChangedError, ReadError
+            The file is another one by now, or its bytes cannot be decoded.
+        """
+        with reading(self.path, self.stamp, self.name) as file:
+            if out.size:
+                fill(file[self.name], out, start)
+
+
+def fill(data: h5py.Dataset, out: NDArray[Any], start: Sequence[int]) -> None:
+    """Fill `out` with a box of `data`, without a copy where the memory allows it."""
+    if data.dtype.names is not None:
+        box = _box(start[:-1], out.shape[:-1])
+        colours = np.ascontiguousarray(data[box])
+        plain = colours.view(colours.dtype[0]).reshape(*colours.shape, -1)
+        np.copyto(out, plain[..., start[-1] : start[-1] + out.shape[-1]])
+    elif data.dtype.newbyteorder("<") == out.dtype and out.flags.c_contiguous and data.shape:
+        data.read_direct(out, source_sel=_box(start, out.shape))
+    else:
+        np.copyto(out, data[_box(start, out.shape)], casting="same_kind")
+
+
+def _box(start: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))
+
+
+def data_set_blocks(
+    path: Path, stamp: Stamp, data: h5py.Dataset
+) -> tuple[Hdf5Blocks, tuple[str, ...]] | None:
+    """Return the blocks of a data set and the names of its colours; None where it has no numbers.
+
+    Raises
+    ------
+    CorruptFileError, UnsupportedDataError, MissingDependencyError
+        The values cannot be had.
+    """
+    found = stored_dtype(data.dtype)
+    if found is None or not data.shape or 0 in data.shape:
+        return None
+    check_data_set(data, path)
+    dtype, colours = found
+    shape = (*data.shape, len(colours)) if colours else data.shape
+    chunk = data.chunks or contiguous_block(data.shape, data.dtype.itemsize)
+    blocks = Hdf5Blocks(
+        path=path,
+        stamp=stamp,
+        name=str(data.name),
+        shape=shape,
+        dtype=dtype,
+        block_shape=(*chunk, *shape[len(chunk) :]),
+    )
+    return blocks, colours
+
+
+def contiguous_block(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Return a box of about 16 MiB that is one run of bytes, or few.
+
+    Examples
+    --------
+    >>> contiguous_block((256, 256, 256, 256), 2)
+    (1, 128, 256, 256)
+    """
+    block = list(shape)
+    for dim in range(len(shape)):
+        nbytes = math.prod(block) * itemsize
+        if nbytes <= _ROW_BYTES:
+            break
+        block[dim] = max(1, block[dim] * _ROW_BYTES // nbytes)
+    return tuple(block)

@@ -1,0 +1,56 @@
+"""Axes of plain HDF5 data sets: dimension scales, and NeXus' ``axes``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import h5py
+
+from stemzarr.formats.labelling import FoundAxis
+from stemzarr.metadata.clean import clean_json
+
+__all__ = ["found_axes"]
+
+
+def found_axes(data: h5py.Dataset) -> tuple[FoundAxis, ...]:
+    """Return the axes of a data set, bare ones where the file says nothing of them."""
+    named = _nexus_axes(data.parent, len(data.shape))
+    axes = []
+    for dim, size in enumerate(data.shape):
+        scale = _dimension_scale(data, dim) or _vector(data.parent, named[dim])
+        label = data.dims[dim].label or named[dim]
+        axes.append(_axis(scale, label if label != "." else "", size))
+    return tuple(axes)
+
+
+def _nexus_axes(group: h5py.Group, ndim: int) -> Sequence[str]:
+    names = clean_json(group.attrs.get("axes"))
+    if isinstance(names, str):
+        names = names.split(":")
+    fits = isinstance(names, list) and len(names) == ndim
+    return [str(name) for name in names] if fits else [""] * ndim
+
+
+def _dimension_scale(data: h5py.Dataset, dim: int) -> h5py.Dataset | None:
+    scales = data.dims[dim]
+    return scales[0] if len(scales) else None
+
+
+def _vector(group: h5py.Group, name: str) -> h5py.Dataset | None:
+    if not name or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        return None
+    found = group[name]
+    return found if isinstance(found, h5py.Dataset) else None
+
+
+def _axis(scale: h5py.Dataset | None, label: str, size: int) -> FoundAxis:
+    if scale is None:
+        return FoundAxis(size=size, name=label)
+    units = clean_json(scale.attrs.get("units"))
+    axis = FoundAxis(
+        size=size,
+        name=label or str(scale.name or "").rpartition("/")[2],
+        units=units if isinstance(units, str) else "",
+    )
+    plain = scale.shape == (size,) and not scale.external and not scale.is_virtual
+    return axis.at(scale[()]) if plain else axis

@@ -1,0 +1,1 @@
+"""HyperSpy's HDF5 files."""

@@ -1,0 +1,244 @@
+"""HyperSpy's HDF5 files, of any of their versions."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+
+from stemzarr.formats.found import Found
+from stemzarr.formats.hdf5.files import Stamp, data_set_blocks, open_hdf5, read_mask
+from stemzarr.formats.hdf5.tree import readable_attributes
+from stemzarr.formats.labelling import FoundAxis, Hints
+from stemzarr.formats.naming import make_slugs
+from stemzarr.metadata.clean import clean_json
+from stemzarr.metadata.finding import finite_number
+from stemzarr.storage.acquisitions import acquisition_name
+
+__all__ = ["find_hspy", "is_hspy", "load_hspy_metadata"]
+
+_METADATA: Final = ("metadata", "mapped_parameters")
+_ORIGINAL: Final = ("original_metadata", "original_parameters")
+_VALID: Final = "metadata/stemzarr/valid"
+_UNDEFINED: Final = ("t", "t.Undefined", "<undefined>")
+_BAD_PIXELS: Final = "metadata/stemzarr/bad_pixels"
+"""Mask of a salvaged scan that stemzarr exported."""
+_MOST_VALUES = 2**20
+_DEEPEST = 64
+
+
+def is_hspy(file: h5py.File) -> bool:
+    """Return whether a file has HyperSpy's arrangement."""
+    return any(True for _ in _experiments(file))
+
+
+def _experiments(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
+    """Yield name and group of each experiment that holds data."""
+    group = file.get("Experiments")
+    if not isinstance(group, h5py.Group):
+        return
+    for name in group:
+        if isinstance(group.get(name, getlink=True), h5py.HardLink):
+            item = group[name]
+            if isinstance(item, h5py.Group) and isinstance(
+                item.get("data", getlink=True), h5py.HardLink
+            ):
+                yield name, item
+
+
+def find_hspy(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
+    """Return the signals of a file; data that are no plain numbers are passed over."""
+    signals = []
+    for name, group in _experiments(file):
+        blocks = data_set_blocks(path, stamp, group["data"])
+        if blocks is None:
+            continue
+        metadata = _child(group, _METADATA)
+        base, channels = blocks
+        axes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
+        signals.append(
+            Found(
+                title=_title(metadata, name),
+                base=base,
+                axes=axes,
+                hints=Hints(signal_type=_signal_type(metadata)),
+                channels=channels,
+                metadata=metadata,
+                original=_child(group, _ORIGINAL) if _is_of_dm(group) else {},
+                valid=read_mask(group, _VALID, base.shape[:2]),
+                bad_pixels=read_mask(group, _BAD_PIXELS, base.shape[-2:]),
+                address=str(group["data"].name),
+            )
+        )
+    return signals
+
+
+def _is_of_dm(group: h5py.Group) -> bool:
+    """Return whether the original metadata of a signal are the tags of a DM file."""
+    return any(f"{name}/ImageList" in group for name in _ORIGINAL)
+
+
+def _title(metadata: Mapping[str, Any], name: str) -> str:
+    general = metadata.get("General")
+    title = general.get("title") if isinstance(general, Mapping) else None
+    title = title or metadata.get("name") or name
+    return "" if title == "__unnamed__" else str(title)
+
+
+def _signal_type(metadata: Mapping[str, Any]) -> str:
+    signal = metadata.get("Signal")
+    found = signal.get("signal_type") if isinstance(signal, Mapping) else metadata.get("signal")
+    return found if isinstance(found, str) else ""
+
+
+def load_hspy_metadata(path: Path) -> dict[str, Any]:
+    """Return, for each signal by its slug, ``metadata`` and ``original_metadata`` as clean JSON.
+
+    Raises
+    ------
+    CorruptFileError
+        The file is damaged.
+    """
+    with open_hdf5(path) as file:
+        found = find_hspy(file, path, Stamp.of(path))
+        slugs = make_slugs(one.title or acquisition_name(path) for one in found)
+        return {
+            slug: {
+                "metadata": one.metadata,
+                "original_metadata": _child(file[one.address].parent, _ORIGINAL),
+                **_uneven(file[one.address].parent, one.axes),
+            }
+            for slug, one in zip(slugs, found, strict=True)
+        }
+
+
+def _uneven(group: h5py.Group, axes: Sequence[FoundAxis]) -> dict[str, Any]:
+    """Return the whole description of the axes where a single scale does not describe one."""
+    if not any(axis.uneven for axis in axes):
+        return {}
+    names = [name for name in group if re.fullmatch(r"axis-\d+|_list_\d+_axes", name)]
+    return {"axes": {name: clean_json(_decode(group[name], 0)) for name in names}}
+
+
+def _child(group: h5py.Group, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the first of some child groups as clean JSON; nothing where there is none."""
+    for name in names:
+        if isinstance(group.get(name, getlink=True), h5py.HardLink):
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                cleaned: dict[str, Any] = clean_json(_decode(item, 0))
+                return cleaned
+    return {}
+
+
+def _axes(group: h5py.Group, shape: tuple[int, ...]) -> tuple[FoundAxis, ...]:
+    """Return the axes of a signal, bare ones where the file describes none."""
+    listed = group.get(f"_list_{len(shape)}_axes")
+    described = [group.get(f"axis-{dim}") for dim in range(len(shape))]
+    if isinstance(listed, h5py.Group) and None in described:
+        described = [listed[name] for name in sorted(listed)][: len(shape)]
+        described += [None] * (len(shape) - len(described))
+    return tuple(
+        _axis(_decode(item, 0) if isinstance(item, h5py.Group) else {}, size)
+        for item, size in zip(described, shape, strict=True)
+    )
+
+
+def _axis(tags: Mapping[str, Any], size: int) -> FoundAxis:
+    navigate = tags.get("navigate")
+    axis = FoundAxis(
+        size=size,
+        name=_text(tags.get("name")),
+        scale=_or_nan(tags.get("scale")),
+        offset=finite_number(tags.get("offset")) or 0.0,
+        units=_text(tags.get("units")),
+        navigate=bool(navigate) if isinstance(navigate, (bool, np.bool_)) else None,
+    )
+    if "expression" in tags:
+        uneven = f"positions by the expression {tags['expression']}"
+        return replace(axis, scale=float("nan"), uneven=uneven)
+    return axis.at(tags["axis"]) if "axis" in tags else axis
+
+
+def _or_nan(value: object) -> float:
+    number = finite_number(value)
+    return float("nan") if number is None else number
+
+
+def _text(value: object) -> str:
+    """Return text; HyperSpy once wrote names of its traits for what is undefined."""
+    return value if isinstance(value, str) and value not in _UNDEFINED else ""
+
+
+def _decode(group: h5py.Group, depth: int) -> dict[str, Any]:
+    """Return a group as HyperSpy's tree: its prefixes undone, signals inside it left out."""
+    tree: dict[str, Any] = {}
+    for key, value in readable_attributes(group).items():
+        name, decoded = _decode_attribute(key, value)
+        tree[name] = decoded
+    for key in group if depth < _DEEPEST else ():
+        hard = isinstance(group.get(key, getlink=True), h5py.HardLink)
+        if not hard or key.startswith(("_sig_", "_ragged_shapes_")):
+            continue
+        item = group[key]
+        prefix, name = _split(key)
+        if isinstance(item, h5py.Dataset):
+            tree[name] = _decode_data(item)
+        elif isinstance(item, h5py.Group):
+            below = _decode(item, depth + 1)
+            tree[name] = [below[part] for part in sorted(below)] if prefix else below
+    return tree
+
+
+def _split(key: str) -> tuple[str, str]:
+    """Return the prefix and the name of a key such as ``_list_3_detectors``."""
+    for prefix in ("_list_", "_tuple_"):
+        if key.startswith(prefix):
+            rest = key.removeprefix(prefix)
+            count, _, name = rest.partition("_")
+            return prefix, name if count.isdigit() and name else rest
+    return ("_hspy_", key) if key.startswith("_hspy_AxesManager_") else ("", key)
+
+
+def _decode_attribute(key: str, value: object) -> tuple[str, object]:
+    for prefix in ("_list_empty_", "_tuple_empty_"):
+        if key.startswith(prefix):
+            return key.removeprefix(prefix), []
+    if key.startswith("_bs_") and isinstance(value, (np.void, np.ndarray, np.bytes_)):
+        return key.removeprefix("_bs_"), value.tobytes()
+    if key.startswith("_datetime_") and isinstance(value, str):
+        return key.removeprefix("_datetime_"), _decode_datetime(value)
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray) and value.dtype.kind == "S":
+        value = [item.decode("utf-8", "replace") for item in value.ravel().tolist()]
+    return key, None if isinstance(value, str) and value == "_None_" else value
+
+
+def _decode_datetime(text: str) -> str:
+    """Return ISO 8601 from a Python expression such as ``datetime.date(1991, 10, 1)``."""
+    kind, _, numbers = text.partition("(")
+    known = {"date": dt.date, "time": dt.time, "datetime": dt.datetime}
+    try:
+        parts = [int(part) for part in numbers.removesuffix(")").split(",")]
+        return str(known[kind.rpartition(".")[2]](*parts).isoformat())
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return text
+
+
+def _decode_data(data: h5py.Dataset) -> object:
+    if data.external or data.is_virtual or data.size is None or data.size > _MOST_VALUES:
+        return f"{data.dtype} values of shape {data.shape}"
+    values = data[()]
+    if isinstance(values, np.ndarray) and values.dtype.kind in "SO":
+        return [
+            item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+            for item in values.ravel().tolist()
+        ]
+    return values

@@ -1,0 +1,1 @@
+"""Merlin's ``.mib`` and ``.hdr``."""

@@ -1,0 +1,223 @@
+"""numpy's ``.npy`` files, read at positions rather than mapped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import (
+    CorruptFileError,
+    TruncatedFileError,
+    UnsupportedDataError,
+)
+from stemzarr.formats.found import FileFacts, Found, build_source
+from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun
+from stemzarr.formats.hdf5.files import Stamp, contiguous_block, stored_dtype
+from stemzarr.formats.labelling import FoundAxis, Labels
+from stemzarr.formats.reordered import reorder
+from stemzarr.model import Source
+from stemzarr.options import ReadOptions
+from stemzarr.storage.files import read_error, read_positioned
+
+__all__ = ["RawBlocks", "read_npy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """What stands before the values of an array."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    offset: int
+    """Where the values begin."""
+
+    @property
+    def end(self) -> int:
+        """Where they end."""
+        return self.offset + math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_npy(path: Path, options: ReadOptions) -> Source:
+    """Return the arrays of an ``.npy`` file, without reading pixels. Pickled objects are refused.
+
+    Arrays that `numpy.save` was asked to write one behind the other into one file are documents
+    of their own.
+
+    Raises
+    ------
+    CorruptFileError, TruncatedFileError
+        The file is no ``.npy`` file, or ends before its values do and they are no patterns.
+    UnsupportedDataError
+        The values are no numbers.
+    """
+    stamp = Stamp.of(path)
+    found: list[Found] = []
+    notes: tuple[str, ...] = ()
+    end = 0
+    while end < stamp.size and not notes:
+        if found and not _is_array(path, end):
+            notes = (f"{stamp.size - end} bytes behind the last array are no array",)
+            break
+        header = _header(path, end)
+        end = header.end
+        if end > stamp.size:
+            lost, notes = _find_cut(path, stamp, header, options)
+            found += lost
+        else:
+            found.append(_find_array(path, stamp, header))
+    facts = FileFacts(
+        format="npy",
+        size=stamp.size,
+        modified_ns=stamp.modified_ns,
+        notes=notes,
+        complete=not notes,
+    )
+    return build_source(path, facts, found, options)
+
+
+def _find_array(path: Path, stamp: Stamp, header: _Header) -> Found:
+    known = stored_dtype(header.dtype)
+    shape, dtype = header.shape, header.dtype
+    if known is None or not shape or 0 in shape:
+        msg = f"holds values of type {dtype} and shape {shape}"
+        raise UnsupportedDataError(msg, path=path, hint="only arrays of numbers become stores")
+    channel = (len(known[1]),) if known[1] else ()
+    base = RawBlocks(
+        path=path,
+        stamp=stamp,
+        offset=header.offset,
+        shape=(*(shape[::-1] if header.fortran else shape), *channel),
+        stored=dtype if dtype.names is None else dtype[0],
+    )
+    order = tuple(range(len(shape)))
+    labels = Labels(kind="array", axes=(), order=order[::-1] if header.fortran else order)
+    return Found(
+        title="",
+        base=reorder(base, labels),
+        axes=tuple(FoundAxis(size=size) for size in shape),
+        channels=known[1],
+    )
+
+
+def _find_cut(
+    path: Path, stamp: Stamp, header: _Header, options: ReadOptions
+) -> tuple[list[Found], tuple[str, ...]]:
+    """Return what is there of an array that the file cuts, and a note of what is not.
+
+    Raises
+    ------
+    TruncatedFileError
+        It is no run of patterns, or none of them is whole.
+    """
+    whole = _find_array(path, stamp, header)
+    shape, dtype = header.shape, header.dtype
+    if len(shape) not in (3, 4) or header.fortran or whole.channels:
+        msg = f"has {stamp.size} of the {header.end} bytes that its header declares"
+        raise TruncatedFileError(msg, path=path, hint="copy it again")
+    stride = math.prod(shape[-2:]) * dtype.itemsize
+    frames, beyond = divmod(max(0, stamp.size - header.offset), stride)
+    blocks = FrameBlocks(
+        parts=(FramePart(path=path, stamp=stamp, offset=header.offset, frames=frames),),
+        stride=stride,
+        lead=0,
+        frame=(shape[-2], shape[-1]),
+        stored=dtype,
+    )
+    run = FrameRun(
+        blocks=blocks,
+        declared=math.prod(shape[:-2]),
+        scan=(shape[0], shape[1]) if len(shape) == 4 else None,  # noqa: PLR2004 - scan, pattern
+        beyond=beyond,
+        evidence="the last two axes are the detector by default",
+    )
+    return run.find(whole, options, path), (run.note,)
+
+
+def _is_array(path: Path, offset: int) -> bool:
+    """Return whether another array begins at a byte of the file."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+
+
+def _header(path: Path, offset: int) -> _Header:
+    """Return what stands before the values of the array that begins at a byte of the file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            version = np.lib.format.read_magic(file)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran, dtype = read(file)
+            return _Header(shape=shape, fortran=fortran, dtype=dtype, offset=file.tell())
+    except OSError as error:
+        raise read_error(path, error) from error
+    except Exception as error:  # numpy evaluates text here and raises whatever it stumbles over
+        msg = f"is no readable .npy file: {' '.join(str(error).split())[:200]}"
+        raise CorruptFileError(msg, path=path, hint="save it again with numpy.save") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawBlocks:
+    """One run of bytes in C order. Picklable and thread-safe."""
+
+    path: Path
+    """The file."""
+    stamp: Stamp
+    """What the file was when it was recognised."""
+    offset: int
+    """First byte of the values."""
+    shape: tuple[int, ...]
+    """Lengths of the dims, slowest first."""
+    stored: np.dtype[Any]
+    """Type of the values in the file, with their byte order."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values, little-endian."""
+        return self.stored.newbyteorder("<")
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """About 16 MiB in one run."""
+        return contiguous_block(self.shape, self.stored.itemsize)
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`.
+
+        Raises
+        ------
+        SourceChangedError, ReadError
+            The file is another one by now, or cannot be read.
+        """
+        self.stamp.check(self.path)
+        if out.size:
+            self._read(out, tuple(start), 0, self.offset)
+
+    def _read(self, out: NDArray[Any], start: tuple[int, ...], dim: int, offset: int) -> None:
+        """Fill `out` from the dim `dim` on; what is one run in the file is read at once."""
+        row = int(np.prod(self.shape[dim + 1 :], dtype=object)) * self.stored.itemsize
+        offset += start[dim] * row
+        if out.shape[1:] == self.shape[dim + 1 :]:
+            self._read_run(out, offset)
+            return
+        for place in range(out.shape[0]):
+            self._read(out[place], start, dim + 1, offset + place * row)
+
+    def _read_run(self, out: NDArray[Any], offset: int) -> None:
+        swapped = self.stored.newbyteorder("=") != self.stored
+        direct = out.flags.c_contiguous and not swapped
+        target = out if direct else np.empty(out.shape, self.stored)
+        read_positioned(self.path, target.reshape(-1).view(np.uint8).data, offset)
+        if not direct:
+            np.copyto(out, target)

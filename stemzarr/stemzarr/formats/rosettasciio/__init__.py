@@ -1,0 +1,1 @@
+"""Whatever else RosettaSciIO reads."""

@@ -1,0 +1,289 @@
+"""Whatever RosettaSciIO reads, lazily, under our labels."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+
+from stemzarr.errors import (
+    CorruptFileError,
+    MissingDependencyError,
+    OptionError,
+    StemzarrError,
+    UnknownFormatError,
+)
+from stemzarr.formats.found import FileFacts, Found, build_source
+from stemzarr.formats.frames import stamp_of_all
+from stemzarr.formats.hdf5.files import Stamp, contiguous_block, stored_dtype
+from stemzarr.formats.labelling import Hints
+from stemzarr.formats.naming import make_slugs
+from stemzarr.formats.packed import refuse_packed
+from stemzarr.formats.picture.reader import PICTURES
+from stemzarr.formats.rosettasciio.axes import find_axes
+from stemzarr.formats.rosettasciio.incomplete import check_delivered, read_run
+from stemzarr.formats.rosettasciio.library import (
+    LibraryBlocks,
+    Plugin,
+    known_suffixes,
+    open_signals,
+    plugins_for,
+)
+from stemzarr.formats.rosettasciio.metadata import find_parts, find_value, map_metadata
+from stemzarr.formats.rosettasciio.runs import find_run
+from stemzarr.formats.rosettasciio.tia import missing_series
+from stemzarr.formats.zarr.marks import folder_size
+from stemzarr.metadata.clean import clean_json
+from stemzarr.model import Source
+from stemzarr.options import ReadOptions
+from stemzarr.storage.acquisitions import acquisition_name
+from stemzarr.storage.files import read_error
+
+__all__ = ["read_rosettasciio", "reads_suffix"]
+
+_HDF5_SUFFIXES: Final = frozenset({".hspy", ".hdf5", ".h5", ".app5", ".emd", ".nxs", ".dm5"})
+_FRAMES: Final = frozenset({"Blockfile", "TVIPS"})
+"""Plugins of detectors that write pattern after pattern."""
+_OWN: Final[dict[str, tuple[str, str]]] = {
+    ".npy": ("stemzarr.formats.npy.reader", "read_npy"),
+    **dict.fromkeys(PICTURES, ("stemzarr.formats.picture.reader", "read_picture")),
+    **dict.fromkeys((".tif", ".tiff"), ("stemzarr.formats.tiff.reader", "read_tiff")),
+}
+"""Module and function of what stemzarr reads itself, by suffix."""
+
+
+def reads_suffix(suffix: str) -> bool:
+    """Return whether a file of a suffix, in lower case and with its dot, is read when named."""
+    return suffix in _OWN or bool(plugins_for(suffix.removeprefix(".")))
+
+
+def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Source:
+    """Return what a file of one of RosettaSciIO's formats holds, without reading pixels.
+
+    Formats that RosettaSciIO cannot read lazily are loaded once to be understood. A `suffix`
+    other than that of the file is given where its content is known to be of another format.
+
+    Raises
+    ------
+    UnknownFormatError
+        Nobody reads files of that suffix, or it is a folder.
+    CorruptFileError
+        The file is empty, or not what its suffix says.
+    OptionError
+        A data set was asked for in a format that has no paths.
+    """
+    stamp = _check(path)
+    suffix = suffix or path.suffix.lower()
+    if suffix in _OWN:
+        _refuse_dataset(path, options)
+        module, name = _OWN[suffix]
+        read: Callable[[Path, ReadOptions], Source] = getattr(importlib.import_module(module), name)
+        return read(path, options)
+    plugins = plugins_for(suffix.removeprefix("."))
+    if not plugins:
+        refuse_packed(path)
+        shown = " ".join(sorted((*_OWN, *known_suffixes())))
+        msg = f"has no bytes that stemzarr knows, and nobody reads the suffix {suffix!r}"
+        raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .mib {shown}")
+    _refuse_dataset(path, options)
+    declared = find_run(path)
+    if declared is not None and (declared.ours or not declared.run.complete):
+        describe = functools.partial(_describe, plugins=plugins, origin=path)
+        return read_run(path, declared, describe, options)
+    plugin, signals, messages = _first_that_reads(path, plugins)
+    source = _source(path, stamp, plugin, (signals, messages), options)
+    return source if declared is None else check_delivered(source, declared)
+
+
+def _describe(
+    path: Path, plugins: Sequence[Plugin], origin: Path
+) -> tuple[Found | None, dict[str, Any]]:
+    """Return the first data set of a file as RosettaSciIO describes it, and its metadata.
+
+    The file is a sample of `origin`, whose records are located beside that one.
+    """
+    plugin, signals, _ = _first_that_reads(path, plugins)
+    original: dict[str, Any] = clean_json(signals[0].get("original_metadata") or {})
+    return _found(origin, Stamp.of(origin), plugin, 0, signals[0]), original
+
+
+def _check(path: Path) -> Stamp:
+    """Return the stamp of a file that may hold something.
+
+    Raises
+    ------
+    UnknownFormatError, CorruptFileError, ReadError
+        It is a folder, empty, or no HDF5 file under one of HDF5's suffixes.
+    """
+    if path.is_dir() and path.suffix.lower() == ".zspy":
+        return Stamp.of(path)
+    if path.is_dir():
+        msg = "is a folder and no store"
+        raise UnknownFormatError(
+            msg, path=path, hint="name the files in it, or --join them as one set of frames"
+        )
+    stamp = Stamp.of(path)
+    if stamp.size == 0:
+        msg = "is empty"
+        raise CorruptFileError(msg, path=path, hint="it may still be written; copy it again")
+    try:
+        is_hdf5 = path.suffix.lower() not in _HDF5_SUFFIXES or h5py.is_hdf5(path)
+    except OSError as error:
+        raise read_error(path, error) from error
+    if not is_hdf5:
+        msg = f"is no HDF5 file, as its suffix {path.suffix} says"
+        raise CorruptFileError(msg, path=path, hint="it may be truncated; copy it again")
+    return stamp
+
+
+def _refuse_dataset(path: Path, options: ReadOptions) -> None:
+    if options.dataset is not None:
+        msg = f"files of the suffix {path.suffix} have no data set {options.dataset!r}"
+        raise OptionError(msg, path=path, hint="leave --dataset out; it is for HDF5 and Zarr")
+
+
+def _first_that_reads(
+    path: Path, plugins: Sequence[Plugin]
+) -> tuple[Plugin, list[dict[str, Any]], tuple[str, ...]]:
+    """Return the first plugin of a suffix that reads the file, and what it gives.
+
+    Raises
+    ------
+    CorruptFileError, MissingDependencyError, UnsupportedDataError
+        None does; where several were asked, what each of them said.
+    """
+    failures: list[StemzarrError] = []
+    for plugin in plugins:
+        try:
+            return plugin, *open_signals(path, plugin)
+        except StemzarrError as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    found = [one for one in failures if not isinstance(one, MissingDependencyError)] or failures
+    raise type(found[0])(
+        "; ".join(one.message for one in failures),
+        path=path,
+        hint=" or ".join(dict.fromkeys(one.hint for one in failures if one.hint)),
+    )
+
+
+def _source(
+    path: Path,
+    stamp: Stamp,
+    plugin: Plugin,
+    read: tuple[list[dict[str, Any]], tuple[str, ...]],
+    options: ReadOptions,
+) -> Source:
+    found, originals, notes = [], [], list(read[1])
+    parts = find_parts(plugin.name, path)
+    stamps = tuple((part, Stamp.of(part)) for part in parts)
+    for index, signal in enumerate(read[0]):
+        one = _found(path, stamp, plugin, index, signal, stamps)
+        if one is None:
+            notes.append(f"{_name(signal, index)} holds no plain numbers and is left out")
+        else:
+            found.append(one)
+            originals.append(_original(signal, one))
+    slugs = make_slugs(one.title or acquisition_name(path) for one in found)
+    tree = {
+        slug: {"metadata": one.metadata, **original}
+        for slug, one, original in zip(slugs, found, originals, strict=True)
+    }
+    whole = stamp_of_all((path, *parts)) if parts else stamp
+    if path.is_dir():
+        whole = Stamp(*folder_size(path))
+    missing = missing_series(path) if path.suffix.lower() == ".emi" else ()
+    notes += [f"its series {name!r} is missing" for name in missing]
+    facts = FileFacts(
+        format=path.suffix.lower().removeprefix("."),
+        size=whole.size,
+        modified_ns=whole.modified_ns,
+        load_metadata=functools.partial(dict, tree),
+        notes=tuple(notes),
+        complete=not missing,
+        parts=parts,
+    )
+    return build_source(path, facts, found, options)
+
+
+def _name(signal: Mapping[str, Any], index: int) -> str:
+    """Return how a note names a signal: by its title where it has one."""
+    title = find_value(clean_json(signal.get("metadata") or {}), "General.title")
+    return f"data set {index}" + (f" ({title!r})" if isinstance(title, str) and title else "")
+
+
+def _original(signal: Mapping[str, Any], found: Found) -> dict[str, Any]:
+    """Return the original metadata, and all of the axes where one of them is uneven."""
+    original = {"original_metadata": clean_json(signal.get("original_metadata") or {})}
+    if any(axis.uneven for axis in found.axes):
+        original["axes"] = clean_json(list(signal.get("axes") or ()))
+    return original
+
+
+def _found(
+    path: Path,
+    stamp: Stamp,
+    plugin: Plugin,
+    index: int,
+    signal: Mapping[str, Any],
+    parts: tuple[tuple[Path, Stamp], ...] = (),
+) -> Found | None:
+    array = signal.get("data")
+    known = None if array is None else stored_dtype(array.dtype)
+    if array is None or known is None or not array.shape or 0 in array.shape:
+        return None
+    dtype, channels = known
+    metadata: dict[str, Any] = clean_json(map_metadata(plugin.name, path, signal))
+    signal_type = find_value(metadata, "Signal.signal_type")
+    title = find_value(metadata, "General.title")
+    shape = (*array.shape, len(channels)) if channels else array.shape
+    chunks = _chunks(plugin, array, dtype.itemsize)
+    axes, notes = find_axes(plugin.name, path, signal, array.shape)
+    block = chunks or tuple(getattr(array, "chunksize", array.shape))
+    return Found(
+        title=title if isinstance(title, str) else "",
+        base=LibraryBlocks(
+            path=path,
+            stamp=stamp,
+            plugin=plugin,
+            index=index,
+            shape=shape,
+            dtype=dtype,
+            block_shape=(*block, *shape[len(block) :]),
+            chunks=chunks,
+            whole=not hasattr(array, "compute"),
+            parts=parts,
+        ),
+        axes=axes,
+        notes=notes,
+        hints=Hints(
+            signal_type=signal_type if isinstance(signal_type, str) else "",
+            frames=f"{path.suffix} files hold pattern after pattern" * (plugin.name in _FRAMES),
+        ),
+        channels=channels,
+        metadata=metadata,
+        original=_dm_tags(signal.get("original_metadata")),
+        computed=bool(signal.get("computed")),
+    )
+
+
+def _dm_tags(original: object) -> dict[str, Any]:
+    """Return the original metadata of a signal where they are the tags of a DM file."""
+    if not isinstance(original, Mapping) or "ImageList" not in original:
+        return {}
+    tags: dict[str, Any] = clean_json(original)
+    return tags
+
+
+def _chunks(plugin: Plugin, array: Any, itemsize: int) -> tuple[int, ...] | None:  # noqa: ANN401 - dask or numpy
+    """Return chunks to ask for, where those that RosettaSciIO chooses are larger than need be."""
+    wanted = contiguous_block(array.shape, itemsize)
+    chosen = getattr(array, "chunksize", None)
+    if chosen is None or chosen == wanted or not plugin.takes_chunks:
+        return None
+    return wanted

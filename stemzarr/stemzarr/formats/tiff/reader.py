@@ -1,0 +1,357 @@
+"""TIFF files, their pages read as they are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import (
+    CorruptFileError,
+    MissingDependencyError,
+    ReadError,
+    StemzarrError,
+    TruncatedFileError,
+    UnsupportedDataError,
+)
+from stemzarr.formats.found import FileFacts, Found, build_source
+from stemzarr.formats.hdf5.files import Stamp, contiguous_block, one_line, stored_dtype
+from stemzarr.formats.labelling import FoundAxis, Hints, Labels
+from stemzarr.formats.naming import make_slugs
+from stemzarr.formats.npy.reader import RawBlocks
+from stemzarr.formats.reordered import reorder
+from stemzarr.formats.rosettasciio.axes import find_axes
+from stemzarr.formats.rosettasciio.library import WHOLE_BYTES, quiet
+from stemzarr.formats.rosettasciio.metadata import find_value, map_metadata
+from stemzarr.formats.tiff.axes import calibrate_axes, resolution_note
+from stemzarr.metadata.clean import clean_json
+from stemzarr.model import Blocks, Source
+from stemzarr.options import ReadOptions
+from stemzarr.storage.acquisitions import acquisition_name
+from stemzarr.storage.files import cache_open_files
+
+if TYPE_CHECKING:
+    from tifffile import TiffFrame, TiffPage, TiffPageSeries
+
+__all__ = ["TiffBlocks", "find_single_page", "read_tiff"]
+
+_BLOCK_BYTES: Final = 16 * 1024**2
+_COLOURS: Final = ("red", "green", "blue", "alpha")
+_RGB, _PALETTE = 2, 3
+_LOCK = threading.RLock()
+
+
+def read_tiff(path: Path, options: ReadOptions) -> Source:
+    """Return the series of images that a TIFF file holds, without reading pixels.
+
+    Raises
+    ------
+    CorruptFileError, TruncatedFileError
+        It is no TIFF file, planes of it are missing, or it ends before its values do.
+    UnsupportedDataError
+        Its planes are in other files.
+    MissingDependencyError
+        tifffile is not installed.
+    """
+    stamp = Stamp.of(path)
+    described, notes = _library_signals(path)
+    with _whole_list_of_pages(path):
+        # Opened here and now: tifffile says once in the life of an open file that its list is cut.
+        opened = _open_new(path)
+        series = list(opened.tiff.series)
+        for one in series:
+            _check(path, stamp, one)
+        signals = [*described, *({} for _ in series)]
+        pairs = [
+            (_found(path, stamp, number, one, signal), signal)
+            for number, (one, signal) in enumerate(zip(series, signals, strict=False))
+        ]
+    left = [
+        f"series {number} ({one.dtype}, {one.shape}) holds no plain numbers and is left out"
+        for number, (one, (found, _)) in enumerate(zip(series, pairs, strict=True))
+        if found is None
+    ]
+    kept = [(one, signal) for one, signal in pairs if one is not None]
+    found = [one for one, _ in kept]
+    originals = [clean_json(signal.get("original_metadata") or {}) for _, signal in kept]
+    slugs = make_slugs(one.title or acquisition_name(path) for one in found)
+    tree = {
+        slug: {"metadata": one.metadata, "original_metadata": original}
+        for slug, one, original in zip(slugs, found, originals, strict=True)
+    }
+    facts = FileFacts(
+        format="tif",
+        size=stamp.size,
+        modified_ns=stamp.modified_ns,
+        load_metadata=lambda: tree,
+        notes=(*notes, *left),
+    )
+    return build_source(path, facts, found, options)
+
+
+def find_single_page(path: Path, stamp: Stamp) -> Found | None:
+    """Return the image of a file of one page, without what RosettaSciIO knows of it.
+
+    Returns
+    -------
+    Found or None
+        None where the file holds more than one plane of numbers.
+
+    Raises
+    ------
+    CorruptFileError, TruncatedFileError, UnsupportedDataError
+        As `read_tiff`.
+    """
+    with _whole_list_of_pages(path):
+        series = list(_open(path, stamp, os.getpid()).tiff.series)
+        for one in series:
+            _check(path, stamp, one)
+        found = _found(path, stamp, 0, series[0], {}) if len(series) == 1 else None
+    return found if found is not None and len(found.axes) == 2 else None  # noqa: PLR2004 - a plane
+
+
+@contextlib.contextmanager
+def _whole_list_of_pages(path: Path) -> Iterator[None]:
+    """Refuse a file whose list of pages leads out of it; tifffile would give those before.
+
+    Raises
+    ------
+    TruncatedFileError
+        It does.
+    """
+    failure = ""
+    with quiet() as messages:
+        try:
+            yield
+        except StemzarrError:
+            raise
+        except Exception as error:  # noqa: BLE001 - tifffile raises whatever it stumbles over
+            failure = one_line(error)
+    broken = [
+        text for text in messages if re.search(r"invalid (page |value )?offset|corrupt", text)
+    ]
+    if failure or broken:
+        msg = f"its list of pages is broken: {[*broken, failure][0]}"
+        hint = "the file is truncated or damaged; copy it again"
+        raise TruncatedFileError(msg, path=path, hint=hint)
+
+
+def _found(
+    path: Path, stamp: Stamp, number: int, series: TiffPageSeries, signal: Mapping[str, Any]
+) -> Found | None:
+    known = stored_dtype(series.dtype)
+    if known is None or not series.shape or 0 in series.shape:
+        return None
+    letters, colour = series.axes, _colour_dim(series)
+    dims = [dim for dim in range(len(series.shape)) if dim != colour]
+    base = _blocks(path, stamp, number, series)
+    if colour is not None:
+        order = (*dims, colour)
+        base = reorder(base, Labels(kind="array", axes=(), order=order))
+    shape = [series.shape[dim] for dim in dims]
+    axes, notes = find_axes("TIFF", path, signal, shape)
+    kept = "".join(letters[dim] for dim in dims)
+    axes = calibrate_axes(series, number, kept, axes, signal.get("original_metadata") or {})
+    metadata = clean_json(map_metadata("TIFF", path, signal))
+    title = find_value(metadata, "General.title")
+    channels = _COLOURS[: series.shape[colour]] if colour is not None else ()
+    return Found(
+        title=title if isinstance(title, str) else "",
+        base=base,
+        axes=axes,
+        channels=channels,
+        hints=Hints(pages="a TIFF file holds page after page" * (len(dims) == 4)),  # noqa: PLR2004 - a scan
+        metadata=metadata,
+        notes=(*notes, *_notes(series, axes)),
+    )
+
+
+def _notes(series: TiffPageSeries, axes: Sequence[FoundAxis]) -> tuple[str, ...]:
+    notes = []
+    if int(series.keyframe.photometric) == _PALETTE:
+        notes.append("its values are places in a palette of colours, which is in the metadata")
+    smaller = len(series.levels) - 1
+    if smaller:
+        notes.append(
+            f"{smaller} smaller versions of the image are left out: --scan-step is for that"
+        )
+    return (*notes, *resolution_note(series.keyframe, axes))
+
+
+def _colour_dim(series: TiffPageSeries) -> int | None:
+    """Return the dim of red, green, blue (and alpha); None where there is none."""
+    dim = int(series.axes.find("S"))
+    if dim < 0 or int(series.keyframe.photometric) != _RGB:
+        return None
+    return dim if series.shape[dim] in (3, 4) and series.dtype.kind == "u" else None
+
+
+def _check(path: Path, stamp: Stamp, series: TiffPageSeries) -> None:
+    """Refuse what tifffile would fill with zeros in silence.
+
+    Raises
+    ------
+    UnsupportedDataError
+        Planes are in other files.
+    CorruptFileError, TruncatedFileError
+        Planes are missing, or the file ends before the last one does.
+    """
+    if series.is_multifile:
+        msg = "its planes are in several files"
+        hint = "save it as one file, for example with ImageJ"
+        raise UnsupportedDataError(msg, path=path, hint=hint)
+    pages = series.pages
+    missing = sum(page is None for page in pages)
+    if missing:
+        msg = f"{missing} of the {len(pages)} planes that its metadata declares are missing"
+        raise CorruptFileError(msg, path=path, hint="copy it again")
+    end = max(_end(page) for page in pages if page is not None)
+    if series.dataoffset is not None:
+        end = max(end, series.dataoffset + series.nbytes)
+    if end > stamp.size:
+        msg = f"has {stamp.size} of the {end} bytes that its pages declare"
+        raise TruncatedFileError(msg, path=path, hint="copy it again")
+    if series.dataoffset is None and series.keyframe.nbytes > WHOLE_BYTES:
+        msg = f"a page of it unpacks to {series.keyframe.nbytes} bytes"
+        hint = "save it uncompressed: such files are read in parts"
+        raise UnsupportedDataError(msg, path=path, hint=hint)
+
+
+def _end(page: TiffPage | TiffFrame) -> int:
+    pairs = zip(page.dataoffsets, page.databytecounts, strict=True)
+    return max((offset + count for offset, count in pairs), default=0)
+
+
+def _blocks(path: Path, stamp: Stamp, number: int, series: TiffPageSeries) -> Blocks:
+    """Return the values in the order of the file: one run of bytes, else page by page."""
+    dtype = series.dtype.newbyteorder("<")
+    if series.dataoffset is not None:
+        stored = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
+        return RawBlocks(
+            path=path, stamp=stamp, offset=series.dataoffset, shape=series.shape, stored=stored
+        )
+    page = series.keyframe.shape
+    leading = series.shape[: len(series.shape) - len(page)]
+    some = contiguous_block(leading, series.keyframe.nbytes) if leading else ()
+    return TiffBlocks(
+        path=path,
+        stamp=stamp,
+        series=number,
+        shape=series.shape,
+        dtype=dtype,
+        block_shape=(*some, *page),
+    )
+
+
+def _library_signals(path: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Return what RosettaSciIO says of each series, without its values; nothing where it fails."""
+    failure = ""
+    with quiet():
+        try:
+            reader = importlib.import_module("rsciio.tiff").file_reader
+            # "data": the positions of an uneven axis as they are, not straightened
+            signals = reader(str(path), lazy=True, hamamatsu_streak_axis_type="data")
+        except ImportError as error:
+            msg = f"a TIFF file needs {error.name or error}, which is not installed"
+            hint = "pip install 'stemzarr[formats]'"
+            raise MissingDependencyError(msg, path=path, hint=hint) from error
+        except Exception as error:  # noqa: BLE001 - foreign code raises anything
+            failure = f"{type(error).__name__}: {one_line(error)}"
+            signals = []
+        for signal in signals:
+            del signal["data"]
+        gc.collect()  # the plugin leaves the file open: it is closed here, in quiet
+    if failure:
+        return [], (f"RosettaSciIO cannot read its metadata: {failure}",)
+    return signals, ()
+
+
+class _OpenTiff:
+    """An open file that is closed with its last user."""
+
+    def __init__(self, path: Path) -> None:
+        import tifffile
+
+        self.tiff = tifffile.TiffFile(path)
+
+    def __del__(self) -> None:
+        if hasattr(self, "tiff"):
+            self.tiff.close()
+
+
+@cache_open_files(4)
+def _open(path: Path, _stamp: Stamp, _process: int) -> _OpenTiff:
+    with quiet():
+        return _open_new(path)
+
+
+def _open_new(path: Path) -> _OpenTiff:
+    try:
+        return _OpenTiff(path)
+    except StemzarrError:
+        raise
+    except Exception as error:  # tifffile raises whatever the bytes make it stumble over
+        msg = f"is no TIFF file that can be read: {one_line(error)}"
+        hint = "it may be truncated, or of another format than its suffix says"
+        raise CorruptFileError(msg, path=path, hint=hint) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiffBlocks:
+    """Values of a series of pages, each decoded as it is asked for. Picklable and thread-safe."""
+
+    path: Path
+    """The file."""
+    stamp: Stamp
+    """What the file was when it was recognised."""
+    series: int
+    """Place of the series among those of the file."""
+    shape: tuple[int, ...]
+    """Lengths of the dims as in the file."""
+    dtype: np.dtype[Any]
+    """Type of the values, little-endian."""
+    block_shape: tuple[int, ...]
+    """Whole pages, about 16 MiB."""
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`.
+
+        Raises
+        ------
+        SourceChangedError, ReadError
+            The file is another one by now, or cannot be read.
+        """
+        self.stamp.check(self.path)
+        if out.size == 0:
+            return
+        try:
+            with _LOCK, quiet():
+                self._read(out, start)
+        except Exception as error:  # tifffile raises whatever the bytes make it stumble over
+            msg = f"a page cannot be decoded: {one_line(error)}"
+            raise ReadError(msg, path=self.path, hint="the file may be damaged") from error
+
+    def _read(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        series = _open(self.path, self.stamp, os.getpid()).tiff.series[self.series]
+        page_shape = series.keyframe.shape
+        lead = len(self.shape) - len(page_shape)
+        inner = tuple(slice(a, a + n) for a, n in zip(start[lead:], out.shape[lead:], strict=True))
+        for place in np.ndindex(out.shape[:lead]):
+            at = tuple(a + b for a, b in zip(start[:lead], place, strict=True))
+            number = int(np.ravel_multi_index(at, self.shape[:lead])) if lead else 0
+            page = series.pages[number]
+            if page is None:
+                msg = f"plane {number} is missing"
+                raise IndexError(msg)
+            values = page.asarray().reshape(page_shape)
+            np.copyto(out[place], values[inner])

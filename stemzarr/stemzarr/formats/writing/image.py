@@ -1,0 +1,193 @@
+"""Images of a scan, to be exported as documents: its previews, and sums over a ring."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import UnsupportedDataError
+from stemzarr.measure.counted_disk import disk_mask
+from stemzarr.measure.disk import find_disk, sample_mean
+from stemzarr.measure.fold import ShardFold
+from stemzarr.model import (
+    ArrayBlocks,
+    Blocks,
+    Document,
+    Kind,
+    Progress,
+    Source,
+    dims_of_kind,
+    read_box,
+)
+from stemzarr.options import ExportOptions
+from stemzarr.pixels.boxes import Box
+from stemzarr.store.format.schema import prefix_of
+from stemzarr.store.format.tree import read_nodes, read_small_array
+from stemzarr.store.ingest.preview import SCAN_IMAGES, finish_patterns
+from stemzarr.views.moments import measure_blocks
+from stemzarr.views.slabs import map_document
+from stemzarr.views.view import View
+from stemzarr.views.viewed import apply
+from stemzarr.views.virtual import virtual_image
+
+__all__ = ["fold_previews", "take_image"]
+
+
+def take_image(
+    source: Source,
+    document: Document,
+    view: View | None,
+    options: ExportOptions,
+    progress: Progress | None = None,
+) -> Document:
+    """Return the image of a scan that the options name, as a document in memory.
+
+    Region, steps and downsampling of the view come before it, normalisation and type after it.
+    The previews of a store are read where the view leaves its pixels as they are; all others are
+    made in one pass by the code that makes the previews, the central disk looked for anew.
+
+    Parameters
+    ----------
+    source, document
+        A 4D scan and where it comes from.
+    view
+        The recipe; none where it is None.
+    options
+        Say which image; budget and threads of the pass.
+    progress
+        Is told how far the pass is.
+
+    Returns
+    -------
+    Document
+        Of kind ``image`` (y, x) over the scan, or ``diffraction`` (det_y, det_x). Positions of the
+        scan that a salvage did not recover are NaN.
+
+    Raises
+    ------
+    UnsupportedDataError
+        The document is no 4D scan.
+    OptionError
+        The ring holds no pixel, or the view does not fit the document.
+    """
+    if document.kind != "4d-stem":
+        msg = f"the document {document.slug!r} is of kind {document.kind!r}"
+        hint = "bright field and its like are made of 4D scans; leave image and radii out"
+        raise UnsupportedDataError(msg, hint=hint)
+    chosen = view or View()
+    before = dataclasses.replace(chosen, normalize="none", dtype=None)
+    after = View(normalize=chosen.normalize, dtype=chosen.dtype)
+    limits = {"threads": options.threads, "memory": options.memory}
+    viewed = apply(document, before, **limits)
+    if options.image is None:
+        ring = {"inner": options.inner or 0.0, "outer": options.outer}
+        summed = virtual_image(viewed, **ring, **limits, progress=progress)  # type: ignore[arg-type]
+        image = _label(viewed, "virtual image", summed.to_numpy(), ring)
+    else:
+        values = _stored(source, viewed, options.image) if viewed is document else None
+        if values is None:
+            values = fold_previews(viewed, **limits, progress=progress)[_key(options.image)]
+        image = _label(viewed, options.image.replace("-", " "), values, {})
+    return apply(image, after, **limits)
+
+
+def _key(image: str) -> str:
+    return image.replace("-", "_")
+
+
+def _stored(source: Source, document: Document, image: str) -> NDArray[Any] | None:
+    """Return a preview that a store holds; None where the source is none, or made none."""
+    if source.format != "stemzarr":
+        return None
+    nodes = read_nodes(source.path)
+    name = f"{prefix_of(document, source.main)}preview/{_key(image)}"
+    return read_small_array(source.path, nodes, name) if name in nodes else None
+
+
+def _label(
+    document: Document, name: str, values: NDArray[Any], ring: Mapping[str, float | None]
+) -> Document:
+    """Return an image as a document with the axes of the scan, or of the detector."""
+    of_detector = name.endswith("diffraction")
+    kind: Kind = "diffraction" if of_detector else "image"
+    axes = document.axes[2:] if of_detector else document.axes[:2]
+    named = zip(axes, dims_of_kind(kind, 2), strict=True)
+    if document.valid is not None and not of_detector:
+        # nothing was recorded there, which no number of electrons says
+        values = np.where(document.valid, values.astype(np.float64), np.nan)
+    blocks = ArrayBlocks(values)
+    bad = document.bad_pixels if of_detector else None
+    ndim = 1 if bad is None else 2
+    # a sum of calibrated values has their scale, but not their offset
+    keeps = of_detector or document.brightness is None or not document.brightness.offset
+    radii = {key: value for key, value in ring.items() if value is not None}
+    return dataclasses.replace(
+        document,
+        title=f"{document.title}, {name}",
+        kind=kind,
+        axes=tuple(dataclasses.replace(axis, name=dim) for axis, dim in named),
+        blocks=blocks,
+        layout=None,
+        brightness=document.brightness if keeps else None,
+        attributes={**document.attributes, "image": name, **radii},
+        statistics=measure_blocks(blocks, ndim, threads=1, memory=values.nbytes, bad=bad),
+        valid=None,
+        bad_pixels=bad,
+    )
+
+
+def fold_previews(
+    document: Document, *, threads: int, memory: int, progress: Progress | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return the previews of a scan, as an ingest would make them.
+
+    Parameters
+    ----------
+    document
+        A 4D scan.
+    threads, memory
+        Threads and budget in bytes of the one pass over the values.
+    progress
+        Is told how far it is.
+
+    Returns
+    -------
+    dict
+        ``mean_diffraction``, ``max_diffraction`` (det_y, det_x); ``total_intensity``,
+        ``bright_field``, ``annular_dark_field`` (scan_y, scan_x).
+    """
+    scan, detector = document.shape[:2], document.shape[2:]
+    mask = disk_mask(find_disk(sample_mean(document), document.bad_pixels), detector)
+    pixels = math.prod(detector)
+    bad = None if document.bad_pixels is None else document.bad_pixels.reshape(-1)
+    kept = np.ones(scan, bool) if document.valid is None else document.valid
+
+    def fold_box(readable: Blocks, box: Box) -> tuple[Box, ShardFold]:
+        values = read_box(readable, box.start, box.shape).reshape(-1, pixels)
+        fold = ShardFold(pixels=pixels, dtype=document.dtype, mask=mask, bad=bad)
+        fold.add(values, [len(values)], kept[box.slices()[:2]].reshape(-1))
+        return box, fold
+
+    images = np.empty((*scan, len(SCAN_IMAGES)))
+    total: NDArray[Any] = np.zeros(pixels, np.uint64)
+    tops: list[NDArray[Any]] = []
+    done = 0
+    for box, fold in map_document(fold_box, document.blocks, 2, memory=memory, threads=threads):
+        total = total + fold.total
+        if fold.top is not None:
+            tops = [np.maximum.reduce([*tops, fold.top])]
+        place = box.slices()[:2]
+        images[place] = np.concatenate(fold.images).reshape(*box.shape[:2], -1)
+        done += box.size * document.dtype.itemsize
+        if progress is not None:
+            progress(done, document.nbytes)
+    top = tops[0] if tops else np.zeros(pixels, document.dtype)
+    mean, top = finish_patterns(total, top, max(1, int(np.count_nonzero(kept))), document.dtype)
+    found = {"mean_diffraction": mean, "max_diffraction": top}
+    found = {name: pattern.reshape(detector) for name, pattern in found.items()}
+    return found | dict(zip(SCAN_IMAGES, np.moveaxis(images, -1, 0), strict=True))

@@ -1,0 +1,1 @@
+"""Zarr folders of others, and stores as an export."""

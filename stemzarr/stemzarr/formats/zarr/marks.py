@@ -1,0 +1,45 @@
+"""Folders that are Zarr of other programs, recognized by their first file; the size of folders."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from stemzarr.storage.files import read_error
+
+__all__ = ["folder_size", "is_foreign_zarr"]
+
+_OLD_MARKS: Final = (".zarray", ".zgroup", ".zmetadata")
+
+
+def is_foreign_zarr(path: Path) -> bool:
+    """Return whether a folder is a Zarr array or group that stemzarr did not write."""
+    if not path.is_dir() or path.suffix.lower() == ".zspy":
+        return False
+    if not (path / "zarr.json").is_file():
+        return any((path / name).is_file() for name in _OLD_MARKS)
+    try:
+        tree = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # a damaged store, of which its own reader says what is wrong
+    known = isinstance(tree, dict) and tree.get("node_type") in ("group", "array")
+    attributes = tree.get("attributes") if known else None
+    ours = isinstance(attributes, dict) and "stemzarr_schema" in attributes
+    return known and not ours and not (path / "source").is_dir()
+
+
+def folder_size(path: Path) -> tuple[int, int]:
+    """Return the size in bytes and the latest modification time of all files below a folder.
+
+    Raises
+    ------
+    ReadError
+        A file cannot be looked at.
+    """
+    try:
+        states = [Path(folder, name).stat() for folder, _, names in os.walk(path) for name in names]
+    except OSError as error:
+        raise read_error(path, error) from error
+    return sum(one.st_size for one in states), max((one.st_mtime_ns for one in states), default=0)

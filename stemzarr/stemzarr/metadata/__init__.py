@@ -1,0 +1,1 @@
+"""What is known of an acquisition: facts, units, dates, optics, JSON."""

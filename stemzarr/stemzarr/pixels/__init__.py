@@ -1,0 +1,1 @@
+"""Arrays by the block: what derives from `Blocks`, boxes, buffers, packing, transposing."""

@@ -1,0 +1,187 @@
+"""Boxes out of one contiguous, uncompressed run of pixels in a file, in canonical order."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.pixels.transposing import transpose_into
+from stemzarr.storage.files import open_shared
+
+__all__ = ["ContiguousBlocks"]
+
+_ROW_BLOCK_BYTES = 1024**2
+_SLAB_BYTES = 256 * 1024**2
+_SCRATCH_BYTES = 8 * 1024**2
+_CALL_BYTES = 16 * 1024
+"""How many bytes are read in the time that one more call takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContiguousBlocks:
+    """Pixels that lie in one unaligned run of bytes.
+
+    Picklable and thread-safe: it holds a path and numbers. Where the disk has the canonical order
+    (`rotation` 0), a box is read in its maximal contiguous runs, straight into the caller's
+    buffer. Where the last `rotation` canonical dims come first on disk, it is read in tiles of
+    some MiB in disk order, each transposed in the cache.
+    """
+
+    path: Path
+    """The file."""
+    offset: int
+    """First byte of the pixels."""
+    disk_shape: tuple[int, ...]
+    """Lengths of the dims on disk, slowest first."""
+    disk_dtype: str
+    """numpy type string of the values on disk, with their byte order."""
+    rotation: int = 0
+    """How many of the leading dims on disk come last in canonical order."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the dims in canonical order."""
+        return (*self.disk_shape[self.rotation :], *self.disk_shape[: self.rotation])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values, little-endian."""
+        return np.dtype(self.disk_dtype).newbyteorder("<")
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """The box that is cheapest to read as a whole.
+
+        In canonical order on disk: as many of the last dims as fit into 1 MiB, and part of the
+        next one; at least the last two dims. Rotated: everything that is slow in canonical order
+        and as much as fits into 256 MiB, because a smaller part costs one short read for each
+        detector pixel or energy.
+        """
+        shape = self.shape
+        budget = _SLAB_BYTES if self.rotation else _ROW_BLOCK_BYTES
+        whole = len(shape) - (self.rotation or min(2, len(shape)))
+        block = [1] * whole + list(shape[whole:])
+        for dim in reversed(range(whole)):
+            room = budget // max(1, math.prod(block) * self.dtype.itemsize)
+            block[dim] = min(shape[dim], max(1, room))
+            if block[dim] < shape[dim]:
+                break
+        return tuple(block)
+
+    @property
+    def unrotated(self) -> ContiguousBlocks:
+        """The values in the order of the disk, (pixels, …), the dims that come first as one."""
+        pixels = math.prod(self.disk_shape[: self.rotation])
+        shape = (pixels, *self.disk_shape[self.rotation :])
+        return dataclasses.replace(self, disk_shape=shape, rotation=0)
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of ``out.shape`` whose first corner is at `start`.
+
+        Raises
+        ------
+        SourceChangedError, ReadError
+            The file shrank or cannot be read; `out` then holds nothing meaningful.
+        """
+        if out.size == 0:
+            return
+        if self.rotation:
+            self._read_rotated(out, tuple(start))
+        elif out.flags.c_contiguous:
+            self._read_disk_box(out, tuple(start))
+        else:
+            values = np.empty(out.shape, out.dtype)
+            self._read_disk_box(values, tuple(start))
+            out[...] = values
+
+    def _read_disk_box(self, out: NDArray[Any], start: tuple[int, ...]) -> None:
+        """Fill contiguous `out` with a box whose dims and `start` are in disk order."""
+        strides = _item_strides(self.disk_shape)
+        dim, span = _plan_reads(out.shape, strides, out.itemsize)
+        first = sum(index * stride for index, stride in zip(start, strides, strict=True))
+        starts = _positions(out.shape[:dim], strides) + first
+        offsets = (self.offset + starts * out.itemsize).tolist()
+        file = open_shared(self.path)
+        if span == math.prod(out.shape[dim:]):
+            room, step = out.reshape(-1).view(np.uint8).data, span * out.itemsize
+            file.read_runs_into(room, step, offsets)
+        else:
+            scratch = np.empty(span, out.dtype)
+            byte_strides = tuple(stride * out.itemsize for stride in strides[dim:])
+            picked = np.lib.stride_tricks.as_strided(scratch, out.shape[dim:], byte_strides)
+            units = out.reshape(len(offsets), *out.shape[dim:])
+            for number, offset in enumerate(offsets):
+                file.read_into(scratch.view(np.uint8).data, offset)
+                units[number] = picked
+        if np.dtype(self.disk_dtype).byteorder == ">":
+            out.byteswap(inplace=True)
+
+    def _read_rotated(self, out: NDArray[Any], start: tuple[int, ...]) -> None:
+        """Read tiles of the disk and transpose each into its columns of `out`."""
+        cut = out.ndim - self.rotation
+        contiguous = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
+        positions = math.prod(out.shape[:cut])
+        matrix = contiguous.reshape(positions, math.prod(out.shape[cut:]))
+        room = max(1, _SCRATCH_BYTES // max(1, positions * out.itemsize))
+        scratch = np.empty(room * positions, out.dtype)
+        done = 0
+        for corner, box in _tiles(out.shape[cut:], room):
+            columns = math.prod(box)
+            tile = scratch[: columns * positions].reshape(*box, *out.shape[:cut])
+            disk_start = [a + b for a, b in zip(start[cut:], corner, strict=True)]
+            self._read_disk_box(tile, (*disk_start, *start[:cut]))
+            transpose_into(matrix[:, done : done + columns], tile.reshape(columns, positions))
+            done += columns
+        if contiguous is not out:
+            out[...] = contiguous
+
+
+def _item_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return how many values lie between neighbours in every dim, in C order."""
+    return tuple(math.prod(shape[dim + 1 :]) for dim in range(len(shape)))
+
+
+def _plan_reads(box: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[int, int]:
+    """Return from which dim on a box is read by one call, and how many values that spans.
+
+    The span holds values that nobody asked for where that costs less than further calls.
+    """
+    best, best_cost = (len(box), 1), math.inf
+    for dim in range(len(box), -1, -1):
+        span = 1 + sum((n - 1) * s for n, s in zip(box[dim:], strides[dim:], strict=True))
+        wasted = span - math.prod(box[dim:])
+        if wasted and span * itemsize > _SCRATCH_BYTES:
+            continue
+        cost = math.prod(box[:dim]) * (_CALL_BYTES + (span + 2 * bool(wasted) * span) * itemsize)
+        if cost < best_cost:
+            best, best_cost = (dim, span), cost
+    return best
+
+
+def _positions(box: Sequence[int], strides: Sequence[int]) -> NDArray[np.int64]:
+    """Return the places of a box's units relative to its first value, in C order."""
+    places = np.zeros(1, np.int64)
+    for size, stride in zip(box, strides, strict=False):
+        places = np.add.outer(places, np.arange(size, dtype=np.int64) * stride).reshape(-1)
+    return places
+
+
+def _tiles(shape: tuple[int, ...], room: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Iterate over corner and shape of boxes of at most `room` values, in C order."""
+    tile = [1] * len(shape)
+    for dim in reversed(range(len(shape))):
+        tile[dim] = min(shape[dim], max(1, room // math.prod(tile)))
+        if tile[dim] < shape[dim]:
+            break
+    steps = [range(0, n, t) for n, t in zip(shape, tile, strict=True)]
+    for corner in itertools.product(*steps):
+        ends = zip(corner, tile, shape, strict=True)
+        yield corner, tuple(min(t, n - c) for c, t, n in ends)

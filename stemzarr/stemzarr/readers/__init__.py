@@ -1,1 +1,0 @@
-"""Readers: bytes of a source to the model, without touching pixels."""

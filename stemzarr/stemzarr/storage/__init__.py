@@ -1,0 +1,1 @@
+"""Bytes below a key: files, locks, and what the operating system says of them."""

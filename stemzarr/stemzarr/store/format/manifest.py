@@ -1,0 +1,259 @@
+"""The manifest: every file of a store with its size and xxh3-128.
+
+It lists all files but three kinds: its own; results that people add below ``analysis``; and the
+root's ``zarr.json``, which follows from the others: ``root`` is the digest of the root's node, the
+rest of that file repeats the nodes below. It also holds a copy of all nodes but its own, from which
+metadata that another program changed are reported and restored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from stemzarr.errors import DamagedStoreError
+from stemzarr.storage.foreign import is_foreign, without_foreign
+from stemzarr.store.format.nodes import check_nodes
+from stemzarr.store.format.schema import Nodes, to_json
+from stemzarr.store.format.shard import write_file
+from stemzarr.store.format.tree import (
+    MANIFEST,
+    RESTORE,
+    RESULTS,
+    REVISION,
+    Tree,
+    read_small_array,
+)
+
+__all__ = [
+    "Difference",
+    "Manifest",
+    "check_digests",
+    "differences",
+    "digest_node",
+    "files_of",
+    "read_manifest",
+    "stray_files",
+    "walk_files",
+    "write_manifest",
+]
+
+_LONGEST = 60
+_REWORDED = ("codecs", "consolidated_metadata", "storage_transformers", "chunk_key_encoding")
+"""Keys of a node that mean the same in several forms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What the files of a store must be."""
+
+    files: dict[str, tuple[int, str]]
+    """Size and xxh3-128 in hex of every file, by its path in the store."""
+    root: str
+    """xxh3-128 in hex of the root's node without the consolidated metadata."""
+    nodes: Nodes
+    """Every node but the manifest's own as it was written; empty in stores of the first days."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A value in the metadata that is not what was written."""
+
+    node: str
+    """Path of the group or array; empty for the root."""
+    name: str
+    """The attribute, or another key of the node; empty where the whole node came or went."""
+    written: Any
+    """What stemzarr wrote; None where there was nothing."""
+    found: Any
+    """What stands there now; None where nothing does."""
+
+    def __str__(self) -> str:
+        """Return what differs as a clause."""
+        of = f"{self.node}: {self.name}" if self.node and self.name else self.node or self.name
+        if self.found is None:
+            return f"{of} is gone"
+        if self.written is None:
+            return f"{of} was added"
+        return f"{of} is {_brief(self.found)} instead of {_brief(self.written)}"
+
+
+def _brief(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def differences(written: Nodes, found: Nodes) -> Iterator[Difference]:
+    """Yield what differs between the nodes that were written and those that are there.
+
+    Other programs write the same codecs in other words, which is no difference.
+    """
+    for path in sorted({*written, *found} - {MANIFEST}):
+        one, other = written.get(path), found.get(path)
+        if one is None or other is None:
+            yield Difference(node=path, name="", written=one, found=other)
+            continue
+        for name in sorted({*one, *other} - {*_REWORDED, "attributes"}):
+            yield from _differ(path, name, one.get(name), other.get(name))
+        mine, theirs = (dict(node.get("attributes") or {}) for node in (one, other))
+        for name in sorted({*mine, *theirs}):
+            yield from _differ(path, name, mine.get(name), theirs.get(name))
+
+
+def _differ(node: str, name: str, written: Any, found: Any) -> Iterator[Difference]:  # noqa: ANN401
+    if written != found:
+        yield Difference(node=node, name=name, written=written, found=found)
+
+
+def digest_node(node: dict[str, object]) -> str:
+    """Return the xxh3-128 of a node in hex."""
+    return xxhash.xxh3_128_hexdigest(to_json(node))
+
+
+def walk_files(store: Path) -> Iterator[Path]:
+    """Yield all files that stemzarr put in a store, and those that do not belong there.
+
+    Not those of a revision, which may come and go meanwhile, not the results that people add, and
+    not what systems leave in any folder.
+    """
+    for folder, below, names in os.walk(store):
+        below[:] = [name for name in without_foreign(below) if not name.startswith(REVISION)]
+        if Path(folder) == store and RESULTS in below:
+            below.remove(RESULTS)
+        yield from filter(Path.is_file, (Path(folder, name) for name in without_foreign(names)))
+
+
+def files_of(store: Path) -> list[str]:
+    """Return the paths of all files of a store that a manifest lists, sorted."""
+    paths = (path.relative_to(store).as_posix() for path in walk_files(store))
+    return sorted(p for p in paths if p != "zarr.json" and not p.startswith(f"{MANIFEST}/"))
+
+
+def stray_files(store: Path, nodes: Nodes) -> set[str]:
+    """Return the paths of files beside the manifest's own that do not belong to it."""
+    node = nodes[MANIFEST]
+    pieces = -(-node["shape"][0] // node["chunk_grid"]["configuration"]["chunk_shape"][0])
+    own = {"zarr.json", *(f"c/{number}" for number in range(pieces))}
+    folder = store / MANIFEST
+    found = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    return {
+        f"{MANIFEST}/{path.as_posix()}"
+        for path in found
+        if path.as_posix() not in own and not any(map(is_foreign, path.parts))
+    }
+
+
+def _without_own(nodes: Nodes) -> Nodes:
+    return {path: nodes[path] for path in sorted(nodes) if path != MANIFEST}
+
+
+def write_manifest(tree: Tree, files: Mapping[str, tuple[int, str]]) -> None:
+    """Write the manifest of a store, and note its node.
+
+    Parameters
+    ----------
+    tree
+        The store; all its other nodes must be known.
+    files
+        Size and digest of every file that the manifest lists, by path.
+    """
+    content = {
+        "root": digest_node(tree.nodes[""]),
+        "files": {path: list(state) for path, state in sorted(files.items())},
+        "nodes": _without_own(tree.nodes),
+    }
+    text = to_json(content)
+    values = np.frombuffer(text, np.uint8)
+    tree.write_array(MANIFEST, values, ("manifest_byte",), codec="zstd")
+    write_file(tree.folder / MANIFEST / "zarr.json", to_json(tree.nodes[MANIFEST]))
+
+
+def read_manifest(path: Path, nodes: Nodes) -> Manifest:
+    """Return the manifest of a store.
+
+    Raises
+    ------
+    DamagedStoreError
+        It is missing or damaged.
+    """
+    text = _read_text(path, nodes)
+    try:
+        content = json.loads(text)
+        files = {
+            name: (int(size), str(digest)) for name, (size, digest) in content["files"].items()
+        }
+        kept = {name: dict(node) for name, node in content.get("nodes", {}).items()}
+        return Manifest(files=files, root=str(content["root"]), nodes=kept)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedStoreError(f"the manifest cannot be read: {error}", path=path) from error
+
+
+def _read_text(path: Path, nodes: Nodes) -> bytes:
+    if MANIFEST not in nodes:
+        raise DamagedStoreError("the store has no manifest", path=path)
+    return read_small_array(path, nodes, MANIFEST).tobytes()
+
+
+def check_digests(path: Path, nodes: Nodes) -> Nodes:
+    """Return the nodes of a store as they were written, or raise where others are listed.
+
+    ``zarr.json`` has no checksum of its own: a shape, a calibration or a fact with one changed
+    digit would be believed otherwise.
+
+    Parameters
+    ----------
+    path
+        The store.
+    nodes
+        As its consolidated metadata give them.
+
+    Returns
+    -------
+    dict
+        `nodes`; where another program wrote the same in other words, those of the manifest.
+
+    Raises
+    ------
+    DamagedStoreError
+        A node differs from its digest in the manifest, or the manifest is damaged itself.
+    """
+    # The copy of the nodes stands last, so that it can be compared unparsed. As text, not as
+    # values: to Python, 1 and 1.0 and true are equal.
+    if _read_text(path, nodes).endswith(b',"nodes":%b}' % to_json(_without_own(nodes))):
+        return nodes
+    manifest = read_manifest(path, nodes)
+    if manifest.nodes:
+        first = next(differences(manifest.nodes, nodes), None)
+        if first is None:
+            return _written(path, {**manifest.nodes, MANIFEST: nodes[MANIFEST]})
+        raise _changed(path, "zarr.json", first)
+    digests = {"": manifest.root}
+    for name, (_, digest) in manifest.files.items():
+        if name.endswith("/zarr.json"):
+            digests[name.removesuffix("/zarr.json")] = digest
+    for name in sorted({*nodes, *digests} - {MANIFEST}):
+        if name not in nodes or digests.get(name) != digest_node(nodes[name]):
+            raise _changed(path, name or "the root", None)
+    return nodes
+
+
+def _written(path: Path, nodes: Nodes) -> Nodes:
+    wrong = check_nodes(nodes)
+    if wrong:
+        msg = f"its manifest holds metadata that are not sound: {wrong}"
+        raise DamagedStoreError(msg, path=path, hint="stemzarr verify says what is damaged")
+    return nodes
+
+
+def _changed(path: Path, name: str, difference: Difference | None) -> DamagedStoreError:
+    """Return what to say of metadata that another program, a person or the disk changed."""
+    what = f"see {name}" if difference is None else str(difference)
+    msg = f"its metadata changed since stemzarr wrote them: {what}"
+    return DamagedStoreError(msg, path=path, hint=RESTORE)

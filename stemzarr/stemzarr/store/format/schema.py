@@ -1,0 +1,168 @@
+"""The form of a store, schema version 1: nodes, names and attributes as they stand on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemzarr.model import Document
+from stemzarr.store.format.encode import ChunkCodec
+from stemzarr.store.format.plan import ArrayPlan
+from stemzarr.store.format.shard import sharding_metadata
+
+__all__ = [
+    "ATTRIBUTE_SCHEMA",
+    "FACT_NAMES",
+    "SCHEMA_VERSION",
+    "Nodes",
+    "array_node",
+    "clean_json",
+    "consolidated",
+    "group_node",
+    "pixel_node",
+    "prefix_of",
+    "stored_dims",
+    "to_json",
+]
+
+SCHEMA_VERSION = 1
+"""Version of the store's form, in the root attribute ``stemzarr_schema``."""
+ATTRIBUTE_SCHEMA = Path(__file__).with_name("attributes.schema.json")
+"""JSON Schema of the attributes, by group."""
+
+FACT_NAMES = frozenset(
+    {
+        "beam_energy_keV",
+        "camera_length_mm",
+        "convergence_angle_mrad",
+        "magnification",
+        "exposure_s",
+        "dwell_time_s",
+        "probe_current_nA",
+        "spot_size",
+        "scan_rotation_deg",
+        "tilt_alpha_deg",
+        "tilt_beta_deg",
+        "instrument",
+        "detector",
+        "operator",
+        "specimen",
+        "session",
+        "software",
+        "acquired",
+        "complete",
+    }
+)
+"""Names of the facts, the same for every format."""
+
+_JSON_FLOATS = {"f": 0.0, "c": [0.0, 0.0], "b": False}
+
+Nodes = dict[str, dict[str, Any]]
+"""The ``zarr.json`` of every group and array, by path; the root has the path ``""``."""
+
+
+def clean_json(value: Any) -> Any:  # noqa: ANN401 - whatever a tag or an option holds
+    """Return `value` as JSON: finite numbers, strings, lists and objects; NaN becomes None."""
+    match value:
+        case Mapping():
+            return {str(key): clean_json(item) for key, item in value.items()}
+        case np.ndarray():
+            return clean_json(value.tolist())
+        case list() | tuple() | set() | frozenset():
+            return [clean_json(item) for item in value]
+        case bytes():
+            return value.decode("utf-8", "replace")
+        case None:
+            return None
+    return _clean_scalar(value)
+
+
+def _clean_scalar(value: Any) -> bool | int | float | str | None:  # noqa: ANN401 - any scalar
+    match value:
+        case bool() | np.bool_():
+            return bool(value)
+        case int() | np.integer():
+            return int(value)
+        case float() | np.floating():
+            return float(value) if math.isfinite(value) else None
+    return str(value)
+
+
+def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``zarr.json`` of a group."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": flat_attributes(attributes)}
+
+
+def flat_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes that JSON can hold; those that are unknown or not finite are left out."""
+    cleaned = {name: clean_json(value) for name, value in attributes.items()}
+    return {name: value for name, value in cleaned.items() if value is not None}
+
+
+def array_node(
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    dims: Sequence[str],
+    *,
+    chunk: Sequence[int],
+    codecs: list[dict[str, Any]],
+    attributes: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the ``zarr.json`` of an array."""
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": _JSON_FLOATS.get(dtype.kind, 0),
+        "codecs": codecs,
+        "attributes": flat_attributes(attributes),
+        "dimension_names": list(dims),
+        "storage_transformers": [],
+    }
+
+
+def prefix_of(document: Document, main: int) -> str:
+    """Return what stands before the paths of a document: nothing, or ``documents/<slug>/``."""
+    return "" if document.index == main else f"documents/{document.slug}/"
+
+
+def stored_dims(document: Document, main: int) -> tuple[str, ...]:
+    """Return the dims of a document in the store, prefixed by its slug unless it is the main one.
+
+    Equal names in one tree must always mean the same axis.
+    """
+    if document.index == main:
+        return document.dims
+    return tuple(f"{document.slug}_{dim}" for dim in document.dims)
+
+
+def pixel_node(document: Document, main: int, plan: ArrayPlan, codec: ChunkCodec) -> dict[str, Any]:
+    """Return the ``zarr.json`` of the pixels of a document."""
+    return array_node(
+        document.shape,
+        document.dtype,
+        stored_dims(document, main),
+        chunk=plan.shard,
+        codecs=sharding_metadata(plan.chunk, codec),
+        attributes=document.intensity_attributes(),
+    )
+
+
+def to_json(node: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a ``zarr.json``; equal nodes give equal bytes."""
+    return json.dumps(node, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def consolidated(nodes: Nodes) -> bytes:
+    """Return the root's ``zarr.json`` with the nodes of all groups and arrays in it."""
+    below = {path: nodes[path] for path in sorted(nodes) if path}
+    inline = {"kind": "inline", "must_understand": False, "metadata": below}
+    return to_json({**nodes[""], "consolidated_metadata": inline})

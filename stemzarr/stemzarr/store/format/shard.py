@@ -1,0 +1,145 @@
+"""The shard file: chunks one after the other, then the index of where they lie, with a crc32c.
+
+The index holds an offset and a length (uint64, little-endian) for every chunk in C order; chunks
+that lie outside the array have both set to 2**64 - 1.
+https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from stemzarr.errors import DamagedStoreError
+from stemzarr.storage.files import read_positioned, write_error
+from stemzarr.store.format.encode import CRC_BYTES, ChunkCodec, crc_matches, with_crc
+
+__all__ = ["ABSENT", "ShardFile", "index_bytes", "read_index", "sharding_metadata"]
+
+_BUFFER_BYTES = 1024**2
+ABSENT = 2**64 - 1
+"""Offset and length of a chunk that is not there."""
+_INDEX_CODECS: list[dict[str, Any]] = [
+    {"name": "bytes", "configuration": {"endian": "little"}},
+    {"name": "crc32c"},
+]
+
+
+def sharding_metadata(chunk: Sequence[int], codec: ChunkCodec) -> list[dict[str, Any]]:
+    """Return the codec chain of a sharded array as it stands in ``zarr.json``."""
+    configuration = {
+        "chunk_shape": list(chunk),
+        "codecs": codec.metadata(),
+        "index_codecs": _INDEX_CODECS,
+        "index_location": "end",
+    }
+    return [{"name": "sharding_indexed", "configuration": configuration}]
+
+
+def index_bytes(chunks: int) -> int:
+    """Return the length of the index of a shard of that many chunks, its crc32c included."""
+    return 16 * chunks + CRC_BYTES
+
+
+class ShardFile:
+    """Writes one shard; a context manager that closes the file, whole or not.
+
+    Parameters
+    ----------
+    path
+        The file; it is replaced.
+    chunks
+        How many chunks a shard has, those outside the array counted in.
+    """
+
+    def __init__(self, path: Path, chunks: int) -> None:
+        self.path = path
+        self.size = 0
+        self._index: NDArray[np.uint64] = np.full((chunks, 2), ABSENT, "<u8")
+        self._digest = xxhash.xxh3_128()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb", buffering=_BUFFER_BYTES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def append(self, number: int, *pieces: bytes) -> None:
+        """Write the encoded bytes of a chunk."""
+        start = self.size
+        for piece in pieces:
+            self._write(piece)
+        self._index[number] = start, self.size - start
+
+    def finish(self, *, sync: bool) -> str:
+        """Write the index, flush if asked to, and return the xxh3-128 of the file in hex."""
+        self._write(with_crc(self._index.tobytes()))
+        self._file.flush()
+        if sync:
+            os.fsync(self._file.fileno())
+        return self._digest.hexdigest()
+
+    def _write(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        self._file.write(piece)
+        self.size += len(piece)
+
+
+def read_index(path: Path, chunks: int) -> NDArray[np.uint64]:
+    """Return offsets and lengths of the chunks of a shard, shape (chunks, 2).
+
+    Raises
+    ------
+    DamagedStoreError
+        The file is missing, too short, or the checksum of its index does not fit.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        msg = f"the shard cannot be read: {error.strerror or error}"
+        raise DamagedStoreError(msg, path=path) from error
+    length = index_bytes(chunks)
+    if size < length:
+        raise DamagedStoreError(f"has {size} bytes, its index alone has {length}", path=path)
+    stored = bytearray(length)
+    read_positioned(path, memoryview(stored), size - length)
+    if not crc_matches(memoryview(stored)):
+        raise DamagedStoreError("the checksum of the shard's index does not fit", path=path)
+    index = np.frombuffer(stored, "<u8", count=2 * chunks).reshape(chunks, 2)
+    there = index[:, 0] != ABSENT
+    if (index[there].sum(axis=1) > size - length).any():
+        raise DamagedStoreError("the shard's index points beyond its chunks", path=path)
+    return index
+
+
+def write_file(path: Path, content: bytes, *, sync: bool = False) -> None:
+    """Write a whole small file, with folders above it.
+
+    Raises
+    ------
+    WriteError
+        The operating system could not write.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise write_error(path, error) from error

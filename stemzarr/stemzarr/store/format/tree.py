@@ -1,0 +1,333 @@
+"""The folder of a store: its nodes, its small arrays, its labels."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import (
+    CorruptFileError,
+    DamagedStoreError,
+    ReadError,
+    SchemaVersionError,
+    SourceNotFoundError,
+)
+from stemzarr.model import Document
+from stemzarr.options import Codec
+from stemzarr.storage.files import move, remove_tree, sync_folder, sync_path, writing
+from stemzarr.storage.locks import FileLock
+from stemzarr.store.format.encode import codec_from_metadata, find_codec
+from stemzarr.store.format.nodes import check_nodes, wrong_path
+from stemzarr.store.format.schema import (
+    SCHEMA_VERSION,
+    Nodes,
+    array_node,
+    group_node,
+    prefix_of,
+    stored_dims,
+    to_json,
+)
+from stemzarr.store.format.shard import write_file
+
+__all__ = [
+    "MANIFEST",
+    "RESTORE",
+    "RESULTS",
+    "REVISION",
+    "Tree",
+    "finish_revision",
+    "is_result",
+    "read_nodes",
+    "read_small_array",
+    "revising",
+    "write_labels",
+]
+
+_PIECE = 16 * 1024**2
+
+MANIFEST = "source/manifest"
+"""Path of the manifest in a store."""
+RESULTS = "analysis"
+"""Group of what people add to a store; see `stemzarr.store.results`."""
+RESTORE = (
+    "stemzarr verify --restore-metadata puts back what was written; "
+    "to change facts so that they last, use stemzarr calibrate or tag"
+)
+"""What to do about metadata that were changed."""
+
+REVISION = ".revision"
+"""Begins the name of a folder in a store with the files of a revision that is under way."""
+COMMITTED = "committed"
+"""File in it that lists them once all are there: from then on the revision counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """A store that is being written."""
+
+    folder: Path
+    """Where it is written."""
+    nodes: Nodes = field(default_factory=dict)
+    """The ``zarr.json`` of all groups and arrays so far."""
+
+    def write_array(
+        self,
+        path: str,
+        values: NDArray[Any],
+        dims: Sequence[str],
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        codec: Codec = "none",
+    ) -> None:
+        """Write an array of a few MiB at most, unsharded, and note its node.
+
+        Parameters
+        ----------
+        path
+            Path of the array in the store.
+        values
+            The array; one that is 1-D is cut in pieces of 16 MiB.
+        dims
+            Names of its dims.
+        attributes
+            Attributes of the array.
+        codec
+            Compression.
+        """
+        values = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
+        chunk = tuple(max(1, n) for n in values.shape)
+        if values.ndim == 1:
+            chunk = (min(chunk[0], _PIECE // values.dtype.itemsize),)
+        chunk_codec = find_codec(codec, values.dtype, chunk)
+        self.nodes[path] = array_node(
+            values.shape,
+            values.dtype,
+            dims,
+            chunk=chunk,
+            codecs=chunk_codec.metadata(),
+            attributes=attributes or {},
+        )
+        for number in range(math.ceil(values.shape[0] / chunk[0])):
+            piece = np.zeros(chunk, values.dtype)
+            part = values[number * chunk[0] : (number + 1) * chunk[0]]
+            piece[: len(part)] = part
+            place = [str(number), *("0" for _ in chunk[1:])]
+            file = self.folder.joinpath(path, "c", *place)
+            write_file(file, b"".join(chunk_codec.encode(piece)))
+
+    def write_nodes(self) -> None:
+        """Write every ``zarr.json`` but the root's, which marks a store as complete."""
+        for path in filter(None, self.nodes):
+            write_file(self.folder / path / "zarr.json", self.node_bytes(path))
+
+    def node_bytes(self, path: str) -> bytes:
+        """Return the ``zarr.json`` of a group or array."""
+        return to_json(self.nodes[path])
+
+
+def write_labels(tree: Tree, document: Document, main: int, attributes: Mapping[str, Any]) -> None:
+    """Write the coordinates and the masks of a document, and note its group with `attributes`."""
+    prefix = prefix_of(document, main)
+    tree.nodes[prefix.rstrip("/")] = group_node({**document.group_attributes(), **attributes})
+    names = stored_dims(document, main)
+    dims = names[:-1] if document.channels else names
+    for name, axis in zip(dims, document.axes, strict=True):
+        tree.write_array(prefix + name, axis.values(), (name,), attributes=axis.attributes())
+    if document.valid is not None:
+        tree.write_array(prefix + "valid", document.valid, names[:2])
+    if document.bad_pixels is not None:
+        tree.write_array(prefix + "bad_pixels", document.bad_pixels, names[-2:])
+
+
+def is_result(path: str) -> bool:
+    """Tell whether a node or file of a store is a result that a person added."""
+    return path == RESULTS or path.startswith(f"{RESULTS}/")
+
+
+def read_nodes(path: Path) -> Nodes:
+    """Return all nodes of a store from its consolidated metadata, but not those of results.
+
+    Raises
+    ------
+    SourceNotFoundError, ReadError, CorruptFileError, SchemaVersionError
+        There is no store, it cannot be read, is none of ours, or is newer than this program.
+    """
+    finish_revision(path)
+    file = path / "zarr.json"
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        hint = "check the spelling"
+        raise SourceNotFoundError("there is no store", path=path, hint=hint) from None
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror or error}"
+        raise ReadError(msg, path=file, hint="check its permissions") from error
+    try:
+        root = json.loads(content, parse_constant=_refuse_constant)
+        json.dumps(root, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        listed = root.pop("consolidated_metadata")["metadata"]
+        nodes: Nodes = {name: node for name, node in listed.items() if not is_result(name)}
+        version = root["attributes"]["stemzarr_schema"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _no_metadata(path) from error
+    if version != SCHEMA_VERSION:
+        raise SchemaVersionError(
+            f"is of schema version {version}, this program knows {SCHEMA_VERSION}",
+            path=path,
+            hint="update stemzarr",
+        )
+    nodes[""] = root
+    wrong = check_nodes(nodes)
+    if wrong:
+        raise CorruptFileError(f"its metadata are not sound: {wrong}", path=path, hint=RESTORE)
+    return nodes
+
+
+def _no_metadata(path: Path) -> CorruptFileError:
+    if path.joinpath(*MANIFEST.split("/")).is_dir():
+        return CorruptFileError(
+            "its zarr.json is damaged, or another program wrote it anew without what it held",
+            path=path,
+            hint=RESTORE,
+        )
+    return CorruptFileError(
+        "its metadata are not those of a stemzarr store",
+        path=path,
+        hint="open another zarr store with xarray.open_zarr",
+    )
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)
+
+
+def read_small_array(path: Path, nodes: Nodes, name: str) -> NDArray[Any]:
+    """Return an array that `write_small_array` wrote.
+
+    Raises
+    ------
+    DamagedStoreError
+        A piece of it is missing or its checksum does not fit.
+    """
+    node = nodes[name]
+    shape, dtype = tuple(node["shape"]), np.dtype(node["data_type"])
+    chunk = tuple(node["chunk_grid"]["configuration"]["chunk_shape"])
+    try:
+        codec = codec_from_metadata(node["codecs"], dtype)
+    except SchemaVersionError as error:  # damage, in a store of the version that is known
+        raise DamagedStoreError(error.message, path=path / name, hint=error.hint) from error
+    pieces = [np.empty((0, *shape[1:]), dtype)]
+    for number in range(math.ceil(shape[0] / chunk[0])):
+        file = path.joinpath(name, "c", str(number), *("0" for _ in chunk[1:]))
+        try:
+            stored = memoryview(file.read_bytes())
+            codec.check(stored, math.prod(chunk) * dtype.itemsize)
+            piece = np.empty(chunk, dtype)
+            codec.decode(stored, piece)
+        except DamagedStoreError as error:
+            raise DamagedStoreError(error.message, path=file) from error
+        except OSError as error:
+            msg = f"a piece of {name} cannot be read: {error.strerror or error}"
+            raise DamagedStoreError(msg, path=file) from error
+        pieces.append(piece)
+    return np.concatenate(pieces)[: shape[0]]
+
+
+@contextlib.contextmanager
+def revising(path: Path, lock: FileLock) -> Iterator[Path]:
+    """Give a folder in a store for files that take the places of those of the same names.
+
+    When the block succeeds, they are flushed and listed, and then put in place one by one, the
+    root's metadata last. A crash before the list is complete leaves the store as it was; after
+    it, whoever opens the store next finishes the work. The caller holds the store's lock; one that
+    was lost meanwhile leaves the store as it was.
+
+    Raises
+    ------
+    StoreBusyError
+        The lock was lost.
+    WriteError
+        The store cannot be written.
+    """
+    with writing(path):
+        for left in path.glob(f"{REVISION}*"):
+            _remove_stage(left)
+        # A name of its own: a reader may still be busy with the one before.
+        stage = path / f"{REVISION}-{uuid.uuid4().hex[:8]}"
+        try:
+            yield stage
+            lock.check(now=True)
+            _commit(stage)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _remove_stage(stage)
+            raise
+        finish_revision(path)
+
+
+def _commit(stage: Path) -> None:
+    files = sorted(p.relative_to(stage).as_posix() for p in stage.rglob("*") if p.is_file())
+    if not files:
+        return
+    for name in files:
+        sync_path(stage / name)
+    ordered = sorted(files, key=lambda name: name == "zarr.json")
+    fresh = stage / f"{COMMITTED}.new"
+    write_file(fresh, "\n".join(ordered).encode(), sync=True)
+    fresh.replace(stage / COMMITTED)
+    sync_folder(stage)
+
+
+def finish_revision(path: Path) -> None:
+    """Put the files of committed revisions in place, the root's metadata last.
+
+    A revision that a crash cut short is finished by whoever opens the store next; where that is
+    another process at the same time, both do the same.
+
+    Raises
+    ------
+    DamagedStoreError
+        A list names what lies elsewhere: no revision of ours did that.
+    WriteError
+        The store cannot be written.
+    """
+    for stage in sorted(path.glob(f"{REVISION}*")):
+        try:
+            names = (stage / COMMITTED).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError):
+            continue
+        _check_inside(path, stage, names)
+        with writing(path):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    move(stage / name, path / name)
+            sync_folder(path)
+            _remove_stage(stage)
+
+
+def _remove_stage(stage: Path) -> None:
+    """Remove a folder that another process may be removing at the same moment."""
+    while stage.exists():
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(stage)
+
+
+def _check_inside(path: Path, stage: Path, names: Sequence[str]) -> None:
+    """Raise where a path would lead out of the store, by its words or through a link."""
+    home = path.resolve()
+    for name in names:
+        ends = [stage, (path / name).parent, (stage / name).parent]
+        if wrong_path(name) or any(not end.resolve().is_relative_to(home) for end in ends):
+            msg = f"its unfinished revision names {name!r}, which is no file of a store"
+            hint = f"do not trust this store; to open it all the same, remove {stage.name} in it"
+            raise DamagedStoreError(msg, path=path, hint=hint)

@@ -1,0 +1,1 @@
+"""A source written into a store in one pass."""

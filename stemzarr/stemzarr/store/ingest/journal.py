@@ -1,0 +1,246 @@
+"""The journal of an unfinished store: which shards are done, and what they folded to.
+
+It lies beside the tree that will become the store, in one hidden folder. Each line is JSON after
+its own xxh3-64, so that a line cut off by a crash is told from a whole one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from stemzarr.errors import StemzarrError
+from stemzarr.storage.files import (
+    follow_link,
+    remove_abandoned,
+    remove_tree,
+    sync_folder,
+    write_error,
+)
+from stemzarr.storage.locks import FileLock
+from stemzarr.store.format.shard import write_file
+
+__all__ = [
+    "FOLDS",
+    "PARTS",
+    "TREE",
+    "Journal",
+    "ShardRecord",
+    "open_journal",
+    "remove_unfinished",
+    "store_lock",
+    "unfinished_folder",
+]
+
+TREE, FOLDS, PARTS = "tree", "folds", "parts"
+"""Folders of an ingest: what becomes the store, what its shards folded to, unfinished files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRecord:
+    """One shard that is written."""
+
+    array: int
+    """Place of its array in the plan."""
+    number: int
+    """Place of the shard in the array's grid."""
+    path: str
+    """Path of its file in the store."""
+    size: int
+    """Size of its file in bytes."""
+    digest: str
+    """xxh3-128 of its file, in hex."""
+    chunks: str
+    """xxh3-128 of the raw values of its chunks in C order, in hex, one after the other."""
+    fold: str | None
+    """Name of the file with what the shard folded to."""
+    fold_digest: str | None
+    """xxh3-128 of that file, in hex."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Journal:
+    """The state of one ingest on disk; only one process writes it."""
+
+    folder: Path
+    """Hidden folder of the unfinished ingest."""
+    records: dict[tuple[int, int], ShardRecord]
+    """Shards that are done, by array and number."""
+    sync: bool
+    """Whether each line is flushed to the disk."""
+    check: Callable[..., None]
+    """Raises where this process lost the right to write it; as `FileLock.check`."""
+
+    @property
+    def tree(self) -> Path:
+        """The folder that becomes the store."""
+        return self.folder / TREE
+
+    @property
+    def folds(self) -> Path:
+        """The folder of what the shards folded to."""
+        return self.folder / FOLDS
+
+    def add(self, record: ShardRecord) -> None:
+        """Note that a shard is done.
+
+        Raises
+        ------
+        StoreBusyError
+            The lock was lost: the journal is another process's.
+        WriteError
+            It cannot be written.
+        """
+        self.check()
+        try:
+            with (self.folder / "journal").open("ab") as file:
+                file.write(_line(dataclasses.asdict(record)))
+                file.flush()
+                if self.sync:
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise write_error(self.folder, error) from error
+        self.records[record.array, record.number] = record
+
+    def remove(self) -> None:
+        """Remove all that is left of the unfinished ingest."""
+        remove_tree(self.folder)
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    text = json.dumps(content, sort_keys=True).encode()
+    return xxhash.xxh3_64_hexdigest(text).encode() + b" " + text + b"\n"
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    digest, _, text = line.partition(b" ")
+    if xxhash.xxh3_64_hexdigest(text).encode() != digest:
+        return None
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def _read_record(line: bytes) -> ShardRecord | None:
+    try:
+        return ShardRecord(**(_parse(line) or {}))
+    except TypeError:
+        return None  # damaged, or whole and no record: the first line twice
+
+
+def open_journal(
+    folder: Path, identity: dict[str, Any], check: Callable[..., None], *, sync: bool
+) -> tuple[Journal, str]:
+    """Return the journal in `folder`, and why it begins anew (empty where it continues).
+
+    Parameters
+    ----------
+    folder
+        Hidden folder of the ingest; it is made where it is missing.
+    identity
+        JSON of all that the shards depend on: the source, the options, the plan.
+    check
+        Raises where this process lost the right to write the journal; as `FileLock.check`.
+    sync
+        Whether lines are flushed to the disk.
+
+    Notes
+    -----
+    A shard counts as done when its line is whole and its file and its fold have the digests that
+    the line tells.
+    """
+    journal = Journal(folder=folder, records={}, sync=sync, check=check)
+    try:
+        lines = (folder / "journal").read_bytes().splitlines()
+    except OSError:
+        lines = []
+    head = _parse(lines[0]) if lines else None
+    reason = _difference(head, identity) if lines or (folder / TREE).exists() else ""
+    remove_tree(folder / PARTS)
+    remove_abandoned(folder.parent)
+    if head == identity:
+        for record in filter(None, map(_read_record, lines[1:])):
+            if _is_whole(journal, record):
+                journal.records[record.array, record.number] = record
+        # A line that a crash cut off must not swallow the next one.
+        _write_lines(journal, identity)
+        return journal, ""
+    remove_tree(folder)
+    _write_lines(journal, identity)
+    return journal, reason
+
+
+def unfinished_folder(dest: Path) -> Path:
+    """Return the hidden folder of the ingest that makes a store."""
+    end = follow_link(dest)
+    return end.with_name(f".{end.name}.ingest")
+
+
+def store_lock(dest: Path, timeout_s: float = 0.0) -> FileLock:
+    """Return the lock that whoever writes a store holds."""
+    end = follow_link(dest)
+    path = end.with_name(f".{end.name}.lock")
+    return FileLock(path, timeout_s=timeout_s, what=f"the store {dest.name}")
+
+
+def remove_unfinished(dest: Path) -> None:
+    """Remove what a process left that was killed after it had shown a store, or before it began.
+
+    Where another process is writing the store, or nothing can be written, all stays.
+    """
+    lock = store_lock(dest)
+    remove_abandoned(lock.path.parent)
+    if unfinished_folder(dest).exists() or lock.path.exists():
+        with contextlib.suppress(StemzarrError, OSError), lock:
+            remove_tree(unfinished_folder(dest))
+
+
+def _write_lines(journal: Journal, identity: dict[str, Any]) -> None:
+    records = [dataclasses.asdict(record) for record in journal.records.values()]
+    content = b"".join(_line(item) for item in [identity, *records])
+    fresh = journal.folder / "journal.new"
+    write_file(fresh, content, sync=journal.sync)
+    fresh.replace(journal.folder / "journal")
+    if journal.sync:
+        sync_folder(journal.folder)
+
+
+def _difference(head: dict[str, Any] | None, identity: dict[str, Any]) -> str:
+    if head is None:
+        return "an unfinished ingest was found damaged and begun anew"
+    changed = [name for name in identity if head.get(name) != identity[name]]
+    what = " and ".join(changed) or "version"
+    return f"an unfinished ingest was begun anew: the {what} changed"
+
+
+def _is_whole(journal: Journal, record: ShardRecord) -> bool:
+    if not _has(journal.tree / record.path, record.digest):
+        return False
+    if record.fold is None or record.fold_digest is None:
+        return True
+    return _has(journal.folds / record.fold, record.fold_digest)
+
+
+def _has(path: Path, digest: str) -> bool:
+    try:
+        return digest_of(path)[1] == digest
+    except OSError:
+        return False
+
+
+def digest_of(path: Path) -> tuple[int, str]:
+    """Return the size of a file and its xxh3-128 in hex."""
+    state = xxhash.xxh3_128()
+    size = 0
+    with path.open("rb") as file:
+        while piece := file.read(1024**2):
+            state.update(piece)
+            size += len(piece)
+    return size, state.hexdigest()

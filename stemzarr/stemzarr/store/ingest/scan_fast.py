@@ -1,0 +1,219 @@
+"""Sources that keep each pixel of all patterns together, turned in one sequential read.
+
+A shard of such a source lies in one short run for every pixel of the detector. Gathered from
+there, shard after shard, the file would be read in pieces of some KiB, again and again, for hours
+on a cold disk. So it is read once, in its own order, some pixels of all patterns at once; these are
+transposed in the cache and laid into a file beside the unfinished store, shard after shard. Counts
+that fit into a byte take one.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemzarr.errors import StemzarrError
+from stemzarr.model import Blocks, RotatedBlocks
+from stemzarr.pixels.transposing import transpose_into
+from stemzarr.storage.files import PositionedFile, write_error
+from stemzarr.store.format.plan import ArrayPlan, Box
+from stemzarr.store.ingest.task import Cancelled, Workspace
+
+__all__ = ["TurnTask", "TurnedBlocks", "has_room", "turn"]
+
+_TILE_BYTES = 16 * 1024**2
+_ROOM = 1.25
+_BUFFER_BYTES = 1024**2
+_BYTE = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnedBlocks:
+    """Pixels in files, each with some pixels of all patterns: those of a shard after another's.
+
+    Boxes may not reach over the end of a shard, and have whole patterns.
+    """
+
+    folder: Path
+    """Folder of the files."""
+    array: ArrayPlan
+    """How the document is cut."""
+    shards: tuple[int, ...]
+    """Shards that are there, in their order."""
+    step: int
+    """Number of pixels in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the dims in canonical order."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return np.dtype(self.array.dtype)
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """A shard."""
+        return self.array.shard
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of a pattern."""
+        return math.prod(self.array.shape[self._cut :])
+
+    @property
+    def _cut(self) -> int:
+        return len(self.array.shape) - self.array.pattern_ndim
+
+    def patterns(self, shard: int) -> Box:
+        """Return first corner and shape of a shard's patterns in the leading dims."""
+        start, shape = self.array.shard_box(shard)
+        return start[: self._cut], shape[: self._cut]
+
+    def path(self, first: int) -> Path:
+        """Return the path of the file of the pixels from number `first` on."""
+        return self.folder / str(first)
+
+    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill contiguous `out` with the box of ``out.shape`` whose first corner is at `start`.
+
+        Raises
+        ------
+        ReadError, SourceChangedError
+            A file cannot be read, or somebody cut it.
+        """
+        index = [a // s for a, s in zip(start, self.array.shard, strict=True)]
+        shard = int(np.ravel_multi_index(index, self.array.grid))
+        counts = [math.prod(self.patterns(other)[1]) for other in self.shards]
+        before = sum(counts[: self.shards.index(shard)])
+        corner, shape = self.patterns(shard)
+        inside = _slices(start[: self._cut], corner, out.shape[: self._cut])
+        matrix = out.reshape(*out.shape[: self._cut], self.pixels)
+        for first in range(0, self.pixels, self.step):
+            size = min(self.step, self.pixels - first)
+            tile = self._read(first, before * size, (*shape, size), sum(counts) * size)
+            matrix[..., first : first + size] = tile[inside]
+
+    def _read(self, first: int, offset: int, shape: tuple[int, ...], total: int) -> NDArray[Any]:
+        """Return some values of a file that holds `total`."""
+        file = PositionedFile(self.path(first))
+        try:
+            narrow = self.dtype.itemsize > 1 and file.size() == total
+            dtype = np.dtype(np.uint8) if narrow else self.dtype
+            values = np.empty(shape, dtype)
+            file.read_into(values.reshape(-1).view(np.uint8).data, offset * dtype.itemsize)
+        finally:
+            file.close()
+        return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnTask:
+    """Some pixels of all patterns: read in one piece, transposed, laid into a file."""
+
+    blocks: Blocks
+    """The source in its own order: (pixels, …)."""
+    turned: TurnedBlocks
+    """Where they go."""
+    first: int
+    """The first pixel."""
+
+    def run(self, workspace: Workspace) -> None:
+        """Read and write.
+
+        Raises
+        ------
+        ReadError, SourceChangedError
+            The pixels cannot be had.
+        WriteError
+            They cannot be written.
+        """
+        if workspace.stop.is_set():
+            raise Cancelled
+        pixels, *lead = self.blocks.shape
+        size = min(self.turned.step, pixels - self.first)
+        tile = workspace.array((size, *lead), self.blocks.dtype)
+        self.blocks.read_into(tile, (self.first, *(0 for _ in lead)))
+        values = narrowed(tile)
+        try:
+            with self.turned.path(self.first).open("xb", buffering=_BUFFER_BYTES) as file:
+                for shard in self.turned.shards:
+                    start, shape = self.turned.patterns(shard)
+                    part = values[:, *_slices(start, (0,) * len(start), shape)]
+                    file.write(transposed(part.reshape(size, -1)).reshape(-1).view(np.uint8).data)
+        except OSError as error:
+            if isinstance(error, StemzarrError):
+                raise
+            raise write_error(self.turned.folder, error) from error
+        workspace.tell(tile.nbytes)
+
+
+def transposed(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return the transpose of a matrix as a new array in C order."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    transpose_into(turned, matrix)
+    return turned
+
+
+def narrowed(values: NDArray[Any]) -> NDArray[Any]:
+    """Return counts that fit into a byte as bytes, other values as they are."""
+    if values.dtype.kind not in "iu" or values.dtype.itemsize == 1 or not values.size:
+        return values
+    if values.max() > _BYTE or (values.dtype.kind == "i" and values.min() < 0):
+        return values
+    return values.astype(np.uint8)
+
+
+def _slices(start: Sequence[int], corner: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
+    """Return where a box that begins at `start` lies in what begins at `corner`."""
+    return tuple(slice(a - c, a - c + n) for a, c, n in zip(start, corner, shape, strict=True))
+
+
+def has_room(folder: Path, nbytes: int) -> bool:
+    """Tell whether that many bytes can lie in a folder beside the store."""
+    return shutil.disk_usage(folder).free > _ROOM * nbytes
+
+
+def turn(
+    source: RotatedBlocks, folder: Path, array: ArrayPlan, shards: Sequence[int], room: int
+) -> tuple[TurnedBlocks, list[TurnTask]]:
+    """Return where the pixels of a source will lie, and the tasks that lay them there.
+
+    Parameters
+    ----------
+    source
+        The pixels.
+    folder
+        A folder for the files, which is made.
+    array
+        How they are cut.
+    shards
+        Shards that are wanted.
+    room
+        Bytes that one task may hold; a single pixel of all patterns is read even where it is
+        larger.
+
+    Raises
+    ------
+    WriteError
+        The files cannot be made.
+    """
+    blocks = source.unrotated
+    pixel_bytes = math.prod(blocks.shape[1:]) * blocks.dtype.itemsize
+    step = max(1, min(_TILE_BYTES, room // 3) // pixel_bytes)
+    turned = TurnedBlocks(folder=folder, array=array, shards=tuple(shards), step=step)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    firsts = range(0, blocks.shape[0], step)
+    return turned, [TurnTask(blocks=blocks, turned=turned, first=first) for first in firsts]

@@ -1,0 +1,199 @@
+"""The unit of work: one shard, read, folded and encoded by one thread or one cluster worker."""
+
+from __future__ import annotations
+
+import math
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from stemzarr.errors import StemzarrError
+from stemzarr.measure.counts import DiskMask
+from stemzarr.measure.fold import ShardFold
+from stemzarr.model import Blocks
+from stemzarr.storage.files import write_error
+from stemzarr.store.format.encode import ChunkCodec
+from stemzarr.store.format.plan import ArrayPlan, Box
+from stemzarr.store.format.shard import ShardFile, write_file
+from stemzarr.store.ingest.journal import FOLDS, PARTS, TREE, ShardRecord
+
+__all__ = ["Cancelled", "ShardTask", "Workspace"]
+
+
+class Cancelled(Exception):  # noqa: N818 - no error, the user asked for it
+    """The ingest was interrupted."""
+
+
+@dataclass(slots=True)
+class Workspace:
+    """What one thread keeps from shard to shard."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when work should end as soon as it can."""
+    report: Callable[[int], None] | None = None
+    """Is told the bytes of values that were written."""
+    _buffer: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def array(self, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return an array on memory that is used again by the next call."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        if self._buffer.nbytes < nbytes:
+            self._buffer = np.empty(0, np.uint8)  # the old one goes before the new one comes
+            self._buffer = np.empty(nbytes, np.uint8)
+        return self._buffer[:nbytes].view(dtype).reshape(shape)
+
+    def tell(self, nbytes: int) -> None:
+        """Report values that are done."""
+        if self.report is not None:
+            self.report(nbytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardTask:
+    """All that is needed to write one shard, on any machine that sees source and folder."""
+
+    place: int
+    """Place of the array in the plan."""
+    number: int
+    """Place of the shard in the array's grid."""
+    array: ArrayPlan
+    """How the array is cut."""
+    blocks: Blocks
+    """The pixels."""
+    codec: ChunkCodec
+    """How chunks are encoded."""
+    folder: Path
+    """Folder of the journal."""
+    fold: bool
+    """Whether previews and statistics are wanted."""
+    mask: DiskMask | None
+    """Pixels of the virtual images, for scans."""
+    valid: NDArray[np.bool_] | None
+    """(scan_y, scan_x) mask of the patterns that were recorded; None where all were."""
+    bad: NDArray[np.bool_] | None
+    """(det_y, det_x) mask of the pixels that are bad; None where none is."""
+    sync: bool
+    """Whether the shard is flushed to the disk."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the shard's values."""
+        shape = self.array.shard_box(self.number)[1]
+        return math.prod(shape) * np.dtype(self.array.dtype).itemsize
+
+    def run(self, workspace: Workspace) -> ShardRecord:
+        """Write the shard and say what it holds.
+
+        Raises
+        ------
+        ReadError, SourceChangedError
+            The pixels cannot be had.
+        WriteError
+            The shard cannot be written.
+        """
+        part = part_path(self.folder)
+        try:
+            record = self._write(part, workspace)
+            path = self.folder / TREE / record.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(path)
+        except OSError as error:
+            if isinstance(error, StemzarrError):
+                raise
+            raise write_error(self.folder, error) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return record
+
+    def _write(self, path: Path, workspace: Workspace) -> ShardRecord:
+        dtype = np.dtype(self.array.dtype)
+        lead = len(self.array.shape) - self.array.pattern_ndim
+        pixels = math.prod(self.array.shape[lead:])
+        bad = None if self.bad is None else self.bad.reshape(-1)
+        wanted = ShardFold(pixels=pixels, dtype=dtype, mask=self.mask, bad=bad)
+        fold = wanted if self.fold else None
+        digests: list[bytes] = []
+        with ShardFile(path, math.prod(self.array.inner_grid)) as shard:
+            for box in self.array.boxes(self.number):
+                if workspace.stop.is_set():
+                    raise Cancelled
+                values = workspace.array(box[1], dtype)
+                self.blocks.read_into(values, box[0])
+                digests += self._write_chunks(shard, box, values)
+                if fold is not None:
+                    sizes = [math.prod(n[:lead]) for _, n in self.array.chunks_of(box)]
+                    fold.add(values.reshape(-1, pixels), sizes, self._valid_in(box))
+                workspace.tell(values.nbytes)
+            digest = shard.finish(sync=self.sync)
+        folded = self._write_fold(fold)
+        return ShardRecord(
+            array=self.place,
+            number=self.number,
+            path=self.array.shard_path(self.number),
+            size=shard.size,
+            digest=digest,
+            chunks=b"".join(digests).hex(),
+            fold=folded and folded[0],
+            fold_digest=folded and folded[1],
+        )
+
+    def _valid_in(self, box: Box) -> NDArray[np.bool_] | None:
+        """Return which patterns of a box were recorded, in its order."""
+        if self.valid is None:
+            return None
+        part = tuple(slice(a, a + n) for a, n in zip(*box, strict=True))
+        return self.valid[part[: self.valid.ndim]].reshape(-1)
+
+    def _write_chunks(self, shard: ShardFile, box: Box, values: NDArray[Any]) -> list[bytes]:
+        """Append the chunks of a box to the shard, and return the digests of their values."""
+        origin, digests = box[0], []
+        for start, shape in self.array.chunks_of(box):
+            ends = zip(start, origin, shape, strict=True)
+            inside = tuple(slice(a - o, a - o + n) for a, o, n in ends)
+            chunk = np.ascontiguousarray(values[inside])
+            digests.append(digest_values(chunk))
+            shard.append(
+                self.array.chunk_number(start), *self.codec.encode(pad(chunk, self.array.chunk))
+            )
+        return digests
+
+    def _write_fold(self, fold: ShardFold | None) -> tuple[str, str] | None:
+        if fold is None:
+            return None
+        name = f"{self.place}-{self.number}"
+        content = fold.to_bytes()
+        part = part_path(self.folder)
+        write_file(part, content, sync=self.sync)
+        (self.folder / FOLDS).mkdir(exist_ok=True)
+        part.replace(self.folder / FOLDS / name)
+        return name, xxhash.xxh3_128_hexdigest(content)
+
+
+def part_path(folder: Path) -> Path:
+    """Return a path for a file that is not whole yet.
+
+    A cluster may run a task again whose first worker it lost sight of, so no two runs may write
+    one file.
+    """
+    return folder / PARTS / uuid.uuid4().hex
+
+
+def digest_values(chunk: NDArray[Any]) -> bytes:
+    """Return the xxh3-128 of the values of a C-contiguous chunk."""
+    return xxhash.xxh3_128_digest(chunk.reshape(-1).view(np.uint8).data)
+
+
+def pad(chunk: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    """Return `chunk` filled up with zeros at the high sides to `shape`."""
+    if chunk.shape == tuple(shape):
+        return chunk
+    padded = np.zeros(shape, chunk.dtype)
+    padded[tuple(slice(n) for n in chunk.shape)] = chunk
+    return padded

@@ -1,0 +1,499 @@
+"""Writes a store: plan, shards, previews, labels, manifest, and then the rename that shows it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+import stemzarr
+from stemzarr.errors import (
+    OptionError,
+    SourceChangedError,
+    StemzarrError,
+    TruncatedFileError,
+)
+from stemzarr.measure.counted_disk import disk_mask
+from stemzarr.measure.disk import Disk, find_disk, sample_mean
+from stemzarr.measure.fold import FOLD_FORM
+from stemzarr.metadata.privacy import Redactor, user_names
+from stemzarr.metadata.redact import redact_facts, redact_source, redactor_of
+from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
+from stemzarr.options import IngestOptions
+from stemzarr.storage.files import (
+    check_destination,
+    follow_link,
+    read_error,
+    remove_tree,
+    replace,
+    sync_folder,
+    sync_path,
+    writing,
+)
+from stemzarr.store.facts import apply_facts
+from stemzarr.store.format.document_record import document_record
+from stemzarr.store.format.encode import ChunkCodec, find_codec
+from stemzarr.store.format.manifest import files_of, write_manifest
+from stemzarr.store.format.plan import ArrayPlan, StorePlan, plan_store
+from stemzarr.store.format.schema import (
+    SCHEMA_VERSION,
+    clean_json,
+    consolidated,
+    group_node,
+    pixel_node,
+    to_json,
+)
+from stemzarr.store.format.shard import write_file
+from stemzarr.store.format.tree import Tree, write_labels
+from stemzarr.store.ingest.journal import (
+    PARTS,
+    Journal,
+    ShardRecord,
+    digest_of,
+    open_journal,
+    store_lock,
+    unfinished_folder,
+)
+from stemzarr.store.ingest.origin import Origin
+from stemzarr.store.ingest.preview import Folded, reduce_folds, write_preview
+from stemzarr.store.ingest.run import Tally, checking, run_in_threads
+from stemzarr.store.ingest.sample import choose_codec
+from stemzarr.store.ingest.scan_fast import has_room, turn
+from stemzarr.store.ingest.task import ShardTask, part_path
+from stemzarr.store.results import check_no_results
+
+__all__ = ["StoreResult", "write_store"]
+
+_SYNC_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreResult:
+    """What an ingest wrote."""
+
+    path: Path
+    """The store."""
+    status: str
+    """``ingested``, or ``resumed`` where an unfinished ingest was continued."""
+    kind: str
+    """Kind of the main document."""
+    shape: tuple[int, ...]
+    """Shape of the main document."""
+    dtype: str
+    """numpy name of its type."""
+    source_bytes: int
+    """Size of the source."""
+    stored_bytes: int
+    """Size of all files of the store."""
+    seconds: float
+    """Time that the ingest took."""
+    notes: tuple[str, ...]
+    """What a person should know."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Ingest:
+    """One ingest on its way."""
+
+    source: Source
+    options: IngestOptions
+    plan: StorePlan
+    journal: Journal
+    header_digest: bytes
+    origin: Origin
+    tree: Tree
+    notes: list[str]
+    anew: str
+    redactor: Redactor | None
+    disks: dict[int, Disk | None] = field(default_factory=dict)
+    codecs: dict[int, ChunkCodec] = field(default_factory=dict)
+
+    def disk(self, document: Document) -> Disk | None:
+        """Return the central disk of a scan, looked for once; None for other documents."""
+        if document.index not in self.disks:
+            is_scan = document.kind == "4d-stem" and not document.channels and document.nbytes
+            mean = sample_mean(document) if is_scan else None
+            found = None if mean is None else find_disk(mean, document.bad_pixels)
+            self.disks[document.index] = found
+        return self.disks[document.index]
+
+    def codec(self, place: int, blocks: Blocks) -> ChunkCodec:
+        """Return the codec of an array, chosen once, by its pixels in the source or turned."""
+        if place not in self.codecs:
+            self.codecs[place] = choose_codec(blocks, self.plan.arrays[place], self.plan.codec)
+        return self.codecs[place]
+
+    def document(self, array: ArrayPlan) -> Document:
+        return self.source.find(array.document)
+
+    def records(self, place: int) -> list[ShardRecord]:
+        return [self.journal.records[place, n] for n in range(self.plan.arrays[place].shards)]
+
+
+def write_store(
+    source: Source, dest: Path, options: IngestOptions, progress: Progress | None = None
+) -> StoreResult:
+    """Write all documents of a source into a new store at `dest`.
+
+    Parameters
+    ----------
+    source
+        What a reader recognised.
+    dest
+        The store's folder; it appears by a rename when all is written.
+    options
+        Codec, budget, threads and the rest.
+    progress
+        Is told how many bytes of values are done.
+
+    Raises
+    ------
+    StoreExistsError
+        Something stands at `dest` and ``options.overwrite`` is false, or it holds results that
+        people added, which would be deleted.
+    StoreBusyError
+        Another process writes the same store, or took it over while this one was asleep.
+    TruncatedFileError
+        The source holds less than it declares, and ``options.read.salvage`` is false.
+    SourceChangedError, ReadError, WriteError
+        The source changed or cannot be read, or the store cannot be written. What is done
+        already is kept where it can be used: the same call continues.
+
+    Notes
+    -----
+    Beside `dest` lie, until the store is complete, the folder ``.NAME.ingest`` with the finished
+    shards and their journal, and the lock ``.NAME.lock``. The same call on the same source with
+    the same options continues there, also after a crash.
+    """
+    started = time.perf_counter()
+    _check_whole(source, options)
+    check_destination(dest, overwrite=options.overwrite, source=source.files[0])
+    dest = follow_link(dest)
+    with store_lock(dest) as lock, writing(dest):
+        check_destination(dest, overwrite=options.overwrite, source=source.files[0])
+        check_no_results(dest)
+        ingest = _begin(source, dest, options, lock.check)
+        resumed = bool(ingest.journal.records)
+        try:
+            with ingest.origin.following(checking(lock.check, progress)) as advance:
+                _write_pixels(ingest, advance)
+            ingest.origin.check()
+            lock.check(now=True)
+            _complete(ingest)
+            stored = _publish(ingest, dest)
+        except BaseException as error:
+            # What lies there is another's as soon as the lock is.
+            lock.check(now=True)
+            _keep_or_remove(ingest.journal, error)
+            raise
+    return StoreResult(
+        path=dest,
+        status="resumed" if resumed else "ingested",
+        kind=source.document.kind,
+        shape=source.document.shape,
+        dtype=source.document.dtype.name,
+        source_bytes=source.size,
+        stored_bytes=stored,
+        seconds=time.perf_counter() - started,
+        notes=tuple(filter(None, [*ingest.notes, ingest.anew])),
+    )
+
+
+def _check_whole(source: Source, options: IngestOptions) -> None:
+    """Refuse a source that holds less than it declares, unless a salvage was asked for."""
+    if source.complete or options.read.salvage:
+        return
+    why = "; ".join(source.notes) or "holds less than it declares"
+    hint = "copy it again, or keep what is there with --salvage"
+    raise TruncatedFileError(why, path=source.path, hint=hint)
+
+
+def _keep_or_remove(journal: Journal, error: BaseException) -> None:
+    """Keep finished shards for the next try, unless they are of a source that changed."""
+    remove_tree(journal.folder / PARTS)
+    if isinstance(error, SourceChangedError) or not journal.records:
+        journal.remove()
+    elif isinstance(error, StemzarrError):
+        error.hint = "; ".join(filter(None, [error.hint, "the same command continues"]))
+
+
+def _prepare(source: Source, options: IngestOptions) -> tuple[Source, Redactor | None]:
+    """Return the source with the user's facts, without what is redacted, and what removes it."""
+    if options.redact and options.virtual:
+        msg = "redact and virtual exclude each other"
+        raise OptionError(msg, hint="a virtual store names its source and shows all of it")
+    if options.sha256 and source.path.is_dir():
+        msg = "is a folder, and a SHA-256 is that of one file"
+        hint = "leave --sha256 out: a store keeps a digest of all files of a folder anyway"
+        raise OptionError(msg, path=source.path, hint=hint)
+    if options.facts:
+        source, _ = apply_facts(source, options.facts)
+    if not options.redact:
+        return source, None
+    redactor = redactor_of(source, *user_names(str(source.path)))
+    return redact_source(source, redactor), redactor
+
+
+def _begin(
+    original: Source, dest: Path, options: IngestOptions, check: Callable[..., None]
+) -> _Ingest:
+    origin = Origin(original, digested=not (original.rebuildable or options.virtual))
+    source, redactor = _prepare(original, options)
+    plan = plan_store(source, options)
+    header_digest = xxhash.xxh3_128_digest(original.load_header())
+    identity = _identity(source, options, plan, header_digest)
+    if source.parts:
+        identity["files"] = origin.identity
+    journal, anew = open_journal(unfinished_folder(dest), identity, check, sync=options.sync)
+    return _Ingest(
+        source=source,
+        options=options,
+        plan=plan,
+        journal=journal,
+        header_digest=header_digest,
+        origin=origin,
+        tree=Tree(folder=journal.tree),
+        notes=list(source.notes),
+        anew=anew,
+        redactor=redactor,
+    )
+
+
+def _identity(
+    source: Source, options: IngestOptions, plan: StorePlan, header_digest: bytes
+) -> dict[str, Any]:
+    """Return all that finished shards depend on."""
+    chosen = options.record()
+    shaping = ("read", "codec", "virtual", "redact", "preview", "facts")
+    shown = {name: chosen[name] for name in shaping}
+    if options.redact:  # what was interrupted must not say what is to be left out
+        shown["facts"] = xxhash.xxh3_128_hexdigest(to_json(clean_json({"": chosen["facts"]})))
+    identity = {
+        "version": f"{stemzarr.__version__}, schema {SCHEMA_VERSION}",
+        "source": [source.format, source.size, source.modified_ns, header_digest.hex()],
+        "options": shown,
+        "fold": FOLD_FORM,
+        "plan": [
+            [
+                *(array.path, array.dtype),
+                *map(list, (array.shape, array.chunk, array.shard)),
+                find_codec(plan.codec, np.dtype(array.dtype), array.chunk).metadata(),
+            ]
+            for array in plan.arrays
+        ],
+    }
+    masks = {one.slug: one.bad_pixels for one in source.documents if one.bad_pixels is not None}
+    if masks:
+        hashes = {k: xxhash.xxh3_128_hexdigest(np.packbits(m).tobytes()) for k, m in masks.items()}
+        identity["bad_pixels"] = hashes
+    cleaned: dict[str, Any] = clean_json(identity)
+    return cleaned
+
+
+def _write_pixels(ingest: _Ingest, progress: Progress | None) -> None:
+    if ingest.plan.virtual:
+        return
+    turned = sum(array.nbytes for array in ingest.plan.arrays if array.turned)
+    tally = Tally(total=ingest.plan.nbytes + turned, progress=progress)
+    tasks: list[ShardTask] = []
+    for place, array in enumerate(ingest.plan.arrays):
+        tasks += _tasks_of(ingest, place, array, tally)
+    if not (ingest.options.workers or ingest.options.scheduler):
+        run_in_threads(tasks, ingest.plan.threads, ingest.journal.add, tally)
+    elif tasks:
+        from stemzarr.store.ingest.cluster import run_on_cluster
+
+        run_on_cluster(tasks, ingest.options, ingest.journal.add, tally)
+
+
+def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> list[ShardTask]:
+    """Return the tasks of the shards that are missing, and count the others as done."""
+    document = ingest.document(array)
+    missing = [n for n in range(array.shards) if (place, n) not in ingest.journal.records]
+    itemsize = document.dtype.itemsize
+    for number in set(range(array.shards)) - set(missing):
+        tally.add(int(np.prod(array.shard_box(number)[1])) * itemsize)
+    blocks = _turn(ingest, array, missing, tally) if array.turned else document.blocks
+    disk = ingest.disk(document) if missing and ingest.options.preview else None
+    mask = None if disk is None else disk_mask(disk, document.shape[-2:])
+    # Of what is turned, only missing shards are there.
+    codec = ingest.codec(place, blocks if len(missing) == array.shards else document.blocks)
+    return [
+        ShardTask(
+            place=place,
+            number=number,
+            array=array,
+            blocks=blocks,
+            codec=codec,
+            folder=ingest.journal.folder,
+            fold=ingest.options.preview,
+            mask=mask,
+            valid=document.valid,
+            bad=document.bad_pixels,
+            sync=ingest.options.sync,
+        )
+        for number in missing
+    ]
+
+
+def _turn(ingest: _Ingest, array: ArrayPlan, shards: list[int], tally: Tally) -> Blocks:
+    """Return the pixels of a source that keeps each of them together, split by shards."""
+    source, folder = ingest.document(array).blocks, ingest.journal.folder
+    if not shards or not has_room(folder, array.nbytes) or not isinstance(source, RotatedBlocks):
+        tally.add(array.nbytes)
+        return source
+    threads = ingest.plan.threads
+    room = ingest.plan.memory // threads
+    turned, tasks = turn(source, part_path(folder), array, shards, room)
+    run_in_threads(tasks, threads, lambda _: None, tally)
+    return turned
+
+
+def _complete(ingest: _Ingest) -> None:
+    """Write all that is small, the root's metadata last."""
+    source, tree, main = ingest.source, ingest.tree, ingest.source.main
+    known: dict[str, tuple[int, str]] = {}
+    if len(source.documents) > 1:
+        tree.nodes["documents"] = group_node({})
+    for place, array in enumerate(ingest.plan.arrays):
+        document = ingest.document(array)
+        attributes: dict[str, Any] = {}
+        if document.index == main:
+            # A file may be whole while the acquisition in it was stopped early.
+            complete = source.complete and bool(document.facts.get("complete", 1))
+            attributes = {"stemzarr_schema": SCHEMA_VERSION, "complete": int(complete)}
+        write_labels(tree, document, main, attributes)
+        if ingest.plan.virtual:
+            continue
+        tree.nodes[array.path] = pixel_node(
+            document, main, array, ingest.codec(place, document.blocks)
+        )
+        records = ingest.records(place)
+        known |= {record.path: (record.size, record.digest) for record in records}
+        if ingest.options.preview:
+            folded = reduce_folds(ingest.journal.folds, records, array, document.valid)
+            _note_integers(ingest, document, folded)
+            write_preview(tree, document, main, folded, ingest.disk(document))
+    _write_source(ingest)
+    tree.write_nodes()
+    write_manifest(
+        tree,
+        {path: known.get(path) or digest_of(tree.folder / path) for path in files_of(tree.folder)},
+    )
+    write_file(tree.folder / "zarr.json", consolidated(tree.nodes))
+
+
+def _note_integers(ingest: _Ingest, document: Document, folded: Folded) -> None:
+    if folded.integral and document.dtype.kind == "f" and folded.statistics.count:
+        note = f"{document.slug}: stored as {document.dtype.name}, holds only integers"
+        ingest.notes.append(note)
+
+
+def _write_source(ingest: _Ingest) -> None:
+    """Write the group ``source``: where all this came from."""
+    source = ingest.source
+    header = source.load_header() if source.rebuildable and not ingest.plan.virtual else b""
+    metadata = json.dumps(source.load_metadata(), ensure_ascii=False, allow_nan=False).encode()
+    for name, content in (("header", header), ("original_metadata", metadata)):
+        if content:
+            values = np.frombuffer(content, np.uint8)
+            dims = (f"{name}_byte",)
+            ingest.tree.write_array(f"source/{name}", values, dims, codec="zstd")
+    ingest.tree.nodes["source"] = group_node(_source_attributes(ingest))
+
+
+def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
+    source, options = ingest.source, ingest.options
+    layout = source.document.layout
+    finished = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    recorded = options.record()
+    if ingest.redactor is not None:
+        recorded["facts"] = redact_facts(options.facts, ingest.redactor)
+    return {
+        "name": source.path.name,
+        "path": None if options.redact else str(source.path),
+        "format": source.format,
+        "size": source.size,
+        "modified": _iso(source.modified_ns),
+        "modified_ns": source.modified_ns,
+        "header_hash": ingest.header_digest.hex(),
+        **ingest.origin.record(redact=options.redact),
+        "hash": None if ingest.plan.virtual else _hash(ingest),
+        "sha256": _sha256(source.path) if options.sha256 else None,
+        "rebuildable": source.rebuildable and not ingest.plan.virtual,
+        "redacted": options.redact,
+        "virtual": options.virtual,
+        "layout": None if layout is None else dataclasses.asdict(layout),
+        "main": source.main,
+        "notes": list(ingest.notes),
+        "documents": [
+            document_record(document, virtual=options.virtual) for document in source.documents
+        ],
+        "segments": []
+        if options.virtual
+        else [dataclasses.asdict(segment) for segment in source.segments],
+        "ingest": {
+            "version": stemzarr.__version__,
+            "options": recorded,
+            "finished": finished,
+        },
+        "revisions": [],
+    }
+
+
+def _hash(ingest: _Ingest) -> str:
+    """Return the digest over those of the header and of all chunks in canonical order."""
+    state = xxhash.xxh3_128(ingest.header_digest)
+    for place in range(len(ingest.plan.arrays)):
+        for record in ingest.records(place):
+            state.update(bytes.fromhex(record.chunks))
+    return state.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise read_error(path, error) from error
+
+
+def _iso(nanoseconds: int) -> str:
+    moment = dt.datetime.fromtimestamp(nanoseconds / 1e9, dt.UTC)
+    return moment.isoformat(timespec="seconds")
+
+
+def _publish(ingest: _Ingest, dest: Path) -> int:
+    """Flush what is not flushed, show the store by a rename, and return its size in bytes."""
+    tree = ingest.tree.folder
+    files = [path for path in tree.rglob("*") if path.is_file()]
+    with writing(dest):
+        stored = sum(path.stat().st_size for path in files)
+        if ingest.options.sync:
+            shards = {tree / record.path for record in ingest.journal.records.values()}
+            _sync_all(tree, [path for path in files if path not in shards])
+        ingest.journal.check(now=True)
+        check_no_results(dest)  # a person may have added some meanwhile
+        replace(ingest.tree.folder, dest)
+        if ingest.options.sync:
+            sync_folder(dest.parent)
+    ingest.journal.remove()
+    return stored
+
+
+def _sync_all(tree: Path, files: list[Path]) -> None:
+    """Flush files and folders; many at once, as each waits for the disk and not for us."""
+    folders = [tree, *(path for path in tree.rglob("*") if path.is_dir())]
+    with ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="stemzarr-sync") as pool:
+        list(pool.map(sync_path, files))
+        list(pool.map(sync_folder, folders))

@@ -1,0 +1,1 @@
+"""Stores that are there: verified, restored, rebuilt, revised, redacted."""

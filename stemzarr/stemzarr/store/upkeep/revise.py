@@ -1,0 +1,141 @@
+"""Revises calibration and facts of a store; pixels and source bytes stay as they are."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stemzarr.model import Document, Fact
+from stemzarr.store.facts import Change, apply_facts
+from stemzarr.store.format.document_record import document_record
+from stemzarr.store.format.manifest import Manifest, read_manifest, write_manifest
+from stemzarr.store.format.schema import (
+    Nodes,
+    consolidated,
+    flat_attributes,
+    prefix_of,
+    stored_dims,
+)
+from stemzarr.store.format.shard import write_file
+from stemzarr.store.format.tree import Tree, revising, write_labels
+from stemzarr.store.ingest.journal import digest_of, store_lock
+from stemzarr.store.ingest.preview import ome_block
+from stemzarr.store.open import read_checked, read_store
+from stemzarr.store.results import listed_results
+
+__all__ = ["relabel", "revise", "stage_nodes"]
+
+_WAIT_S = 10.0
+
+
+def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
+    """Set calibration and facts of a store, and keep the earlier values in its record.
+
+    Parameters
+    ----------
+    path
+        The store.
+    facts
+        Values by name, as in ``ingest --set``: ``camera_length_mm``, ``det_x.scale`` …
+
+    Returns
+    -------
+    tuple of Change
+        What is different now; nothing is written where nothing is.
+
+    Raises
+    ------
+    OptionError, EntryNotFoundError
+        There is no such fact, axis or document, or the value does not fit.
+    SourceNotFoundError, CorruptFileError, SchemaVersionError, DamagedStoreError
+        There is no store, or it is damaged.
+    StoreBusyError, WriteError
+        Another process revises it, or it cannot be written.
+
+    Notes
+    -----
+    A crash leaves the store as it was, or the next one to open it finishes the work.
+    """
+    with store_lock(path, _WAIT_S) as lock:
+        source = read_store(path)
+        revised, changes = apply_facts(source, facts)
+        if not changes:
+            return ()
+        with revising(path, lock) as stage:
+            _revise(path, stage, revised.documents, source.main, changes)
+        return changes
+
+
+def _revise(
+    path: Path,
+    stage: Path,
+    documents: tuple[Document, ...],
+    main: int,
+    changes: tuple[Change, ...],
+) -> None:
+    """Write all files that differ below `stage`."""
+    nodes = copy.deepcopy(read_checked(path))
+    manifest = read_manifest(path, nodes)
+    before = copy.deepcopy(nodes)
+    tree = Tree(folder=stage, nodes=nodes)
+    for document in documents:
+        relabel(tree, document, main)
+    _record(nodes, documents, changes)
+    stage_nodes(path, tree, before, manifest)
+
+
+def stage_nodes(path: Path, tree: Tree, before: Nodes, manifest: Manifest) -> None:
+    """Write all nodes that differ, the manifest and the root's metadata, to be put in place.
+
+    Parameters
+    ----------
+    path
+        The store.
+    tree
+        What it becomes; its folder holds the arrays that were written again.
+    before
+        Its nodes up to now.
+    manifest
+        Its manifest up to now.
+    """
+    stage, nodes = tree.folder, tree.nodes
+    for name, node in nodes.items():
+        if name and node != before.get(name):
+            write_file(stage / name / "zarr.json", tree.node_bytes(name))
+    staged = sorted(p.relative_to(stage).as_posix() for p in stage.rglob("*") if p.is_file())
+    changed = {name: digest_of(stage / name) for name in staged}
+    write_manifest(tree, {**manifest.files, **changed})
+    write_file(stage / "zarr.json", consolidated({**nodes, **listed_results(path, nodes)}))
+
+
+def relabel(tree: Tree, document: Document, main: int) -> None:
+    """Write the labels of a document anew, with all attributes of its group that stay."""
+    prefix = prefix_of(document, main)
+    kept = tree.nodes[prefix.rstrip("/")]["attributes"]
+    rest = {"stemzarr_schema": kept["stemzarr_schema"]} if "stemzarr_schema" in kept else {}
+    write_labels(tree, document, main, rest)
+    pixels = f"{prefix}intensity"
+    if pixels in tree.nodes:
+        tree.nodes[pixels]["attributes"] = flat_attributes(document.intensity_attributes())
+    preview = tree.nodes.get(f"{prefix}preview")
+    if preview is not None and "ome" in preview["attributes"]:
+        scan = stored_dims(document, main)[:2]
+        preview["attributes"]["ome"] = ome_block(document, scan)
+
+
+def _record(
+    nodes: dict[str, dict[str, Any]],
+    documents: tuple[Document, ...],
+    changes: tuple[Change, ...],
+) -> None:
+    record = nodes["source"]["attributes"]
+    record["documents"] = [
+        document_record(document, virtual=record["virtual"]) for document in documents
+    ]
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    listed = [dataclasses.asdict(change) for change in changes]
+    record["revisions"] = [*record["revisions"], {"at": now, "changes": listed}]

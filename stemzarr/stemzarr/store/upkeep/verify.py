@@ -1,0 +1,422 @@
+"""Checks a store: every file against the manifest, every chunk against its checksum and digest."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from stemzarr.errors import (
+    CorruptFileError,
+    DamagedStoreError,
+    SchemaVersionError,
+    StemzarrError,
+)
+from stemzarr.model import Blocks, Document, Progress, Source
+from stemzarr.options import available_threads
+from stemzarr.pixels.segments import differing_offsets
+from stemzarr.registry import read_source
+from stemzarr.storage.fingerprints import combine_digests, digest_files
+from stemzarr.store.blocks import StoreBlocks
+from stemzarr.store.format.manifest import (
+    Manifest,
+    digest_node,
+    files_of,
+    read_manifest,
+    stray_files,
+    walk_files,
+)
+from stemzarr.store.format.plan import ArrayPlan, Box, box_shape
+from stemzarr.store.format.schema import Nodes
+from stemzarr.store.format.tree import finish_revision, read_nodes
+from stemzarr.store.ingest.journal import digest_of
+from stemzarr.store.ingest.origin import recorded_digest
+from stemzarr.store.ingest.run import Tally
+from stemzarr.store.ingest.task import Workspace, digest_values
+from stemzarr.store.open import source_of_nodes
+from stemzarr.store.results import find_added, same_listing, same_node
+from stemzarr.store.upkeep.findings import DamagedChunk, Findings, describe_damage, read_twice
+from stemzarr.store.upkeep.restore import find_differences
+from stemzarr.store.virtual import SourceBlocks, read_options
+
+__all__ = ["VerifyReport", "digest_shard", "plan_of", "verify_store"]
+
+_ROOM = 128 * 1024**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What a verification found."""
+
+    path: Path
+    """The store."""
+    problems: tuple[str, ...]
+    """What is wrong, one sentence each; empty where all is well."""
+    added: tuple[str, ...]
+    """Results below ``analysis`` that people added: paths of arrays, and of files that belong to
+    none. They are theirs, and not checked."""
+    notes: tuple[str, ...]
+    """What was wrong at the first reading and not at the second, one sentence each."""
+    files: int
+    """Files that were compared with the manifest."""
+    chunks: int
+    """Chunks that were decoded and digested."""
+    nbytes: int
+    """Bytes of values in them."""
+    original: str | None
+    """The source that the values were compared with; None where none was."""
+    rebuildable: bool
+    """Whether the source can be given back byte for byte."""
+    whole: bool
+    """Whether every byte of the original was compared, not its values alone."""
+    seconds: float
+    """Time that it took."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+        return not self.problems
+
+    def json(self) -> dict[str, Any]:
+        """Return the report as JSON."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        lists = {name: list(fields[name]) for name in ("problems", "added", "notes")}
+        return {"ok": self.ok, **fields, "path": str(self.path), **lists}
+
+
+def verify_store(
+    path: Path,
+    *,
+    source: Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Check every file and chunk of a store, and compare it with its original if that is given.
+
+    What fails is read a second time, so that one failed read is a note and no damage.
+
+    Parameters
+    ----------
+    path
+        The store.
+    source
+        The original file.
+    threads
+        How many threads decode; all processors by default.
+    progress
+        Is told how many bytes of values are checked.
+
+    Raises
+    ------
+    SourceNotFoundError, ReadError
+        There is no store, or the original cannot be read; damage is reported, not raised.
+    """
+    while True:
+        before = _metadata_now(path)
+        report = _verify(path, source=source, threads=threads, progress=progress)
+        # What was revised meanwhile does not fit what was read before.
+        if report.ok or _metadata_now(path) == before:
+            return report
+
+
+def _metadata_now(path: Path) -> bytes:
+    """Return the root's metadata, once a revision that is under way is in place."""
+    with contextlib.suppress(StemzarrError, OSError):
+        finish_revision(path)
+        return (path / "zarr.json").read_bytes()
+    return b""
+
+
+def _verify(
+    path: Path, *, source: Path | None, threads: int | None, progress: Progress | None
+) -> VerifyReport:
+    started = time.perf_counter()
+    found = Findings()
+    opened = read_twice(found, functools.partial(_open, path))
+    if opened is None:
+        return _report(path, found, None, started, rebuildable=False, whole=False)
+    nodes, store, manifest = opened
+    record = nodes["source"]["attributes"]
+    if manifest is not None:
+        _check_files(path, nodes, manifest, found)
+    original = None if source is None else read_source(source, read_options(record))
+    arrays = list(_arrays(store, original, found))
+    factor = 1 if original is None else 2
+    total = factor * sum(plan.nbytes for _, plan, _ in arrays)
+    tally = Tally(total=total, progress=progress)
+    with ThreadPoolExecutor(threads or available_threads()) as pool:
+        digests = _digest_arrays(pool, arrays, found, tally)
+    read_twice(found, functools.partial(_check_hash, store, record, digests))
+    if original is not None:
+        read_twice(found, functools.partial(_compare_rest, store, record, original))
+    if record["virtual"]:
+        read_twice(found, functools.partial(_check_virtual, store))
+    named = None if original is None else str(original.path)
+    whole = named is not None and (record["rebuildable"] or recorded_digest(record) is not None)
+    return _report(path, found, named, started, rebuildable=record["rebuildable"], whole=whole)
+
+
+def _open(path: Path, found: Findings) -> tuple[Nodes, Source, Manifest | None] | None:
+    """Return the metadata, what they say, and the manifest; None where they cannot be used."""
+    try:
+        nodes = read_nodes(path)
+        store = _source(path, nodes)
+    except (CorruptFileError, DamagedStoreError) as error:
+        found.problem(f"zarr.json: {error.message}")
+        return None
+    _check_metadata(path, nodes, found)
+    return nodes, store, _manifest(path, nodes, found)
+
+
+def _source(path: Path, nodes: Nodes) -> Source:
+    """Return what the metadata say; an unknown codec is damage in a store of this version."""
+    try:
+        return source_of_nodes(path, nodes)
+    except SchemaVersionError as error:
+        raise CorruptFileError(error.message, path=path, hint=error.hint) from error
+
+
+def _report(
+    path: Path,
+    found: Findings,
+    original: str | None,
+    started: float,
+    *,
+    rebuildable: bool,
+    whole: bool,
+) -> VerifyReport:
+    return VerifyReport(
+        path=path,
+        problems=tuple(sorted(found.problems)),
+        added=find_added(path),
+        notes=tuple(sorted(found.notes)),
+        files=found.files,
+        chunks=found.chunks,
+        nbytes=found.nbytes,
+        original=original,
+        rebuildable=rebuildable,
+        whole=whole,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _check_metadata(path: Path, nodes: Nodes, found: Findings) -> None:
+    """Compare the root's metadata with the nodes that they repeat, but for the words."""
+    below: Nodes = {"": nodes[""]}
+    for file in walk_files(path):
+        name = file.parent.relative_to(path).as_posix()
+        if file.parent == path or file.name != "zarr.json":
+            continue
+        try:
+            below[name] = json.loads(file.read_bytes())
+        except (OSError, ValueError) as error:
+            found.problem(f"{name}/zarr.json: cannot be read: {error}")
+            return
+    if not same_listing((path / "zarr.json").read_bytes(), below):
+        found.problem("zarr.json: does not repeat the metadata of the groups and arrays below it")
+
+
+def _manifest(path: Path, nodes: Nodes, found: Findings) -> Manifest | None:
+    try:
+        manifest = read_manifest(path, nodes)
+    except DamagedStoreError as error:
+        found.problem(f"source/manifest: {error.message}")
+        return None
+    written = manifest.nodes.get("", nodes[""])
+    if digest_node(written if same_node(written, nodes[""]) else nodes[""]) != manifest.root:
+        found.problem("zarr.json: its attributes are not those that the manifest knows")
+    if manifest.nodes:
+        for difference in find_differences(path, manifest.nodes):
+            found.problem(f"metadata: {difference}")
+    return manifest
+
+
+def _check_files(path: Path, nodes: Nodes, manifest: Manifest, found: Findings) -> None:
+    there = set(files_of(path))
+    for name in sorted(set(manifest.files) - there):
+        found.problem(f"{name}: is missing")
+    for name in sorted((there | stray_files(path, nodes)) - set(manifest.files)):
+        found.problem(f"{name}: does not belong to the store")
+    for name in sorted(there & set(manifest.files)):
+        read_twice(found, functools.partial(_check_file, path, name, *manifest.files[name]))
+
+
+def _check_file(path: Path, name: str, size: int, digest: str, found: Findings) -> None:
+    """Compare one file with what the manifest knows of it."""
+    found.files += 1
+    try:
+        now_size, now = digest_of(path / name)
+    except OSError as error:
+        found.problem(f"{name}: cannot be read: {error.strerror or error}")
+        return
+    if now_size != size:
+        found.problem(f"{name}: has {now_size} bytes instead of {size}")
+    elif now != digest:
+        found.problem(f"{name}: its bytes changed")
+
+
+def _arrays(
+    store: Source, original: Source | None, found: Findings
+) -> Iterator[tuple[Document, ArrayPlan, Blocks | None]]:
+    """Yield every document with the cut of its array, and the same pixels in the original."""
+    for document in store.documents:
+        if not isinstance(document.blocks, StoreBlocks):
+            continue
+        other = None
+        if original is not None:
+            known = {each.index: each for each in original.documents}
+            match = known.get(document.index)
+            if match is None or (match.shape, match.dtype) != (document.shape, document.dtype):
+                found.problem(f"{document.slug}: is not in {original.path.name} in this form")
+            else:
+                other = match.blocks
+        yield document, plan_of(document, document.blocks, other), other
+
+
+def plan_of(document: Document, blocks: StoreBlocks, other: Blocks | None) -> ArrayPlan:
+    """Return how an array of a store is cut, its boxes those that suit the `other` blocks."""
+    return ArrayPlan(
+        document=document.index,
+        slug=document.slug,
+        path=blocks.array,
+        shape=blocks.shape,
+        dtype=blocks.dtype.str,
+        pattern_ndim=document.pattern_ndim,
+        chunk=blocks.chunk,
+        shard=blocks.shard,
+        box=box_shape(other or blocks, blocks.chunk, blocks.shard, _ROOM),
+    )
+
+
+def _digest_arrays(
+    pool: ThreadPoolExecutor,
+    arrays: list[tuple[Document, ArrayPlan, Blocks | None]],
+    found: Findings,
+    tally: Tally,
+) -> list[bytes | None]:
+    """Return the digests of all chunks in canonical order, a shard each; None where damaged."""
+    own = threading.local()
+
+    def work(job: tuple[Document, ArrayPlan, Blocks | None, int]) -> bytes | None:
+        if not hasattr(own, "workspace"):
+            own.workspace = Workspace(report=tally.add)
+        # The second reading of a shard is no further progress.
+        spaces = iter((own.workspace, Workspace()))
+        return read_twice(found, lambda each: _digest_shard(*job, next(spaces), each))
+
+    jobs = [(*array, number) for array in arrays for number in range(array[1].shards)]
+    return list(pool.map(work, jobs))
+
+
+def _digest_shard(
+    document: Document,
+    plan: ArrayPlan,
+    other: Blocks | None,
+    number: int,
+    workspace: Workspace,
+    found: Findings,
+) -> bytes | None:
+    digests: list[bytes] = []
+    damaged: list[DamagedChunk] = []
+    for box in plan.chunks_of(plan.shard_box(number)):
+        start, shape = box
+        values = workspace.array(shape, document.dtype)
+        try:
+            document.blocks.read_into(values, start)
+        except StemzarrError as error:
+            damaged.append(DamagedChunk(plan.chunk_number(start), box, error.message))
+            continue
+        digests.append(digest_values(values))
+        found.count(1, values.nbytes)
+        workspace.tell(values.nbytes)
+    for said in describe_damage(plan, number, damaged):
+        found.problem(f"{document.slug}: {said}")
+    if other is not None and not damaged:
+        others = digest_shard(other, plan, number, workspace)
+        for mine, (box, theirs) in zip(digests, others, strict=True):
+            if mine != theirs:
+                ranges = ", ".join(f"{a}:{a + n}" for a, n in zip(*box, strict=True))
+                found.problem(f"{document.slug}: values [{ranges}] differ from the original")
+    return None if damaged else b"".join(digests)
+
+
+def digest_shard(
+    blocks: Blocks, plan: ArrayPlan, number: int, workspace: Workspace
+) -> Iterator[tuple[Box, bytes]]:
+    """Yield every chunk of a shard with the digest of its values, read in boxes.
+
+    Parameters
+    ----------
+    blocks
+        The pixels, in a store or not.
+    plan
+        How they are cut.
+    number
+        Place of the shard in the grid.
+    workspace
+        Gives memory and is told how much is done.
+    """
+    for box in plan.boxes(number):
+        values = workspace.array(box[1], blocks.dtype)
+        blocks.read_into(values, box[0])
+        for start, shape in plan.chunks_of(box):
+            ends = zip(start, box[0], shape, strict=True)
+            inside = tuple(slice(a - o, a - o + n) for a, o, n in ends)
+            yield (start, shape), digest_values(np.ascontiguousarray(values[inside]))
+        workspace.tell(values.nbytes)
+
+
+def _check_hash(
+    store: Source, record: dict[str, Any], digests: list[bytes | None], found: Findings
+) -> None:
+    """Compare all values with the digest that was taken when they were read from the source."""
+    if "hash" not in record or None in digests:
+        return
+    state = xxhash.xxh3_128(bytes.fromhex(record["header_hash"]))
+    for digest in digests:
+        state.update(digest or b"")
+    if state.hexdigest() != record["hash"]:
+        found.problem("intensity: the values are not those that were read from the source")
+    if record["rebuildable"] and not record["redacted"]:
+        try:
+            header = xxhash.xxh3_128_hexdigest(store.load_header())
+        except DamagedStoreError as error:
+            found.problem(f"source/header: {error.message}")
+            return
+        if header != record["header_hash"]:
+            found.problem("source/header: is not what was read from the source")
+
+
+def _compare_rest(store: Source, record: dict[str, Any], original: Source, found: Findings) -> None:
+    """Compare what is no plain pixel: size, header, and pixels that lie on disk in another form."""
+    name = original.path.name
+    if original.size != record["size"]:
+        found.problem(f"{name}: has {original.size} bytes instead of {record['size']}")
+        return
+    if xxhash.xxh3_128_hexdigest(original.load_header()) != record["header_hash"]:
+        found.problem(f"{name}: differs from the store outside its pixels")
+    for offset, segment in differing_offsets(store, original.path):
+        slug = store.find(segment.document).slug
+        found.problem(f"{slug}: its bytes at {offset} in {name} differ")
+    known = recorded_digest(record)
+    if known is not None and combine_digests(digest_files(original.files)) != known:
+        found.problem(f"{name}: its bytes are not those that were ingested")
+
+
+def _check_virtual(store: Source, found: Findings) -> None:
+    blocks = store.document.blocks
+    if isinstance(blocks, SourceBlocks):
+        try:
+            blocks.check()
+        except StemzarrError as error:
+            found.problem(f"{error.path}: {error.message}")
