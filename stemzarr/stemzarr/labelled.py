@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args
@@ -27,6 +26,7 @@ from stemzarr.model import (
     Kind,
     dims_of_kind,
 )
+from stemzarr.pixels.boxes import fill_box
 
 __all__ = ["BlocksArray", "dask_chunks", "from_dataset", "to_dataset"]
 
@@ -115,17 +115,12 @@ def dask_chunks(blocks: Blocks, pattern_ndim: int) -> tuple[int, ...]:
     """
     shape = blocks.shape
     leading = len(shape) - pattern_ndim
-    chunk = [1] * leading + list(shape[leading:])
-    room = max(1, _DASK_CHUNK_BYTES // max(1, math.prod(chunk) * blocks.dtype.itemsize))
-    for dim in reversed(range(leading)):
-        if room >= shape[dim]:
-            chunk[dim] = shape[dim]
-            room //= max(1, shape[dim])
-            continue
-        unit = min(blocks.block_shape[dim], shape[dim])
-        chunk[dim] = max(1, room // unit * unit or room)
-        break
-    return tuple(chunk)
+    return fill_box(
+        shape,
+        _DASK_CHUNK_BYTES // blocks.dtype.itemsize,
+        least=(*[1] * leading, *shape[leading:]),
+        block=blocks.block_shape,
+    )
 
 
 def to_dataset(document: Document, prefix: str = "") -> xr.Dataset:

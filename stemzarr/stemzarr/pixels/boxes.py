@@ -19,7 +19,8 @@ from stemzarr.model import Blocks
 __all__ = [
     "Box",
     "BoxPlan",
-    "align",
+    "cut",
+    "fill_box",
     "grid",
     "is_large",
     "map_boxes",
@@ -111,28 +112,73 @@ def plan_boxes(
     corner = within.start if within is not None else (0,) * len(blocks.shape)
     shape = within.shape if within is not None else blocks.shape
     whole = len(shape) - pattern_ndim
-    room = min(memory // (2 * threads + 2), _BOX_BYTES)
-    box = [*(unit or [1] * len(shape))[:whole], *shape[whole:]]
-    room //= max(1, math.prod(box) * blocks.dtype.itemsize)
-    for dim in reversed(range(whole)):
-        if room < 2:  # noqa: PLR2004 - one unit at least
-            break
-        length = align(room * box[dim], box[dim], blocks.block_shape[dim], shape[dim])
-        room = room * box[dim] // length
-        box[dim] = length
-        if length < shape[dim]:
-            break
-    boxes = (
-        Box(
-            tuple(a + part.start for a, part in zip(corner, parts, strict=True)),
-            tuple(part.stop - part.start for part in parts),
-        )
-        for parts in grid(shape, box)
+    least = (*(unit or [1] * whole)[:whole], *shape[whole:])
+    box = fill_box(
+        shape,
+        min(memory // (2 * threads + 2), _BOX_BYTES) // blocks.dtype.itemsize,
+        least=least,
+        unit=least,
+        block=blocks.block_shape,
     )
-    return BoxPlan(tuple(boxes), threads)
+    return BoxPlan(tuple(itertools.starmap(Box, cut(corner, shape, box))), threads)
 
 
-def align(fits: int, unit: int, block: int, size: int) -> int:
+def fill_box(  # noqa: PLR0913 - what may vary, one by one
+    shape: Sequence[int],
+    budget: int,
+    *,
+    least: Sequence[int] | None = None,
+    unit: Sequence[int] | None = None,
+    block: Sequence[int] | None = None,
+    even: bool = False,
+    cost: Callable[[Sequence[int]], int] = math.prod,
+) -> tuple[int, ...]:
+    """Return the lengths of boxes that fit a budget, filled from the last dim to the first.
+
+    Every part of stemzarr that cuts an array by a number of bytes asks here.
+
+    Parameters
+    ----------
+    shape
+        Lengths of what is cut.
+    budget
+        What a box may cost: a number of values, unless `cost` counts otherwise.
+    least
+        Lengths that are kept even where they cost more; a single value by default.
+    unit
+        Lengths that those of a box are multiples of, unless a dim is taken whole; 1 by default.
+    block
+        Lengths at whose multiples a box ends where the budget allows.
+    even
+        Whether the dim that is cut is cut into parts of nearly one size.
+    cost
+        What a box costs, which grows evenly along each dim.
+
+    Examples
+    --------
+    >>> fill_box((128, 128, 256, 256), 8 * 1024**2)
+    (1, 128, 256, 256)
+    >>> fill_box((60, 50), 40, even=True)
+    (1, 25)
+    """
+    box, ones = list(least or [1] * len(shape)), [1] * len(shape)
+    units, blocks = unit or ones, block or ones
+    for dim in reversed(range(len(shape))):
+        box[dim] = length = min(max(box[dim], units[dim]), shape[dim])
+        if length == shape[dim]:
+            continue
+        first = cost(box)
+        box[dim] += units[dim]
+        fits = length + units[dim] * ((budget - first) // max(1, cost(box) - first))
+        box[dim] = max(length, _align(fits, units[dim], blocks[dim], shape[dim]))
+        if box[dim] < shape[dim]:
+            if even:
+                box[dim] = math.ceil(shape[dim] / math.ceil(shape[dim] / box[dim]))
+            break
+    return tuple(box)
+
+
+def _align(fits: int, unit: int, block: int, size: int) -> int:
     """Return a multiple of `unit` up to `fits`, one that ends where a block ends if possible.
 
     The whole `size` where it fits.
@@ -149,6 +195,17 @@ def grid(shape: Sequence[int], lengths: Sequence[int]) -> Iterator[tuple[slice, 
     for starts in itertools.product(*spans):
         yield tuple(
             slice(a, min(a + n, size)) for a, n, size in zip(starts, lengths, shape, strict=True)
+        )
+
+
+def cut(
+    start: Sequence[int], shape: Sequence[int], lengths: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Yield start and shape of the parts of a box, each of `lengths` or less at the high side."""
+    for part in grid(shape, lengths):
+        yield (
+            tuple(a + p.start for a, p in zip(start, part, strict=True)),
+            tuple(p.stop - p.start for p in part),
         )
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemzarr.pixels.boxes import cut, fill_box
 from stemzarr.pixels.transposing import transpose_into
 from stemzarr.storage.files import open_shared
 
@@ -68,13 +68,8 @@ class ContiguousBlocks:
         shape = self.shape
         budget = _SLAB_BYTES if self.rotation else _ROW_BLOCK_BYTES
         whole = len(shape) - (self.rotation or min(2, len(shape)))
-        block = [1] * whole + list(shape[whole:])
-        for dim in reversed(range(whole)):
-            room = budget // max(1, math.prod(block) * self.dtype.itemsize)
-            block[dim] = min(shape[dim], max(1, room))
-            if block[dim] < shape[dim]:
-                break
-        return tuple(block)
+        least = (*[1] * whole, *shape[whole:])
+        return fill_box(shape, budget // self.dtype.itemsize, least=least)
 
     @property
     def unrotated(self) -> ContiguousBlocks:
@@ -126,18 +121,18 @@ class ContiguousBlocks:
 
     def _read_rotated(self, out: NDArray[Any], start: tuple[int, ...]) -> None:
         """Read tiles of the disk and transpose each into its columns of `out`."""
-        cut = out.ndim - self.rotation
+        lead = out.ndim - self.rotation
         contiguous = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
-        positions = math.prod(out.shape[:cut])
-        matrix = contiguous.reshape(positions, math.prod(out.shape[cut:]))
+        positions = math.prod(out.shape[:lead])
+        matrix = contiguous.reshape(positions, math.prod(out.shape[lead:]))
         room = max(1, _SCRATCH_BYTES // max(1, positions * out.itemsize))
         scratch = np.empty(room * positions, out.dtype)
         done = 0
-        for corner, box in _tiles(out.shape[cut:], room):
+        columns_shape = out.shape[lead:]
+        for corner, box in cut(start[lead:], columns_shape, fill_box(columns_shape, room)):
             columns = math.prod(box)
-            tile = scratch[: columns * positions].reshape(*box, *out.shape[:cut])
-            disk_start = [a + b for a, b in zip(start[cut:], corner, strict=True)]
-            self._read_disk_box(tile, (*disk_start, *start[:cut]))
+            tile = scratch[: columns * positions].reshape(*box, *out.shape[:lead])
+            self._read_disk_box(tile, (*corner, *start[:lead]))
             transpose_into(matrix[:, done : done + columns], tile.reshape(columns, positions))
             done += columns
         if contiguous is not out:
@@ -172,16 +167,3 @@ def _positions(box: Sequence[int], strides: Sequence[int]) -> NDArray[np.int64]:
     for size, stride in zip(box, strides, strict=False):
         places = np.add.outer(places, np.arange(size, dtype=np.int64) * stride).reshape(-1)
     return places
-
-
-def _tiles(shape: tuple[int, ...], room: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Iterate over corner and shape of boxes of at most `room` values, in C order."""
-    tile = [1] * len(shape)
-    for dim in reversed(range(len(shape))):
-        tile[dim] = min(shape[dim], max(1, room // math.prod(tile)))
-        if tile[dim] < shape[dim]:
-            break
-    steps = [range(0, n, t) for n, t in zip(shape, tile, strict=True)]
-    for corner in itertools.product(*steps):
-        ends = zip(corner, tile, shape, strict=True)
-        yield corner, tuple(min(t, n - c) for c, t, n in ends)

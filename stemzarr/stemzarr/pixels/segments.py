@@ -5,7 +5,6 @@ The disk order of a segment is its canonical order with the last `Segment.rotati
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import Blocks, Segment, Source, read_box
+from stemzarr.pixels.boxes import cut, fill_box
 from stemzarr.pixels.packing import pack_colour, pack_plane, pack_plane_old
 from stemzarr.pixels.transposing import transpose_into
 from stemzarr.storage.files import read_positioned
@@ -86,7 +86,15 @@ def iterate_segment(
     positions = math.prod(segment.shape[segment.rotation :])
     itemsize = np.dtype(segment.dtype).itemsize
     done = 0
-    for start, shape in _boxes(blocks, segment, memory // 3):
+    # Rotated dims are never cut.
+    lead = len(blocks.shape) - max(segment.rotation, 1)
+    lengths = fill_box(
+        blocks.shape,
+        memory // 3 // blocks.dtype.itemsize,
+        least=(*[1] * lead, *blocks.shape[lead:]),
+        block=blocks.block_shape,
+    )
+    for start, shape in cut((0,) * len(lengths), blocks.shape, lengths):
         data = encode_pixels(read_box(blocks, start, shape), segment)
         if not segment.rotation:
             yield segment.offset + done, data
@@ -126,25 +134,3 @@ def differing_offsets(held: Source, path: Path) -> Iterator[tuple[int, Segment]]
             read_positioned(path, memoryview(there), offset)
             if there != stored:
                 yield offset, segment
-
-
-def _boxes(
-    blocks: Blocks, segment: Segment, memory: int
-) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Iterate over corner and shape of boxes that follow one another in canonical order.
-
-    Rotated dims are never cut, and a cut dim is cut at blocks where the memory allows.
-    """
-    shape, block = blocks.shape, blocks.block_shape
-    whole = len(shape) - max(segment.rotation, 1)
-    box = [1] * whole + list(shape[whole:])
-    for dim in reversed(range(whole)):
-        room = memory // max(1, math.prod(box) * blocks.dtype.itemsize)
-        room = room // block[dim] * block[dim] or room
-        box[dim] = min(shape[dim], max(1, room))
-        if box[dim] < shape[dim]:
-            break
-    steps = [range(0, size, step) for size, step in zip(shape, box, strict=True)]
-    for corner in itertools.product(*steps):
-        ends = zip(corner, box, shape, strict=True)
-        yield corner, tuple(min(part, size - first) for first, part, size in ends)

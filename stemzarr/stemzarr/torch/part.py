@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.model import Document
-from stemzarr.pixels.boxes import splits_patterns
+from stemzarr.pixels.boxes import fill_box, splits_patterns
 from stemzarr.views.render import ViewBlocks
 
 __all__ = ["PATTERN_NDIM", "Part", "make_part"]
@@ -108,8 +108,4 @@ def _choose_unit(document: Document) -> tuple[int, ...]:
     if math.prod(source.block_shape) * source.dtype.itemsize <= _UNIT_BYTES:
         return tuple(block)
     pattern = math.prod(document.shape[-PATTERN_NDIM:]) * document.dtype.itemsize
-    room = max(1, _UNIT_BYTES // pattern)
-    for dim in reversed(range(len(lead))):
-        block[dim] = max(1, min(block[dim], room))
-        room //= block[dim]
-    return tuple(block)
+    return fill_box(block, _UNIT_BYTES // pattern)

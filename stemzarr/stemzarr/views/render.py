@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import Blocks, Statistics, read_box
-from stemzarr.pixels.boxes import align, grid
+from stemzarr.pixels.boxes import fill_box, grid
 from stemzarr.pixels.buffers import borrow
 from stemzarr.views.kernels import downsample_view, join_scan, output_sizes, rendered_dtype
 from stemzarr.views.normalize import Scaling, cast_checked
@@ -166,20 +166,15 @@ class ViewBlocks:
         costs = [
             joined * (selection.step if self._reads_through(dim) else 1)
             for dim, (selection, joined) in enumerate(
-                zip(self.selections, self._joined, strict=True)
+                zip(self.selections[: len(lead)], self._joined, strict=False)
             )
         ]
         room = self.piece_bytes // max(1, values * self.source.dtype.itemsize)
-        lengths = [1] * len(lead)
-        for dim in reversed(range(len(lead))):
-            room //= costs[dim]
-            if room < 2:  # noqa: PLR2004 - one position at least
-                break
-            lengths[dim] = align(room, 1, self.block_shape[dim], lead[dim])
-            if lengths[dim] < lead[dim]:
-                break
-            room //= lengths[dim]
-        return grid(lead, lengths)
+        # Counted in positions of the source, so many to one of the view.
+        spans = [n * cost for n, cost in zip(lead, costs, strict=True)]
+        blocks = [n * cost for n, cost in zip(self.block_shape, costs, strict=False)]
+        box = fill_box(spans, room, unit=costs, block=blocks)
+        return grid(lead, [n // cost for n, cost in zip(box, costs, strict=True)])
 
     def _reads_through(self, dim: int) -> bool:
         """Whether unselected positions of a dim are read along, since a block holds several."""

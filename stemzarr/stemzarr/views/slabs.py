@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import ArrayBlocks, Blocks
-from stemzarr.pixels.boxes import Box, align, grid, is_large, map_boxes, plan_boxes
+from stemzarr.pixels.boxes import Box, cut, fill_box, is_large, map_boxes, plan_boxes
 from stemzarr.views.render import ViewBlocks
 
 __all__ = ["map_document"]
@@ -96,8 +97,7 @@ def map_document(
         return
     slab = _slab_shape(blocks, lead, units, memory // 2)
     room = np.empty(0, np.uint8)
-    for part in grid(blocks.shape, slab):
-        whole = Box(tuple(p.start for p in part), tuple(p.stop - p.start for p in part))
+    for whole in itertools.starmap(Box, cut((0,) * len(slab), blocks.shape, slab)):
         start, shape = _source_box(blocks, whole)
         nbytes = math.prod(shape) * source.dtype.itemsize
         if room.size < nbytes:
@@ -137,21 +137,13 @@ def _source_box(blocks: Blocks, box: Box) -> tuple[tuple[int, ...], tuple[int, .
 def _slab_shape(blocks: Blocks, lead: int, unit: tuple[int, ...], room: int) -> tuple[int, ...]:
     """Return the largest box of a document whose source fits `room`, one unit at least."""
     shape, itemsize = blocks.shape, _source_of(blocks).dtype.itemsize
-    slab = [*(min(u, n) for u, n in zip(unit[:lead], shape, strict=False)), *shape[lead:]]
+    least = (*(min(u, n) for u, n in zip(unit[:lead], shape, strict=False)), *shape[lead:])
 
-    def cost() -> int:
+    def cost(slab: Sequence[int]) -> int:
         box = Box((0,) * len(shape), tuple(slab))
         return math.prod(_source_box(blocks, box)[1]) * itemsize
 
-    for dim in reversed(range(lead)):
-        least, first = slab[dim], cost()
-        slab[dim] = min(2 * least, shape[dim])
-        each = max(1, cost() - first)
-        fits = least * (1 + max(0, room - first) // each)
-        slab[dim] = align(fits, least, blocks.block_shape[dim], shape[dim])
-        if slab[dim] < shape[dim]:
-            break
-    return tuple(slab)
+    return fill_box(shape, room, least=least, unit=least, block=blocks.block_shape, cost=cost)
 
 
 def _load(source: Blocks, values: NDArray[Any], start: tuple[int, ...], threads: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -22,6 +21,7 @@ from stemzarr.errors import (
     StemzarrError,
     UnsupportedDataError,
 )
+from stemzarr.pixels.boxes import fill_box
 from stemzarr.storage.files import read_error
 
 __all__ = [
@@ -361,10 +361,4 @@ def contiguous_block(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
     >>> contiguous_block((256, 256, 256, 256), 2)
     (1, 128, 256, 256)
     """
-    block = list(shape)
-    for dim in range(len(shape)):
-        nbytes = math.prod(block) * itemsize
-        if nbytes <= _ROW_BYTES:
-            break
-        block[dim] = max(1, block[dim] * _ROW_BYTES // nbytes)
-    return tuple(block)
+    return fill_box(shape, _ROW_BYTES // itemsize)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from stemzarr.formats.writing.isal import deflate
 from stemzarr.model import Blocks, Progress
 from stemzarr.options import ExportOptions
-from stemzarr.pixels.boxes import Box, grid
+from stemzarr.pixels.boxes import Box, fill_box, grid
 from stemzarr.pixels.buffers import borrow
 from stemzarr.storage.files import write_all
 from stemzarr.views.slabs import map_document
@@ -101,16 +101,8 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int, pattern_ndim: int) -> tup
     >>> chunk_shape((128, 128, 256, 256), 2, 2)
     (1, 8, 256, 256)
     """
-    chunk = [*(1 for _ in shape[:-pattern_ndim]), *shape[-pattern_ndim:]]
-    for dim in reversed(range(len(shape) - pattern_ndim)):
-        fits = _CHUNK_BYTES // max(1, math.prod(chunk) * itemsize)
-        if fits >= shape[dim]:
-            chunk[dim] = shape[dim]
-            continue
-        if fits > 1:
-            chunk[dim] = math.ceil(shape[dim] / math.ceil(shape[dim] / fits))
-        break
-    return tuple(chunk)
+    least = (*[1] * (len(shape) - pattern_ndim), *shape[-pattern_ndim:])
+    return fill_box(shape, _CHUNK_BYTES // itemsize, least=least, even=True)
 
 
 def write_dataset(

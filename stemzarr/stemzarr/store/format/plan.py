@@ -7,7 +7,6 @@ once.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from stemzarr.model import Blocks, Document, RotatedBlocks, Source
 from stemzarr.options import Codec, IngestOptions
+from stemzarr.pixels.boxes import cut, fill_box
 
 __all__ = ["ArrayPlan", "Box", "StorePlan", "box_shape", "chunk_shape", "plan_store", "shard_shape"]
 
@@ -33,24 +33,6 @@ _BYTES_PER_SECOND = {"zstd": 0.45e9, "lz4": 0.65e9, "none": 0.9e9}
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
 """First corner and shape of a box of values."""
-
-
-def _balanced(size: int, most: int) -> int:
-    """Return the length of equal parts of `size`, none longer than `most`."""
-    return math.ceil(size / math.ceil(size / max(1, most)))
-
-
-def _fill(unit: Sequence[int], sizes: Sequence[int], room: int) -> list[int]:
-    """Return how many units to take along each dim, innermost first, `room` units at most."""
-    counts = [1] * len(unit)
-    for dim in reversed(range(len(unit))):
-        available = math.ceil(sizes[dim] / unit[dim])
-        if room < available:
-            counts[dim] = _balanced(available, room)
-            break
-        counts[dim] = available
-        room //= available
-    return counts
 
 
 def chunk_shape(shape: Sequence[int], itemsize: int, pattern_ndim: int) -> tuple[int, ...]:
@@ -74,8 +56,7 @@ def chunk_shape(shape: Sequence[int], itemsize: int, pattern_ndim: int) -> tuple
     """
     lead = len(shape) - pattern_ndim
     sizes = [max(1, size) for size in shape]
-    room = CHUNK_BYTES // (math.prod(sizes[lead:]) * itemsize)
-    return (*_fill([1] * lead, sizes[:lead], max(1, room)), *sizes[lead:])
+    return fill_box(sizes, CHUNK_BYTES // itemsize, least=(*[1] * lead, *sizes[lead:]), even=True)
 
 
 def shard_shape(
@@ -96,9 +77,9 @@ def shard_shape(
     row = math.prod(sizes[1:]) * itemsize if lead else total
     if row <= _MOST_SHARD:
         target = max(target, row)
-    room = max(1, target // (math.prod(chunk) * itemsize))
-    counts = _fill(chunk[:lead], sizes[:lead], room)
-    return (*(n * c for n, c in zip(counts, chunk[:lead], strict=True)), *chunk[lead:])
+    grid = [math.ceil(n / c) for n, c in zip(sizes, chunk, strict=True)]
+    counts = fill_box(grid, target // (math.prod(chunk) * itemsize), even=True)
+    return tuple(n * c for n, c in zip(counts, chunk, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,27 +149,16 @@ class ArrayPlan:
     def shard_box(self, number: int) -> Box:
         """Return corner and shape of a shard's values, clipped to the array."""
         start = tuple(i * s for i, s in zip(self.shard_index(number), self.shard, strict=True))
-        return start, self._clip(start, self.shard)
-
-    def _clip(self, start: Sequence[int], lengths: Sequence[int]) -> tuple[int, ...]:
-        return tuple(
-            min(n, size - a) for a, n, size in zip(start, lengths, self.shape, strict=True)
-        )
+        ends = zip(start, self.shard, self.shape, strict=True)
+        return start, tuple(min(n, size - a) for a, n, size in ends)
 
     def boxes(self, number: int) -> Iterator[Box]:
         """Yield the boxes in which a shard is read; together they are its values."""
-        start, shape = self.shard_box(number)
-        for corner in _corners(shape, self.box):
-            first = tuple(a + c for a, c in zip(start, corner, strict=True))
-            ends = zip(first, self.box, start, shape, strict=True)
-            yield first, tuple(min(b, a + n - f) for f, b, a, n in ends)
+        return cut(*self.shard_box(number), self.box)
 
     def chunks_of(self, box: Box) -> Iterator[Box]:
         """Yield the chunks of a box in C order, each clipped to the array."""
-        start, shape = box
-        for corner in _corners(shape, self.chunk):
-            first = tuple(a + c for a, c in zip(start, corner, strict=True))
-            yield first, self._clip(first, self.chunk)
+        return cut(*box, self.chunk)
 
     def chunk_number(self, start: Sequence[int]) -> int:
         """Return the place of the chunk at `start` in the index of its shard."""
@@ -212,10 +182,6 @@ class ArrayPlan:
             "read_bytes": self.box_bytes,
             "temporary_bytes": self.nbytes if self.turned else 0,
         }
-
-
-def _corners(shape: Sequence[int], step: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    return itertools.product(*(range(0, n, s) for n, s in zip(shape, step, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,18 +249,10 @@ def box_shape(
     cuts = zip(shard, shape, chunk, strict=True)
     most = [max(1, math.ceil(min(s, n) / c)) for s, n, c in cuts]
     preferred = zip(most, blocks.block_shape, chunk, strict=True)
-    counts = [min(m, max(1, math.ceil(b / c))) for m, b, c in preferred]
-    first = next((dim for dim, count in enumerate(counts) if count > 1), len(counts))
-    counts[first + 1 :] = most[first + 1 :]
-    for dim in range(len(counts)):
-        others = math.prod(counts) // counts[dim]
-        counts[dim] = min(counts[dim], max(1, room // (chunk_bytes * others)))
-    for dim in reversed(range(len(counts))):
-        others = math.prod(counts) // counts[dim]
-        wanted = min(_BOX_BYTES, room) // (chunk_bytes * others)
-        counts[dim] = max(counts[dim], min(most[dim], wanted))
-        if counts[dim] < most[dim]:
-            break
+    wanted = [min(m, max(1, math.ceil(b / c))) for m, b, c in preferred]
+    first = next((dim for dim, count in enumerate(wanted) if count > 1), len(wanted))
+    least = fill_box((*wanted[: first + 1], *most[first + 1 :]), room // chunk_bytes)
+    counts = fill_box(most, min(_BOX_BYTES, room) // chunk_bytes, least=least)
     return tuple(n * c for n, c in zip(counts, chunk, strict=True))
 
 
