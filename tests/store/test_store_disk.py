@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from stemzarr.errors import StemzarrError
+from stemzarr.measure.accumulate import PARTIAL_FORM
 from stemzarr.measure.disk import find_disk, sample_mean
-from stemzarr.measure.fold import FOLD_FORM
+from stemzarr.measure.measures import MEASURES
 from stemzarr.model import Source
 from stemzarr.options import IngestOptions
 from stemzarr.store import open_previews, read_store, write_store
@@ -155,10 +156,17 @@ def test_there_is_one_finder(
     assert f"radius {disk['radius']:.1f} pixels" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("PARTIAL_FORM", PARTIAL_FORM + 1), ("MEASURES", MEASURES[1:])]
+)
 def test_a_journal_of_another_form_is_not_continued(
-    make_source: Callable[..., Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_source: Callable[..., Source],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: object,
 ) -> None:
-    """What shards accumulated in another form, or with other masks, is made again."""
+    """What shards accumulated in another form, or of other measures, is made again."""
     values = np.random.default_rng(0).poisson(3, (4, 5, 8, 8)).astype("u2")
     source, store, options = make_source(values), tmp_path / "x.zarr", IngestOptions(sync=False)
 
@@ -169,7 +177,7 @@ def test_a_journal_of_another_form_is_not_continued(
         patched.setattr("stemzarr.store.ingest.write._complete", stop)
         with pytest.raises(StemzarrError, match="stopped"):
             write_store(source, store, options)
-    monkeypatch.setattr("stemzarr.store.ingest.write.FOLD_FORM", FOLD_FORM + 1)
+    monkeypatch.setattr(f"stemzarr.store.ingest.write.{name}", value)
     done = write_store(source, store, options)
     assert done.status == "ingested"
     assert any("fold changed" in note for note in done.notes)

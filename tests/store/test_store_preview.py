@@ -15,9 +15,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from stemzarr.errors import EntryNotFoundError
+from stemzarr.measure.accumulate import Accumulator
 from stemzarr.measure.counts import fold_counts
 from stemzarr.measure.disk import find_disk
-from stemzarr.measure.fold import ShardFold
 from stemzarr.measure.moments import Moments, merge_statistics
 from stemzarr.model import Source, Statistics
 from stemzarr.options import IngestOptions
@@ -58,7 +58,7 @@ def assert_equal(found: Statistics, wanted: Statistics) -> None:
 
 def folded(values: NDArray[Any], patterns: int) -> Statistics:
     """Return the statistics of (patterns, pixels) values, folded in chunks of some patterns."""
-    fold = ShardFold(pixels=values.shape[1], dtype=values.dtype, mask=None)
+    fold = Accumulator(pixels=values.shape[1], dtype=values.dtype, mask=None)
     chunks = [min(patterns, len(values) - start) for start in range(0, len(values), patterns)]
     fold.add(values, chunks)
     return merge_statistics(fold.counts(), [fold.moments])
@@ -124,7 +124,7 @@ def test_large_and_negative_values_fold_exactly(
 def test_the_brightest_16_bit_patterns_do_not_overflow() -> None:
     """Sums of 65535 in every pixel are exact."""
     values = np.full((16, 256), 65535, "u2")
-    fold = ShardFold(pixels=256, dtype=values.dtype, mask=None)
+    fold = Accumulator(pixels=256, dtype=values.dtype, mask=None)
     fold.add(values, [len(values)])
     assert_equal(merge_statistics(fold.counts(), []), expected(values))
 
@@ -240,7 +240,7 @@ def test_the_maximum_is_exact_in_every_type(
 ) -> None:
     """Also where it is the end of the type, and where a shard is folded in several pieces."""
     monkeypatch.setattr("stemzarr.store.format.plan.CHUNK_BYTES", 256)
-    monkeypatch.setattr("stemzarr.measure.fold._PIECE_BYTES", 256)
+    monkeypatch.setattr("stemzarr.measure.accumulate._PIECE_BYTES", 256)
     values = counted((4, 9, 8, 8)).clip(0, 100).astype(dtype)
     limits = np.iinfo(dtype) if values.dtype.kind in "iu" else None
     values[:, :, 0, 0] = bool(end == "max") if limits is None else getattr(limits, end)

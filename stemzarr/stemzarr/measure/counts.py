@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COUNTS", "CountSums", "DiskMask", "as_counts", "fold_counts"]
+__all__ = ["COUNTS", "CountSums", "as_counts", "fold_counts", "holding"]
 
 COUNTS = 65536
 """What counts stay below."""
@@ -26,46 +26,6 @@ _GROUP = 8
 _LANES = 64
 _BINNED = 2**17
 _GLANCE = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskMask:
-    """The pixels of a pattern that bright field and annular dark field are summed over."""
-
-    shape: tuple[int, int]
-    """Shape of a pattern."""
-    window: tuple[slice, slice]
-    """Rows and columns around all pixels within the inner radius of the annulus."""
-    flags: NDArray[np.bool_]
-    """(2, rows, columns) of the window: pixels of the disk, and those within the inner radius."""
-
-    def sum_counts(self, counts: NDArray[Any], largest: int) -> NDArray[np.float64]:
-        """Return the sums of counts over the disk and within the inner radius, (patterns, 2).
-
-        Parameters
-        ----------
-        counts
-            (patterns, pixels), C-contiguous.
-        largest
-            The largest of them.
-        """
-        cut = self._cut(counts).reshape(len(counts), -1)
-        wide = _holding(counts, cut.shape[1], largest)
-        # No product of matrices: it would start threads of its own beside those of the ingest.
-        sums = [
-            np.add.reduce(cut * flags.reshape(-1).astype(counts.dtype), axis=1, dtype=wide)
-            for flags in self.flags
-        ]
-        return np.stack(sums, axis=1).astype(np.float64)
-
-    def sum_values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the same of any values, added in a fixed order."""
-        cut = self._cut(values)
-        sums = [(cut * flags).reshape(len(values), -1).sum(axis=1) for flags in self.flags]
-        return np.stack(sums, axis=1)
-
-    def _cut(self, values: NDArray[Any]) -> NDArray[Any]:
-        return values.reshape(-1, *self.shape)[:, *self.window]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +97,12 @@ def _fold_groups(
     tops = np.maximum.reduce(groups, axis=1)
     top = np.maximum.reduce(tops, axis=0)
     largest = int(top.max())
-    totals = np.add.reduce(groups, axis=1, dtype=_holding(groups, patterns, largest))
+    totals = np.add.reduce(groups, axis=1, dtype=holding(groups, patterns, largest))
     lanes = math.gcd(pixels, _LANES)
     every = np.add.reduce(
         groups.reshape(number * patterns, lanes, -1),
         axis=1,
-        dtype=_holding(groups, lanes, largest),
+        dtype=holding(groups, lanes, largest),
     ).sum(axis=1, dtype=np.uint64)
     _count(groups, tops, int(every.sum()), histogram)
     wide = np.uint16 if number * patterns * largest < COUNTS else np.uint64
@@ -178,6 +138,6 @@ def _larger(groups: NDArray[Any], tops: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield flat.take(first[start : start + _BINNED // patterns] + steps).reshape(-1)
 
 
-def _holding(counts: NDArray[Any], number: int, largest: int) -> np.dtype[Any]:
+def holding(counts: NDArray[Any], number: int, largest: int) -> np.dtype[Any]:
     """Return the narrowest type that holds the sum of that many counts."""
     return np.promote_types(counts.dtype, np.min_scalar_type(number * largest))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stemzarr.model import Document, read_box
 
-__all__ = ["Disk", "find_disk", "sample_mean"]
+__all__ = ["Disk", "find_disk", "locate_disk", "sample_mean"]
 
 _SAMPLES = 32
 _SAMPLED_RUN = 64
@@ -74,6 +74,11 @@ class Disk:
     @property
     def _center(self) -> tuple[float, float]:
         return self.center_y, self.center_x
+
+
+def locate_disk(document: Document) -> Disk:
+    """Return the central disk of a 4D scan, from a sample of its patterns."""
+    return find_disk(sample_mean(document), document.bad_pixels)
 
 
 def sample_mean(document: Document) -> Image:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.measure.disk import find_disk, sample_mean
+from stemzarr.measure.disk import locate_disk
 from stemzarr.model import Blocks, Document, Progress, read_box
 from stemzarr.options import available_threads
 from stemzarr.pixels.boxes import Box
@@ -175,7 +175,7 @@ def find_center(document: Document) -> tuple[float, float]:
 
     It is that of the disk which the previews of a store are made with.
     """
-    disk = find_disk(sample_mean(document), document.bad_pixels)
+    disk = locate_disk(document)
     y_axis, x_axis = document.axes[2:]
     return (
         y_axis.offset + disk.center_y * y_axis.scale,

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import UnsupportedDataError
-from stemzarr.measure.counted_disk import disk_mask
-from stemzarr.measure.disk import find_disk, sample_mean
-from stemzarr.measure.fold import ShardFold
+from stemzarr.measure.accumulate import Accumulator, Partial
+from stemzarr.measure.disk import locate_disk
+from stemzarr.measure.disk_mask import disk_mask
+from stemzarr.measure.reduction import Reduction
 from stemzarr.model import (
     ArrayBlocks,
     Blocks,
@@ -28,7 +29,6 @@ from stemzarr.options import ExportOptions
 from stemzarr.pixels.boxes import Box
 from stemzarr.store.format.schema import prefix_of
 from stemzarr.store.format.tree import read_nodes, read_small_array
-from stemzarr.store.ingest.preview import SCAN_IMAGES, finish_patterns
 from stemzarr.views.moments import measure_blocks
 from stemzarr.views.slabs import map_document
 from stemzarr.views.view import View
@@ -158,36 +158,26 @@ def fold_previews(
     Returns
     -------
     dict
-        ``mean_diffraction``, ``max_diffraction`` (det_y, det_x); ``total_intensity``,
-        ``bright_field``, ``annular_dark_field`` (scan_y, scan_x).
+        Array of every measure by its name, such as ``mean_diffraction`` (det_y, det_x) and
+        ``bright_field`` (scan_y, scan_x); see `stemzarr.measure.measures`.
     """
-    scan, detector = document.shape[:2], document.shape[2:]
-    mask = disk_mask(find_disk(sample_mean(document), document.bad_pixels), detector)
-    pixels = math.prod(detector)
+    mask = disk_mask(locate_disk(document), document.shape[2:])
+    pixels = math.prod(document.shape[2:])
     bad = None if document.bad_pixels is None else document.bad_pixels.reshape(-1)
-    kept = np.ones(scan, bool) if document.valid is None else document.valid
+    valid = document.valid
 
-    def fold_box(readable: Blocks, box: Box) -> tuple[Box, ShardFold]:
+    def measure_box(readable: Blocks, box: Box) -> tuple[Box, Partial]:
         values = read_box(readable, box.start, box.shape).reshape(-1, pixels)
-        fold = ShardFold(pixels=pixels, dtype=document.dtype, mask=mask, bad=bad)
-        fold.add(values, [len(values)], kept[box.slices()[:2]].reshape(-1))
-        return box, fold
+        recorded = None if valid is None else valid[box.slices()[:2]].reshape(-1)
+        sums = Accumulator(pixels=pixels, dtype=document.dtype, mask=mask, bad=bad)
+        sums.add(values, [len(values)], recorded)
+        return box, sums.partial()
 
-    images = np.empty((*scan, len(SCAN_IMAGES)))
-    total: NDArray[Any] = np.zeros(pixels, np.uint64)
-    tops: list[NDArray[Any]] = []
+    reduction = Reduction(shape=document.shape, dtype=document.dtype)
     done = 0
-    for box, fold in map_document(fold_box, document.blocks, 2, memory=memory, threads=threads):
-        total = total + fold.total
-        if fold.top is not None:
-            tops = [np.maximum.reduce([*tops, fold.top])]
-        place = box.slices()[:2]
-        images[place] = np.concatenate(fold.images).reshape(*box.shape[:2], -1)
+    for box, part in map_document(measure_box, document.blocks, 2, memory=memory, threads=threads):
+        reduction.add(part, [(box.start, box.shape)])
         done += box.size * document.dtype.itemsize
         if progress is not None:
             progress(done, document.nbytes)
-    top = tops[0] if tops else np.zeros(pixels, document.dtype)
-    mean, top = finish_patterns(total, top, max(1, int(np.count_nonzero(kept))), document.dtype)
-    found = {"mean_diffraction": mean, "max_diffraction": top}
-    found = {name: pattern.reshape(detector) for name, pattern in found.items()}
-    return found | dict(zip(SCAN_IMAGES, np.moveaxis(images, -1, 0), strict=True))
+    return reduction.previews(valid)

@@ -13,14 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final, get_args
 
+from stemzarr.measure.measures import MEASURES
 from stemzarr.model import CHANNEL, PATTERN_KINDS, Kind, LayoutOrder, Statistics
 from stemzarr.options import Codec
 
 __all__ = ["PREVIEWS", "SOURCE_ARRAYS", "check_nodes", "is_known", "wrong_node", "wrong_path"]
 
-PREVIEWS: Final = (
-    "mean_diffraction", "max_diffraction", "total_intensity", "bright_field", "annular_dark_field",
-)  # fmt: skip
+PREVIEWS: Final = tuple(measure.name for measure in MEASURES)
 """Arrays of ``preview`` that this version reads; all of them may be absent."""
 SOURCE_ARRAYS: Final = ("header", "original_metadata", "manifest")
 """Arrays of ``source`` that this version reads."""
@@ -308,7 +307,7 @@ def _wrong_document(nodes: Mapping[str, Any], group: str, stem: str, item: dict[
     sizes = dict(zip(dims, shape, strict=True))
     axes = [dim for dim in sizes if dim.removeprefix(stem) != CHANNEL]
     found = (_wrong_axis(nodes, prefix + dim, sizes[dim]) for dim in axes)
-    return wrong or next(filter(None, found), "") or _wrong_previews(nodes, prefix, sizes)
+    return wrong or next(filter(None, found), "") or _wrong_previews(nodes, prefix, stem, sizes)
 
 
 def _is_pattern_mask(node: Mapping[str, Any], kind: str, shape: list[int]) -> bool:
@@ -316,12 +315,18 @@ def _is_pattern_mask(node: Mapping[str, Any], kind: str, shape: list[int]) -> bo
     return fits and kind in PATTERN_KINDS
 
 
-def _wrong_previews(nodes: Mapping[str, Any], prefix: str, sizes: Mapping[str, int]) -> str:
-    for path in (f"{prefix}preview/{name}" for name in PREVIEWS):
+def _wrong_previews(
+    nodes: Mapping[str, Any], prefix: str, stem: str, sizes: Mapping[str, int]
+) -> str:
+    for measure in MEASURES:
+        path = f"{prefix}preview/{measure.name}"
         node = nodes.get(path)
-        if node is not None and (
-            [sizes.get(dim) for dim in node.get("dimension_names", ())] != node.get("shape")
-        ):
+        if node is None:
+            continue
+        shape, dims = node.get("shape"), node.get("dimension_names", ())
+        own = {stem + dim for dim in measure.own_dims}
+        known = {dim: n for dim, n in zip(dims, shape, strict=False) if dim in own} | {**sizes}
+        if [known.get(dim) for dim in dims] != shape:
             return f"{path} has not the shape of its document"
     return ""
 

@@ -134,14 +134,16 @@ def prefix_of(document: Document, main: int) -> str:
     return "" if document.index == main else f"documents/{document.slug}/"
 
 
-def stored_dims(document: Document, main: int) -> tuple[str, ...]:
-    """Return the dims of a document in the store, prefixed by its slug unless it is the main one.
+def stored_dims(
+    document: Document, main: int, dims: tuple[str, ...] | None = None
+) -> tuple[str, ...]:
+    """Return dims of a document in the store, prefixed by its slug unless it is the main one.
 
-    Equal names in one tree must always mean the same axis.
+    Equal names in one tree must always mean the same axis. Without `dims` they are those of its
+    pixels.
     """
-    if document.index == main:
-        return document.dims
-    return tuple(f"{document.slug}_{dim}" for dim in document.dims)
+    dims = document.dims if dims is None else dims
+    return dims if document.index == main else tuple(f"{document.slug}_{dim}" for dim in dims)
 
 
 def pixel_node(document: Document, main: int, plan: ArrayPlan, codec: ChunkCodec) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The unit of work: one shard, read, folded and encoded by one thread or one cluster worker."""
+"""The unit of work: one shard, read, measured and encoded by one thread or cluster worker."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from stemzarr.errors import StemzarrError
-from stemzarr.measure.counts import DiskMask
-from stemzarr.measure.fold import ShardFold
+from stemzarr.measure.accumulate import Accumulator
+from stemzarr.measure.disk_mask import DiskMask
 from stemzarr.model import Blocks
 from stemzarr.storage.files import write_error
 from stemzarr.store.format.encode import ChunkCodec
@@ -117,8 +117,7 @@ class ShardTask:
         lead = len(self.array.shape) - self.array.pattern_ndim
         pixels = math.prod(self.array.shape[lead:])
         bad = None if self.bad is None else self.bad.reshape(-1)
-        wanted = ShardFold(pixels=pixels, dtype=dtype, mask=self.mask, bad=bad)
-        fold = wanted if self.fold else None
+        sums = Accumulator(pixels=pixels, dtype=dtype, mask=self.mask, bad=bad)
         digests: list[bytes] = []
         with ShardFile(path, math.prod(self.array.inner_grid)) as shard:
             for box in self.array.boxes(self.number):
@@ -127,12 +126,12 @@ class ShardTask:
                 values = workspace.array(box[1], dtype)
                 self.blocks.read_into(values, box[0])
                 digests += self._write_chunks(shard, box, values)
-                if fold is not None:
+                if self.fold:
                     sizes = [math.prod(n[:lead]) for _, n in self.array.chunks_of(box)]
-                    fold.add(values.reshape(-1, pixels), sizes, self._valid_in(box))
+                    sums.add(values.reshape(-1, pixels), sizes, self._valid_in(box))
                 workspace.tell(values.nbytes)
             digest = shard.finish(sync=self.sync)
-        folded = self._write_fold(fold)
+        name, partial_digest = self._write_partial(sums) if self.fold else (None, None)
         return ShardRecord(
             array=self.place,
             number=self.number,
@@ -140,8 +139,8 @@ class ShardTask:
             size=shard.size,
             digest=digest,
             chunks=b"".join(digests).hex(),
-            fold=folded and folded[0],
-            fold_digest=folded and folded[1],
+            fold=name,
+            fold_digest=partial_digest,
         )
 
     def _valid_in(self, box: Box) -> NDArray[np.bool_] | None:
@@ -164,11 +163,9 @@ class ShardTask:
             )
         return digests
 
-    def _write_fold(self, fold: ShardFold | None) -> tuple[str, str] | None:
-        if fold is None:
-            return None
+    def _write_partial(self, sums: Accumulator) -> tuple[str, str]:
         name = f"{self.place}-{self.number}"
-        content = fold.to_bytes()
+        content = sums.partial().to_bytes()
         part = part_path(self.folder)
         write_file(part, content, sync=self.sync)
         (self.folder / FOLDS).mkdir(exist_ok=True)

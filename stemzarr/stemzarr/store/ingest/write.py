@@ -23,9 +23,10 @@ from stemzarr.errors import (
     StemzarrError,
     TruncatedFileError,
 )
-from stemzarr.measure.counted_disk import disk_mask
-from stemzarr.measure.disk import Disk, find_disk, sample_mean
-from stemzarr.measure.fold import FOLD_FORM
+from stemzarr.measure.accumulate import PARTIAL_FORM
+from stemzarr.measure.disk import Disk, locate_disk
+from stemzarr.measure.disk_mask import disk_mask
+from stemzarr.measure.measures import MEASURES
 from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import redact_facts, redact_source, redactor_of
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
@@ -65,7 +66,7 @@ from stemzarr.store.ingest.journal import (
     unfinished_folder,
 )
 from stemzarr.store.ingest.origin import Origin
-from stemzarr.store.ingest.preview import Folded, reduce_folds, write_preview
+from stemzarr.store.ingest.preview import reduce_shards, write_preview
 from stemzarr.store.ingest.run import Tally, checking, run_in_threads
 from stemzarr.store.ingest.sample import choose_codec
 from stemzarr.store.ingest.scan_fast import has_room, turn
@@ -122,9 +123,7 @@ class _Ingest:
         """Return the central disk of a scan, looked for once; None for other documents."""
         if document.index not in self.disks:
             is_scan = document.kind == "4d-stem" and not document.channels and document.nbytes
-            mean = sample_mean(document) if is_scan else None
-            found = None if mean is None else find_disk(mean, document.bad_pixels)
-            self.disks[document.index] = found
+            self.disks[document.index] = locate_disk(document) if is_scan else None
         return self.disks[document.index]
 
     def codec(self, place: int, blocks: Blocks) -> ChunkCodec:
@@ -282,7 +281,7 @@ def _identity(
         "version": f"{stemzarr.__version__}, schema {SCHEMA_VERSION}",
         "source": [source.format, source.size, source.modified_ns, header_digest.hex()],
         "options": shown,
-        "fold": FOLD_FORM,
+        "fold": [PARTIAL_FORM, *(measure.name for measure in MEASURES)],
         "plan": [
             [
                 *(array.path, array.dtype),
@@ -381,9 +380,12 @@ def _complete(ingest: _Ingest) -> None:
         records = ingest.records(place)
         known |= {record.path: (record.size, record.digest) for record in records}
         if ingest.options.preview:
-            folded = reduce_folds(ingest.journal.folds, records, array, document.valid)
-            _note_integers(ingest, document, folded)
-            write_preview(tree, document, main, folded, ingest.disk(document))
+            reduction = reduce_shards(ingest.journal.folds, records, array)
+            disk = ingest.disk(document)
+            statistics = write_preview(tree, document, main, reduction, disk)
+            if reduction.integral and document.dtype.kind == "f" and statistics.count:
+                note = f"{document.slug}: stored as {document.dtype.name}, holds only integers"
+                ingest.notes.append(note)
     _write_source(ingest)
     tree.write_nodes()
     write_manifest(
@@ -391,12 +393,6 @@ def _complete(ingest: _Ingest) -> None:
         {path: known.get(path) or digest_of(tree.folder / path) for path in files_of(tree.folder)},
     )
     write_file(tree.folder / "zarr.json", consolidated(tree.nodes))
-
-
-def _note_integers(ingest: _Ingest, document: Document, folded: Folded) -> None:
-    if folded.integral and document.dtype.kind == "f" and folded.statistics.count:
-        note = f"{document.slug}: stored as {document.dtype.name}, holds only integers"
-        ingest.notes.append(note)
 
 
 def _write_source(ingest: _Ingest) -> None:

@@ -1,12 +1,13 @@
-"""What the pixels of one shard fold to: sums, maxima, virtual images and exact statistics.
+"""Accumulates measures and exact statistics of the patterns of one shard, or of any box.
 
-Counts (integers from 0 to 65535, also where they are stored as floats) are folded through their
-histogram, some chunks at once. All other values are folded in float64, chunk by chunk in a fixed
-order, so that threads, clusters and resumed runs give the same bits.
+Counts (integers from 0 to 65535, also where they are stored as floats) go through their histogram,
+some chunks at once. All other values are summed in float64, chunk by chunk in a fixed order, so
+that threads, clusters and resumed runs give the same bits.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,24 +16,63 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.measure.counts import COUNTS, DiskMask, as_counts, fold_counts
+from stemzarr.measure.counts import COUNTS, as_counts, fold_counts
+from stemzarr.measure.disk_mask import DiskMask
+from stemzarr.measure.measures import MEASURES, Patterns
 from stemzarr.measure.moments import Moments
 
-__all__ = ["FOLD_FORM", "Fold", "ShardFold"]
+__all__ = ["PARTIAL_FORM", "Accumulator", "Partial"]
 
-FOLD_FORM = 2
-"""Number of the form of what shards accumulate, and of the masks that it is made with.
+PARTIAL_FORM = 3
+"""Number of the form of partial results, and of the masks that they are made with.
 
 Whoever changes either raises it: an unfinished ingest of another form begins again, since its
-journal would be misread.
+journal would be misread. One of other measures does so by their names.
 """
 
 _PIECE_BYTES = 4 * 1024**2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partial:
+    """What some chunks add up to, as the journal holds it."""
+
+    counts: NDArray[np.int64]
+    """Number of values equal to 0, 1, 2 …, of those that are counts."""
+    moments: Moments
+    """Moments of the other values."""
+    integral: bool
+    """Whether all values are integers."""
+    measured: dict[str, NDArray[Any]]
+    """Partial result of each measure by its name; none for documents that are no 4D scan."""
+
+    def to_bytes(self) -> bytes:
+        """Return all arrays under their names, as an ``.npz`` file."""
+        file = io.BytesIO()
+        arrays: dict[str, Any] = {
+            "counts": self.counts,
+            "moments": self.moments.to_array(),
+            "integral": np.array(self.integral),
+        }
+        np.savez(file, **arrays, **self.measured)  # type: ignore[arg-type]
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Partial:
+        """Return what `to_bytes` gave."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = dict(file)
+        return cls(
+            counts=arrays.pop("counts"),
+            moments=Moments.from_array(arrays.pop("moments")),
+            integral=bool(arrays.pop("integral")),
+            measured=arrays,
+        )
+
+
 @dataclass(slots=True, kw_only=True)
-class ShardFold:
-    """What the chunks of one shard fold to, as they come, in C order.
+class Accumulator:
+    """Adds up chunks as they come, in C order.
 
     Parameters
     ----------
@@ -53,24 +93,19 @@ class ShardFold:
     histogram: NDArray[np.int64] = field(init=False)
     """Number of counts of each value but 0."""
     counted: int = 0
-    """Number of values that were folded as counts."""
+    """Number of values that are counts."""
     moments: Moments = field(default_factory=Moments)
-    """Moments of the values that were not folded as counts."""
+    """Moments of the values that are not."""
     integral: bool = True
     """Whether every value so far is an integer."""
-    counts_total: NDArray[np.uint64] = field(init=False)
-    """Sum of the patterns that were folded as counts, shape (pixels,)."""
-    values_total: NDArray[np.float64] | None = None
-    """Sum of the other patterns."""
-    top: NDArray[Any] | None = None
-    """Maximum of all patterns, shape (pixels,)."""
-    images: list[NDArray[np.float64]] = field(default_factory=list)
-    """Some patterns after the other, (patterns, 3): total, bright field, annular dark field."""
+    combined: dict[tuple[str, bool], NDArray[Any]] = field(default_factory=dict)
+    """Partial results over the detector by their measure, those of counts apart from others."""
+    placed: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    """Partial results over the scan by their measure, some patterns after the other."""
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
         self.histogram = np.zeros(COUNTS, np.int64)
-        self.counts_total = np.zeros(self.pixels, np.uint64)
 
     def add(
         self,
@@ -78,7 +113,7 @@ class ShardFold:
         chunks: Sequence[int],
         valid: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Fold the next chunks.
+        """Add the next chunks.
 
         Parameters
         ----------
@@ -135,11 +170,15 @@ class ShardFold:
         bad = 0 if self.bad is None else int(np.count_nonzero(self.bad))
         self.counted += int(np.count_nonzero(there)) * (self.pixels - bad)
         if self.mask is not None:
-            self.counts_total += sums.total
-            if there.any():
-                self._keep_top(sums.top)
-            disk = self.mask.sum_counts(counts, int(sums.top.max()))
-            self._keep_images(sums.every.astype(np.float64), disk)
+            patterns = Patterns(
+                values=counts,
+                sums=sums.every.astype(np.float64),
+                disk_sums=self.mask.sum_counts(counts, int(sums.top.max())),
+                total=sums.total,
+                top=sums.top,
+                mask=self.mask,
+            )
+            self._measure(patterns, counted=True, recorded=bool(there.any()))
 
     def _add_values(self, values: NDArray[Any], there: NDArray[np.bool_]) -> None:
         real = np.abs(values) if values.dtype.kind == "c" else values
@@ -159,79 +198,46 @@ class ShardFold:
             top = np.where(finite, real, lowest(real.dtype)).max(axis=0)
             if self.bad is not None:
                 top[self.bad] = 0
-            total = wide.sum(axis=0)
-            self.values_total = total if self.values_total is None else self.values_total + total
-            self._keep_top(top)
-            self._keep_images(wide.sum(axis=1), self.mask.sum_values(wide))
+            patterns = Patterns(
+                values=wide,
+                sums=wide.sum(axis=1),
+                disk_sums=self.mask.sum_values(wide),
+                total=wide.sum(axis=0),
+                top=top,
+                mask=self.mask,
+            )
+            self._measure(patterns, counted=False, recorded=True)
 
-    def _keep_top(self, top: NDArray[Any]) -> None:
-        if self.top is None:
-            self.top = top.astype(self.dtype.type(0).real.dtype)
-        else:
-            # Counts of booleans come as bytes; every maximum is a value of the type itself.
-            np.maximum(self.top, top, out=self.top, casting="unsafe")
-
-    def _keep_images(self, every: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
-        self.images.append(np.stack([every, sums[:, 0], every - sums[:, 1]], axis=1))
-
-    @property
-    def total(self) -> NDArray[Any]:
-        """Sum of all patterns, shape (pixels,)."""
-        if self.values_total is None:
-            return self.counts_total
-        return self.counts_total + self.values_total
+    def _measure(self, patterns: Patterns, *, counted: bool, recorded: bool) -> None:
+        for measure in MEASURES:
+            if measure.combine is None:
+                self.placed.setdefault(measure.name, []).append(measure.chunk(patterns))
+            elif recorded:
+                key, part = (measure.name, counted), measure.chunk(patterns)
+                known = self.combined.get(key)
+                self.combined[key] = part if known is None else measure.combine(known, part)
 
     def counts(self) -> NDArray[np.int64]:
-        """Return the histogram of all values that were folded as counts, zeros included."""
+        """Return the histogram of all values that are counts, zeros included."""
         histogram = self.histogram.copy()
         histogram[0] = 0
         histogram[0] = self.counted - int(histogram.sum())
         return histogram
 
-    def to_bytes(self) -> bytes:
-        """Return what the chunks folded to, for the journal."""
+    def partial(self) -> Partial:
+        """Return what all chunks add up to."""
         counts = self.counts()
         bins = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 0
-        parts: list[NDArray[Any]] = [
-            counts[:bins],
-            self.moments.to_array(),
-            np.array(self.integral),
-        ]
-        if self.top is not None:
-            parts += [self.total, self.top, np.concatenate(self.images)]
-        file = io.BytesIO()
-        for part in parts:
-            np.save(file, part, allow_pickle=False)
-        return file.getvalue()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fold:
-    """What a shard folded to, as the journal holds it."""
-
-    counts: NDArray[np.int64]
-    """Number of values equal to 0, 1, 2 …, of those that are counts."""
-    moments: Moments
-    """Moments of the other values."""
-    integral: bool
-    """Whether all values are integers."""
-    total: NDArray[Any] | None = None
-    """(pixels,) sum of the patterns."""
-    top: NDArray[Any] | None = None
-    """(pixels,) maximum of the patterns."""
-    images: NDArray[np.float64] | None = None
-    """(patterns, 3) total, bright field, annular dark field."""
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> Fold:
-        """Return what `ShardFold.to_bytes` gave."""
-        file, parts = io.BytesIO(content), []
-        while file.tell() < len(content):
-            parts.append(np.load(file, allow_pickle=False))
-        names = ("total", "top", "images")
-        pictures = dict(zip(names, parts[3:], strict=False))
-        moments = Moments.from_array(parts[1])
-        return cls(counts=parts[0], moments=moments, integral=bool(parts[2]), **pictures)
+        measured = {name: np.concatenate(parts) for name, parts in self.placed.items()}
+        for measure in MEASURES:
+            # Sums of counts are exact as long as no other values are added to them.
+            keys = [(measure.name, counted) for counted in (True, False)]
+            parts = [self.combined[key] for key in keys if key in self.combined]
+            if measure.combine is not None and parts:
+                measured[measure.name] = functools.reduce(measure.combine, parts)
+        return Partial(
+            counts=counts[:bins], moments=self.moments, integral=self.integral, measured=measured
+        )
 
 
 def lowest(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - a scalar of that type
