@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -392,3 +394,50 @@ def test_the_record_says_where_the_store_came_from(tmp_path: Path) -> None:
     assert record["rebuildable"] is False
     assert record["ingest"]["options"]["codec"] == "zstd"
     assert len(record["hash"]) == 32
+
+
+def test_reading_a_chunk_looks_up_no_path(
+    make_source: Callable[..., Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its shard is open, a pattern takes one read of it: no stat, no open, no listing."""
+    values = counted((4, 4, 32, 32))
+    write_store(make_source(values), tmp_path / "x.zarr", NO_SYNC)
+    blocks = read_store(tmp_path / "x.zarr").document.blocks
+    read_box(blocks, (0, 0, 0, 0), (1, 1, 32, 32))
+    calls: list[str] = []
+
+    def counting(name: str) -> Callable[..., Any]:
+        real = getattr(os, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            calls.append(name)
+            return real(*args, **options)
+
+        return call
+
+    for name in ("stat", "lstat", "open", "listdir", "scandir", "preadv"):
+        if hasattr(os, name):
+            monkeypatch.setattr(os, name, counting(name))
+    pattern = read_box(blocks, (2, 3, 0, 0), (1, 1, 32, 32))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(pattern[0, 0], values[2, 3])
+    assert [name for name in calls if name != "preadv"] == []
+    assert len(calls) <= 1
+
+
+def test_a_shard_that_was_put_back_is_read(
+    make_source: Callable[..., Source], tmp_path: Path
+) -> None:
+    """Damaged, moved aside and replaced by a copy, a shard is read again by who had it open."""
+    values = counted((4, 4, 32, 32))
+    write_store(make_source(values), tmp_path / "x.zarr", NO_SYNC)
+    shard = tmp_path / "x.zarr/intensity/c" / "0/0/0/0"
+    copy = shutil.copy2(shard, tmp_path / "copy")
+    document = read_store(tmp_path / "x.zarr").document
+    np.testing.assert_array_equal(whole(document), values)
+    shard.write_bytes(b"damaged")
+    with pytest.raises(DamagedStoreError, match=r"values \[0:4, 0:4"):
+        whole(document)
+    shard.replace(tmp_path / "aside")
+    shutil.copy2(copy, shard)
+    np.testing.assert_array_equal(whole(document), values)

@@ -22,7 +22,8 @@ from stemzarr.errors import (
 from stemzarr.model import Source, read_box
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
-from stemzarr.store import blocks as blocks_module
+from stemzarr.storage.local import LocalFolder
+from stemzarr.storage.objects import Stamp
 from stemzarr.store import read_record, read_store, rebuild, verify_store, write_store
 from stemzarr.store.format.shard import read_index
 from stemzarr.store.upkeep import verify as verify_module
@@ -188,7 +189,7 @@ def spoil_reads(
 ) -> list[Path]:
     """Let the first reads of files that are named so fail, or give a flipped byte."""
     struck: list[Path] = []
-    digest, read = verify_module.digest_of, blocks_module.read_positioned
+    digest, read = verify_module.digest_of, LocalFolder.read_into
 
     def is_struck(path: Path) -> bool:
         hit = path.as_posix().endswith(name) and len(struck) < times
@@ -201,14 +202,16 @@ def spoil_reads(
     def digested(path: Path) -> tuple[int, str]:
         return (0, "") if is_struck(path) else digest(path)
 
-    def read_flipped(path: Path, out: memoryview, offset: int) -> None:
-        hit = is_struck(path)
-        read(path, out, offset)
+    def read_flipped(
+        store: LocalFolder, key: str, out: memoryview, start: int, stamp: Stamp
+    ) -> None:
+        hit = is_struck(store.root / key)
+        read(store, key, out, start, stamp)
         if hit:
             out[len(out) // 2] ^= 1
 
     monkeypatch.setattr(verify_module, "digest_of", digested)
-    monkeypatch.setattr(blocks_module, "read_positioned", read_flipped)
+    monkeypatch.setattr(LocalFolder, "read_into", read_flipped)
     return struck
 
 
@@ -239,15 +242,15 @@ def test_a_chunk_that_fails_once_is_decoded_again(
 ) -> None:
     """A flipped read of pixels alone, behind the digests of files, is a note; counts are right."""
     before = verify_store(whole)
-    read, struck = blocks_module.read_positioned, []
+    read, struck = LocalFolder.read_into, []
 
-    def flipped(path: Path, out: memoryview, offset: int) -> None:
-        read(path, out, offset)
+    def flipped(store: LocalFolder, key: str, out: memoryview, start: int, stamp: Stamp) -> None:
+        read(store, key, out, start, stamp)
         if not struck:
-            struck.append(path)
+            struck.append(key)
             out[0] ^= 1
 
-    monkeypatch.setattr(blocks_module, "read_positioned", flipped)
+    monkeypatch.setattr(LocalFolder, "read_into", flipped)
     report = verify_store(whole, threads=1)
     assert struck
     assert report.ok
@@ -299,7 +302,7 @@ def test_neighbouring_damaged_chunks_are_one_line(
         shard.unlink()
         expected = [("chunks 0 to 11", "patterns [0:4, 0:6]")]
     else:
-        index = read_index(shard, 12)
+        index = read_index(LocalFolder(shard.parent), shard.name, 12).places
         content = bytearray(shard.read_bytes())
         for number in (1, 2, 3, 4, 7):
             content[int(index[number][0]) + 5] ^= 4

@@ -47,6 +47,7 @@ __all__ = [
     "temporary_path",
     "write_all",
     "write_error",
+    "write_file",
     "writing",
 ]
 
@@ -134,7 +135,11 @@ class PositionedFile:
 
     def size(self) -> int:
         """Return the present size of the file in bytes."""
-        return os.fstat(self._file.fileno()).st_size
+        return self.status().st_size
+
+    def status(self) -> os.stat_result:
+        """Return what the system says of the open file, whatever has its name by now."""
+        return os.fstat(self._file.fileno())
 
     def close(self) -> None:
         """Close the file; further reads fail."""
@@ -234,6 +239,25 @@ def write_all(
     view, done = memoryview(content).cast("B"), 0
     while done < len(view):
         done += write(view[done:], done) or 0
+
+
+def write_file(path: Path, content: bytes, *, sync: bool = False) -> None:
+    """Write a whole small file, with folders above it.
+
+    Raises
+    ------
+    WriteError
+        The operating system could not write.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def sync_path(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stemzarr.errors import ReadError, StemzarrError, WriteError
 
-__all__ = ["advice", "is_about_memory", "read_error", "write_error", "writing"]
+__all__ = ["advice", "is_about_memory", "read_error", "reason_of", "write_error", "writing"]
 
 _NETWORK = "the network share does not answer; check the connection, then try again"
 _RIGHTS = "check its permissions and its owner, and that no other program has it open"
@@ -85,12 +85,16 @@ def is_about_memory(error: BaseException) -> bool:
     return False
 
 
+def reason_of(error: OSError) -> str:
+    """Return why something cannot be read, from an error of the system or one of ours."""
+    said = getattr(error, "message", None)
+    return said or f"cannot be read: {error.strerror or error}"
+
+
 def read_error(path: Path, error: OSError) -> ReadError:
     """Return what the operating system said about reading `path` as an error of ours."""
     hint = "check that it is there, its permissions, and the disk or network it lies on"
-    return ReadError(
-        f"cannot be read: {error.strerror or error}", path=path, hint=advice(error) or hint
-    )
+    return ReadError(reason_of(error), path=path, hint=advice(error) or hint)
 
 
 def write_error(path: Path, error: OSError) -> WriteError:

@@ -6,18 +6,18 @@ import functools
 import itertools
 import json
 import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import DamagedStoreError, SourceChangedError
-from stemzarr.storage.files import read_positioned
+from stemzarr.storage.objects import Readable, Stamp
 from stemzarr.store.format.encode import ChunkCodec, codec_from_metadata
-from stemzarr.store.format.shard import ABSENT, read_index
+from stemzarr.store.format.shard import ABSENT, ShardIndex, read_index
 
 __all__ = ["StoreBlocks", "identity_of"]
 
@@ -25,17 +25,32 @@ _INDEXES = 4096
 _RUN_BYTES = 4 * 1024**2
 
 
-@functools.lru_cache(maxsize=_INDEXES)
-def _index_of(path: Path, chunks: int, _state: tuple[int, ...]) -> NDArray[np.uint64]:
-    return read_index(path, chunks)
+_indexes: dict[tuple[Readable, str, int | None, str], ShardIndex] = {}
+"""Indexes of shards of this process, by store, key, and what tells the store from another."""
+_lock = threading.Lock()
+
+
+class _Chunk(NamedTuple):
+    """Where a chunk is."""
+
+    place: tuple[int, ...]
+    """In the grid of chunks."""
+    key: str
+    """Its shard."""
+    stamp: Stamp
+    """Stamp of the shard."""
+    offset: int
+    """Its first byte in the shard."""
+    length: int
+    """Its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreBlocks:
     """The pixels of one array of a store; a lost or changed chunk raises, it never reads as 0."""
 
-    store: Path
-    """Folder of the store."""
+    store: Readable
+    """The store."""
     array: str
     """Path of the array in it."""
     shape: tuple[int, ...]
@@ -59,7 +74,9 @@ class StoreBlocks:
         return self.chunk
 
     @classmethod
-    def from_node(cls, store: Path, array: str, node: dict[str, Any], identity: str = "") -> Self:
+    def from_node(
+        cls, store: Readable, array: str, node: dict[str, Any], identity: str = ""
+    ) -> Self:
         """Return the blocks of the array that a ``zarr.json`` describes."""
         dtype = np.dtype(node["data_type"])
         sharding = node["codecs"][0]["configuration"]
@@ -71,7 +88,7 @@ class StoreBlocks:
             chunk=tuple(sharding["chunk_shape"]),
             shard=tuple(node["chunk_grid"]["configuration"]["chunk_shape"]),
             codec=codec_from_metadata(sharding["codecs"], dtype),
-            written_ns=_time_of(store / array / "c"),
+            written_ns=_time_of(store, f"{array}/c"),
             identity=identity,
         )
 
@@ -88,11 +105,16 @@ class StoreBlocks:
         """
         if not out.size:
             return
-        self._check_same()
-        corner = tuple(start)
+        try:
+            self._fill(out, tuple(start))
+        except SourceChangedError:
+            self._check_same()
+            self._fill(out, tuple(start), again=True)
+
+    def _fill(self, out: NDArray[Any], corner: tuple[int, ...], *, again: bool = False) -> None:
         stop = tuple(a + n for a, n in zip(corner, out.shape, strict=True))
         scratch: NDArray[Any] | None = None
-        for chunk, stored in self._chunks(corner, stop):
+        for chunk, stored in self._chunks(corner, stop, again=again):
             first = tuple(p * c for p, c in zip(chunk, self.chunk, strict=True))
             target, inside = self._overlap(out, corner, stop, first)
             try:
@@ -108,16 +130,17 @@ class StoreBlocks:
 
     def _check_same(self) -> None:
         """Raise where these labels would be put on the pixels of another store."""
-        now = _time_of(self.store / self.array / "c")
+        now = _time_of(self.store, f"{self.array}/c")
         if now == self.written_ns:
             return
-        if now is None and self.store.is_dir():
+        is_there = _time_of(self.store, "") is not None
+        if now is None and is_there:
             return  # what is missing is told of shard by shard
         if self.identity and _identity_now(self.store, now) == self.identity:
             return  # a system or a person left a file among the shards
-        what = "was replaced" if self.store.is_dir() else "was removed"
+        what = "was replaced" if is_there else "was removed"
         msg = f"the store {what} since it was opened"
-        raise SourceChangedError(msg, path=self.store, hint="open it again")
+        raise SourceChangedError(msg, path=self.store.root, hint="open it again")
 
     def _overlap(
         self,
@@ -135,57 +158,70 @@ class StoreBlocks:
         return out[tuple(target)], tuple(inside)
 
     def _chunks(
-        self, corner: Sequence[int], stop: Sequence[int]
+        self, corner: Sequence[int], stop: Sequence[int], *, again: bool
     ) -> Iterator[tuple[tuple[int, ...], memoryview]]:
         """Yield place and bytes of every chunk of a box, neighbours read by one call."""
-        run: list[tuple[tuple[int, ...], int, int]] = []
-        last: Path | None = None
+        run: list[_Chunk] = []
         edges = zip(corner, stop, self.chunk, strict=True)
         places = itertools.product(*(range(a // c, math.ceil(b / c)) for a, b, c in edges))
         for place in places:
-            path, offset, length = self._find(place)
-            if run and (path != last or not _follows(run, offset, length)):
-                yield from self._read(last, run)
+            chunk = self._find(place)
+            if run and not _follows(run, chunk):
+                yield from self._read(run, again=again)
                 run = []
-            run.append((place, offset, length))
-            last = path
+            run.append(chunk)
         if run:
-            yield from self._read(last, run)
+            yield from self._read(run, again=again)
 
     def _read(
-        self, path: Path | None, run: list[tuple[tuple[int, ...], int, int]]
+        self, run: list[_Chunk], *, again: bool
     ) -> Iterator[tuple[tuple[int, ...], memoryview]]:
-        assert path is not None  # noqa: S101 - a run has a file
-        start = run[0][1]
-        stored = memoryview(bytearray(run[-1][1] + run[-1][2] - start))
+        first = run[0]
+        start = first.offset
+        stored = memoryview(bytearray(run[-1].offset + run[-1].length - start))
         try:
-            read_positioned(path, stored, start)
-        except (OSError, RuntimeError) as error:
-            raise self._damaged(run[0][0], error) from error
-        for place, offset, length in run:
-            yield place, stored[offset - start : offset - start + length]
+            self.store.read_into(first.key, stored, start, first.stamp)
+        except (OSError, SourceChangedError) as error:
+            with _lock:
+                _indexes.pop(self._index_key(first.key), None)
+            # A shard may be another by now, one that a person put back; or the store may be.
+            if isinstance(error, SourceChangedError) and not again:
+                raise
+            raise self._damaged(first.place, error) from error
+        for chunk in run:
+            yield chunk.place, stored[chunk.offset - start : chunk.offset - start + chunk.length]
 
-    def _find(self, place: tuple[int, ...]) -> tuple[Path, int, int]:
-        """Return file, offset and length of the chunk at a place of the grid of chunks."""
-        per = [s // c for s, c in zip(self.shard, self.chunk, strict=True)]
-        path = self._shard_path(tuple(p // n for p, n in zip(place, per, strict=True)))
-        inside = tuple(p % n for p, n in zip(place, per, strict=True))
-        number = 0
-        for i, n in zip(inside, per, strict=True):
-            number = number * n + i
-        try:
-            state = path.stat()
-            known = (state.st_ino, state.st_size, state.st_mtime_ns)
-            index = _index_of(path, math.prod(per), known)
-        except OSError as error:
-            raise self._damaged(place, error) from error
-        offset, length = (int(value) for value in index[number])
+    def _find(self, place: tuple[int, ...]) -> _Chunk:
+        """Return where the chunk at a place of the grid of chunks is."""
+        shard, number = [], 0
+        for p, s, c in zip(place, self.shard, self.chunk, strict=True):
+            outer, inner = divmod(p, s // c)
+            shard.append(str(outer))
+            number = number * (s // c) + inner
+        key = f"{self.array}/c/{'/'.join(shard)}"
+        index = _indexes.get(self._index_key(key)) or self._open_shard(key, place)
+        offset, length = index.places[number].tolist()
         if offset == ABSENT:
             raise self._damaged(place, "the chunk is missing in its shard")
-        return path, offset, length
+        return _Chunk(place, key, index.stamp, offset, length)
 
-    def _shard_path(self, place: tuple[int, ...]) -> Path:
-        return self.store.joinpath(*self.array.split("/"), "c", *map(str, place))
+    def _index_key(self, key: str) -> tuple[Readable, str, int | None, str]:
+        return self.store, key, self.written_ns, self.identity
+
+    def _open_shard(self, key: str, place: tuple[int, ...]) -> ShardIndex:
+        """Read the index of a shard, and keep it."""
+        chunks = math.prod(s // c for s, c in zip(self.shard, self.chunk, strict=True))
+        try:
+            index = read_index(self.store, key, chunks)
+        except OSError as error:
+            self._check_same()
+            raise self._damaged(place, error) from error
+        self._check_same()
+        with _lock:
+            while len(_indexes) >= _INDEXES:
+                del _indexes[next(iter(_indexes))]
+            _indexes[self._index_key(key)] = index
+        return index
 
     def _damaged(self, place: tuple[int, ...], why: str | BaseException) -> DamagedStoreError:
         if isinstance(why, DamagedStoreError):
@@ -197,7 +233,7 @@ class StoreBlocks:
         box = ", ".join(f"{a}:{b}" for a, b in zip(first, last, strict=True))
         return DamagedStoreError(
             f"chunk {'/'.join(map(str, place))} of {self.array}, values [{box}], is damaged: {why}",
-            path=self.store,
+            path=self.store.root,
             hint="the rest stays readable; restore the shard from a copy or ingest again",
         )
 
@@ -208,21 +244,26 @@ def identity_of(record: Mapping[str, Any]) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _identity_now(store: Path, _state: int | None) -> str:
+def _identity_now(store: Readable, _state: int | None) -> str:
     try:
-        return identity_of(json.loads((store / "source/zarr.json").read_bytes())["attributes"])
+        return identity_of(json.loads(store.get("source/zarr.json"))["attributes"])
     except (OSError, ValueError, TypeError, KeyError):
         return ""
 
 
-def _time_of(folder: Path) -> int | None:
+def _time_of(store: Readable, key: str) -> int | None:
     """Return when something last came to, or went from, a folder; None where there is none."""
     try:
-        return folder.stat().st_mtime_ns
+        return store.stamp(key).modified_ns
     except OSError:
         return None
 
 
-def _follows(run: list[tuple[tuple[int, ...], int, int]], offset: int, length: int) -> bool:
-    _, last, size = run[-1]
-    return offset == last + size and offset + length - run[0][1] <= _RUN_BYTES
+def _follows(run: list[_Chunk], chunk: _Chunk) -> bool:
+    first, last = run[0], run[-1]
+    return (
+        chunk.key == last.key
+        and chunk.stamp == last.stamp
+        and chunk.offset == last.offset + last.length
+        and chunk.offset + chunk.length - first.offset <= _RUN_BYTES
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -26,6 +25,8 @@ from stemzarr.model import (
     Statistics,
 )
 from stemzarr.options import ReadOptions
+from stemzarr.storage.local import open_root
+from stemzarr.storage.objects import Address, Readable
 from stemzarr.store.blocks import StoreBlocks, identity_of
 from stemzarr.store.format.manifest import check_digests
 from stemzarr.store.format.nodes import PREVIEWS
@@ -59,13 +60,13 @@ FORMATS = (
 """Rows of docs/formats.md."""
 
 
-def read_store(path: Path, options: ReadOptions | None = None) -> Source:
+def read_store(address: Address, options: ReadOptions | None = None) -> Source:
     """Return what a store holds, from its consolidated metadata alone.
 
     Parameters
     ----------
-    path
-        The store's folder.
+    address
+        The store.
     options
         Taken as every reader takes them; a store leaves no question open.
 
@@ -77,27 +78,29 @@ def read_store(path: Path, options: ReadOptions | None = None) -> Source:
         Its metadata are not those that were written.
     """
     del options
-    return source_of_nodes(path, read_checked(path))
+    store = open_root(address)
+    return source_of_nodes(store, read_checked(store))
 
 
-def read_checked(path: Path) -> Nodes:
+def read_checked(address: Address) -> Nodes:
     """Return the nodes of a store, which are those that were written.
 
     Files that do not fit each other may be a revision that another process is putting in place:
     reading them again puts the rest of it there first.
     """
-    nodes = read_nodes(path)
+    store = open_root(address)
+    nodes = read_nodes(store)
     while True:
         try:
-            return check_digests(path, nodes)
+            return check_digests(store, nodes)
         except DamagedStoreError:
-            again = read_nodes(path)
+            again = read_nodes(store)
             if again == nodes:
                 raise
             nodes = again
 
 
-def source_of_nodes(path: Path, nodes: Nodes) -> Source:
+def source_of_nodes(address: Address, nodes: Nodes) -> Source:
     """Return what a store holds by its metadata, whose digests are not looked at.
 
     Raises
@@ -105,34 +108,37 @@ def source_of_nodes(path: Path, nodes: Nodes) -> Source:
     CorruptFileError, SchemaVersionError, DamagedStoreError
         The metadata contradict themselves, or what they need is damaged.
     """
+    store = open_root(address)
     try:
-        state = (path / "zarr.json").stat()
+        stamp = store.stamp("zarr.json")
         record = nodes["source"]["attributes"]
         return Source(
-            path=path,
+            path=store.root,
             format="stemzarr",
-            size=state.st_size,
-            modified_ns=state.st_mtime_ns,
+            size=stamp.size,
+            modified_ns=stamp.modified_ns,
             documents=tuple(
-                _read_document(path, nodes, record, item) for item in record["documents"]
+                _read_document(store, nodes, record, item) for item in record["documents"]
             ),
             main=record["main"],
-            load_metadata=_Metadata(path),
-            load_header=_Header(path),
+            load_metadata=_Metadata(store),
+            load_header=_Header(store),
             segments=tuple(_segment(item) for item in record["segments"]),
             complete=bool(nodes[""]["attributes"]["complete"]),
             notes=tuple(record["notes"]),
         )
     except StemzarrError as error:
-        error.path = error.path or str(path)
+        error.path = error.path or str(store.root)
         raise
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise CorruptFileError(
-            f"its metadata lack {error}", path=path, hint="stemzarr verify says what is damaged"
+            f"its metadata lack {error}",
+            path=store.root,
+            hint="stemzarr verify says what is damaged",
         ) from error
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(address: Address) -> dict[str, Any]:
     """Return where a store came from: name, format, size, hash, layout, ingest, revisions.
 
     Raises
@@ -140,16 +146,16 @@ def read_record(path: Path) -> dict[str, Any]:
     SourceNotFoundError, CorruptFileError, SchemaVersionError
         As in `read_store`.
     """
-    record: dict[str, Any] = read_checked(path)["source"]["attributes"]
+    record: dict[str, Any] = read_checked(address)["source"]["attributes"]
     return record
 
 
-def open_previews(path: Path, document: int | str | None = None) -> xr.Dataset:
+def open_previews(address: Address, document: int | str | None = None) -> xr.Dataset:
     """Return the previews and statistics of a document, in memory.
 
     Parameters
     ----------
-    path
+    address
         The store.
     document
         Slug or index; the main document by default.
@@ -169,7 +175,9 @@ def open_previews(path: Path, document: int | str | None = None) -> xr.Dataset:
     """
     import xarray as xr
 
-    nodes, source = read_nodes(path), read_store(path)
+    store = open_root(address)
+    nodes = read_checked(store)
+    source = source_of_nodes(store, nodes)
     chosen = source.document if document is None else source.find(document)
     prefix = prefix_of(chosen, source.main)
     group = f"{prefix}preview"
@@ -178,7 +186,7 @@ def open_previews(path: Path, document: int | str | None = None) -> xr.Dataset:
     for name in (name for name in PREVIEWS if f"{group}/{name}" in nodes):
         node = nodes[f"{group}/{name}"]
         dims = tuple(dim[strip:] for dim in node["dimension_names"])
-        values = read_small_array(path, nodes, f"{group}/{name}")
+        values = read_small_array(store, nodes, f"{group}/{name}")
         variables[name] = xr.Variable(dims, values, node["attributes"])
     used = {dim for variable in variables.values() for dim in variable.dims}
     coords = {
@@ -194,18 +202,18 @@ def open_previews(path: Path, document: int | str | None = None) -> xr.Dataset:
 class _Metadata:
     """Loads the tag tree of the original source; picklable."""
 
-    path: Path
+    store: Readable
 
     def __call__(self) -> dict[str, Any]:
-        nodes = read_nodes(self.path)
+        nodes = read_nodes(self.store)
         if "source/original_metadata" not in nodes:
             return {}
-        text = read_small_array(self.path, nodes, "source/original_metadata").tobytes()
+        text = read_small_array(self.store, nodes, "source/original_metadata").tobytes()
         try:
             tree: dict[str, Any] = dict(json.loads(text))
         except (ValueError, TypeError, RecursionError) as error:
             msg = f"the metadata of its source cannot be read: {error}"
-            raise DamagedStoreError(msg, path=self.path) from error
+            raise DamagedStoreError(msg, path=self.store.root) from error
         return tree
 
 
@@ -213,13 +221,13 @@ class _Metadata:
 class _Header:
     """Loads the bytes of the original source outside its pixels; picklable."""
 
-    path: Path
+    store: Readable
 
     def __call__(self) -> bytes:
-        nodes = read_nodes(self.path)
+        nodes = read_nodes(self.store)
         if "source/header" not in nodes:
             return b""
-        return read_small_array(self.path, nodes, "source/header").tobytes()
+        return read_small_array(self.store, nodes, "source/header").tobytes()
 
 
 def _segment(item: dict[str, Any]) -> Segment:
@@ -227,13 +235,13 @@ def _segment(item: dict[str, Any]) -> Segment:
 
 
 def _read_document(
-    path: Path, nodes: Nodes, record: dict[str, Any], item: dict[str, Any]
+    store: Readable, nodes: Nodes, record: dict[str, Any], item: dict[str, Any]
 ) -> Document:
     is_main = item["index"] == record["main"]
     prefix = "" if is_main else f"documents/{item['slug']}/"
     stored = "" if is_main else f"{item['slug']}_"
     attributes = dict(nodes[prefix.rstrip("/")]["attributes"])
-    pixels = _read_pixels(path, nodes, record, item)
+    pixels = _read_pixels(store, nodes, record, item)
     facts, others = _split(attributes)
     return Document(
         index=item["index"],
@@ -255,13 +263,13 @@ def _read_document(
         attributes=others,
         notes=tuple(item["notes"]),
         statistics=_statistics(nodes, f"{prefix}preview"),
-        valid=_mask(path, nodes, f"{prefix}valid"),
-        bad_pixels=_mask(path, nodes, f"{prefix}bad_pixels"),
+        valid=_mask(store, nodes, f"{prefix}valid"),
+        bad_pixels=_mask(store, nodes, f"{prefix}bad_pixels"),
     )
 
 
-def _mask(path: Path, nodes: Nodes, name: str) -> NDArray[np.bool_] | None:
-    return read_small_array(path, nodes, name) if name in nodes else None
+def _mask(store: Readable, nodes: Nodes, name: str) -> NDArray[np.bool_] | None:
+    return read_small_array(store, nodes, name) if name in nodes else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,7 +281,9 @@ class _Pixels:
     attributes: dict[str, Any]
 
 
-def _read_pixels(path: Path, nodes: Nodes, record: dict[str, Any], item: dict[str, Any]) -> _Pixels:
+def _read_pixels(
+    store: Readable, nodes: Nodes, record: dict[str, Any], item: dict[str, Any]
+) -> _Pixels:
     if record.get("virtual"):
         pixels = item["pixels"]
         return _Pixels(
@@ -286,7 +296,7 @@ def _read_pixels(path: Path, nodes: Nodes, record: dict[str, Any], item: dict[st
     node = nodes[array]
     strip = 0 if is_main else len(item["slug"]) + 1
     return _Pixels(
-        blocks=StoreBlocks.from_node(path, array, node, identity_of(record)),
+        blocks=StoreBlocks.from_node(store, array, node, identity_of(record)),
         dims=tuple(name[strip:] for name in node["dimension_names"]),
         attributes=node["attributes"],
     )

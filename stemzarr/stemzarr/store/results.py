@@ -16,10 +16,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stemzarr.errors import StemzarrError, StoreExistsError
+from stemzarr.storage.files import write_file
 from stemzarr.storage.foreign import without_foreign
+from stemzarr.storage.revision import revising
 from stemzarr.store.format.schema import Nodes, consolidated
-from stemzarr.store.format.shard import write_file
-from stemzarr.store.format.tree import RESULTS, is_result, read_nodes, revising
+from stemzarr.store.format.tree import RESULTS, is_result, read_nodes
 from stemzarr.store.ingest.journal import store_lock
 from stemzarr.store.open import read_checked
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from stemzarr.storage.files import write_file
 from stemzarr.store.format.manifest import files_of, write_manifest
 from stemzarr.store.format.schema import Nodes, consolidated
-from stemzarr.store.format.shard import write_file
 from stemzarr.store.format.tree import MANIFEST, Tree
 from stemzarr.store.ingest.journal import digest_of
 

@@ -9,7 +9,6 @@ metadata that another program changed are reported and restored.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +18,17 @@ import numpy as np
 import xxhash
 
 from stemzarr.errors import DamagedStoreError
-from stemzarr.storage.foreign import is_foreign, without_foreign
+from stemzarr.storage.files import write_file
+from stemzarr.storage.local import open_root
+from stemzarr.storage.objects import Address, Readable
+from stemzarr.storage.revision import REVISION
 from stemzarr.store.format.nodes import check_nodes
 from stemzarr.store.format.schema import Nodes, to_json
-from stemzarr.store.format.shard import write_file
 from stemzarr.store.format.tree import (
     MANIFEST,
     RESTORE,
-    RESULTS,
-    REVISION,
     Tree,
+    is_result,
     read_small_array,
 )
 
@@ -117,37 +117,28 @@ def digest_node(node: dict[str, object]) -> str:
     return xxhash.xxh3_128_hexdigest(to_json(node))
 
 
-def walk_files(store: Path) -> Iterator[Path]:
-    """Yield all files that stemzarr put in a store, and those that do not belong there.
+def walk_files(store: Readable) -> Iterator[str]:
+    """Yield the keys of all files that stemzarr put in a store, and of those astray in it.
 
-    Not those of a revision, which may come and go meanwhile, not the results that people add, and
-    not what systems leave in any folder.
+    Not those of a revision, which may come and go meanwhile, and not the results that people add.
     """
-    for folder, below, names in os.walk(store):
-        below[:] = [name for name in without_foreign(below) if not name.startswith(REVISION)]
-        if Path(folder) == store and RESULTS in below:
-            below.remove(RESULTS)
-        yield from filter(Path.is_file, (Path(folder, name) for name in without_foreign(names)))
+    for key in store.list():
+        if not (key.startswith(REVISION) or is_result(key)):
+            yield key
 
 
-def files_of(store: Path) -> list[str]:
-    """Return the paths of all files of a store that a manifest lists, sorted."""
-    paths = (path.relative_to(store).as_posix() for path in walk_files(store))
-    return sorted(p for p in paths if p != "zarr.json" and not p.startswith(f"{MANIFEST}/"))
+def files_of(address: Address) -> list[str]:
+    """Return the keys of all files of a store that a manifest lists, sorted."""
+    keys = walk_files(open_root(address))
+    return sorted(k for k in keys if k != "zarr.json" and not k.startswith(f"{MANIFEST}/"))
 
 
-def stray_files(store: Path, nodes: Nodes) -> set[str]:
-    """Return the paths of files beside the manifest's own that do not belong to it."""
+def stray_files(store: Readable, nodes: Nodes) -> set[str]:
+    """Return the keys of files beside the manifest's own that do not belong to it."""
     node = nodes[MANIFEST]
     pieces = -(-node["shape"][0] // node["chunk_grid"]["configuration"]["chunk_shape"][0])
     own = {"zarr.json", *(f"c/{number}" for number in range(pieces))}
-    folder = store / MANIFEST
-    found = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
-    return {
-        f"{MANIFEST}/{path.as_posix()}"
-        for path in found
-        if path.as_posix() not in own and not any(map(is_foreign, path.parts))
-    }
+    return set(store.list(MANIFEST)) - {f"{MANIFEST}/{key}" for key in own}
 
 
 def _without_own(nodes: Nodes) -> Nodes:
@@ -175,7 +166,7 @@ def write_manifest(tree: Tree, files: Mapping[str, tuple[int, str]]) -> None:
     write_file(tree.folder / MANIFEST / "zarr.json", to_json(tree.nodes[MANIFEST]))
 
 
-def read_manifest(path: Path, nodes: Nodes) -> Manifest:
+def read_manifest(address: Address, nodes: Nodes) -> Manifest:
     """Return the manifest of a store.
 
     Raises
@@ -183,7 +174,8 @@ def read_manifest(path: Path, nodes: Nodes) -> Manifest:
     DamagedStoreError
         It is missing or damaged.
     """
-    text = _read_text(path, nodes)
+    store = open_root(address)
+    text = _read_text(store, nodes)
     try:
         content = json.loads(text)
         files = {
@@ -192,16 +184,16 @@ def read_manifest(path: Path, nodes: Nodes) -> Manifest:
         kept = {name: dict(node) for name, node in content.get("nodes", {}).items()}
         return Manifest(files=files, root=str(content["root"]), nodes=kept)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedStoreError(f"the manifest cannot be read: {error}", path=path) from error
+        raise DamagedStoreError(f"the manifest cannot be read: {error}", path=store.root) from error
 
 
-def _read_text(path: Path, nodes: Nodes) -> bytes:
+def _read_text(store: Readable, nodes: Nodes) -> bytes:
     if MANIFEST not in nodes:
-        raise DamagedStoreError("the store has no manifest", path=path)
-    return read_small_array(path, nodes, MANIFEST).tobytes()
+        raise DamagedStoreError("the store has no manifest", path=store.root)
+    return read_small_array(store, nodes, MANIFEST).tobytes()
 
 
-def check_digests(path: Path, nodes: Nodes) -> Nodes:
+def check_digests(store: Readable, nodes: Nodes) -> Nodes:
     """Return the nodes of a store as they were written, or raise where others are listed.
 
     ``zarr.json`` has no checksum of its own: a shape, a calibration or a fact with one changed
@@ -209,7 +201,7 @@ def check_digests(path: Path, nodes: Nodes) -> Nodes:
 
     Parameters
     ----------
-    path
+    store
         The store.
     nodes
         As its consolidated metadata give them.
@@ -226,9 +218,9 @@ def check_digests(path: Path, nodes: Nodes) -> Nodes:
     """
     # The copy of the nodes stands last, so that it can be compared unparsed. As text, not as
     # values: to Python, 1 and 1.0 and true are equal.
-    if _read_text(path, nodes).endswith(b',"nodes":%b}' % to_json(_without_own(nodes))):
+    if _read_text(store, nodes).endswith(b',"nodes":%b}' % to_json(_without_own(nodes))):
         return nodes
-    manifest = read_manifest(path, nodes)
+    manifest, path = read_manifest(store, nodes), store.root
     if manifest.nodes:
         first = next(differences(manifest.nodes, nodes), None)
         if first is None:

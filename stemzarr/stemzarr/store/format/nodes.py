@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
 from typing import Any, Final, get_args
 
 from stemzarr.measure.measures import MEASURES
 from stemzarr.model import CHANNEL, PATTERN_KINDS, Kind, LayoutOrder, Statistics
 from stemzarr.options import Codec
+from stemzarr.storage.objects import is_key
 
-__all__ = ["PREVIEWS", "SOURCE_ARRAYS", "check_nodes", "is_known", "wrong_node", "wrong_path"]
+__all__ = ["PREVIEWS", "SOURCE_ARRAYS", "check_nodes", "is_known", "wrong_node"]
 
 PREVIEWS: Final = tuple(measure.name for measure in MEASURES)
 """Arrays of ``preview`` that this version reads; all of them may be absent."""
@@ -120,7 +120,8 @@ def check_nodes(nodes: Mapping[str, Any]) -> str:
     """
     for path, node in nodes.items():
         check = wrong_node if is_known(path) else _wrong_frame
-        wrong = wrong_path(path) or check(node) or _wrong_kind(path, node)
+        astray = "" if is_key(path) else "is no path in a store"
+        wrong = astray or check(node) or _wrong_kind(path, node)
         if wrong:
             return f"{path or 'the root'}: {wrong}"
     record = nodes.get("source", {}).get("attributes")
@@ -167,14 +168,6 @@ def _is_a(value: Any, form: Form) -> bool:  # noqa: ANN401 - any JSON
     if form is int:
         return type(value) is int
     return isinstance(value, form) if isinstance(form, type) else bool(form(value))
-
-
-def wrong_path(path: str) -> str:
-    """Return why a path could lead out of the store on any system, empty where it cannot."""
-    parts = PurePosixPath(path).parts
-    if "/".join(parts) != path or {"..", "/"} & set(parts) or re.search(r"[\\:\x00]", path):
-        return "is no path in a store"
-    return ""
 
 
 def is_known(path: str) -> bool:

@@ -11,17 +11,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from stemzarr.errors import DamagedStoreError
-from stemzarr.storage.files import read_positioned, write_error
+from stemzarr.storage.objects import Readable, Stamp
 from stemzarr.store.format.encode import CRC_BYTES, ChunkCodec, crc_matches, with_crc
 
-__all__ = ["ABSENT", "ShardFile", "index_bytes", "read_index", "sharding_metadata"]
+__all__ = ["ABSENT", "ShardFile", "ShardIndex", "index_bytes", "read_index", "sharding_metadata"]
 
 _BUFFER_BYTES = 1024**2
 ABSENT = 2**64 - 1
@@ -99,47 +99,36 @@ class ShardFile:
         self.size += len(piece)
 
 
-def read_index(path: Path, chunks: int) -> NDArray[np.uint64]:
-    """Return offsets and lengths of the chunks of a shard, shape (chunks, 2).
+class ShardIndex(NamedTuple):
+    """Where the chunks of a shard are, and which state of the shard that holds of."""
+
+    stamp: Stamp
+    """The stamp of the shard when its index was read."""
+    places: NDArray[np.uint64]
+    """(chunks, 2) offset and length of every chunk."""
+
+
+def read_index(store: Readable, key: str, chunks: int) -> ShardIndex:
+    """Return where the chunks of a shard are.
 
     Raises
     ------
+    FileNotFoundError, ReadError, SourceChangedError
+        The shard is missing, cannot be read, or is replaced at this moment.
     DamagedStoreError
-        The file is missing, too short, or the checksum of its index does not fit.
+        It is too short, or the checksum of its index does not fit.
     """
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        msg = f"the shard cannot be read: {error.strerror or error}"
-        raise DamagedStoreError(msg, path=path) from error
-    length = index_bytes(chunks)
+    path = store.root / key
+    stamp = store.stamp(key)
+    size, length = stamp.size, index_bytes(chunks)
     if size < length:
         raise DamagedStoreError(f"has {size} bytes, its index alone has {length}", path=path)
     stored = bytearray(length)
-    read_positioned(path, memoryview(stored), size - length)
+    store.read_into(key, memoryview(stored), size - length, stamp)
     if not crc_matches(memoryview(stored)):
         raise DamagedStoreError("the checksum of the shard's index does not fit", path=path)
     index = np.frombuffer(stored, "<u8", count=2 * chunks).reshape(chunks, 2)
     there = index[:, 0] != ABSENT
     if (index[there].sum(axis=1) > size - length).any():
         raise DamagedStoreError("the shard's index points beyond its chunks", path=path)
-    return index
-
-
-def write_file(path: Path, content: bytes, *, sync: bool = False) -> None:
-    """Write a whole small file, with folders above it.
-
-    Raises
-    ------
-    WriteError
-        The operating system could not write.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            file.write(content)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-    except OSError as error:
-        raise write_error(path, error) from error
+    return ShardIndex(stamp, index)

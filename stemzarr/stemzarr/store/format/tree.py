@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,16 +15,17 @@ from numpy.typing import NDArray
 from stemzarr.errors import (
     CorruptFileError,
     DamagedStoreError,
-    ReadError,
     SchemaVersionError,
     SourceNotFoundError,
 )
 from stemzarr.model import Document
 from stemzarr.options import Codec
-from stemzarr.storage.files import move, remove_tree, sync_folder, sync_path, writing
-from stemzarr.storage.locks import FileLock
+from stemzarr.storage.files import write_file
+from stemzarr.storage.local import open_root
+from stemzarr.storage.objects import Address, Readable
+from stemzarr.storage.reasons import reason_of
 from stemzarr.store.format.encode import codec_from_metadata, find_codec
-from stemzarr.store.format.nodes import check_nodes, wrong_path
+from stemzarr.store.format.nodes import check_nodes
 from stemzarr.store.format.schema import (
     SCHEMA_VERSION,
     Nodes,
@@ -36,19 +35,15 @@ from stemzarr.store.format.schema import (
     stored_dims,
     to_json,
 )
-from stemzarr.store.format.shard import write_file
 
 __all__ = [
     "MANIFEST",
     "RESTORE",
     "RESULTS",
-    "REVISION",
     "Tree",
-    "finish_revision",
     "is_result",
     "read_nodes",
     "read_small_array",
-    "revising",
     "write_labels",
 ]
 
@@ -63,11 +58,6 @@ RESTORE = (
     "to change facts so that they last, use stemzarr calibrate or tag"
 )
 """What to do about metadata that were changed."""
-
-REVISION = ".revision"
-"""Begins the name of a folder in a store with the files of a revision that is under way."""
-COMMITTED = "committed"
-"""File in it that lists them once all are there: from then on the revision counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,24 +143,27 @@ def is_result(path: str) -> bool:
     return path == RESULTS or path.startswith(f"{RESULTS}/")
 
 
-def read_nodes(path: Path) -> Nodes:
+def read_nodes(address: Address) -> Nodes:
     """Return all nodes of a store from its consolidated metadata, but not those of results.
+
+    Parameters
+    ----------
+    address
+        The store.
 
     Raises
     ------
     SourceNotFoundError, ReadError, CorruptFileError, SchemaVersionError
         There is no store, it cannot be read, is none of ours, or is newer than this program.
     """
-    finish_revision(path)
-    file = path / "zarr.json"
+    store = open_root(address)
+    path = store.root
+    store.settle()
     try:
-        content = file.read_bytes()
+        content = store.get("zarr.json")
     except FileNotFoundError:
         hint = "check the spelling"
         raise SourceNotFoundError("there is no store", path=path, hint=hint) from None
-    except OSError as error:
-        msg = f"cannot be read: {error.strerror or error}"
-        raise ReadError(msg, path=file, hint="check its permissions") from error
     try:
         root = json.loads(content, parse_constant=_refuse_constant)
         json.dumps(root, ensure_ascii=False).encode()  # half a surrogate pair is no text
@@ -178,7 +171,7 @@ def read_nodes(path: Path) -> Nodes:
         nodes: Nodes = {name: node for name, node in listed.items() if not is_result(name)}
         version = root["attributes"]["stemzarr_schema"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _no_metadata(path) from error
+        raise _no_metadata(store) from error
     if version != SCHEMA_VERSION:
         raise SchemaVersionError(
             f"is of schema version {version}, this program knows {SCHEMA_VERSION}",
@@ -192,8 +185,9 @@ def read_nodes(path: Path) -> Nodes:
     return nodes
 
 
-def _no_metadata(path: Path) -> CorruptFileError:
-    if path.joinpath(*MANIFEST.split("/")).is_dir():
+def _no_metadata(store: Readable) -> CorruptFileError:
+    path = store.root
+    if any(store.list(MANIFEST)):
         return CorruptFileError(
             "its zarr.json is damaged, or another program wrote it anew without what it held",
             path=path,
@@ -211,123 +205,42 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(msg)
 
 
-def read_small_array(path: Path, nodes: Nodes, name: str) -> NDArray[Any]:
-    """Return an array that `write_small_array` wrote.
+def read_small_array(address: Address, nodes: Nodes, name: str) -> NDArray[Any]:
+    """Return an array that `Tree.write_array` wrote.
+
+    Parameters
+    ----------
+    address
+        The store.
+    nodes
+        Its nodes.
+    name
+        Path of the array.
 
     Raises
     ------
     DamagedStoreError
         A piece of it is missing or its checksum does not fit.
     """
-    node = nodes[name]
+    store, node = open_root(address), nodes[name]
     shape, dtype = tuple(node["shape"]), np.dtype(node["data_type"])
     chunk = tuple(node["chunk_grid"]["configuration"]["chunk_shape"])
     try:
         codec = codec_from_metadata(node["codecs"], dtype)
     except SchemaVersionError as error:  # damage, in a store of the version that is known
-        raise DamagedStoreError(error.message, path=path / name, hint=error.hint) from error
+        raise DamagedStoreError(error.message, path=store.root / name, hint=error.hint) from error
     pieces = [np.empty((0, *shape[1:]), dtype)]
     for number in range(math.ceil(shape[0] / chunk[0])):
-        file = path.joinpath(name, "c", str(number), *("0" for _ in chunk[1:]))
+        key = "/".join((name, "c", str(number), *("0" for _ in chunk[1:])))
         try:
-            stored = memoryview(file.read_bytes())
+            stored = memoryview(store.get(key))
             codec.check(stored, math.prod(chunk) * dtype.itemsize)
             piece = np.empty(chunk, dtype)
             codec.decode(stored, piece)
         except DamagedStoreError as error:
-            raise DamagedStoreError(error.message, path=file) from error
+            raise DamagedStoreError(error.message, path=store.root / key) from error
         except OSError as error:
-            msg = f"a piece of {name} cannot be read: {error.strerror or error}"
-            raise DamagedStoreError(msg, path=file) from error
+            msg = f"a piece of {name} {reason_of(error)}"
+            raise DamagedStoreError(msg, path=store.root / key) from error
         pieces.append(piece)
     return np.concatenate(pieces)[: shape[0]]
-
-
-@contextlib.contextmanager
-def revising(path: Path, lock: FileLock) -> Iterator[Path]:
-    """Give a folder in a store for files that take the places of those of the same names.
-
-    When the block succeeds, they are flushed and listed, and then put in place one by one, the
-    root's metadata last. A crash before the list is complete leaves the store as it was; after
-    it, whoever opens the store next finishes the work. The caller holds the store's lock; one that
-    was lost meanwhile leaves the store as it was.
-
-    Raises
-    ------
-    StoreBusyError
-        The lock was lost.
-    WriteError
-        The store cannot be written.
-    """
-    with writing(path):
-        for left in path.glob(f"{REVISION}*"):
-            _remove_stage(left)
-        # A name of its own: a reader may still be busy with the one before.
-        stage = path / f"{REVISION}-{uuid.uuid4().hex[:8]}"
-        try:
-            yield stage
-            lock.check(now=True)
-            _commit(stage)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                _remove_stage(stage)
-            raise
-        finish_revision(path)
-
-
-def _commit(stage: Path) -> None:
-    files = sorted(p.relative_to(stage).as_posix() for p in stage.rglob("*") if p.is_file())
-    if not files:
-        return
-    for name in files:
-        sync_path(stage / name)
-    ordered = sorted(files, key=lambda name: name == "zarr.json")
-    fresh = stage / f"{COMMITTED}.new"
-    write_file(fresh, "\n".join(ordered).encode(), sync=True)
-    fresh.replace(stage / COMMITTED)
-    sync_folder(stage)
-
-
-def finish_revision(path: Path) -> None:
-    """Put the files of committed revisions in place, the root's metadata last.
-
-    A revision that a crash cut short is finished by whoever opens the store next; where that is
-    another process at the same time, both do the same.
-
-    Raises
-    ------
-    DamagedStoreError
-        A list names what lies elsewhere: no revision of ours did that.
-    WriteError
-        The store cannot be written.
-    """
-    for stage in sorted(path.glob(f"{REVISION}*")):
-        try:
-            names = (stage / COMMITTED).read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError):
-            continue
-        _check_inside(path, stage, names)
-        with writing(path):
-            for name in names:
-                with contextlib.suppress(FileNotFoundError):
-                    move(stage / name, path / name)
-            sync_folder(path)
-            _remove_stage(stage)
-
-
-def _remove_stage(stage: Path) -> None:
-    """Remove a folder that another process may be removing at the same moment."""
-    while stage.exists():
-        with contextlib.suppress(FileNotFoundError):
-            remove_tree(stage)
-
-
-def _check_inside(path: Path, stage: Path, names: Sequence[str]) -> None:
-    """Raise where a path would lead out of the store, by its words or through a link."""
-    home = path.resolve()
-    for name in names:
-        ends = [stage, (path / name).parent, (stage / name).parent]
-        if wrong_path(name) or any(not end.resolve().is_relative_to(home) for end in ends):
-            msg = f"its unfinished revision names {name!r}, which is no file of a store"
-            hint = f"do not trust this store; to open it all the same, remove {stage.name} in it"
-            raise DamagedStoreError(msg, path=path, hint=hint)

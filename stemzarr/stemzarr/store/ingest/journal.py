@@ -24,9 +24,9 @@ from stemzarr.storage.files import (
     remove_tree,
     sync_folder,
     write_error,
+    write_file,
 )
 from stemzarr.storage.locks import FileLock
-from stemzarr.store.format.shard import write_file
 
 __all__ = [
     "FOLDS",

@@ -18,10 +18,10 @@ from stemzarr.errors import StemzarrError
 from stemzarr.measure.accumulate import Accumulator
 from stemzarr.measure.disk_mask import DiskMask
 from stemzarr.model import Blocks
-from stemzarr.storage.files import write_error
+from stemzarr.storage.files import write_error, write_file
 from stemzarr.store.format.encode import ChunkCodec
 from stemzarr.store.format.plan import ArrayPlan, Box
-from stemzarr.store.format.shard import ShardFile, write_file
+from stemzarr.store.format.shard import ShardFile
 from stemzarr.store.ingest.journal import FOLDS, PARTS, TREE, ShardRecord
 
 __all__ = ["Cancelled", "ShardTask", "Workspace"]

@@ -39,6 +39,7 @@ from stemzarr.storage.files import (
     replace,
     sync_folder,
     sync_path,
+    write_file,
     writing,
 )
 from stemzarr.store.facts import apply_facts
@@ -54,7 +55,6 @@ from stemzarr.store.format.schema import (
     pixel_node,
     to_json,
 )
-from stemzarr.store.format.shard import write_file
 from stemzarr.store.format.tree import Tree, write_labels
 from stemzarr.store.ingest.journal import (
     PARTS,

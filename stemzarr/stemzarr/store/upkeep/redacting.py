@@ -15,10 +15,11 @@ from stemzarr.errors import OptionError
 from stemzarr.metadata.privacy import PERSONAL_FACTS, Redactor, user_names
 from stemzarr.metadata.redact import names_person, redact_facts, redact_source, redactor_of
 from stemzarr.model import Source
+from stemzarr.storage.revision import finish_revision, revising
 from stemzarr.store.format.document_record import document_record
 from stemzarr.store.format.manifest import read_manifest
 from stemzarr.store.format.schema import Nodes
-from stemzarr.store.format.tree import Tree, finish_revision, revising
+from stemzarr.store.format.tree import Tree
 from stemzarr.store.ingest.journal import remove_unfinished, store_lock
 from stemzarr.store.open import read_checked, source_of_nodes
 from stemzarr.store.upkeep.revise import relabel, stage_nodes

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from stemzarr.errors import DamagedStoreError, SourceNotFoundError
+from stemzarr.storage.files import write_file
+from stemzarr.storage.revision import finish_revision, revising
 from stemzarr.store.format.manifest import Difference, differences, read_manifest
 from stemzarr.store.format.nodes import check_nodes, wrong_node
 from stemzarr.store.format.schema import Nodes, consolidated, to_json
-from stemzarr.store.format.shard import write_file
-from stemzarr.store.format.tree import MANIFEST, finish_revision, is_result, revising
+from stemzarr.store.format.tree import MANIFEST, is_result
 from stemzarr.store.ingest.journal import store_lock
 from stemzarr.store.results import listed_results
 

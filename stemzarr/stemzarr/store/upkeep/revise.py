@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stemzarr.model import Document, Fact
+from stemzarr.storage.files import write_file
+from stemzarr.storage.revision import revising
 from stemzarr.store.facts import Change, apply_facts
 from stemzarr.store.format.document_record import document_record
 from stemzarr.store.format.manifest import Manifest, read_manifest, write_manifest
@@ -20,8 +22,7 @@ from stemzarr.store.format.schema import (
     prefix_of,
     stored_dims,
 )
-from stemzarr.store.format.shard import write_file
-from stemzarr.store.format.tree import Tree, revising, write_labels
+from stemzarr.store.format.tree import Tree, write_labels
 from stemzarr.store.ingest.journal import digest_of, store_lock
 from stemzarr.store.ingest.preview import ome_block
 from stemzarr.store.open import read_checked, read_store

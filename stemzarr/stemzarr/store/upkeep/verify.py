@@ -27,6 +27,8 @@ from stemzarr.options import available_threads
 from stemzarr.pixels.segments import differing_offsets
 from stemzarr.registry import read_source
 from stemzarr.storage.fingerprints import combine_digests, digest_files
+from stemzarr.storage.local import open_root
+from stemzarr.storage.revision import finish_revision
 from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.format.manifest import (
     Manifest,
@@ -38,7 +40,7 @@ from stemzarr.store.format.manifest import (
 )
 from stemzarr.store.format.plan import ArrayPlan, Box, box_shape
 from stemzarr.store.format.schema import Nodes
-from stemzarr.store.format.tree import finish_revision, read_nodes
+from stemzarr.store.format.tree import read_nodes
 from stemzarr.store.ingest.journal import digest_of
 from stemzarr.store.ingest.origin import recorded_digest
 from stemzarr.store.ingest.run import Tally
@@ -213,16 +215,17 @@ def _report(
 def _check_metadata(path: Path, nodes: Nodes, found: Findings) -> None:
     """Compare the root's metadata with the nodes that they repeat, but for the words."""
     below: Nodes = {"": nodes[""]}
-    for file in walk_files(path):
-        name = file.parent.relative_to(path).as_posix()
-        if file.parent == path or file.name != "zarr.json":
+    store = open_root(path)
+    for key in walk_files(store):
+        name, _, file = key.rpartition("/")
+        if not name or file != "zarr.json":
             continue
         try:
-            below[name] = json.loads(file.read_bytes())
+            below[name] = json.loads(store.get(key))
         except (OSError, ValueError) as error:
             found.problem(f"{name}/zarr.json: cannot be read: {error}")
             return
-    if not same_listing((path / "zarr.json").read_bytes(), below):
+    if not same_listing(store.get("zarr.json"), below):
         found.problem("zarr.json: does not repeat the metadata of the groups and arrays below it")
 
 
@@ -245,7 +248,7 @@ def _check_files(path: Path, nodes: Nodes, manifest: Manifest, found: Findings) 
     there = set(files_of(path))
     for name in sorted(set(manifest.files) - there):
         found.problem(f"{name}: is missing")
-    for name in sorted((there | stray_files(path, nodes)) - set(manifest.files)):
+    for name in sorted((there | stray_files(open_root(path), nodes)) - set(manifest.files)):
         found.problem(f"{name}: does not belong to the store")
     for name in sorted(there & set(manifest.files)):
         read_twice(found, functools.partial(_check_file, path, name, *manifest.files[name]))
