@@ -12,10 +12,10 @@ import xarray as xr
 
 from stemzarr.errors import OptionError
 from stemzarr.labelled import from_dataset
+from stemzarr.measure.moments import join_statistics
 from stemzarr.model import Document, Source, Statistics
 from stemzarr.options import as_path
 from stemzarr.registry import read_source
-from stemzarr.views.moments import join_statistics
 from stemzarr.views.normalize import Scaling, scaling_from
 from stemzarr.views.render import ViewBlocks
 from stemzarr.views.view import View
