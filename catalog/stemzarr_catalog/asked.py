@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import EntryNotFoundError, OptionError, StoreExistsError
+from stemzarr.metadata.facts import PERSONAL_FACTS
 from stemzarr.model import Fact, Source
 from stemzarr.options import IngestOptions
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
 
 __all__ = ["check_asked", "dataset_of", "keep_calibration", "set_by_hand"]
-
-_PEOPLE = ("operator", "specimen", "session")
-"""Facts that a redacted store leaves out."""
 
 
 def dataset_of(entry: Entry) -> str | None:
@@ -158,7 +156,7 @@ def keep_calibration(
         if name in given:
             continue
         why = "" if same else "it was set for another file"
-        if options.redact and name.rpartition("/")[2] in _PEOPLE:
+        if options.redact and name.rpartition("/")[2] in PERSONAL_FACTS:
             why = "it is redacted"
         owner, dot, field = name.rpartition(".")
         if dot and "/" not in name and layout is not None and order not in (None, layout.order):

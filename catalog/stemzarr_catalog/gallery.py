@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import stemzarr
 from stemzarr.errors import StoreExistsError
+from stemzarr.metadata.facts import FACTS
 from stemzarr.model import Progress
 from stemzarr.options import as_path
 from stemzarr.storage.files import check_destination, publish
@@ -28,24 +29,7 @@ _MANY = 1500
 _SIZE, _SMALL_SIZE = 128, 64
 """Pixels of a picture, and of one among many: five thousand entries must stay a page."""
 
-_FACTS = (
-    "beam_energy_keV",
-    "camera_length_mm",
-    "convergence_angle_mrad",
-    "exposure_s",
-    "dwell_time_s",
-    "probe_current_nA",
-    "magnification",
-    "tilt_alpha_deg",
-    "tilt_beta_deg",
-    "specimen",
-    "instrument",
-    "detector",
-    "operator",
-    "session",
-    "software",
-    "acquired",
-)
+_FACTS = tuple(fact.name for fact in FACTS if fact.shown)
 
 
 def write_gallery(

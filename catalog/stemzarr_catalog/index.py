@@ -17,7 +17,7 @@ from pathlib import Path
 from stemzarr.errors import SchemaVersionError, StoreBusyError, WriteError
 from stemzarr.storage.files import write_error
 from stemzarr_catalog.rights import replace_by_own
-from stemzarr_catalog.tables import VERSION, clear_tables, create_tables
+from stemzarr_catalog.tables import VERSION, clear_tables, create_tables, has_columns
 
 __all__ = ["Index"]
 
@@ -108,7 +108,7 @@ class Index:
             return False
         try:
             with self.reading() as connection:
-                version = _version(connection)
+                version, complete = _version(connection), has_columns(connection)
         except sqlite3.DatabaseError:
             return False
         if version > VERSION:
@@ -117,7 +117,7 @@ class Index:
                 path=self.path,
                 hint="update stemzarr",
             )
-        return version == VERSION
+        return version == VERSION and complete
 
     def is_sound(self) -> bool:
         """Tell whether every page of the file is as it should be."""

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stemzarr.errors import QueryError
-from stemzarr_catalog.fields import field_of, spell_unit
+from stemzarr.metadata.units import spell_unit
+from stemzarr_catalog.fields import field_of
 
 __all__ = ["And", "Comparison", "Not", "Operator", "Or", "Query", "Words", "parse_query"]
 
@@ -227,7 +228,7 @@ class _Parser:
         found = _WORD.match(self.text, self.place)
         if field is None or found is None or not _BARE_NUMBER.fullmatch(values[-1]):
             return values
-        if spell_unit(found[0], field) is None:
+        if spell_unit(found[0], field.unit) is None:
             return values
         self.take(_WORD)
         return (*values[:-1], f"{values[-1]}{found[0]}")

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stemzarr.metadata.privacy import PERSONAL_FACTS, Redactor, is_path, is_personal
+from stemzarr.metadata.facts import PERSONAL_FACTS
+from stemzarr.metadata.privacy import Redactor, is_path, is_personal
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
 from stemzarr_catalog.watched import WATCH_LOG, hide_events
 

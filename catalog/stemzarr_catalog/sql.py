@@ -12,15 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from stemzarr.errors import QueryError
-from stemzarr_catalog.fields import (
-    FIELDS,
-    UNITS,
-    Field,
-    field_of,
-    nearest,
-    nearest_fields,
-    spell_unit,
-)
+from stemzarr.metadata.units import UNITS, spell_unit, unit_factor
+from stemzarr_catalog.fields import FIELDS, Field, field_of, nearest, nearest_fields
 from stemzarr_catalog.query import And, Comparison, Not, Operator, Or, Query, Words
 
 __all__ = ["Condition", "compile_query", "sort_column"]
@@ -212,11 +205,11 @@ def _to_number(field: Field, text: str) -> float:
     if unit is None:
         return number
     known = UNITS.get(field.unit, {})
-    spelled = spell_unit(unit, field)
+    spelled = spell_unit(unit, field.unit)
     if spelled is None:
         hint = f"known units: {', '.join(known)}" if known else f"write {field.name}={match[1]}"
         raise QueryError(f"{field.name} has no unit {unit!r}", hint=hint)
-    return number * known[spelled] / known[field.unit]
+    return number * unit_factor(spelled, field.unit)
 
 
 def _text(field: Field, column: str, operator: Operator, text: str) -> Condition:

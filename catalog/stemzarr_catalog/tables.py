@@ -35,6 +35,7 @@ __all__ = [
     "fetch",
     "forget_signatures",
     "get_state",
+    "has_columns",
     "put_problem",
     "put_rows",
     "replace_notes",
@@ -47,8 +48,6 @@ VERSION = 5
 """Version of the tables below; an index of another, older version is built anew."""
 
 _SQL_TYPE = {"text": "TEXT COLLATE NOCASE", "date": "TEXT", "number": "REAL", "flag": "INTEGER"}
-_INTEGERS = {"scan_y", "scan_x", "det_y", "det_x", "y", "x", "energy", "frame"}
-_INTEGERS |= {"ndim", "size", "stored", "documents", "exports"}
 _TABLES: tuple[str, ...] = (
     "entry",
     "document",
@@ -62,7 +61,8 @@ _TABLES += ("entry_tags", "words", "problem", "state")
 
 
 def _column(name: str) -> str:
-    kind = "INTEGER" if name in _INTEGERS else _SQL_TYPE[FIELDS[name].type]
+    field = FIELDS[name]
+    kind = "INTEGER" if field.whole else _SQL_TYPE[field.type]
     return f'"{name}" {kind}'
 
 
@@ -120,6 +120,11 @@ def create_tables(connection: sqlite3.Connection) -> None:
     """Make all tables in an empty file."""
     for statement in _statements():
         connection.execute(statement)
+
+
+def has_columns(connection: sqlite3.Connection) -> bool:
+    """Tell whether every field has its column, also those that are new in the table of facts."""
+    return {row[1] for row in fetch(connection, "PRAGMA table_info(entry)")} >= {*FIELDS}
 
 
 def clear_tables(connection: sqlite3.Connection) -> None:

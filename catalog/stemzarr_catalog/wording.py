@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 
+from stemzarr.metadata.facts import FACTS
+
 __all__ = ["say_bytes", "say_name", "say_value"]
 
-_UNITS = {
-    "_keV": "keV",
-    "_mm": "mm",
-    "_mrad": "mrad",
-    "_s": "s",
-    "_nA": "nA",
-    "_deg": "°",
-}
+_SIGNS = {"deg": "°"}
+_UNITS = {f"_{fact.unit}": _SIGNS.get(fact.unit, fact.unit) for fact in FACTS if fact.unit}
 _MINUTES = len("2026-11-22T12:00")
 _STEP = 1000
 _SMALLER = ((1e3, "ms"), (1e6, "µs"))

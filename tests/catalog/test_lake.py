@@ -16,7 +16,7 @@ from stemzarr.errors import (
     SourceNotFoundError,
     StemzarrError,
 )
-from stemzarr.store.format.schema import FACT_NAMES
+from stemzarr.metadata.facts import FACT_NAMES
 from stemzarr_catalog import Lake, find_lake, open_lake
 from stemzarr_catalog.fields import FIELDS
 

@@ -59,7 +59,7 @@ def test_every_field_is_listed() -> None:
 
 def test_every_fact_is_listed() -> None:
     """The page on the store names every fact that its attributes may have."""
-    from stemzarr.store.format.schema import FACT_NAMES
+    from stemzarr.metadata.facts import FACT_NAMES
 
     page = (DOCS / "store.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in page for name in FACT_NAMES)

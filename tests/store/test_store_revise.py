@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stemzarr.errors import EntryNotFoundError, OptionError
+from stemzarr.metadata.facts import FACT_NAMES
 from stemzarr.model import Fact, read_box
 from stemzarr.options import IngestOptions
 from stemzarr.store import open_previews, read_record, read_store, revise, verify_store, write_store
 from stemzarr.store.facts import apply_facts
-from stemzarr.store.format.schema import FACT_NAMES
 from stemzarr.testing.sources import counted, document_of, source_of
 
 VALUES = counted((3, 4, 8, 9))

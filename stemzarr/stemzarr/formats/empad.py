@@ -29,7 +29,7 @@ from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun, stamp_of_a
 from stemzarr.formats.hdf5.files import Stamp
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import iso_datetime, positive_number
+from stemzarr.metadata.finding import find_numbers, iso_datetime, positive_number
 from stemzarr.model import Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.storage.files import read_error
@@ -57,27 +57,6 @@ _FRAME_BYTES: Final = _ROWS * _SIDE * 4
 _LARGEST_XML: Final = 16 * 1024**2
 _NAMED: Final = re.compile(r"scan_x(\d+)_y(\d+)", re.IGNORECASE)
 _EVIDENCE: Final = "an EMPAD writes pattern after pattern"
-
-# fact: places in the .xml below its root, factor to the unit of the fact
-_FACTS: Final[dict[str, tuple[tuple[str, ...], float]]] = {
-    "beam_energy_keV": (
-        (
-            "iom_measurements/high_voltage",
-            "iom_measurements/source.get_voltage",
-            "iom_measurements/ColumnSourceHighVoltage",
-        ),
-        1e-3,
-    ),
-    "camera_length_mm": (
-        (
-            "iom_measurements/nominal_camera_length",
-            "iom_measurements/optics.get_cameralength",
-            "iom_measurements/ColumnOpticsGetCameraLengthNominalCameraLength",
-        ),
-        1e3,
-    ),
-    "exposure_s": (("exposure_time",), 1e-3),
-}
 
 
 def is_empad(path: Path, head: bytes) -> bool:
@@ -309,12 +288,9 @@ def _scan_steps(root: ET.Element, scan: tuple[int, int]) -> tuple[float | None, 
 def _facts(root: ET.Element) -> tuple[dict[str, Fact], dict[str, str]]:
     facts: dict[str, Fact] = {}
     paths: dict[str, str] = {}
-    for fact, (places, factor) in _FACTS.items():
-        for place in places:
-            value = positive_number(root.findtext(place))
-            if value is not None and fact not in facts:
-                facts[fact] = value * factor
-                paths[fact] = f"xml/{place}"
+    for fact, value, path in find_numbers("empad", root.findtext):
+        facts[fact] = value
+        paths[fact] = f"xml/{path}"
     stamp = root.find("timestamp")
     moment = "" if stamp is None else stamp.get("isoformat", "")
     acquired = iso_datetime(*moment.partition("T")[::2])

@@ -6,12 +6,19 @@ import datetime as dt
 import math
 import re
 import zoneinfo
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from stemzarr.metadata.facts import FACTS, FactRow, Place, facts_in, rank_last
+from stemzarr.metadata.units import unit_factor
 from stemzarr.model import Fact
 
-__all__ = ["facts_from_hyperspy", "iso_datetime", "positive_number"]
+__all__ = ["facts_from_hyperspy", "find_numbers", "iso_datetime", "positive_number"]
+
+_ANY: Final = "TEM."
+"""Begins the paths that are below any of the instruments."""
+_LAST: Final = ("scan_rotation_deg", "exposure_s", "dwell_time_s", "spot_size")
+"""What stores of HyperSpy's files have behind all other numbers, so that their bytes stay."""
 
 _INSTRUMENTS: Final = (
     "Acquisition_instrument.TEM",
@@ -19,61 +26,6 @@ _INSTRUMENTS: Final = (
     "TEM",  # as HyperSpy's files of versions 1.0 and 1.1 have it
     "SEM",
 )
-
-# fact: (paths below Acquisition_instrument.TEM, may be zero or less)
-_NUMBERS: Final[dict[str, tuple[tuple[str, ...], bool]]] = {
-    "beam_energy_keV": (("beam_energy",), False),
-    "camera_length_mm": (("camera_length",), False),
-    "convergence_angle_mrad": (("convergence_angle",), False),
-    "magnification": (("magnification",), False),
-    "probe_current_nA": (("beam_current",), False),
-    "tilt_alpha_deg": (("Stage.tilt_alpha", "tilt_stage"), True),
-    "tilt_beta_deg": (("Stage.tilt_beta",), True),
-    "scan_rotation_deg": (("scan_rotation", "rotation"), True),
-    "exposure_s": (
-        (
-            "Detector.Camera.exposure",
-            "Camera.exposure",
-            "Detector.Diffraction.exposure",
-            "Detector.exposure",
-            "Detector.EELS.exposure",
-            "EELS.exposure",
-            "exposure",
-        ),
-        False,
-    ),
-    "dwell_time_s": (("Detector.EELS.dwell_time", "dwell_time", "EELS.dwell_time"), False),
-    "spot_size": (("spot_size",), False),
-}
-_TEXTS: Final[dict[str, tuple[str, ...]]] = {
-    "instrument": (
-        "Acquisition_instrument.TEM.microscope",
-        "Acquisition_instrument.SEM.microscope",
-    ),
-    "detector": (
-        "Acquisition_instrument.TEM.Detector.Camera.name",
-        "Acquisition_instrument.TEM.Camera.name",
-    ),
-    "operator": ("General.authors",),
-    "specimen": ("Sample.name", "Sample.description"),
-}
-_LOOSE: Final = (
-    ("dwell_time_s", "Acquisition_instrument.dwell_time"),
-    ("exposure_s", "Acquisition_instrument.Detector.integration_time"),
-)
-
-# what the older files of HyperSpy spell beside a value, as a factor to the unit of the fact
-_FACTORS: Final[dict[tuple[str, str], float]] = {
-    ("beam_energy_keV", "V"): 1e-3,
-    ("probe_current_nA", "pA"): 1e-3,
-    ("probe_current_nA", "uA"): 1e3,
-    ("camera_length_mm", "m"): 1e3,
-    ("camera_length_mm", "cm"): 10.0,
-    ("dwell_time_s", "ms"): 1e-3,
-    ("dwell_time_s", "us"): 1e-6,
-    ("exposure_s", "ms"): 1e-3,
-    ("convergence_angle_mrad", "rad"): 1e3,
-}
 
 
 def facts_from_hyperspy(
@@ -112,45 +64,67 @@ def _ours(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
     tree = metadata.get("stemzarr")
     if not isinstance(tree, Mapping):
         return
-    for name in _NUMBERS:
-        value = finite_number(tree.get(name))
-        if value is not None:
-            yield name, value, f"stemzarr.{name}"
-    for name in ("acquired", "session", "software", *_TEXTS):
-        told = tree.get(name)
-        if isinstance(told, str | int | float) and not isinstance(told, bool) and told != "":
-            yield name, told, f"stemzarr.{name}"
+    for fact in FACTS:
+        told = tree.get(fact.name)
+        value = finite_number(told) if fact.type == "number" else told
+        if isinstance(value, bool) or fact.type == "flag":
+            continue
+        if isinstance(value, str | int | float) and value != "":
+            yield fact.name, value, f"stemzarr.{fact.name}"
 
 
 def _numbers(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
-    for instrument in _INSTRUMENTS:
-        for name, (places, signed) in _NUMBERS.items():
-            for place in places:
-                path = f"{instrument}.{place}"
-                value = _number(metadata, path, name, signed=signed)
+    known = sorted(facts_in("hyperspy", "number"), key=lambda pair: rank_last(pair[0], _LAST))
+    for instrument in (*_INSTRUMENTS, None):
+        for fact, place in known:
+            for path in _paths(place, instrument):
+                unit = str(_get(metadata, f"{path}_units"))
+                value = read_number(fact, _get(metadata, path), unit)
                 if value is not None:
-                    yield name, value, path
-    for name, path in _LOOSE:
-        value = _number(metadata, path, name, signed=False)
-        if value is not None:
-            yield name, value, path
+                    yield fact.name, value, path
 
 
-def _number(metadata: Mapping[str, Any], path: str, name: str, *, signed: bool) -> float | None:
-    found = _get(metadata, path)
-    value = finite_number(found) if signed else positive_number(found)
-    if value is None:
-        return None
-    units = _get(metadata, f"{path}_units")
-    return value * _FACTORS.get((name, str(units)), 1.0)
+def _paths(place: Place, instrument: str | None) -> Iterator[str]:
+    """Iterate over the paths below an instrument, or over those that are below none."""
+    for path in place.paths:
+        if path.startswith(_ANY) and instrument is not None:
+            yield f"{instrument}.{path.removeprefix(_ANY)}"
+        elif not path.startswith(_ANY) and instrument is None:
+            yield path
+
+
+def read_number(fact: FactRow, value: object, unit: str = "") -> float | None:
+    """Return a number of a file in the unit of its fact; None where it says nothing."""
+    number = finite_number(value) if fact.least == "any" else positive_number(value)
+    return None if number is None else number * unit_factor(unit, fact.unit)
+
+
+def find_numbers(
+    format_name: str, get: Callable[[str], object]
+) -> Iterator[tuple[str, float, str]]:
+    """Iterate over the numbers that a file of a format has: name, value, path.
+
+    Parameters
+    ----------
+    format_name
+        Format as `FactRow.found` names it.
+    get
+        Gives what the file has at a path, None where it has nothing.
+    """
+    for fact, place in facts_in(format_name, "number"):
+        for path in place.paths:
+            value = read_number(fact, get(path), place.unit)
+            if value is not None:
+                yield fact.name, value, path
+                break
 
 
 def _texts(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
-    for name, places in _TEXTS.items():
-        for path in places:
+    for fact, place in facts_in("hyperspy", "text"):
+        for path in place.paths:
             value = _get(metadata, path)
             if isinstance(value, str) and value.strip():
-                yield name, value.strip(), path
+                yield fact.name, value.strip(), path
 
 
 def _date(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:

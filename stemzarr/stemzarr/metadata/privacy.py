@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "PERSONAL_FACTS",
     "Redactor",
     "find_secrets",
     "is_path",
@@ -18,9 +17,6 @@ __all__ = [
     "strip_paths",
     "user_names",
 ]
-
-PERSONAL_FACTS = ("operator", "specimen", "session")
-"""The facts that say who measured what. Everything that redacts goes by this list."""
 
 _PERSONS = frozenset(
     {

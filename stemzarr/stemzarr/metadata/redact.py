@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from stemzarr.metadata.privacy import PERSONAL_FACTS, Redactor, find_secrets
+from stemzarr.metadata.facts import PERSONAL_FACTS
+from stemzarr.metadata.privacy import Redactor, find_secrets
 from stemzarr.model import Document, Source
 
 __all__ = ["names_person", "redact_facts", "redact_source", "redactor_of"]
@@ -23,8 +24,10 @@ _LABELS = frozenset(
     }
 )
 """Labels that a DM file cannot be read without."""
-NOTE = "redacted: operator, specimen, session, paths, remarks and printer records are left out"
+_REDACTED = "redacted: "
 """Begins the note of every redacted source."""
+_LEFT_OUT = ", ".join(PERSONAL_FACTS)
+NOTE = f"{_REDACTED}{_LEFT_OUT}, paths, remarks and printer records are left out"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def redact_source(source: Source, redactor: Redactor | None = None) -> Source:
     if source.rebuildable:
         note += "; a rebuilt file will differ from the original there"
     slugs = _new_slugs(source, chosen)
-    notes = [note for note in map(chosen.text, source.notes) if not note.startswith(NOTE)]
+    notes = [note for note in map(chosen.text, source.notes) if not note.startswith(_REDACTED)]
     return dataclasses.replace(
         source,
         documents=tuple(_redact_document(one, chosen, slugs) for one in source.documents),

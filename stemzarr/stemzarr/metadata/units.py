@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Final, Literal
 
-__all__ = ["Quantity", "is_calibrated", "normalise_units", "quantity_of"]
+__all__ = [
+    "UNITS",
+    "Quantity",
+    "is_calibrated",
+    "normalise_units",
+    "quantity_of",
+    "spell_unit",
+    "unit_factor",
+]
 
 Quantity = Literal["length", "reciprocal length", "angle", "energy", "time", "none", "other"]
 
 UNCALIBRATED: Final = "pixel"
 """What pint calls a unit of nothing but counting."""
+
+# Multiples of the smallest unit, which are whole numbers, so that no quotient is rounded twice.
+_LENGTHS = {"pm": 1.0, "A": 1e2, "nm": 1e3, "um": 1e6, "mm": 1e9, "cm": 1e10, "m": 1e12}
+_TIMES = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9, "min": 6e10, "h": 3.6e12}
+_ENERGIES = {"eV": 1.0, "keV": 1e3, "kV": 1e3, "MeV": 1e6, "V": 1.0}
+_CURRENTS = {"pA": 1.0, "nA": 1e3, "uA": 1e6, "A": 1e12}
+_ANGLES = {"urad": 1.0, "mrad": 1e3, "rad": 1e6, "deg": math.pi / 180 * 1e6}
+_BYTES = {
+    "B": 1.0,
+    **{f"{prefix}B": 1000.0**power for power, prefix in enumerate("kMGT", start=1)},
+    **{f"{prefix}iB": 1024.0**power for power, prefix in enumerate("KMGT", start=1)},
+}
+UNITS: Final[Mapping[str, Mapping[str, float]]] = {
+    "keV": _ENERGIES,
+    "mm": _LENGTHS,
+    "s": _TIMES,
+    "nA": _CURRENTS,
+    "mrad": _ANGLES,
+    "deg": _ANGLES,
+    "B": _BYTES,
+}
+"""For the unit of a fact, the units of its quantity, each as a multiple of a common one."""
 
 _MICRO = "\N{MICRO SIGN}"
 _ANGSTROM = "\N{LATIN CAPITAL LETTER A WITH RING ABOVE}"
@@ -141,3 +173,33 @@ def quantity_of(units: str) -> Quantity:
 def is_calibrated(units: str) -> bool:
     """Return whether normalised units say more than the number of pixels."""
     return quantity_of(units) != "none"
+
+
+def unit_factor(unit: str, target: str) -> float:
+    """Return what a number in `unit` is multiplied by to be in `target`.
+
+    One of them is the unit of a fact. The factor is 1 where they have no quantity in common.
+
+    Examples
+    --------
+    >>> unit_factor("V", "keV"), unit_factor("m", "mm"), unit_factor("", "s")
+    (0.001, 1000.0, 1.0)
+    """
+    sizes = UNITS.get(target, UNITS.get(unit, {}))
+    return sizes[unit] / sizes[target] if unit in sizes and target in sizes else 1.0
+
+
+def spell_unit(text: str, target: str) -> str | None:
+    """Return the unit that `text` means beside `target`, in any case where that is clear.
+
+    Examples
+    --------
+    >>> spell_unit("µs", "s"), spell_unit("kv", "keV")
+    ('us', 'kV')
+    """
+    known = UNITS.get(target, {})
+    plain = text.strip().replace("µ", "u").replace("μ", "u").replace("°", "deg").replace("Å", "A")
+    if plain in known:
+        return plain
+    same = [name for name in known if name.lower() == plain.lower()]
+    return same[0] if len(same) == 1 else None

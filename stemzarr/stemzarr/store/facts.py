@@ -11,19 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from stemzarr.errors import EntryNotFoundError, OptionError
+from stemzarr.metadata.facts import FACTS, FactRow
 from stemzarr.model import Axis, Brightness, Document, Fact, Source
-from stemzarr.store.format.schema import FACT_NAMES
 
 __all__ = ["Change", "apply_facts", "expand_facts"]
 
-_TEXT_FACTS = frozenset(
-    {"instrument", "detector", "operator", "specimen", "session", "software", "acquired"}
-)
-_EITHER = frozenset({"spot_size"})
-_POSITIVE = frozenset(
-    {"beam_energy_keV", "camera_length_mm", "magnification", "exposure_s", "dwell_time_s"}
-)
-_NOT_NEGATIVE = frozenset({"convergence_angle_mrad", "probe_current_nA"})
+_SETTABLE = {fact.name: fact for fact in FACTS if fact.type != "flag"}
 _AXIS_FIELDS = ("scale", "offset", "units")
 _BY_HAND = "set by hand"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d|$)")
@@ -143,14 +136,17 @@ def _set(document: Document, name: str, value: Fact) -> _Set:
         return _set_brightness(document, field, value)
     if dot:
         return _set_axis(document, owner, field, value)
-    if name not in FACT_NAMES - {"complete"}:
-        known = ", ".join(sorted(FACT_NAMES - {"complete"}))
+    fact = _SETTABLE.get(name)
+    if fact is None:
+        known = ", ".join(sorted(_SETTABLE))
         hint = f"known: {known}, title, AXIS.scale, AXIS.offset, AXIS.units, brightness.scale …"
         raise OptionError(f"there is no fact {name!r}", hint=hint)
-    if name in _TEXT_FACTS:
-        value = _date(str(value)) if name == "acquired" else str(value)
-    elif name not in _EITHER:
-        value = _fact_number(name, value)
+    if fact.type == "date":
+        value = _date(name, str(value))
+    elif fact.type == "text":
+        value = str(value)
+    elif not fact.or_text:
+        value = _fact_number(fact, value)
     changed = dataclasses.replace(
         document,
         facts={**document.facts, name: value},
@@ -170,17 +166,17 @@ def _number(name: str, value: Fact, *, zero: bool = True) -> float:
     return number
 
 
-def _fact_number(name: str, value: Fact) -> float:
+def _fact_number(fact: FactRow, value: Fact) -> float:
     """Return the number of a fact, which must be one that can be true."""
-    number = _number(name, value)
-    if number < 0 and name in _NOT_NEGATIVE:
-        raise OptionError(f"{name} is {value!r}", hint="give a number of at least 0")
-    if number <= 0 and name in _POSITIVE:
-        raise OptionError(f"{name} is {value!r}", hint="give a number above 0")
+    number = _number(fact.name, value)
+    if number < 0 and fact.least == "zero":
+        raise OptionError(f"{fact.name} is {value!r}", hint="give a number of at least 0")
+    if number <= 0 and fact.least == "above zero":
+        raise OptionError(f"{fact.name} is {value!r}", hint="give a number above 0")
     return number
 
 
-def _date(text: str) -> str:
+def _date(name: str, text: str) -> str:
     """Return a date, or date and time, which the catalog compares as text."""
     try:
         datetime.fromisoformat(text)
@@ -189,7 +185,7 @@ def _date(text: str) -> str:
         known = False
     if not known:
         hint = "write it as 2026-01-15 or 2026-01-15T10:20:30"
-        raise OptionError(f"acquired is {text!r}", hint=hint)
+        raise OptionError(f"{name} is {text!r}", hint=hint)
     return text
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError, DamagedStoreError, StemzarrError
 from stemzarr.format_row import FormatRow
+from stemzarr.metadata.facts import FACT_NAMES
 from stemzarr.model import (
     CHANNEL,
     Axis,
@@ -30,7 +31,7 @@ from stemzarr.storage.objects import Address, Readable
 from stemzarr.store.blocks import StoreBlocks, identity_of
 from stemzarr.store.format.manifest import check_digests
 from stemzarr.store.format.nodes import PREVIEWS
-from stemzarr.store.format.schema import FACT_NAMES, Nodes, prefix_of
+from stemzarr.store.format.schema import Nodes, prefix_of
 from stemzarr.store.format.tree import read_nodes, read_small_array
 from stemzarr.store.virtual import SourceBlocks
 

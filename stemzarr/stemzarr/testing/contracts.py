@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.labelled import to_dataset
+from stemzarr.metadata.facts import FACT_NAMES
 from stemzarr.model import (
     PATTERN_DIMS,
     Blocks,
@@ -38,7 +39,6 @@ from stemzarr.model import (
 )
 from stemzarr.options import ReadOptions
 from stemzarr.registry import ReadSource, read_source
-from stemzarr.store.format.schema import FACT_NAMES
 
 __all__ = ["check_blocks", "check_document", "check_reader"]
 

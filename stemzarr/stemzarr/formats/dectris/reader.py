@@ -38,7 +38,7 @@ from stemzarr.formats.hdf5.tree import KEPT_VALUES, load_tree
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.reordered import JoinedBlocks
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import iso_datetime, positive_number
+from stemzarr.metadata.finding import find_numbers, iso_datetime, positive_number
 from stemzarr.model import Blocks, Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.pixels.partial import SpreadBlocks
@@ -51,14 +51,6 @@ _DETECTOR: Final = "entry/instrument/detector"
 _STEM: Final = "STEM Metadata"
 _FRAMES: Final = "the detector writes frame after frame"
 _GIVEN: Final = "set by --scan-shape"
-
-# fact: attribute of the scan's record, factor to the unit of the fact
-_STEM_FACTS: Final = {
-    "beam_energy_keV": ("High Tension", 1e-3),
-    "camera_length_mm": ("Camera Length", 1e3),
-    "magnification": ("Magnification", 1.0),
-    "dwell_time_s": ("ScanDwellTime", 1.0),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,12 +343,11 @@ def _hints(run: DectrisRun) -> Hints:
 
 
 def _stem_facts(tags: Mapping[str, object]) -> tuple[dict[str, Fact], dict[str, str]]:
-    facts: dict[str, Fact] = {}
-    for fact, (tag, factor) in _STEM_FACTS.items():
-        value = positive_number(tags.get(tag))
-        if value is not None:
-            facts[fact] = value * factor
-    return facts, {fact: f"{_STEM}/{_STEM_FACTS[fact][0]}" for fact in facts}
+    found = list(find_numbers("arina", tags.get))
+    return (
+        {fact: value for fact, value, _ in found},
+        {fact: f"{_STEM}/{tag}" for fact, _, tag in found},
+    )
 
 
 def _scan_axes(rows: int, columns: int, step_nm: float | None) -> tuple[FoundAxis, FoundAxis]:

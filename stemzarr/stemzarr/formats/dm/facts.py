@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from stemzarr.formats.dm.tags import TagData, TagGroup
 from stemzarr.metadata.dates import filetime_to_utc, parse_moment, parse_time
+from stemzarr.metadata.facts import FactRow, Place, facts_in
+from stemzarr.metadata.units import unit_factor
 from stemzarr.model import Fact
 
 __all__ = ["find_facts", "image_facts"]
 
-Convert = Callable[[Any], Fact | None]
 Found = tuple[str, Fact, str]
 """Name, value, and path of the tag below the root."""
 
@@ -32,61 +33,6 @@ def _positive(value: Any) -> float | None:  # noqa: ANN401 - whatever the tag ho
 def _text(value: Any) -> str | None:  # noqa: ANN401 - whatever the tag holds
     return (value.strip() or None) if isinstance(value, str) else None
 
-
-def _number_or_text(value: Any) -> Fact | None:  # noqa: ANN401 - whatever the tag holds
-    return _positive(value) or _text(value)
-
-
-def _volts_to_kilovolts(value: Any) -> float | None:  # noqa: ANN401 - whatever the tag holds
-    number = _positive(value)
-    return None if number is None else number / 1e3
-
-
-def _gms(value: Any) -> str | None:  # noqa: ANN401 - whatever the tag holds
-    version = _text(value)
-    return None if version is None else f"GMS {version}"
-
-
-_SOURCES: Final[Mapping[str, tuple[tuple[str, Convert], ...]]] = {
-    "beam_energy_keV": (("Microscope Info/Voltage", _volts_to_kilovolts),),
-    "convergence_angle_mrad": (
-        ("Microscope Info/Convergence Angle (mrad)", _positive),
-        ("Microscope Info/Convergence semi-angle (mrad)", _positive),
-        ("EELS/Experimental Conditions/Convergence semi-angle (mrad)", _positive),
-    ),
-    "exposure_s": (
-        ("Acquisition/Parameters/High Level/Exposure (s)", _positive),
-        ("Acquisition/Parameters/Detector/exposure (s)", _positive),
-        ("Acquisition/Parameters/Detector/Exposure (s)", _positive),
-        ("EELS/Acquisition/Exposure (s)", _positive),
-        ("CL/Acquisition/Exposure (s)", _positive),
-        ("DataBar/Exposure Time (s)", _positive),
-    ),
-    "dwell_time_s": (
-        ("SI/Acquisition/Pixel time (s)", _positive),
-        ("CL/Acquisition/Dwell time (s)", _positive),
-    ),
-    "probe_current_nA": (("Microscope Info/Probe Current (nA)", _positive),),
-    "spot_size": (("Microscope Info/Spot Size", _number_or_text),),
-    "scan_rotation_deg": (("DigiScan/Rotation", _finite),),
-    "tilt_alpha_deg": (("Microscope Info/Stage Position/Stage Alpha", _finite),),
-    "tilt_beta_deg": (("Microscope Info/Stage Position/Stage Beta", _finite),),
-    "instrument": (
-        ("Session Info/Microscope", _text),
-        ("Microscope Info/Microscope", _text),
-        ("Microscope Info/Name", _text),
-    ),
-    "detector": (
-        ("Acquisition/Device/Name", _text),
-        ("DataBar/Device Name", _text),
-        ("DataBar/Signal Name", _text),
-    ),
-    "operator": (("Session Info/Operator", _text), ("Microscope Info/Operator", _text)),
-    "specimen": (("Session Info/Specimen", _text), ("Microscope Info/Specimen", _text)),
-    "session": (("Session Info/Session", _text), ("Session Info/Session Name", _text)),
-    "software": (("GMS Version/Created", _gms), ("GMS Version/Saved", _gms)),
-}
-"""For each fact, the tags below ``ImageTags`` that may hold it, the most trusted first."""
 
 _DATES: Final = (
     ("DataBar/Acquisition Date", "DataBar/Acquisition Time"),
@@ -204,11 +150,22 @@ def _value(tags: TagGroup, path: str) -> Any:  # noqa: ANN401 - whatever the tag
 
 def _listed(tags: TagGroup) -> Iterator[Found]:
     """Iterate over the facts that are one tag each."""
-    for name, sources in _SOURCES.items():
-        for path, convert in sources:
-            value = convert(_value(tags, path))
+    for fact, place in facts_in("dm", "number", "text"):
+        for path in place.paths:
+            value = _convert(fact, place, _value(tags, path))
             if value is not None:
-                yield name, value, path
+                yield fact.name, value, path
+
+
+def _convert(fact: FactRow, place: Place, value: object) -> Fact | None:
+    """Return the value of a tag as that of its fact; None where it says nothing."""
+    if fact.type == "text":
+        text = _text(value)
+        return None if text is None else f"{place.prefix}{text}"
+    number = _finite(value) if fact.least == "any" else _positive(value)
+    if number is None:
+        return _text(value) if fact.or_text else None
+    return number / unit_factor(fact.unit, place.unit) if place.unit else number
 
 
 def _optics(tags: TagGroup) -> Iterator[Found]:

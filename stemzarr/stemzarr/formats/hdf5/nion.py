@@ -18,34 +18,13 @@ from stemzarr.formats.hdf5.files import Stamp, data_set_blocks, open_hdf5, walk
 from stemzarr.formats.hdf5.tree import group_tree
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import finite_number, positive_number
+from stemzarr.metadata.finding import find_numbers, finite_number
 from stemzarr.model import Brightness, Fact
 
 __all__ = ["find_nion", "load_nion_metadata"]
 
 _ATTRIBUTE: Final = "properties"
 _SIGNS: Final = ("dimensional_calibrations", "collection_dimension_count", "data_shape")
-
-# fact: paths in the text, factor to the unit of the fact
-_FACTS: Final[dict[str, tuple[tuple[str, ...], float]]] = {
-    "beam_energy_keV": (
-        (
-            "metadata.instrument.high_tension",
-            "metadata.hardware_source.autostem.high_tension",
-            "metadata.hardware_source.high_tension",
-            "metadata.instrument.high_tension_v",
-            "metadata.instrument.autostem.high_tension_v",
-            "metadata.hardware_source.autostem.high_tension_v",
-            "metadata.hardware_source.high_tension_v",
-        ),
-        1e-3,
-    ),
-    "exposure_s": (("metadata.hardware_source.exposure", "metadata.exposure"), 1.0),
-    "dwell_time_s": (
-        ("metadata.scan.pixel_time_us", "metadata.hardware_source.pixel_time_us"),
-        1e-6,
-    ),
-}
 
 
 def find_nion(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
@@ -160,12 +139,9 @@ def _brightness(properties: Mapping[str, Any]) -> Brightness | None:
 def _facts(properties: Mapping[str, Any], root: str) -> tuple[dict[str, Fact], dict[str, str]]:
     facts: dict[str, Fact] = {}
     paths: dict[str, str] = {}
-    for fact, (places, factor) in _FACTS.items():
-        for place in places:
-            number = positive_number(_get(properties, place))
-            if number is not None and fact not in facts:
-                facts[fact] = number * factor
-                paths[fact] = "/".join((root, *place.split(".")))
+    for fact, value, path in find_numbers("nion", lambda path: _get(properties, path)):
+        facts[fact] = value
+        paths[fact] = "/".join((root, *path.split(".")))
     created = properties.get("created")
     if isinstance(created, str) and created[:4].isdigit():
         # Nion writes UTC without a zone

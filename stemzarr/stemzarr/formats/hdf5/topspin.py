@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import h5py
@@ -26,20 +26,16 @@ from stemzarr.formats.hdf5.files import (
 )
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_text
-from stemzarr.metadata.finding import finite_number, positive_number
+from stemzarr.metadata.facts import facts_in, rank_last
+from stemzarr.metadata.finding import find_numbers, finite_number, positive_number
 from stemzarr.model import Fact
 
 __all__ = ["find_topspin", "is_topspin", "load_topspin_metadata"]
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _METRES_TO_NM = 1e9
-
-# fact: item of the procedure's record, factor to the unit of the fact
-_ITEMS: Final = {
-    "beam_energy_keV": ("GunHighVoltage", 1e-3),
-    "camera_length_mm": ("DiffractionCameraLength", 1e3),
-}
-_TEXTS: Final = {"specimen": "Specimen", "operator": "CreatedBy", "instrument": "SystemName"}
+_LAST = ("operator", "instrument")
+"""Texts that stores have behind the specimen, so that their bytes stay."""
 
 
 def is_topspin(file: h5py.File) -> bool:
@@ -136,15 +132,18 @@ def _tree(element: ET.Element) -> dict[str, Any]:
 def _facts(record: Mapping[str, Any], root: str) -> tuple[dict[str, Fact], dict[str, str]]:
     facts: dict[str, Fact] = {}
     paths: dict[str, str] = {}
-    for fact, (name, factor) in _ITEMS.items():
-        for path, value in _leaves(record, root):
-            number = positive_number(value) if path.endswith(f"/{name}") else None
-            if number is not None and fact not in facts:
-                facts[fact], paths[fact] = number * factor, path
-    for fact, name in _TEXTS.items():
-        value = record.get(name)
-        if isinstance(value, str) and value:
-            facts[fact], paths[fact] = value, f"{root}/{name}"
+    items: dict[str, tuple[object, str]] = {}
+    for path, value in _leaves(record, root):
+        if positive_number(value) is not None:
+            items.setdefault(path.rpartition("/")[2], (value, path))
+    for name, number, item in find_numbers("topspin", lambda item: items.get(item, (None,))[0]):
+        facts[name], paths[name] = number, items[item][1]
+    texts = sorted(facts_in("topspin", "text"), key=lambda pair: rank_last(pair[0], _LAST))
+    for fact, place in texts:
+        for item in place.paths:
+            text = record.get(item)
+            if isinstance(text, str) and text:
+                facts[fact.name], paths[fact.name] = text, f"{root}/{item}"
     # .NET's invariant culture: month, day, year
     date = re.fullmatch(
         r"(\d\d)/(\d\d)/(\d{4}) (\d\d:\d\d:\d\d)", str(record.get("CreatedDateTime"))

@@ -11,24 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.formats.hdf5.writer import chunk_shape
-from stemzarr.model import Axis, Document, Source
+from stemzarr.metadata.facts import FACTS, rank_last
+from stemzarr.model import Axis, Document, Fact, Source
 
 __all__ = ["axis_dict", "metadata_of", "signal_ndim", "write_tree"]
 
 _SIGNAL_DIMS = {"spectrum-image": 1, "spectrum": 1, "profile": 1}
-_GENERAL = {"operator": "authors"}
-_TEM = {
-    "beam_energy_keV": "beam_energy",
-    "camera_length_mm": "camera_length",
-    "convergence_angle_mrad": "convergence_angle",
-    "magnification": "magnification",
-    "probe_current_nA": "beam_current",
-    "dwell_time_s": "dwell_time",
-    "scan_rotation_deg": "rotation",
-    "instrument": "microscope",
-}
-_STAGE = {"tilt_alpha_deg": "tilt_alpha", "tilt_beta_deg": "tilt_beta"}
-_DETECTOR = {"exposure_s": "exposure", "detector": "name"}
+_LAST = ("dwell_time_s", "scan_rotation_deg", "instrument")
+"""What a group has behind all other facts, so that the bytes of files stay."""
 _LARGEST_INTEGER = 2**63
 _MARKS = ("_list_", "_tuple_", "_sig_", "_bs_", "_datetime_", "_ragged_", "_hspy_AxesManager_")
 """Begins of names that HyperSpy's reader gives a meaning."""
@@ -62,18 +52,13 @@ def metadata_of(
     in nA, as HyperSpy has them.
     """
     facts = document.facts
+    known = _arranged(facts)
     general = {
         "title": document.title or document.slug,
         "original_filename": source.path.name,
-        **_pick(facts, _GENERAL),
+        **known.pop("General", {}),
+        **_moment(str(facts.get("acquired", ""))),
     }
-    general |= _moment(str(facts.get("acquired", "")))
-    tem: dict[str, Any] = _pick(facts, _TEM)
-    parts = {"Stage": _pick(facts, _STAGE), "Detector": {"Camera": _pick(facts, _DETECTOR)}}
-    tem |= {"Stage": parts["Stage"]} if parts["Stage"] else {}
-    tem |= {"Detector": parts["Detector"]} if parts["Detector"]["Camera"] else {}
-    if document.kind == "4d-stem":
-        tem["acquisition_mode"] = "STEM"
     metadata: dict[str, Any] = {
         "General": general,
         "Signal": _signal(document),
@@ -91,10 +76,10 @@ def metadata_of(
         metadata["stemzarr"]["valid"] = document.valid
     if document.bad_pixels is not None:
         metadata["stemzarr"]["bad_pixels"] = document.bad_pixels
-    if "specimen" in facts:
-        metadata["Sample"] = {"description": facts["specimen"]}
-    if tem:
-        metadata["Acquisition_instrument"] = {"TEM": tem}
+    metadata |= known
+    if document.kind == "4d-stem":
+        instrument = metadata.setdefault("Acquisition_instrument", {})
+        instrument.setdefault("TEM", {})["acquisition_mode"] = "STEM"
     return metadata
 
 
@@ -116,8 +101,18 @@ def _moment(acquired: str) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def _pick(facts: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {theirs: facts[ours] for ours, theirs in names.items() if ours in facts}
+def _arranged(facts: Mapping[str, Fact]) -> dict[str, Any]:
+    """Return facts as a tree of HyperSpy's names, values before groups."""
+    tree: dict[str, Any] = {}
+    known = [fact for fact in FACTS if fact.hyperspy and fact.name in facts]
+    known.sort(key=lambda fact: (fact.hyperspy.count("."), rank_last(fact, _LAST)))
+    for fact in known:
+        *above, name = fact.hyperspy.split(".")
+        group = tree
+        for part in above:
+            group = group.setdefault(part, {})
+        group[name] = facts[fact.name]
+    return tree
 
 
 def _signal(document: Document) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from stemzarr.store.format.shard import sharding_metadata
 
 __all__ = [
     "ATTRIBUTE_SCHEMA",
-    "FACT_NAMES",
     "SCHEMA_VERSION",
     "Nodes",
     "array_node",
@@ -34,31 +33,6 @@ SCHEMA_VERSION = 1
 """Version of the store's form, in the root attribute ``stemzarr_schema``."""
 ATTRIBUTE_SCHEMA = Path(__file__).with_name("attributes.schema.json")
 """JSON Schema of the attributes, by group."""
-
-FACT_NAMES = frozenset(
-    {
-        "beam_energy_keV",
-        "camera_length_mm",
-        "convergence_angle_mrad",
-        "magnification",
-        "exposure_s",
-        "dwell_time_s",
-        "probe_current_nA",
-        "spot_size",
-        "scan_rotation_deg",
-        "tilt_alpha_deg",
-        "tilt_beta_deg",
-        "instrument",
-        "detector",
-        "operator",
-        "specimen",
-        "session",
-        "software",
-        "acquired",
-        "complete",
-    }
-)
-"""Names of the facts, the same for every format."""
 
 _JSON_FLOATS = {"f": 0.0, "c": [0.0, 0.0], "b": False}
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from stemzarr.errors import OptionError
-from stemzarr.metadata.privacy import PERSONAL_FACTS, Redactor, user_names
+from stemzarr.metadata.facts import PERSONAL_FACTS
+from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import names_person, redact_facts, redact_source, redactor_of
 from stemzarr.model import Source
 from stemzarr.storage.revision import finish_revision, revising
