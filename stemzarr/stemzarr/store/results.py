@@ -18,10 +18,9 @@ from typing import Any
 from stemzarr.errors import StemzarrError, StoreExistsError
 from stemzarr.storage.files import write_file
 from stemzarr.storage.foreign import without_foreign
-from stemzarr.storage.revision import revising
 from stemzarr.store.format.schema import Nodes, consolidated
 from stemzarr.store.format.tree import RESULTS, is_result, read_nodes
-from stemzarr.store.ingest.journal import store_lock
+from stemzarr.store.ingest.journal import revising_store
 from stemzarr.store.open import read_checked
 
 __all__ = [
@@ -34,7 +33,6 @@ __all__ = [
     "same_node",
 ]
 
-_WAIT_S = 10.0
 _NODE = "zarr.json"
 
 
@@ -236,13 +234,12 @@ def renew_listing(store: Path) -> bool:
     """
     if not _may_differ(store):
         return False
-    with store_lock(store, _WAIT_S) as lock:
+    with revising_store(store) as stage:
         nodes = read_checked(store)
         wanted = consolidated({**nodes, **result_nodes(store, nodes)})
         if (store / _NODE).read_bytes() == wanted:
             return False
-        with revising(store, lock) as stage:
-            write_file(stage / _NODE, wanted)
+        write_file(stage / _NODE, wanted)
         return True
 
 

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from stemzarr.storage.files import (
     write_file,
 )
 from stemzarr.storage.locks import FileLock
+from stemzarr.storage.revision import finish_revision, revising
 
 __all__ = [
     "FOLDS",
@@ -36,12 +37,16 @@ __all__ = [
     "ShardRecord",
     "open_journal",
     "remove_unfinished",
+    "revising_store",
     "store_lock",
     "unfinished_folder",
 ]
 
 TREE, FOLDS, PARTS = "tree", "folds", "parts"
 """Folders of an ingest: what becomes the store, what its shards folded to, unfinished files."""
+
+
+_REVISION_WAIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +193,23 @@ def store_lock(dest: Path, timeout_s: float = 0.0) -> FileLock:
     end = follow_link(dest)
     path = end.with_name(f".{end.name}.lock")
     return FileLock(path, timeout_s=timeout_s, what=f"the store {dest.name}")
+
+
+@contextlib.contextmanager
+def revising_store(path: Path) -> Iterator[Path]:
+    """Hold the lock of a store, and give a folder for what replaces files of it, as `revising`.
+
+    Raises
+    ------
+    StoreBusyError
+        Another process holds the lock, or took it over.
+    DamagedStoreError, WriteError
+        As `finish_revision` and `revising`.
+    """
+    with store_lock(path, _REVISION_WAIT_S) as lock:
+        finish_revision(path)
+        with revising(path, lock) as stage:
+            yield stage
 
 
 def remove_unfinished(dest: Path) -> None:

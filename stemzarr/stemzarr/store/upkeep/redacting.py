@@ -16,18 +16,16 @@ from stemzarr.metadata.facts import PERSONAL_FACTS
 from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import names_person, redact_facts, redact_source, redactor_of
 from stemzarr.model import Source
-from stemzarr.storage.revision import finish_revision, revising
 from stemzarr.store.format.document_record import document_record
 from stemzarr.store.format.manifest import read_manifest
 from stemzarr.store.format.schema import Nodes
 from stemzarr.store.format.tree import Tree
-from stemzarr.store.ingest.journal import remove_unfinished, store_lock
+from stemzarr.store.ingest.journal import remove_unfinished, revising_store
 from stemzarr.store.open import read_checked, source_of_nodes
 from stemzarr.store.upkeep.revise import relabel, stage_nodes
 
 __all__ = ["Redaction", "find_names", "redact_store"]
 
-_WAIT_S = 10.0
 _METADATA, _HEADER = "source/original_metadata", "source/header"
 _KEPT = frozenset(
     {
@@ -80,8 +78,7 @@ def redact_store(path: Path) -> Redaction:
     A crash leaves the store as it was, or the next one to open it finishes the work; the same call
     again removes what is left.
     """
-    with store_lock(path, _WAIT_S) as lock:
-        finish_revision(path)
+    with revising_store(path) as stage:
         before = read_checked(path)
         source = source_of_nodes(path, before)
         record = before["source"]["attributes"]
@@ -91,16 +88,15 @@ def redact_store(path: Path) -> Redaction:
         redactor = redactor_of(source, *_secrets_of(record))
         redacted = redact_source(source, redactor)
         nodes = _clean_nodes(before, redactor)
-        with revising(path, lock) as stage:
-            tree = Tree(folder=stage, nodes=nodes)
-            for document in redacted.documents:
-                relabel(tree, document, source.main)
-            _clean_record(nodes["source"]["attributes"], redacted, redactor)
-            tags = _write_source(tree, source, redacted, redactor)
-            changed = _only_nodes(nodes) != _only_nodes(before) or tags > 0
-            if changed:
-                _note(nodes["source"]["attributes"], record)
-                stage_nodes(path, tree, before, read_manifest(path, before))
+        tree = Tree(folder=stage, nodes=nodes)
+        for document in redacted.documents:
+            relabel(tree, document, source.main)
+        _clean_record(nodes["source"]["attributes"], redacted, redactor)
+        tags = _write_source(tree, source, redacted, redactor)
+        changed = _only_nodes(nodes) != _only_nodes(before) or tags > 0
+        if changed:
+            _note(nodes["source"]["attributes"], record)
+            stage_nodes(path, tree, before, read_manifest(path, before))
     remove_unfinished(path)
     gone = {name for one in source.documents for name in one.facts} & {*PERSONAL_FACTS}
     return Redaction(

@@ -8,17 +8,14 @@ from typing import Any
 
 from stemzarr.errors import DamagedStoreError, SourceNotFoundError
 from stemzarr.storage.files import write_file
-from stemzarr.storage.revision import finish_revision, revising
 from stemzarr.store.format.manifest import Difference, differences, read_manifest
 from stemzarr.store.format.nodes import check_nodes, wrong_node
 from stemzarr.store.format.schema import Nodes, consolidated, to_json
 from stemzarr.store.format.tree import MANIFEST, is_result
-from stemzarr.store.ingest.journal import store_lock
+from stemzarr.store.ingest.journal import revising_store
 from stemzarr.store.results import listed_results
 
 __all__ = ["find_differences", "restore_metadata"]
-
-_WAIT_S = 10.0
 
 
 def restore_metadata(path: Path) -> tuple[Difference, ...]:
@@ -53,16 +50,14 @@ def restore_metadata(path: Path) -> tuple[Difference, ...]:
     """
     if not (path / MANIFEST).is_dir():
         raise SourceNotFoundError("there is no store", path=path, hint="check the spelling")
-    with store_lock(path, _WAIT_S) as lock:
-        finish_revision(path)
+    with revising_store(path) as stage:
         nodes = _written_nodes(path)
         wanted = {f"{name}/zarr.json": to_json(node) for name, node in nodes.items() if name}
         wanted["zarr.json"] = consolidated({**nodes, **listed_results(path, nodes)})
         found = tuple(find_differences(path, nodes))
-        with revising(path, lock) as stage:
-            for name, content in wanted.items():
-                if _read(path / name) != content:
-                    write_file(stage / name, content)
+        for name, content in wanted.items():
+            if _read(path / name) != content:
+                write_file(stage / name, content)
         return found
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from stemzarr.model import Document, Fact
 from stemzarr.storage.files import write_file
-from stemzarr.storage.revision import revising
 from stemzarr.store.facts import Change, apply_facts
 from stemzarr.store.format.document_record import document_record
 from stemzarr.store.format.manifest import Manifest, read_manifest, write_manifest
@@ -23,14 +22,12 @@ from stemzarr.store.format.schema import (
     stored_dims,
 )
 from stemzarr.store.format.tree import Tree, write_labels
-from stemzarr.store.ingest.journal import digest_of, store_lock
+from stemzarr.store.ingest.journal import digest_of, revising_store
 from stemzarr.store.ingest.preview import ome_block
 from stemzarr.store.open import read_checked, read_store
 from stemzarr.store.results import listed_results
 
 __all__ = ["relabel", "revise", "stage_nodes"]
-
-_WAIT_S = 10.0
 
 
 def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
@@ -61,12 +58,10 @@ def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
     -----
     A crash leaves the store as it was, or the next one to open it finishes the work.
     """
-    with store_lock(path, _WAIT_S) as lock:
+    with revising_store(path) as stage:
         source = read_store(path)
         revised, changes = apply_facts(source, facts)
-        if not changes:
-            return ()
-        with revising(path, lock) as stage:
+        if changes:
             _revise(path, stage, revised.documents, source.main, changes)
         return changes
 
