@@ -1,4 +1,4 @@
-"""Work on a document box by box: in threads, in order, in bounded memory.
+"""Boxes that a document is cut into, so that work on them stays within a budget of memory.
 
 A box is a part of the scan with whole patterns. Boxes follow the blocks of the disk, so that
 each block is decoded once.
@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from stemzarr.model import Blocks
 
@@ -23,15 +20,11 @@ __all__ = [
     "fill_box",
     "grid",
     "is_large",
-    "map_boxes",
     "plan_boxes",
     "splits_patterns",
 ]
 
 _BOX_BYTES = 8 * 1024**2
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,24 +200,3 @@ def cut(
             tuple(a + p.start for a, p in zip(start, part, strict=True)),
             tuple(p.stop - p.start for p in part),
         )
-
-
-def map_boxes(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int
-) -> Iterator[Result]:
-    """Yield ``function(item)`` for every item, in order, computed in threads.
-
-    At most ``threads + 1`` items are under way or wait to be taken. When the consumer stops or a
-    call raises, what has not begun is dropped and what has begun is awaited.
-    """
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="stemzarr-box") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

@@ -15,10 +15,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["borrow"]
+__all__ = ["Buffer", "borrow"]
 
 _LARGEST = 16 * 1024**2
 _MOST = 4
+
+
+class Buffer(threading.local):
+    """Memory for one large array at a time; every thread has its own, which goes with it."""
+
+    def __init__(self) -> None:
+        self._values = np.empty(0, np.uint8)
+
+    def array(self, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
+        """Return a C-contiguous array with no defined values, in memory that the next one takes."""
+        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+        if self._values.nbytes < nbytes:
+            self._values = np.empty(0, np.uint8)  # the old memory goes before the new one comes
+            self._values = np.empty(nbytes, np.uint8)
+        return self._values[:nbytes].view(dtype).reshape(tuple(shape))
 
 
 class _Buffers(threading.local):

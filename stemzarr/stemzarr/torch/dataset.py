@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, get_worker_info
 from stemzarr.errors import OptionError
 from stemzarr.model import Document
 from stemzarr.options import available_threads, check_whole
-from stemzarr.pixels.boxes import map_boxes
+from stemzarr.pixels.threads import map_in_threads
 from stemzarr.torch.cache import Room, UnitCache
 from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
 from stemzarr.torch.scaling import DeviceScaling
@@ -252,8 +252,9 @@ class PatternDataset(Dataset[torch.Tensor]):
                 tasks = list(zip((key for _, key in some), rooms, strict=True))
                 run = max(1, len(tasks) // (_RUNS * threads))
                 runs = (tasks[start : start + run] for start in range(0, len(tasks), run))
-                rendered = chain.from_iterable(map_boxes(self._render_units, runs, threads=threads))
-                for (number, key), room, values in zip(some, rooms, rendered, strict=True):
+                done = map_in_threads(self._render_units, runs, threads=threads)
+                rendered = zip(some, rooms, chain.from_iterable(done), strict=True)
+                for (number, key), room, values in rendered:
                     cache.keep(key, room, values)
                     yield number, values
 

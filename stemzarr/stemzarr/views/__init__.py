@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stemzarr.pixels.boxes import Box, BoxPlan, map_boxes, plan_boxes
+from stemzarr.pixels.boxes import Box, BoxPlan, plan_boxes
+from stemzarr.pixels.threads import map_in_threads as map_boxes
 from stemzarr.views.kernels import downsample
 from stemzarr.views.moments import measure_blocks
 from stemzarr.views.region import parse_roi

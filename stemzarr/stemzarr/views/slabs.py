@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import ArrayBlocks, Blocks
-from stemzarr.pixels.boxes import Box, cut, fill_box, is_large, map_boxes, plan_boxes
+from stemzarr.pixels.boxes import Box, cut, fill_box, is_large, plan_boxes
+from stemzarr.pixels.buffers import Buffer
+from stemzarr.pixels.threads import map_in_threads
 from stemzarr.views.render import ViewBlocks
 
 __all__ = ["map_document"]
@@ -93,23 +95,20 @@ def map_document(
     if isinstance(source, ArrayBlocks) or not is_large(source, pattern_ndim):
         plan = plan_boxes(blocks, pattern_ndim, memory=memory, threads=threads, unit=unit)
         work = functools.partial(function, blocks)
-        yield from map_boxes(work, plan.boxes, threads=plan.threads)
+        yield from map_in_threads(work, plan.boxes, threads=plan.threads)
         return
     slab = _slab_shape(blocks, lead, units, memory // 2)
-    room = np.empty(0, np.uint8)
+    buffer = Buffer()
     for whole in itertools.starmap(Box, cut((0,) * len(slab), blocks.shape, slab)):
         start, shape = _source_box(blocks, whole)
-        nbytes = math.prod(shape) * source.dtype.itemsize
-        if room.size < nbytes:
-            room = np.empty(nbytes, np.uint8)
-        values = room[:nbytes].view(source.dtype).reshape(shape)
+        values = buffer.array(shape, source.dtype)
         _load(source, values, start, threads)
         held = _with_source(blocks, HeldBlocks(source=source, origin=start, values=values))
         plan = plan_boxes(
             held, pattern_ndim, memory=memory // 2, threads=threads, unit=unit, within=whole
         )
         work = functools.partial(function, held)
-        yield from map_boxes(work, plan.boxes, threads=plan.threads)
+        yield from map_in_threads(work, plan.boxes, threads=plan.threads)
 
 
 def _source_of(blocks: Blocks) -> Blocks:
@@ -161,5 +160,5 @@ def _load(source: Blocks, values: NDArray[Any], start: tuple[int, ...], threads:
         corner = tuple(a + p.start for a, p in zip(start, part, strict=True))
         source.read_into(values[part], corner)
 
-    for _ in map_boxes(load, np.ndindex(*shape), threads=threads):
+    for _ in map_in_threads(load, np.ndindex(*shape), threads=threads):
         pass

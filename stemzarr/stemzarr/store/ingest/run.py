@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from stemzarr.model import Progress
+from stemzarr.pixels.threads import map_in_threads
 from stemzarr.store.ingest.task import Workspace
 
 __all__ = ["Tally", "checking", "run_in_threads"]
 
-_POLL_S = 0.5
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
@@ -80,32 +81,16 @@ def run_in_threads(
     tally
         Counts bytes.
     """
-    stop = threading.Event()
-    own = threading.local()
-
-    def work(task: _Task[T]) -> T:
-        if not hasattr(own, "workspace"):
-            own.workspace = Workspace(stop=stop, report=tally.add)
-        return task.run(own.workspace)
-
-    with ThreadPoolExecutor(threads, thread_name_prefix="stemzarr") as pool:
-        pending: set[Future[T]] = {pool.submit(work, task) for task in tasks}
-        try:
-            while pending:
-                # Windows delivers Ctrl-C only to waits that end by themselves.
-                done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-                for future in done:
-                    note(future.result())
-        except BaseException:
-            stop.set()
-            for future in pending:
-                future.cancel()
-            _note_finished(pending, note)
-            raise
-
-
-def _note_finished(pending: set[Future[T]], note: Callable[[T], None]) -> None:
-    """Note what still finishes after a failure, which need not be done again."""
-    for future in wait(pending).done:
-        if not future.cancelled() and future.exception() is None:
-            note(future.result())
+    workspace = Workspace(report=tally.add)
+    results = map_in_threads(
+        lambda task: task.run(workspace),
+        tasks,
+        threads=threads,
+        ahead=math.inf,
+        ordered=False,
+        stop=workspace.stop,
+        rest=note,
+    )
+    with contextlib.closing(results):
+        for result in results:
+            note(result)

@@ -141,7 +141,7 @@ class TurnTask:
             raise Cancelled
         pixels, *lead = self.blocks.shape
         size = min(self.turned.step, pixels - self.first)
-        tile = workspace.array((size, *lead), self.blocks.dtype)
+        tile = workspace.buffer.array((size, *lead), self.blocks.dtype)
         self.blocks.read_into(tile, (self.first, *(0 for _ in lead)))
         values = narrowed(tile)
         try:

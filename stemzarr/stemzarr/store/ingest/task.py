@@ -18,6 +18,7 @@ from stemzarr.errors import StemzarrError
 from stemzarr.measure.accumulate import Accumulator
 from stemzarr.measure.disk_mask import DiskMask
 from stemzarr.model import Blocks
+from stemzarr.pixels.buffers import Buffer
 from stemzarr.storage.files import write_error, write_file
 from stemzarr.store.format.encode import ChunkCodec
 from stemzarr.store.format.plan import ArrayPlan, Box
@@ -33,21 +34,14 @@ class Cancelled(Exception):  # noqa: N818 - no error, the user asked for it
 
 @dataclass(slots=True)
 class Workspace:
-    """What one thread keeps from shard to shard."""
+    """What the threads of an ingest keep from shard to shard."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when work should end as soon as it can."""
     report: Callable[[int], None] | None = None
     """Is told the bytes of values that were written."""
-    _buffer: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
-
-    def array(self, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Return an array on memory that is used again by the next call."""
-        nbytes = math.prod(shape) * dtype.itemsize
-        if self._buffer.nbytes < nbytes:
-            self._buffer = np.empty(0, np.uint8)  # the old one goes before the new one comes
-            self._buffer = np.empty(nbytes, np.uint8)
-        return self._buffer[:nbytes].view(dtype).reshape(shape)
+    buffer: Buffer = field(default_factory=Buffer)
+    """Memory of the box that a thread works on."""
 
     def tell(self, nbytes: int) -> None:
         """Report values that are done."""
@@ -123,7 +117,7 @@ class ShardTask:
             for box in self.array.boxes(self.number):
                 if workspace.stop.is_set():
                     raise Cancelled
-                values = workspace.array(box[1], dtype)
+                values = workspace.buffer.array(box[1], dtype)
                 self.blocks.read_into(values, box[0])
                 digests += self._write_chunks(shard, box, values)
                 if self.fold:

@@ -6,9 +6,9 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import redact_facts, redact_source, redactor_of
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
 from stemzarr.options import IngestOptions
+from stemzarr.pixels.threads import map_in_threads
 from stemzarr.storage.files import (
     check_destination,
     follow_link,
@@ -490,6 +491,5 @@ def _publish(ingest: _Ingest, dest: Path) -> int:
 def _sync_all(tree: Path, files: list[Path]) -> None:
     """Flush files and folders; many at once, as each waits for the disk and not for us."""
     folders = [tree, *(path for path in tree.rglob("*") if path.is_dir())]
-    with ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="stemzarr-sync") as pool:
-        list(pool.map(sync_path, files))
-        list(pool.map(sync_folder, folders))
+    for sync, paths in ((sync_path, files), (sync_folder, folders)):
+        list(map_in_threads(sync, paths, threads=_SYNC_THREADS, ahead=math.inf))

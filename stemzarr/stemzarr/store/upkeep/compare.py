@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import math
 from pathlib import Path
 
 import xxhash
@@ -12,6 +11,7 @@ from stemzarr.errors import CorruptFileError, LayoutError, OptionError, Unsuppor
 from stemzarr.model import Blocks, Progress, Source
 from stemzarr.options import available_threads
 from stemzarr.pixels.segments import differing_offsets
+from stemzarr.pixels.threads import map_in_threads
 from stemzarr.registry import read_source
 from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.format.plan import ArrayPlan
@@ -88,16 +88,10 @@ def _digest_all(
 ) -> list[bytes]:
     """Return the digests of all chunks in canonical order, those of a shard joined."""
     tally = Tally(total=sum(plan.nbytes for _, plan in cuts), progress=progress)
-    own = threading.local()
+    workspace = Workspace(report=tally.add)
 
     def digest(job: tuple[Blocks, ArrayPlan, int]) -> bytes:
-        if not hasattr(own, "workspace"):
-            own.workspace = Workspace(report=tally.add)
-        blocks, plan, number = job
-        return b"".join(d for _, d in digest_shard(blocks, plan, number, own.workspace))
+        return b"".join(d for _, d in digest_shard(*job, workspace))
 
-    jobs: list[tuple[Blocks, ArrayPlan, int]] = [
-        (blocks, plan, number) for blocks, plan in cuts for number in range(plan.shards)
-    ]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(digest, jobs))
+    jobs = [(blocks, plan, number) for blocks, plan in cuts for number in range(plan.shards)]
+    return list(map_in_threads(digest, jobs, threads=threads, ahead=math.inf))

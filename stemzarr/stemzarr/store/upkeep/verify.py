@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import threading
+import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from stemzarr.errors import (
 from stemzarr.model import Blocks, Document, Progress, Source
 from stemzarr.options import available_threads
 from stemzarr.pixels.segments import differing_offsets
+from stemzarr.pixels.threads import map_in_threads
 from stemzarr.registry import read_source
 from stemzarr.storage.fingerprints import combine_digests, digest_files
 from stemzarr.storage.local import open_root
@@ -156,8 +156,7 @@ def _verify(
     factor = 1 if original is None else 2
     total = factor * sum(plan.nbytes for _, plan, _ in arrays)
     tally = Tally(total=total, progress=progress)
-    with ThreadPoolExecutor(threads or available_threads()) as pool:
-        digests = _digest_arrays(pool, arrays, found, tally)
+    digests = _digest_arrays(arrays, threads or available_threads(), found, tally)
     read_twice(found, functools.partial(_check_hash, store, record, digests))
     if original is not None:
         read_twice(found, functools.partial(_compare_rest, store, record, original))
@@ -302,23 +301,21 @@ def plan_of(document: Document, blocks: StoreBlocks, other: Blocks | None) -> Ar
 
 
 def _digest_arrays(
-    pool: ThreadPoolExecutor,
     arrays: list[tuple[Document, ArrayPlan, Blocks | None]],
+    threads: int,
     found: Findings,
     tally: Tally,
 ) -> list[bytes | None]:
     """Return the digests of all chunks in canonical order, a shard each; None where damaged."""
-    own = threading.local()
+    first, second = Workspace(report=tally.add), Workspace()
 
     def work(job: tuple[Document, ArrayPlan, Blocks | None, int]) -> bytes | None:
-        if not hasattr(own, "workspace"):
-            own.workspace = Workspace(report=tally.add)
         # The second reading of a shard is no further progress.
-        spaces = iter((own.workspace, Workspace()))
+        spaces = iter((first, second))
         return read_twice(found, lambda each: _digest_shard(*job, next(spaces), each))
 
     jobs = [(*array, number) for array in arrays for number in range(array[1].shards)]
-    return list(pool.map(work, jobs))
+    return list(map_in_threads(work, jobs, threads=threads, ahead=math.inf))
 
 
 def _digest_shard(
@@ -333,7 +330,7 @@ def _digest_shard(
     damaged: list[DamagedChunk] = []
     for box in plan.chunks_of(plan.shard_box(number)):
         start, shape = box
-        values = workspace.array(shape, document.dtype)
+        values = workspace.buffer.array(shape, document.dtype)
         try:
             document.blocks.read_into(values, start)
         except StemzarrError as error:
@@ -370,7 +367,7 @@ def digest_shard(
         Gives memory and is told how much is done.
     """
     for box in plan.boxes(number):
-        values = workspace.array(box[1], blocks.dtype)
+        values = workspace.buffer.array(box[1], blocks.dtype)
         blocks.read_into(values, box[0])
         for start, shape in plan.chunks_of(box):
             ends = zip(start, box[0], shape, strict=True)
