@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from stemzarr.model import Document
-from stemzarr.views.view import View
+
+if TYPE_CHECKING:
+    from stemzarr.views.view import View
 
 __all__ = ["document_html", "view_html"]
 
