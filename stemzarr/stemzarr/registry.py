@@ -30,6 +30,7 @@ from stemzarr.format_row import FormatRow
 from stemzarr.metadata.privacy import strip_paths
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, ReadOptions
+from stemzarr.pixels.resources import Resources
 from stemzarr.recognition import (
     is_dm,
     is_empad,
@@ -83,6 +84,12 @@ class ExportRequest:
     """JSON that says what was exported of what, as `describe_provenance` gives it."""
     progress: Progress | None = None
     """Is told how far the export is."""
+
+    @property
+    def resources(self) -> Resources:
+        """What the pass over the values may use."""
+        options = self.options
+        return Resources(threads=options.threads, memory=options.memory, progress=self.progress)
 
     def provenance_of(self, number: int) -> dict[str, Any]:
         """Return the provenance of one of the documents: view and image are of the first alone."""

@@ -17,6 +17,7 @@ from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.formats.writing.image import fold_previews, take_image
 from stemzarr.model import Document, read_box
 from stemzarr.options import ExportOptions, ImageName, IngestOptions
+from stemzarr.pixels.resources import Resources
 from stemzarr.registry import ExportRequest
 from stemzarr.store import open_previews
 from stemzarr.testing import write_synthetic_dm4
@@ -180,7 +181,7 @@ def test_values_that_are_not_finite_count_as_nothing(make_document: MakeDocument
     finite = np.where(np.isfinite(values), values, 0).astype(np.float64)
     for threads, memory in ((1, 2**28), (3, 2**14)):
         document = make_document("4d-stem", values)
-        found = fold_previews(document, threads=threads, memory=memory)
+        found = fold_previews(document, Resources(threads=threads, memory=memory))
         np.testing.assert_allclose(found["mean_diffraction"], finite.mean(axis=(0, 1)), rtol=1e-6)
         np.testing.assert_allclose(found["total_intensity"], finite.sum(axis=(2, 3)), rtol=1e-12)
         np.testing.assert_array_equal(found["max_diffraction"], finite.max(axis=(0, 1)))
@@ -190,7 +191,9 @@ def test_progress_of_a_pass_only_grows(make_document: MakeDocument) -> None:
     """Whoever waits for an image of a large file sees how far it is."""
     document = make_document("4d-stem", np.ones((16, 16, 8, 8), np.uint16))
     told: list[tuple[int, int]] = []
-    fold_previews(document, threads=2, memory=2**14, progress=lambda *now: told.append(now))
+    fold_previews(
+        document, Resources(threads=2, memory=2**14, progress=lambda *now: told.append(now))
+    )
     assert told == sorted(told)
     assert len(told) > 1
     assert told[-1] == (document.nbytes, document.nbytes)

@@ -17,6 +17,7 @@ from stemzarr.formats.writing.image import fold_previews
 from stemzarr.labelled import from_dataset, to_dataset
 from stemzarr.model import Document, RotatedBlocks, Source, read_box
 from stemzarr.options import IngestOptions
+from stemzarr.pixels.resources import Resources
 from stemzarr.registry import read_source
 from stemzarr.store import open_previews, read_store, revise, verify_store, write_store
 from stemzarr.store.upkeep.redacting import redact_store
@@ -85,7 +86,7 @@ def test_statistics_and_pictures_are_those_of_good_pixels(
     np.testing.assert_array_equal(read_box(opened.blocks, (0,) * 4, SHAPE), values)
     check_statistics(opened.statistics, values[there][..., ~BAD])
     check_previews(open_previews(store), values, there)
-    check_previews(fold_previews(document, threads=2, memory=2**24), values, there)
+    check_previews(fold_previews(document, Resources(threads=2, memory=2**24)), values, there)
     assert verify_store(store).ok
     if values.dtype.kind != "c":
         check_statistics(measure_document(document), values[there][..., ~BAD])

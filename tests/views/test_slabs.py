@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stemzarr.model import ArrayBlocks, Axis, Blocks, Document, read_box
 from stemzarr.pixels import boxes
+from stemzarr.pixels.resources import Resources
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr.views import Box, View, apply, virtual_image
 from stemzarr.views.slabs import map_document
@@ -89,7 +90,9 @@ def test_boxes_of_slabs_give_the_document(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boxes, "_BOX_BYTES", 512)
         found = list(
-            map_document(work, document.blocks, 2, memory=memory, threads=threads, unit=units)
+            map_document(
+                work, document.blocks, 2, Resources(memory=memory, threads=threads), unit=units
+            )
         )
     np.testing.assert_array_equal(rendered, whole)
     assert sum(box.size for box in found) == whole.size
@@ -105,8 +108,7 @@ def test_each_value_of_large_blocks_is_read_once() -> None:
         lambda blocks, box: read_box(blocks, box.start, box.shape),
         source,
         2,
-        memory=memory,
-        threads=2,
+        Resources(memory=memory, threads=2),
     ):
         pass
     assert sum(source.read) == array.size

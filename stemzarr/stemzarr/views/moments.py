@@ -11,6 +11,7 @@ from stemzarr.errors import UnsupportedDataError
 from stemzarr.measure.moments import PatternMoments, measure_patterns
 from stemzarr.model import Blocks, Statistics, read_box
 from stemzarr.pixels.boxes import Box
+from stemzarr.pixels.resources import Resources
 from stemzarr.views.slabs import map_document
 
 __all__ = ["measure_blocks"]
@@ -21,9 +22,8 @@ _CACHE_VALUES = 64 * 1024
 def measure_blocks(
     blocks: Blocks,
     pattern_ndim: int,
+    resources: Resources,
     *,
-    threads: int,
-    memory: int,
     valid: NDArray[np.bool_] | None = None,
     bad: NDArray[np.bool_] | None = None,
 ) -> Statistics:
@@ -35,10 +35,8 @@ def measure_blocks(
         Real values.
     pattern_ndim
         How many of the last dims are one pattern.
-    threads
-        Boxes that are read and measured at once.
-    memory
-        Budget in bytes.
+    resources
+        Threads and memory of the pass.
     valid
         Which patterns were recorded, with the shape of the leading dims; all where it is None.
     bad
@@ -65,6 +63,6 @@ def measure_blocks(
         return np.concatenate([np.empty((0, 8)), *map(measure_patterns, parts)])
 
     moments = PatternMoments()
-    for found in map_document(measure_box, blocks, pattern_ndim, memory=memory, threads=threads):
+    for found in map_document(measure_box, blocks, pattern_ndim, resources):
         moments.add(found)
     return moments.statistics()

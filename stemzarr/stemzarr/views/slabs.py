@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from stemzarr.model import ArrayBlocks, Blocks
 from stemzarr.pixels.boxes import Box, cut, fill_box, is_large, plan_boxes
 from stemzarr.pixels.buffers import Buffer
+from stemzarr.pixels.resources import Resources
 from stemzarr.pixels.threads import map_in_threads
 from stemzarr.views.render import ViewBlocks
 
@@ -67,9 +68,8 @@ def map_document(
     function: Callable[[Blocks, Box], Result],
     blocks: Blocks,
     pattern_ndim: int,
+    resources: Resources,
     *,
-    memory: int,
-    threads: int,
     unit: Sequence[int] | None = None,
 ) -> Iterator[Result]:
     """Yield ``function(blocks, box)`` for boxes that cover a document, in canonical order.
@@ -82,20 +82,41 @@ def map_document(
         The pixels, of a view or of a source.
     pattern_ndim
         How many of the last dims no box splits.
-    memory
-        Budget in bytes for all that is held at once.
-    threads
-        How many boxes are worked on at once.
+    resources
+        How many boxes are worked on at once, and within what memory; the progress of each is
+        reported when its result has been taken.
     unit
         For every dim, a length that every box but the last is a multiple of.
     """
+    itemsize = blocks.dtype.itemsize
+    done, total = 0, math.prod(blocks.shape) * itemsize
+    for box, result in _map_boxes(function, blocks, pattern_ndim, resources, unit):
+        yield result
+        done += box.size * itemsize
+        if resources.progress is not None:
+            resources.progress(done, total)
+
+
+def _map_boxes(
+    function: Callable[[Blocks, Box], Result],
+    blocks: Blocks,
+    pattern_ndim: int,
+    resources: Resources,
+    unit: Sequence[int] | None,
+) -> Iterator[tuple[Box, Result]]:
+    """Yield every box with its result, large blocks of the disk read once."""
+    memory, threads = resources.memory, resources.threads
+
+    def work(readable: Blocks, box: Box) -> tuple[Box, Result]:
+        return box, function(readable, box)
+
     lead = len(blocks.shape) - pattern_ndim
     units = tuple(unit or [1] * len(blocks.shape))
     source = _source_of(blocks)
     if isinstance(source, ArrayBlocks) or not is_large(source, pattern_ndim):
         plan = plan_boxes(blocks, pattern_ndim, memory=memory, threads=threads, unit=unit)
-        work = functools.partial(function, blocks)
-        yield from map_in_threads(work, plan.boxes, threads=plan.threads)
+        each = functools.partial(work, blocks)
+        yield from map_in_threads(each, plan.boxes, threads=plan.threads)
         return
     slab = _slab_shape(blocks, lead, units, memory // 2)
     buffer = Buffer()
@@ -107,8 +128,8 @@ def map_document(
         plan = plan_boxes(
             held, pattern_ndim, memory=memory // 2, threads=threads, unit=unit, within=whole
         )
-        work = functools.partial(function, held)
-        yield from map_in_threads(work, plan.boxes, threads=plan.threads)
+        each = functools.partial(work, held)
+        yield from map_in_threads(each, plan.boxes, threads=plan.threads)
 
 
 def _source_of(blocks: Blocks) -> Blocks:

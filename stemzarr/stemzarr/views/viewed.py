@@ -14,6 +14,7 @@ from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import Axis, Brightness, Document, Fact, Statistics
 from stemzarr.options import available_threads
 from stemzarr.pixels.boxes import splits_patterns
+from stemzarr.pixels.resources import Resources
 from stemzarr.views.kernels import sum_dtype, working_dtype
 from stemzarr.views.moments import measure_blocks
 from stemzarr.views.normalize import Scaling, cast_checked, scaling_from
@@ -72,8 +73,7 @@ def apply(
         statistics = measure_blocks(
             unscaled,
             document.pattern_ndim,
-            threads=threads,
-            memory=memory,
+            Resources(threads=threads, memory=memory),
             valid=_valid(document, view, blocks),
             bad=_bad_pixels(document, view, blocks),
         )
@@ -282,8 +282,7 @@ def measure_document(
     return measure_blocks(
         document.blocks,
         document.pattern_ndim,
-        threads=threads or available_threads(),
-        memory=memory,
+        Resources(threads=threads or available_threads(), memory=memory),
         valid=document.valid,
         bad=document.bad_pixels,
     )

@@ -14,6 +14,7 @@ from stemzarr.measure.disk import locate_disk
 from stemzarr.model import Blocks, Document, Progress, read_box
 from stemzarr.options import available_threads
 from stemzarr.pixels.boxes import Box
+from stemzarr.pixels.resources import Resources
 from stemzarr.views.kernels import sum_dtype, working_dtype
 from stemzarr.views.normalize import cast_checked
 from stemzarr.views.overflow import check_integers, check_range
@@ -80,7 +81,8 @@ def virtual_image(  # noqa: PLR0913 - what may vary, one by one
         msg = f"center is {center!r}"
         raise OptionError(msg, hint="give (det_y, det_x) in the units of the detector axes")
     mask = _ring(document, inner, math.inf if outer is None else outer, center)
-    image = _sum_masked(document, mask, threads or available_threads(), memory, progress)
+    resources = Resources(threads=threads or available_threads(), memory=memory, progress=progress)
+    image = _sum_masked(document, mask, resources)
     coords = {
         axis.name: xr.Variable((axis.name,), axis.values(), axis.attributes())
         for axis in document.axes[:2]
@@ -106,11 +108,7 @@ def _ring(
 
 
 def _sum_masked(
-    document: Document,
-    mask: NDArray[np.bool_],
-    threads: int,
-    memory: int,
-    progress: Progress | None,
+    document: Document, mask: NDArray[np.bool_], resources: Resources
 ) -> NDArray[np.generic]:
     """Return the sums of the pixels under a mask, reading only the rectangle that encloses it."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -124,18 +122,14 @@ def _sum_masked(
 
     sum_pattern = _summer(window, dtype, np.dtype(summing))
 
-    def sum_box(readable: Blocks, box: Box) -> int:
+    def sum_box(readable: Blocks, box: Box) -> None:
         values = read_box(readable, box.start, box.shape)
         out = image[box.slices()[:2]]
         for place in np.ndindex(*box.shape[:2]):
             out[place] = sum_pattern(values[place])
-        return values.nbytes
 
-    done = 0
-    for nbytes in map_document(sum_box, ring.blocks, 2, memory=memory, threads=threads):
-        done += nbytes
-        if progress is not None:
-            progress(done, ring.nbytes)
+    for _ in map_document(sum_box, ring.blocks, 2, resources):
+        pass
     if dtype.kind != "f":
         return image
     sums: NDArray[np.generic] = np.empty(image.shape, working_dtype(dtype))

@@ -74,8 +74,7 @@ def write_emd(request: ExportRequest) -> Exported:
             "data",
             document.blocks,
             document.pattern_ndim,
-            request.options,
-            request.progress,
+            request.resources,
         )
         data.attrs["units"] = "pixel intensity"
     return Exported(shape=document.shape, dtype=document.dtype.name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.formats.writing.isal import deflate
-from stemzarr.model import Blocks, Progress
-from stemzarr.options import ExportOptions
+from stemzarr.model import Blocks
 from stemzarr.pixels.boxes import Box, fill_box, grid
 from stemzarr.pixels.buffers import borrow
+from stemzarr.pixels.resources import Resources
 from stemzarr.storage.files import write_all
 from stemzarr.views.slabs import map_document
 
@@ -110,8 +109,7 @@ def write_dataset(
     name: str,
     blocks: Blocks,
     pattern_ndim: int,
-    options: ExportOptions,
-    progress: Progress | None = None,
+    resources: Resources,
 ) -> h5py.Dataset:
     """Write blocks as a chunked, shuffled and deflated data set.
 
@@ -123,10 +121,8 @@ def write_dataset(
         The values.
     pattern_ndim
         How many of the last dims no chunk splits.
-    options
-        Threads and memory.
-    progress
-        Is told bytes of `blocks` done and in all.
+    resources
+        Threads, memory and progress.
     """
     chunk = chunk_shape(blocks.shape, blocks.dtype.itemsize, pattern_ndim)
     dataset = group.create_dataset(
@@ -138,27 +134,15 @@ def write_dataset(
         compression_opts=_LEVEL,
         shuffle=True,
     )
-    total = math.prod(blocks.shape) * blocks.dtype.itemsize
-    done = 0
 
-    def encode_box(readable: Blocks, box: Box) -> tuple[Box, list[tuple[tuple[int, ...], bytes]]]:
+    def encode_box(readable: Blocks, box: Box) -> list[tuple[tuple[int, ...], bytes]]:
         with borrow(box.shape, readable.dtype) as values:
             readable.read_into(values, box.start)
-            return box, _encode(values, box.start, chunk)
+            return _encode(values, box.start, chunk)
 
-    for box, encoded in map_document(
-        encode_box,
-        blocks,
-        pattern_ndim,
-        memory=options.memory,
-        threads=options.threads,
-        unit=chunk,
-    ):
+    for encoded in map_document(encode_box, blocks, pattern_ndim, resources, unit=chunk):
         for offset, compressed in encoded:
             dataset.id.write_direct_chunk(offset, compressed)
-        done += box.size * blocks.dtype.itemsize
-        if progress is not None:
-            progress(done, total)
     return dataset
 
 

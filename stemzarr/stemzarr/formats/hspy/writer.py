@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stemzarr.formats.hdf5.writer import create_hdf5, write_dataset
 from stemzarr.formats.hspy.metadata import axis_dict, metadata_of, signal_ndim, write_tree
-from stemzarr.formats.writing.progress import share_progress
+from stemzarr.formats.writing.progress import share_resources
 from stemzarr.formats.writing.tags import own_tags, plain_tags
 from stemzarr.model import Blocks, Document, read_box
 from stemzarr.registry import Exported, ExportRequest
@@ -75,14 +75,14 @@ def _write_experiment(
     write_tree(metadata, group.create_group("metadata"))
     write_tree({"_lazy": False, "ragged": False}, group.create_group("attributes"))
     group.create_group("learning_results")
-    progress = share_progress(request, number)
+    resources = share_resources(request, number)
     blocks, pattern_ndim = document.blocks, document.pattern_ndim
     if document.channels:
         blocks, pattern_ndim = (
             ColourBlocks(blocks, _COLOURS[: len(document.channels)]),
             pattern_ndim - 1,
         )
-    write_dataset(group, "data", blocks, pattern_ndim, request.options, progress)
+    write_dataset(group, "data", blocks, pattern_ndim, resources)
 
 
 @dataclass(frozen=True, slots=True)

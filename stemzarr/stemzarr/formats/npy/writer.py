@@ -23,7 +23,7 @@ def write_npy(request: ExportRequest) -> Exported:
         np.lib.format.write_array_header_1_0(file, header)
         offset = file.tell()
         file.truncate(offset + document.nbytes)
-    write_raw(request.dest, offset, document, request.options, request.progress)
+    write_raw(request.dest, offset, document, request.resources)
     return Exported(
         shape=document.shape,
         dtype=document.dtype.name,

@@ -44,7 +44,7 @@ def write_pt(request: ExportRequest) -> Exported:
     sidecar = describe_export(request, shape)
     _lay_out(request, shape, document.dtype, sidecar)
     record = find_record(request.dest, "/data/0")
-    checksum = write_raw(request.dest, record.offset, document, request.options, request.progress)
+    checksum = write_raw(request.dest, record.offset, document, request.resources)
     with PositionedWriter(request.dest) as file:
         for place in record.checksums:
             file.write(memoryview(struct.pack("<I", checksum)), place)

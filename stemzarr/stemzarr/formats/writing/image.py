@@ -27,6 +27,7 @@ from stemzarr.model import (
 )
 from stemzarr.options import ExportOptions
 from stemzarr.pixels.boxes import Box
+from stemzarr.pixels.resources import Resources
 from stemzarr.store.format.schema import prefix_of
 from stemzarr.store.format.tree import read_nodes, read_small_array
 from stemzarr.views.moments import measure_blocks
@@ -91,7 +92,9 @@ def take_image(
     else:
         values = _stored(source, viewed, options.image) if viewed is document else None
         if values is None:
-            values = fold_previews(viewed, **limits, progress=progress)[_key(options.image)]
+            values = fold_previews(viewed, Resources(**limits, progress=progress))[
+                _key(options.image)
+            ]
         image = _label(viewed, options.image.replace("-", " "), values, {})
     return apply(image, after, **limits)
 
@@ -135,25 +138,23 @@ def _label(
         layout=None,
         brightness=document.brightness if keeps else None,
         attributes={**document.attributes, "image": name, **radii},
-        statistics=measure_blocks(blocks, ndim, threads=1, memory=values.nbytes, bad=bad),
+        statistics=measure_blocks(
+            blocks, ndim, Resources(threads=1, memory=values.nbytes), bad=bad
+        ),
         valid=None,
         bad_pixels=bad,
     )
 
 
-def fold_previews(
-    document: Document, *, threads: int, memory: int, progress: Progress | None = None
-) -> dict[str, NDArray[Any]]:
+def fold_previews(document: Document, resources: Resources) -> dict[str, NDArray[Any]]:
     """Return the previews of a scan, as an ingest would make them.
 
     Parameters
     ----------
     document
         A 4D scan.
-    threads, memory
-        Threads and budget in bytes of the one pass over the values.
-    progress
-        Is told how far it is.
+    resources
+        Threads, memory and progress of the one pass over the values.
 
     Returns
     -------
@@ -174,10 +175,6 @@ def fold_previews(
         return box, sums.partial()
 
     reduction = Reduction(shape=document.shape, dtype=document.dtype)
-    done = 0
-    for box, part in map_document(measure_box, document.blocks, 2, memory=memory, threads=threads):
+    for box, part in map_document(measure_box, document.blocks, 2, resources):
         reduction.add(part, [(box.start, box.shape)])
-        done += box.size * document.dtype.itemsize
-        if progress is not None:
-            progress(done, document.nbytes)
     return reduction.previews(valid)

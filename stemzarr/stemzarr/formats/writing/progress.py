@@ -1,18 +1,20 @@
-"""One progress for a file that holds several documents."""
+"""Resources of an export for each document of a file that holds several."""
 
 from __future__ import annotations
 
-from stemzarr.model import Progress
+import dataclasses
+
+from stemzarr.pixels.resources import Resources
 from stemzarr.registry import ExportRequest
 
-__all__ = ["share_progress"]
+__all__ = ["share_resources"]
 
 
-def share_progress(request: ExportRequest, number: int) -> Progress | None:
-    """Return the progress of document `number`, counted in that of all documents of a request."""
+def share_resources(request: ExportRequest, number: int) -> Resources:
+    """Return those of document `number`, its progress counted in that of all documents."""
     progress = request.progress
     if progress is None:
-        return None
+        return request.resources
     before = sum(document.nbytes for document in request.documents[:number])
     everything = sum(document.nbytes for document in request.documents)
 
@@ -20,4 +22,4 @@ def share_progress(request: ExportRequest, number: int) -> Progress | None:
         del total
         progress(before + done, everything)
 
-    return report
+    return dataclasses.replace(request.resources, progress=report)

@@ -9,22 +9,16 @@ import numpy as np
 
 from stemzarr.formats.writing.isal import crc32, crc32_combine
 from stemzarr.formats.writing.positioned import PositionedWriter
-from stemzarr.model import Blocks, Document, Progress
-from stemzarr.options import ExportOptions
+from stemzarr.model import Blocks, Document
 from stemzarr.pixels.boxes import Box
 from stemzarr.pixels.buffers import borrow
+from stemzarr.pixels.resources import Resources
 from stemzarr.views.slabs import map_document
 
 __all__ = ["write_raw"]
 
 
-def write_raw(
-    path: Path,
-    offset: int,
-    document: Document,
-    options: ExportOptions,
-    progress: Progress | None = None,
-) -> int:
+def write_raw(path: Path, offset: int, document: Document, resources: Resources) -> int:
     """Write all values of a document, row by row, from `offset` on.
 
     Parameters
@@ -35,10 +29,8 @@ def write_raw(
         First byte of the values.
     document
         The values.
-    options
-        Threads and memory.
-    progress
-        Is told bytes done and in all.
+    resources
+        Threads, memory and progress.
 
     Returns
     -------
@@ -47,7 +39,7 @@ def write_raw(
     """
     blocks = document.blocks
     strides = [math.prod(blocks.shape[dim + 1 :]) for dim in range(len(blocks.shape))]
-    checksum, done = 0, 0
+    checksum = 0
 
     with PositionedWriter(path) as file:
 
@@ -59,15 +51,6 @@ def write_raw(
                 file.write(content, offset + place * blocks.dtype.itemsize)
                 return crc32(content), content.nbytes
 
-        for part, nbytes in map_document(
-            render_box,
-            blocks,
-            document.pattern_ndim,
-            memory=options.memory,
-            threads=options.threads,
-        ):
+        for part, nbytes in map_document(render_box, blocks, document.pattern_ndim, resources):
             checksum = crc32_combine(checksum, part, nbytes)
-            done += nbytes
-            if progress is not None:
-                progress(done, document.nbytes)
     return checksum
