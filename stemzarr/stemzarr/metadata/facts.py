@@ -2,8 +2,8 @@
 
 To add a fact, add its row to `FACTS`, and a test. From the rows come what readers look for and
 exporters write, the attributes of a store, what ``calibrate`` and ``--set`` take, what
-``--redact`` removes, the columns of the index, and the tables in the docs, which
-``python -m stemzarr.testing.facts_table docs`` writes again.
+``--redact`` removes, and the columns of the index. tests/test_fact_table.py walks this way with a
+new row, and compares the JSON Schema of the attributes and the docs with the table.
 """
 
 from __future__ import annotations
