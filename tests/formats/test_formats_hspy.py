@@ -129,6 +129,7 @@ def test_reading_loads_no_pixels(tmp_path: Path) -> None:
             data[row] = row
         group.create_group("metadata")
         group.create_group("original_metadata")
+    read_box(read_source(path).document.blocks, (0, 0, 0, 0), (1, 1, 128, 256))  # what it imports
     tracemalloc.start()
     document = read_source(path).document
     pattern = read_box(document.blocks, (5, 6, 0, 0), (1, 1, 128, 256))
