@@ -39,6 +39,7 @@ import stemzarr
 from stemzarr.errors import StemzarrError
 from stemzarr.formats.writing.image import fold_previews
 from stemzarr.options import IngestOptions
+from stemzarr.pixels.resources import Resources
 from stemzarr.store import open_previews, read_store, verify_store, write_store
 from stemzarr.store.format import plan
 from stemzarr.store.ingest import write
@@ -66,7 +67,7 @@ def main(folder):
         assert previews.identical(found["one"])
     assert verify_store(folder / "resumed.zarr").ok
     document = read_store(folder / "one.zarr").document
-    made = fold_previews(document, threads=2, memory=2**16)
+    made = fold_previews(document, Resources(threads=2, memory=2**16))
     np.testing.assert_array_equal(made["detector_rows"], found["one"]["detector_rows"])
     print("all the same:", *found)
 
