@@ -24,9 +24,9 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun, stamp_of_all
-from stemzarr.formats.hdf5.files import Stamp
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import find_numbers, iso_datetime, positive_number

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, TruncatedFileError
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import Stamp, contiguous_block
+from stemzarr.formats.hdf5.files import contiguous_block
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.reordered import ReorderedBlocks
 from stemzarr.model import Blocks

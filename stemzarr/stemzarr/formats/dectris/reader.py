@@ -24,11 +24,11 @@ from stemzarr.formats.dectris.mask import (
     join_masks,
     read_pixel_mask,
 )
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.frames import stamp_of_all
 from stemzarr.formats.hdf5.files import (
     Hdf5Blocks,
-    Stamp,
     data_set_blocks,
     is_beside,
     open_hdf5,

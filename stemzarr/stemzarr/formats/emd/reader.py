@@ -12,8 +12,9 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import Stamp, data_set_blocks, read_mask, walk
+from stemzarr.formats.hdf5.files import data_set_blocks, read_mask, walk
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
 from stemzarr.formats.reordered import reorder
 from stemzarr.metadata.clean import clean_json

@@ -16,8 +16,9 @@ from typing import Final
 import h5py
 import numpy as np
 
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import Stamp, data_set_blocks
+from stemzarr.formats.hdf5.files import data_set_blocks
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.reordered import SqueezedBlocks
 from stemzarr.metadata.clean import clean_json

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError, OptionError, UnsupportedDataError
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import Stamp, reading, walk
+from stemzarr.formats.hdf5.files import Hdf5Blocks, walk
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import positive_number
@@ -87,8 +87,14 @@ def _found(group: h5py.Group, path: Path, stamp: Stamp, options: ReadOptions) ->
         msg = f"{name!r} has frames for {count} positions, not {scan[0]} x {scan[1]}"
         raise CorruptFileError(msg, path=path, hint="give --scan-shape rows,columns of the scan")
     dtype = _counting_type(frames, positions)
+    patterns = _BLOCK_BYTES // (math.prod(detector) * dtype.itemsize)
     blocks = EventBlocks(
-        path=path, stamp=stamp, name=str(group.name), shape=(*scan, *detector), dtype=dtype
+        path=path,
+        stamp=stamp,
+        name=str(group.name),
+        shape=(*scan, *detector),
+        dtype=dtype,
+        block_shape=(1, min(scan[1], max(1, patterns)), *detector),
     )
     if math.prod(detector) * dtype.itemsize > _MOST_PATTERN_BYTES:
         msg = f"one pattern of {name!r} has {detector[0]} x {detector[1]} pixels"
@@ -223,60 +229,30 @@ def _first_words(content: bytes, count: int) -> NDArray[np.uint32] | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _frames_by_position(
-    path: Path, stamp: Stamp, name: str, positions: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _frames_by_position(blocks: EventBlocks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return all frames sorted by position, and where those of each position begin."""
-    with reading(path, stamp, name) as file:
-        places = _positions(file[name], path)
+    with blocks.open() as group:
+        places = _positions(group, blocks.path)
     order = np.argsort(places, kind="stable")
-    return order, np.searchsorted(places[order], np.arange(positions + 1))
+    return order, np.searchsorted(places[order], np.arange(math.prod(blocks.shape[:2]) + 1))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventBlocks:
+class EventBlocks(Hdf5Blocks):
     """Patterns (scan_y, scan_x, det_y, det_x) made of lists of pixels that were hit.
 
-    Every mention of a pixel is one count, and all frames of a position add up. Picklable and
-    thread-safe.
+    Every mention of a pixel is one count, and all frames of a position add up.
     """
 
-    path: Path
-    """The file."""
-    stamp: Stamp
-    """What the file was when it was recognised."""
-    name: str
-    """Path of the group that holds frames and positions."""
-    shape: tuple[int, int, int, int]
-    """Scan and detector."""
-    dtype: np.dtype[Any]
-    """Type of the counts, little-endian."""
+    __slots__ = ()
 
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """As many whole patterns of one scan row as make about 16 MiB."""
-        pattern = math.prod(self.shape[2:]) * self.dtype.itemsize
-        return (1, min(self.shape[1], max(1, _BLOCK_BYTES // pattern)), *self.shape[2:])
-
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`.
-
-        Raises
-        ------
-        SourceChangedError, ReadError
-            The file is another one by now, or an electron lies outside the detector.
-        """
+    def fill(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`."""
         out[...] = 0
-        if not out.size:
-            return
-        columns = self.shape[1]
-        order, begins = _frames_by_position(
-            self.path, self.stamp, self.name, self.shape[0] * columns
-        )
-        with reading(self.path, self.stamp, f"{self.name}/{_FRAMES}") as file:
-            frames = file[self.name][_FRAMES]
+        order, begins = _frames_by_position(self)
+        with self.open() as group:
+            frames = group[_FRAMES]
             for row in range(out.shape[0]):
-                first = (start[0] + row) * columns + start[1]
+                first = (start[0] + row) * self.shape[1] + start[1]
                 bounds = begins[first : first + out.shape[1] + 1]
                 self._read_row(frames, out[row], order, bounds, start[2:])
 

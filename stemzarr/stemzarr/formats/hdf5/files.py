@@ -16,17 +16,14 @@ from numpy.typing import NDArray
 from stemzarr.errors import (
     CorruptFileError,
     MissingDependencyError,
-    ReadError,
-    SourceChangedError,
     StemzarrError,
     UnsupportedDataError,
 )
+from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
 from stemzarr.pixels.boxes import fill_box
-from stemzarr.storage.files import read_error
 
 __all__ = [
     "Hdf5Blocks",
-    "Stamp",
     "data_set_blocks",
     "open_hdf5",
     "read_mask",
@@ -40,43 +37,6 @@ _CHUNK_CACHE = 64 * 1024**2
 _ROW_BYTES = 16 * 1024**2
 _LARGEST_RATIO = 10_000
 _SMALL = 1024**3
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Size and modification time of a file, by which a change is noticed."""
-
-    size: int
-    """Size in bytes."""
-    modified_ns: int
-    """Modification time in nanoseconds since the epoch."""
-
-    @classmethod
-    def of(cls, path: Path) -> Stamp:
-        """Return the stamp of a file as it is now.
-
-        Raises
-        ------
-        ReadError
-            There is no such file, or it may not be read.
-        """
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise read_error(path, error) from error
-        return cls(status.st_size, status.st_mtime_ns)
-
-    def check(self, path: Path) -> None:
-        """Raise where a file is no longer the one that this is the stamp of.
-
-        Raises
-        ------
-        SourceChangedError, ReadError
-            The file has another size or time by now, or cannot be read.
-        """
-        if Stamp.of(path) != self:
-            msg = "changed since it was recognised"
-            raise SourceChangedError(msg, path=path, hint="open it again")
 
 
 @contextlib.contextmanager
@@ -98,11 +58,6 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         raise CorruptFileError(
             msg, path=path, hint="it may be truncated or still being written; copy it again"
         ) from error
-
-
-def one_line(error: BaseException) -> str:
-    """Return what another library complains of, on one line of bearable length."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def walk(
@@ -249,80 +204,46 @@ def read_mask(group: h5py.Group, path: str, shape: Sequence[int]) -> NDArray[np.
     return mask
 
 
-@contextlib.contextmanager
-def reading(path: Path, stamp: Stamp, name: str) -> Iterator[h5py.File]:
-    """Open a file for decoding what `name` names, and close it.
-
-    It is opened for each read, in half a millisecond: HDF5 keeps the state of an open file, so
-    that a file rewritten in place would be read through its old state, and cannot be rewritten
-    by this process at all.
-
-    Raises
-    ------
-    SourceChangedError, ReadError
-        The file is another one by now, or its bytes cannot be decoded.
-    """
-    stamp.check(path)
-    _register_filters()
-    try:
-        with h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE) as file:
-            yield file
-    except StemzarrError:
-        raise
-    except Exception as error:  # h5py raises whatever the bytes make it stumble over
-        msg = f"cannot decode {name!r}: {one_line(error)}"
-        raise ReadError(msg, path=path, hint="the file is damaged; copy it again") from error
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hdf5Blocks:
-    """Values of one data set in the order of the disk.
+class Hdf5Blocks(FileBlocks):
+    """Values of one data set, or of a group of them. h5py lets threads in one at a time.
 
-    Picklable: each process opens the file for itself. Threads may share it, h5py lets them in one
-    at a time.
+    The file is opened for each read, in half a millisecond: HDF5 keeps the state of an open file,
+    so that a file rewritten in place would be read through its old state, and cannot be rewritten
+    by this process at all.
     """
 
-    path: Path
-    """The file."""
-    stamp: Stamp
-    """What the file was when it was recognised."""
     name: str
-    """Path of the data set in the file."""
-    shape: tuple[int, ...]
-    """Lengths of the dims as on disk, with ``channel`` as the last where there are colours."""
-    dtype: np.dtype[Any]
-    """Type of the values, little-endian."""
-    block_shape: tuple[int, ...]
-    """The chunk of the file, or of contiguous data a part of about 16 MiB."""
+    """Path of the data set, or the group, in the file."""
 
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`.
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Any]:
+        """Give the open data set or group, and close the file."""
+        _register_filters()
+        with h5py.File(self.path, "r", rdcc_nbytes=_CHUNK_CACHE) as file:
+            yield file[self.name]
 
-        Raises
-        ------
-        SourceChangedError, ReadError
-            The file is another one by now, or its bytes cannot be decoded.
-        """
-        with reading(self.path, self.stamp, self.name) as file:
-            if out.size:
-                fill(file[self.name], out, start)
+    def fill(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`."""
+        with self.open() as data:
+            fill(data, out, start)
+
+    def failure(self) -> tuple[str, str]:
+        """Return what is said where HDF5 fails, and what to do about it."""
+        return f"cannot decode {self.name!r}", "the file is damaged; copy it again"
 
 
 def fill(data: h5py.Dataset, out: NDArray[Any], start: Sequence[int]) -> None:
     """Fill `out` with a box of `data`, without a copy where the memory allows it."""
     if data.dtype.names is not None:
-        box = _box(start[:-1], out.shape[:-1])
+        box = box_of(start[:-1], out.shape[:-1])
         colours = np.ascontiguousarray(data[box])
         plain = colours.view(colours.dtype[0]).reshape(*colours.shape, -1)
         np.copyto(out, plain[..., start[-1] : start[-1] + out.shape[-1]])
     elif data.dtype.newbyteorder("<") == out.dtype and out.flags.c_contiguous and data.shape:
-        data.read_direct(out, source_sel=_box(start, out.shape))
+        data.read_direct(out, source_sel=box_of(start, out.shape))
     else:
-        np.copyto(out, data[_box(start, out.shape)], casting="same_kind")
-
-
-def _box(start: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
-    return tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))
+        np.copyto(out, data[box_of(start, out.shape)], casting="same_kind")
 
 
 def data_set_blocks(

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import h5py
 
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import Stamp, data_set_blocks, walk
+from stemzarr.formats.hdf5.files import data_set_blocks, walk
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import positive_number

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import EntryNotFoundError, StemzarrError, UnsupportedDataError
 from stemzarr.formats.dectris.mask import find_flagged_pixels, join_masks, read_pixel_mask
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import Stamp, data_set_blocks, walk
+from stemzarr.formats.hdf5.files import data_set_blocks, walk
 from stemzarr.formats.hdf5.scales import found_axes
 from stemzarr.formats.hdf5.survey import Survey, colours_of, is_data, is_picture, rank_of
 from stemzarr.metadata.clean import clean_json

@@ -24,10 +24,11 @@ from stemzarr.errors import (
 )
 from stemzarr.formats.dectris.reader import find_arina, load_arina_metadata, read_arina
 from stemzarr.formats.emd.reader import find_emd
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.hdf5.delmic import find_delmic
 from stemzarr.formats.hdf5.events import find_events
-from stemzarr.formats.hdf5.files import Stamp, foreign_links, is_beside, open_hdf5, walk
+from stemzarr.formats.hdf5.files import foreign_links, is_beside, open_hdf5, walk
 from stemzarr.formats.hdf5.h5ebsd import find_ebsd
 from stemzarr.formats.hdf5.nion import find_nion, load_nion_metadata
 from stemzarr.formats.hdf5.plain import choose_data_set, find_plain

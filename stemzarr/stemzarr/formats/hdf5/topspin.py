@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import h5py
-import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
 from stemzarr.formats.hdf5.files import (
-    Stamp,
+    Hdf5Blocks,
     contiguous_block,
     data_set_blocks,
     fill,
     open_hdf5,
-    reading,
     stored_dtype,
 )
 from stemzarr.formats.labelling import FoundAxis, Hints
@@ -203,12 +201,14 @@ def _scan(path: Path, stamp: Stamp, group: h5py.Group) -> _Parts | None:
     if not isinstance(last, h5py.Dataset) or last.shape != first.shape:
         msg = f"{group.name!r} does not hold {count} patterns of equal shape"
         raise CorruptFileError(msg, path=path, hint="the acquisition was broken off")
+    shape = (count, *first.shape)
     blocks = TopspinBlocks(
         path=path,
         stamp=stamp,
         name=str(group.name),
-        shape=(count, *first.shape),
+        shape=shape,
         dtype=found[0],
+        block_shape=contiguous_block(shape, found[0].itemsize),
     )
     scan = _scan_axes(group, count)
     calibration = _xml(group["0/Metadata"]).find("Calibration")
@@ -270,36 +270,13 @@ def _position(data: h5py.Dataset) -> tuple[float, float] | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopspinBlocks:
-    """Patterns (frame, det_y, det_x), each a data set of its own. Picklable and thread-safe."""
+class TopspinBlocks(Hdf5Blocks):
+    """Patterns (frame, det_y, det_x), each a data set of its own below a group."""
 
-    path: Path
-    """The file."""
-    stamp: Stamp
-    """What the file was when it was recognised."""
-    name: str
-    """Path of the group that holds the patterns."""
-    shape: tuple[int, ...]
-    """Number of patterns, and their lengths."""
-    dtype: np.dtype[Any]
-    """Type of the values, little-endian."""
+    __slots__ = ()
 
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """As many whole patterns as make about 16 MiB."""
-        return contiguous_block(self.shape, self.dtype.itemsize)
-
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`.
-
-        Raises
-        ------
-        SourceChangedError, ReadError
-            The file is another one by now, or its bytes cannot be decoded.
-        """
-        with reading(self.path, self.stamp, self.name) as file:
-            group = file[self.name]
-            for place in range(out.shape[0] if out.size else 0):
-                data = group[f"{start[0] + place}/Data"]
-                fill(data, out[place], tuple(start[1:]))
+    def fill(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`."""
+        with self.open() as group:
+            for place, pattern in enumerate(out):
+                fill(group[f"{start[0] + place}/Data"], pattern, tuple(start[1:]))

@@ -12,8 +12,9 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import Stamp, data_set_blocks, open_hdf5, read_mask
+from stemzarr.formats.hdf5.files import data_set_blocks, open_hdf5, read_mask
 from stemzarr.formats.hdf5.tree import readable_attributes
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.naming import make_slugs

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import SourceChangedError
-from stemzarr.formats.hdf5.files import Stamp, contiguous_block
+from stemzarr.formats.file_blocks import Stamp
+from stemzarr.formats.hdf5.files import contiguous_block
 from stemzarr.formats.npy.reader import RawBlocks
 from stemzarr.formats.tiff.reader import find_single_page
 from stemzarr.model import Blocks

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from stemzarr.errors import CorruptFileError, TruncatedFileError, UnsupportedDataError
-from stemzarr.formats.hdf5.files import Stamp
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.merlin.header import Hdr, read_frame_header
 from stemzarr.formats.merlin.reader import find_facts
 from stemzarr.formats.npy.reader import RawBlocks

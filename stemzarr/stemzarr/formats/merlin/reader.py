@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, SourceNotFoundError, UnsupportedDataError
 from stemzarr.format_row import FormatRow
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun, stamp_of_all
-from stemzarr.formats.hdf5.files import Stamp
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.merlin.header import (
     MAGIC,

@@ -16,9 +16,10 @@ from stemzarr.errors import (
     TruncatedFileError,
     UnsupportedDataError,
 )
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun
-from stemzarr.formats.hdf5.files import Stamp, contiguous_block, stored_dtype
+from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import FoundAxis, Labels
 from stemzarr.formats.reordered import reorder
 from stemzarr.model import Source

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from stemzarr.errors import (
     CorruptFileError,
     MissingDependencyError,
-    ReadError,
     StemzarrError,
     UnsupportedDataError,
 )
+from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
 from stemzarr.formats.found import FileFacts, Found, build_source
-from stemzarr.formats.hdf5.files import Stamp, one_line
 from stemzarr.formats.labelling import FoundAxis
 from stemzarr.formats.rosettasciio.library import WHOLE_BYTES, quiet
 from stemzarr.metadata.clean import clean_json
@@ -215,33 +214,12 @@ def _axes(shape: Sequence[int], tags: Mapping[str, Any]) -> tuple[FoundAxis, ...
     return (*frames, *plane)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureBlocks:
+class PictureBlocks(FileBlocks):
     """Values of a picture, decoded again in each process, one picture at a time."""
 
-    path: Path
-    """The file."""
-    stamp: Stamp
-    """What the file was when it was recognised."""
-    shape: tuple[int, ...]
-    """Lengths of the dims, with ``channel`` as the last where there are colours."""
-    dtype: np.dtype[Any]
-    """Type of the values."""
-    block_shape: tuple[int, ...]
-    """One frame."""
+    __slots__ = ()
 
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`.
-
-        Raises
-        ------
-        SourceChangedError, ReadError
-            The file is another one by now, or cannot be read.
-        """
-        self.stamp.check(self.path)
-        try:
-            values = _open(self.path, self.stamp, os.getpid()).values
-        except CorruptFileError as error:
-            raise ReadError(error.message, path=self.path, hint=error.hint) from error
-        box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
-        np.copyto(out, values[box])
+    def fill(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`."""
+        values = _open(self.path, self.stamp, os.getpid()).values
+        np.copyto(out, values[box_of(start, out.shape)])

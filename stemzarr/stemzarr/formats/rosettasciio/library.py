@@ -29,10 +29,9 @@ from numpy.typing import NDArray
 from stemzarr.errors import (
     CorruptFileError,
     MissingDependencyError,
-    ReadError,
     UnsupportedDataError,
 )
-from stemzarr.formats.hdf5.files import Stamp, one_line
+from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
 from stemzarr.storage.files import cache_open_files
 
 __all__ = ["LibraryBlocks", "Plugin", "open_signals", "plugins_for"]
@@ -294,26 +293,16 @@ def _open_arrays(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LibraryBlocks:
+class LibraryBlocks(FileBlocks):
     """Values of one signal as RosettaSciIO gives them, opened again in each process.
 
     Lazy arrays are computed in the thread that asks, so that no scheduler waits for another.
     """
 
-    path: Path
-    """The file."""
-    stamp: Stamp
-    """What the file was when it was recognised."""
     plugin: Plugin
     """By what it is read."""
     index: int
     """Place of the signal among those of the file."""
-    shape: tuple[int, ...]
-    """Lengths of the dims, with ``channel`` as the last where there are colours."""
-    dtype: np.dtype[Any]
-    """Type of the values, little-endian."""
-    block_shape: tuple[int, ...]
-    """The chunk of the lazy array."""
     chunks: tuple[int, ...] | None = None
     """Chunks to be asked for."""
     whole: bool = False
@@ -321,25 +310,18 @@ class LibraryBlocks:
     parts: tuple[tuple[Path, Stamp], ...] = ()
     """Further files that the values lie in, and what they were."""
 
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`.
-
-        Raises
-        ------
-        SourceChangedError, ReadError
-            The file is another one by now, or cannot be read.
-        """
+    def check(self) -> None:
+        """Raise where the file, or one of its parts, is another one than was recognised."""
         for path, stamp in ((self.path, self.stamp), *self.parts):
             stamp.check(path)
-        if out.size == 0:
-            return
-        try:
-            arrays = self._arrays()
-            box = self._box(arrays[self.index], out.shape, start)
-        except Exception as error:  # foreign code raises whatever the bytes make it stumble over
-            msg = f"{self.plugin.name} values cannot be read: {one_line(error)}"
-            raise ReadError(msg, path=self.path, hint="the file may be damaged") from error
-        np.copyto(out, box, casting="same_kind")
+
+    def fill(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`."""
+        np.copyto(out, self._box(self._arrays()[self.index], out.shape, start), casting="same_kind")
+
+    def failure(self) -> tuple[str, str]:
+        """Return what is said where the plugin fails, and what to do about it."""
+        return f"{self.plugin.name} values cannot be read", "the file may be damaged"
 
     def _arrays(self) -> tuple[Any, ...]:
         stamps = (self.stamp, *(stamp for _, stamp in self.parts))
@@ -353,7 +335,7 @@ class LibraryBlocks:
         shape: Sequence[int],
         start: Sequence[int],
     ) -> NDArray[Any]:
-        box = tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))
+        box = box_of(start, shape)
         values = array[box[: array.ndim]]
         if hasattr(values, "compute"):
             values = values.compute(scheduler="synchronous")

@@ -17,9 +17,10 @@ from stemzarr.errors import (
     StemzarrError,
     UnknownFormatError,
 )
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.frames import stamp_of_all
-from stemzarr.formats.hdf5.files import Stamp, contiguous_block, stored_dtype
+from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import Hints
 from stemzarr.formats.naming import make_slugs
 from stemzarr.formats.packed import refuse_packed

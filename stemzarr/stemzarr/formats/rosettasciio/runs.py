@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 
 from stemzarr.errors import CorruptFileError, SourceNotFoundError, UnsupportedDataError
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun
-from stemzarr.formats.hdf5.files import Stamp
 from stemzarr.storage.acquisitions import find_beside
 from stemzarr.storage.files import read_error
 

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from stemzarr.errors import (
     CorruptFileError,
     MissingDependencyError,
-    ReadError,
     StemzarrError,
     TruncatedFileError,
     UnsupportedDataError,
 )
+from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
 from stemzarr.formats.found import FileFacts, Found, build_source
-from stemzarr.formats.hdf5.files import Stamp, contiguous_block, one_line, stored_dtype
+from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
 from stemzarr.formats.naming import make_slugs
 from stemzarr.formats.npy.reader import RawBlocks
@@ -307,45 +307,26 @@ def _open_new(path: Path) -> _OpenTiff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TiffBlocks:
-    """Values of a series of pages, each decoded as it is asked for. Picklable and thread-safe."""
+class TiffBlocks(FileBlocks):
+    """Values of a series of pages, each decoded as it is asked for."""
 
-    path: Path
-    """The file."""
-    stamp: Stamp
-    """What the file was when it was recognised."""
     series: int
     """Place of the series among those of the file."""
-    shape: tuple[int, ...]
-    """Lengths of the dims as in the file."""
-    dtype: np.dtype[Any]
-    """Type of the values, little-endian."""
-    block_shape: tuple[int, ...]
-    """Whole pages, about 16 MiB."""
 
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`.
+    def fill(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`."""
+        with _LOCK, quiet():
+            self._fill(out, start)
 
-        Raises
-        ------
-        SourceChangedError, ReadError
-            The file is another one by now, or cannot be read.
-        """
-        self.stamp.check(self.path)
-        if out.size == 0:
-            return
-        try:
-            with _LOCK, quiet():
-                self._read(out, start)
-        except Exception as error:  # tifffile raises whatever the bytes make it stumble over
-            msg = f"a page cannot be decoded: {one_line(error)}"
-            raise ReadError(msg, path=self.path, hint="the file may be damaged") from error
+    def failure(self) -> tuple[str, str]:
+        """Return what is said where tifffile fails, and what to do about it."""
+        return "a page cannot be decoded", "the file may be damaged"
 
-    def _read(self, out: NDArray[Any], start: Sequence[int]) -> None:
+    def _fill(self, out: NDArray[Any], start: Sequence[int]) -> None:
         series = _open(self.path, self.stamp, os.getpid()).tiff.series[self.series]
         page_shape = series.keyframe.shape
         lead = len(self.shape) - len(page_shape)
-        inner = tuple(slice(a, a + n) for a, n in zip(start[lead:], out.shape[lead:], strict=True))
+        inner = box_of(start[lead:], out.shape[lead:])
         for place in np.ndindex(out.shape[:lead]):
             at = tuple(a + b for a, b in zip(start[:lead], place, strict=True))
             number = int(np.ravel_multi_index(at, self.shape[:lead])) if lead else 0

@@ -23,12 +23,12 @@ from zarr.storage import LocalStore
 from stemzarr.errors import (
     CorruptFileError,
     EntryNotFoundError,
-    ReadError,
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
+from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
 from stemzarr.formats.found import FileFacts, Found, build_source
-from stemzarr.formats.hdf5.files import Stamp, one_line, stored_dtype
+from stemzarr.formats.hdf5.files import stored_dtype
 from stemzarr.formats.hdf5.tree import KEPT_VALUES
 from stemzarr.formats.labelling import FoundAxis
 from stemzarr.formats.zarr.abtem import abtem_axes, abtem_facts
@@ -337,42 +337,17 @@ def _open_array(path: Path, _stamp: Stamp, name: str, _process: int) -> zarr.Arr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ZarrBlocks:
-    """Values of one array of a Zarr folder. Picklable; each process opens it for itself."""
+class ZarrBlocks(FileBlocks):
+    """Values of one array of a Zarr folder."""
 
-    path: Path
-    """The folder."""
-    stamp: Stamp
-    """What the folder was when it was recognised."""
     name: str
     """Path of the array below it, empty for the folder itself."""
-    shape: tuple[int, ...]
-    """Lengths of the dims."""
-    dtype: np.dtype[Any]
-    """Type of the values, little-endian."""
-    block_shape: tuple[int, ...]
-    """The chunk."""
 
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`.
+    def fill(self, out: NDArray[Any], start: Sequence[int]) -> None:
+        """Fill `out` with the box of its shape at `start`."""
+        array = _open_array(self.path, self.stamp, self.name, os.getpid())
+        np.copyto(out, np.asarray(array[box_of(start, out.shape)]), casting="same_kind")
 
-        Raises
-        ------
-        SourceChangedError, ReadError
-            The folder is another one by now, or a chunk cannot be decoded.
-        """
-        self.stamp.check(self.path)
-        if not out.size:
-            return
-        box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
-        try:
-            array = _open_array(self.path, self.stamp, self.name, os.getpid())
-            values = np.asarray(array[box])
-        except (
-            Exception
-        ) as error:  # zarr and its codecs raise whatever the bytes make them stumble over
-            msg = f"cannot decode {self.name or 'the array'!r}: {one_line(error)}"
-            raise ReadError(
-                msg, path=self.path, hint="a chunk is damaged; copy it again"
-            ) from error
-        np.copyto(out, values, casting="same_kind")
+    def failure(self) -> tuple[str, str]:
+        """Return what is said where a codec fails, and what to do about it."""
+        return f"cannot decode {self.name or 'the array'!r}", "a chunk is damaged; copy it again"
