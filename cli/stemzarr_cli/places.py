@@ -170,8 +170,7 @@ def _below(folder: Path, left: list[Path]) -> Iterator[Path]:
 
     What is read by name alone is added to `left`.
     """
-    from stemzarr.formats.rosettasciio.reader import reads_suffix
-    from stemzarr.registry import is_data, is_store, lead_of
+    from stemzarr.registry import is_data, is_store, lead_of, reads_suffix
 
     try:
         inside = sorted(folder.iterdir())

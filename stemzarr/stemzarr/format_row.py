@@ -13,10 +13,10 @@ class FormatRow:
 
     name: str
     """The format, as people call it."""
-    formats: tuple[str, ...]
-    """Every `Source.format` that its files have."""
-    suffixes: tuple[str, ...]
-    """Usual suffixes in lower case with their dot; none for what is known by its content alone."""
+    formats: tuple[str, ...] = ()
+    """Every `Source.format` that its files have; by default the suffixes without their dot."""
+    suffixes: tuple[str, ...] = ()
+    """Usual suffixes in lower case with their dot; by default those of the reader."""
     read: str
     """What becomes a document, a fact, an axis."""
     lazy: str

@@ -1,15 +1,15 @@
 """From a file to its reader, from a name or suffix to its exporter.
 
-What stemzarr brings stands in two literal tables of import paths, so that nothing is imported
-before it is used. Other packages add to them through the entry point groups
-``stemzarr.readers`` and ``stemzarr.exporters``, each entry point naming a `Reader` or `Exporter`.
+The exporters that stemzarr brings stand in a literal table of import paths, as its readers do in
+`stemzarr.recognition`, so that nothing is imported before it is used. Other packages add theirs
+through the entry point groups ``stemzarr.readers`` and ``stemzarr.exporters``, each entry point
+naming a `Reader` or `Exporter`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,21 +26,11 @@ from stemzarr.errors import (
     UnknownFormatError,
     UnsupportedDataError,
 )
-from stemzarr.format_row import FormatRow
 from stemzarr.metadata.privacy import strip_paths
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, ReadOptions
 from stemzarr.pixels.resources import Resources
-from stemzarr.recognition import (
-    is_dm,
-    is_empad,
-    is_foreign_zarr,
-    is_hdf5,
-    is_merlin,
-    is_store_folder,
-    load,
-)
-from stemzarr.storage.acquisitions import lead_by_name
+from stemzarr.recognition import JOINER, READERS, Reader, lead_by_name, load, readers
 
 __all__ = [
     "EXPORTERS",
@@ -56,14 +46,9 @@ __all__ = [
     "is_store",
     "lead_of",
     "read_source",
+    "readers",
+    "reads_suffix",
 ]
-
-
-class ReadSource(Protocol):
-    """A parser: a path in, the one model out, no pixel touched."""
-
-    def __call__(self, path: Path, options: ReadOptions) -> Source:
-        """Return what the file holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,32 +103,6 @@ class WriteFile(Protocol):
 
     def __call__(self, request: ExportRequest) -> Exported:
         """Write the file and say what it holds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
-    """How a format is recognised and by what it is read."""
-
-    name: str
-    """Name of the reader."""
-    target: str | ReadSource
-    """``module:function`` of a `ReadSource`, or the function itself."""
-    suffixes: tuple[str, ...] = ()
-    """Suffixes in lower case, with their dot, that this reader takes when no bytes speak."""
-    recognises: Callable[[Path, bytes], bool] | None = None
-    """Decides from the path and the first 64 bytes (none for a folder); outranks suffixes."""
-    formats: str | tuple[FormatRow, ...] = ()
-    """``module:NAME`` of what docs/formats.md says of its formats, or the rows themselves."""
-
-    def rows(self) -> tuple[FormatRow, ...]:
-        """Return what is said of its formats."""
-        rows = load(self.formats) if isinstance(self.formats, str) else self.formats
-        return cast("tuple[FormatRow, ...]", rows)
-
-    def read(self, path: Path, options: ReadOptions) -> Source:
-        """Read what the file holds."""
-        function = load(self.target) if isinstance(self.target, str) else self.target
-        return cast("ReadSource", function)(path, options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,65 +164,13 @@ class Exporter:
                 msg, hint=f"choose one of them, or a format that holds several: {able}"
             )
         try:
-            function = load(self.target) if isinstance(self.target, str) else self.target
+            function = load(self.target)
         except ModuleNotFoundError as error:
             msg = f"the format {self.name!r} needs {error.name}, which is not installed"
             hint = f"pip install 'stemzarr[{self.extra}]'" if self.extra else None
             raise MissingDependencyError(msg, hint=hint) from error
         return cast("WriteFile", function)(request)
 
-
-READERS: tuple[Reader, ...] = (
-    Reader(
-        name="zarr",
-        target="stemzarr.formats.zarr.reader:read_zarr_folder",
-        recognises=is_foreign_zarr,
-        formats="stemzarr.formats.zarr.reader:FORMATS",
-    ),
-    Reader(
-        name="stemzarr",
-        target="stemzarr.store.open:read_store",
-        recognises=is_store_folder,
-        formats="stemzarr.store.open:FORMATS",
-    ),
-    Reader(
-        name="dm",
-        target="stemzarr.formats.dm.reader:read_dm",
-        suffixes=(".dm3", ".dm4"),
-        recognises=is_dm,
-        formats="stemzarr.formats.dm.reader:FORMATS",
-    ),
-    Reader(
-        name="empad",
-        target="stemzarr.formats.empad:read_empad",
-        recognises=is_empad,
-        formats="stemzarr.formats.empad:FORMATS",
-    ),
-    Reader(
-        name="merlin",
-        target="stemzarr.formats.merlin.reader:read_merlin",
-        suffixes=(".mib",),
-        recognises=is_merlin,
-        formats="stemzarr.formats.merlin.reader:FORMATS",
-    ),
-    Reader(
-        name="hdf5",
-        target="stemzarr.formats.hdf5.reader:read_hdf5",
-        recognises=is_hdf5,
-        formats="stemzarr.formats.hdf5.rows:FORMATS",
-    ),
-    Reader(
-        name="rosettasciio",
-        target="stemzarr.formats.rosettasciio.reader:read_rosettasciio",
-        formats="stemzarr.formats.rosettasciio.rows:FORMATS",
-        # Only what microscopes write: pictures and tables lie in the same folders as their data.
-        suffixes=(".bcf", ".blo", ".emi", ".mrc", ".npy", ".prz", ".ser", ".tvips", ".zspy"),
-    ),
-)
-"""Built-in readers; the first that recognises a file reads it, the last one takes the rest."""
-
-JOINER = Reader(name="joined", target="stemzarr.formats.join.reader:read_joined")
-"""What reads a folder of files with one frame each, where that is asked for."""
 
 EXPORTERS: tuple[Exporter, ...] = (
     Exporter(
@@ -310,14 +217,6 @@ EXPORTERS: tuple[Exporter, ...] = (
 
 
 @functools.cache
-def readers() -> tuple[Reader, ...]:
-    """Return all readers, those of other packages before the last built-in one."""
-    found = importlib.metadata.entry_points(group="stemzarr.readers")
-    added = tuple(cast("Reader", entry.load()) for entry in found)
-    return (*READERS[:-1], *added, READERS[-1])
-
-
-@functools.cache
 def exporters() -> tuple[Exporter, ...]:
     """Return all exporters, those of other packages after the built-in ones."""
     found = importlib.metadata.entry_points(group="stemzarr.exporters")
@@ -335,40 +234,46 @@ def find_reader(path: Path) -> Reader:
     head = _head(path)
     known = readers()
     for reader in known:
-        if reader.recognises is not None and reader.recognises(path, head):
+        if reader.takes(path, head):
             return reader
     suffix = path.suffix.lower()
-    if path.is_dir() and suffix not in _FOLDERS:
+    if path.is_dir() and not any(suffix in reader.folders for reader in known):
         return known[-1]
-    return next((reader for reader in known if suffix in reader.suffixes), known[-1])
+    return next((reader for reader in known if suffix in _suffixes(reader)), known[-1])
 
 
-_HDF5 = (".h5", ".hdf5", ".hspy", ".emd")
-"""Suffixes of files that are known by their bytes, where their bytes cannot be had."""
-_FOLDERS = (".zspy",)
-"""Suffixes of data that are folders; a folder ``scan.dm4`` is one that holds files."""
+def _suffixes(reader: Reader) -> tuple[str, ...]:
+    return (*reader.suffixes, *reader.named)
+
+
+def reads_suffix(suffix: str) -> bool:
+    """Tell whether a file of a suffix, in lower case and with its dot, is read when named."""
+    if any(suffix in reader.named for reader in readers()):
+        return True
+    return bool(load("stemzarr.formats.rosettasciio.library:plugins_for")(suffix[1:]))
 
 
 def is_data(path: Path) -> bool:
     """Tell whether a file, found in a folder, is one that a reader is made for.
 
-    The last reader tries every file that it is given by name; of what lies about in folders it
-    takes only its own suffixes. A file that is empty or cannot be opened is judged by its suffix,
-    so that it is told of and not passed over.
+    Every file that is given by name is tried; of what lies about in folders, a file whose bytes
+    no reader knows is taken by its suffix. One that is empty or cannot be opened is judged by
+    its suffix, so that it is told of and not passed over.
     """
     suffix = path.suffix.lower()
     try:
         reader = find_reader(path)
     except StemzarrError:
-        return suffix in _HDF5 or any(suffix in reader.suffixes for reader in readers())
+        return any(suffix in (*reader.expected, *reader.suffixes) for reader in readers())
     if path.is_dir() and reader.recognises is None:
-        return suffix in _FOLDERS
-    return reader is not readers()[-1] or suffix in reader.suffixes
+        return suffix in reader.folders
+    return suffix in reader.suffixes or reader.takes(path, _head(path))
 
 
 def is_store(path: Path) -> bool:
     """Tell whether a folder is a store of stemzarr, sound or not."""
-    return is_store_folder(path, b"") and not is_foreign_zarr(path, b"")
+    foreign, store = READERS[:2]
+    return store.takes(path, b"") and not foreign.takes(path, b"")
 
 
 def is_data_folder(path: Path) -> bool:

@@ -12,8 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
+from stemzarr.recognition import lead_by_name, parts_of
 from stemzarr.registry import lead_of
-from stemzarr.storage.acquisitions import acquisition_name, lead_by_name, parts_of
+from stemzarr.storage.acquisitions import acquisition_name
 from stemzarr_catalog import open_lake
 from stemzarr_catalog.watch import Watcher, WatchOptions
 from stemzarr_cli.program import run

@@ -28,7 +28,7 @@ from stemzarr.model import (
 from stemzarr.options import ReadOptions
 from stemzarr.storage.acquisitions import acquisition_name
 
-__all__ = ["Found", "build_source"]
+__all__ = ["Found", "build_source", "refuse_dataset"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,19 @@ class Found:
     """Whether it is only a picture beside the data: a thumbnail, a screenshot, a drawing."""
     computed: bool = False
     """Whether it was computed from what an instrument recorded, as a map of an element."""
+
+
+def refuse_dataset(path: Path, options: ReadOptions) -> None:
+    """Raise where one data set is asked for of a format that has none with paths.
+
+    Raises
+    ------
+    OptionError
+        ``dataset`` is set.
+    """
+    if options.dataset is not None:
+        msg = f"files of the suffix {path.suffix} have no data set {options.dataset!r}"
+        raise OptionError(msg, path=path, hint="leave --dataset out; it is for HDF5 and Zarr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

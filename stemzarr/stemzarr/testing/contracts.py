@@ -38,7 +38,8 @@ from stemzarr.model import (
     read_box,
 )
 from stemzarr.options import ReadOptions
-from stemzarr.registry import ReadSource, read_source
+from stemzarr.recognition import ReadSource
+from stemzarr.registry import read_source
 
 __all__ = ["check_blocks", "check_document", "check_reader"]
 

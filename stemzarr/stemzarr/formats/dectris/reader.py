@@ -42,7 +42,8 @@ from stemzarr.metadata.finding import find_numbers, iso_datetime, positive_numbe
 from stemzarr.model import Blocks, Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.pixels.partial import SpreadBlocks
-from stemzarr.storage.acquisitions import acquisition_name, find_beside, lead_by_name
+from stemzarr.recognition import lead_by_name
+from stemzarr.storage.acquisitions import acquisition_name, find_beside
 
 __all__ = ["find_arina", "load_arina_metadata", "read_arina"]
 

@@ -26,8 +26,6 @@ __all__ = ["FORMATS", "read_dm"]
 FORMATS = (
     FormatRow(
         name="Gatan DigitalMicrograph",
-        formats=("dm3", "dm4"),
-        suffixes=(".dm3", ".dm4"),
         read="every image of the list of images and its thumbnail, all tags, calibrations, facts",
         lazy="each box at its place in the file",
         complete="the tag tree is read to its end: one that ends earlier is refused, or salvaged",

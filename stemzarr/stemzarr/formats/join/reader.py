@@ -39,11 +39,10 @@ from stemzarr.formats.join.numbering import Numbering, natural_key, number_names
 from stemzarr.formats.join.one_frame import Frame, check_single, read_frame
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.merlin.header import Hdr, read_hdr
-from stemzarr.formats.rosettasciio.reader import reads_suffix
 from stemzarr.metadata.clean import clean_json
 from stemzarr.model import Document, Fact, Source
 from stemzarr.options import ReadOptions
-from stemzarr.registry import is_data, is_store, lead_of, read_source
+from stemzarr.registry import is_data, is_store, lead_of, read_source, reads_suffix
 from stemzarr.storage.files import read_error
 from stemzarr.storage.foreign import is_foreign
 

@@ -47,7 +47,6 @@ FORMATS = (
     FormatRow(
         name="Merlin (Quantum Detectors)",
         formats=("mib",),
-        suffixes=(".mib",),
         read="the frames, a scan where ScanX and ScanY, triggers or pauses say so; the `.hdr`",
         lazy="each frame at its place in the file",
         complete="frames on disk against those that `.hdr` and scan declare",

@@ -16,8 +16,9 @@ from stemzarr.errors import (
     TruncatedFileError,
     UnsupportedDataError,
 )
+from stemzarr.format_row import FormatRow
 from stemzarr.formats.file_blocks import Stamp
-from stemzarr.formats.found import FileFacts, Found, build_source
+from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun
 from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import FoundAxis, Labels
@@ -26,7 +27,19 @@ from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.storage.files import read_error, read_positioned
 
-__all__ = ["RawBlocks", "read_npy"]
+__all__ = ["FORMATS", "RawBlocks", "read_npy"]
+
+FORMATS = (
+    FormatRow(
+        name="NumPy",
+        read="the array; 2D is an image, 3D a stack, 4D a scan by its shape",
+        lazy="each box at its place in the file",
+        complete="values on disk against those that the header declares",
+        unseen="what the dims mean; there is no calibration",
+        writers=("npy",),
+    ),
+)
+"""Rows of docs/formats.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +71,7 @@ def read_npy(path: Path, options: ReadOptions) -> Source:
     UnsupportedDataError
         The values are no numbers.
     """
+    refuse_dataset(path, options)
     stamp = Stamp.of(path)
     found: list[Found] = []
     notes: tuple[str, ...] = ()

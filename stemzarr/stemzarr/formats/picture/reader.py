@@ -18,8 +18,9 @@ from stemzarr.errors import (
     StemzarrError,
     UnsupportedDataError,
 )
+from stemzarr.format_row import FormatRow
 from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
-from stemzarr.formats.found import FileFacts, Found, build_source
+from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.labelling import FoundAxis
 from stemzarr.formats.rosettasciio.library import WHOLE_BYTES, quiet
 from stemzarr.metadata.clean import clean_json
@@ -31,13 +32,20 @@ from stemzarr.storage.files import cache_open_files
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["PICTURES", "PictureBlocks", "read_picture"]
+__all__ = ["FORMATS", "PictureBlocks", "read_picture"]
 
-PICTURES: Final = frozenset(
-    {".bmp", ".dib", ".gif", ".jpe", ".jpeg", ".jpg", ".msp"}
-    | {".pbm", ".pcx", ".pgm", ".png", ".ppm", ".spi", ".xbm"}
+FORMATS = (
+    FormatRow(
+        name="Pictures",
+        read="all colours, every frame of a `.gif`, EXIF tags",
+        lazy="nothing: the file is read whole when it is opened, up to 1 GiB",
+        whole=True,
+        complete="Pillow refuses a picture that ends early",
+        unseen="further texts of a picture are not kept",
+        writers=("png", "gif"),
+    ),
 )
-"""Suffixes of pictures, in lower case."""
+"""Rows of docs/formats.md."""
 
 _COLOURS: Final = ("red", "green", "blue", "alpha")
 _PLAIN: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N", "RGB", "RGBA"})
@@ -64,6 +72,7 @@ def read_picture(path: Path, options: ReadOptions) -> Source:
     MissingDependencyError
         Pillow is not installed.
     """
+    refuse_dataset(path, options)
     stamp = Stamp.of(path)
     picture = _open(path, stamp, os.getpid())
     shape = picture.values.shape

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from stemzarr.formats.rosettasciio.mrc_axes import find_record, read_record, record_facts
 from stemzarr.metadata.finding import finite_number
-from stemzarr.storage.acquisitions import parts_of
+from stemzarr.recognition import parts_of
 
 __all__ = ["find_parts", "find_value", "map_metadata"]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,18 +12,16 @@ import h5py
 from stemzarr.errors import (
     CorruptFileError,
     MissingDependencyError,
-    OptionError,
     StemzarrError,
     UnknownFormatError,
 )
 from stemzarr.formats.file_blocks import Stamp
-from stemzarr.formats.found import FileFacts, Found, build_source
+from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.frames import stamp_of_all
 from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import Hints
 from stemzarr.formats.naming import make_slugs
 from stemzarr.formats.packed import refuse_packed
-from stemzarr.formats.picture.reader import PICTURES
 from stemzarr.formats.rosettasciio.axes import find_axes
 from stemzarr.formats.rosettasciio.incomplete import check_delivered, read_run
 from stemzarr.formats.rosettasciio.library import (
@@ -41,25 +38,15 @@ from stemzarr.formats.zarr.marks import folder_size
 from stemzarr.metadata.clean import clean_json
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
+from stemzarr.recognition import readers
 from stemzarr.storage.acquisitions import acquisition_name
 from stemzarr.storage.files import read_error
 
-__all__ = ["read_rosettasciio", "reads_suffix"]
+__all__ = ["read_rosettasciio"]
 
 _HDF5_SUFFIXES: Final = frozenset({".hspy", ".hdf5", ".h5", ".app5", ".emd", ".nxs", ".dm5"})
 _FRAMES: Final = frozenset({"Blockfile", "TVIPS"})
 """Plugins of detectors that write pattern after pattern."""
-_OWN: Final[dict[str, tuple[str, str]]] = {
-    ".npy": ("stemzarr.formats.npy.reader", "read_npy"),
-    **dict.fromkeys(PICTURES, ("stemzarr.formats.picture.reader", "read_picture")),
-    **dict.fromkeys((".tif", ".tiff"), ("stemzarr.formats.tiff.reader", "read_tiff")),
-}
-"""Module and function of what stemzarr reads itself, by suffix."""
-
-
-def reads_suffix(suffix: str) -> bool:
-    """Return whether a file of a suffix, in lower case and with its dot, is read when named."""
-    return suffix in _OWN or bool(plugins_for(suffix.removeprefix(".")))
 
 
 def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Source:
@@ -79,18 +66,14 @@ def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Sou
     """
     stamp = _check(path)
     suffix = suffix or path.suffix.lower()
-    if suffix in _OWN:
-        _refuse_dataset(path, options)
-        module, name = _OWN[suffix]
-        read: Callable[[Path, ReadOptions], Source] = getattr(importlib.import_module(module), name)
-        return read(path, options)
     plugins = plugins_for(suffix.removeprefix("."))
     if not plugins:
         refuse_packed(path)
-        shown = " ".join(sorted((*_OWN, *known_suffixes())))
+        named = {suffix for reader in readers() for suffix in reader.named}
+        shown = " ".join(sorted({".npy", *named, *known_suffixes()}))
         msg = f"has no bytes that stemzarr knows, and nobody reads the suffix {suffix!r}"
         raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .mib {shown}")
-    _refuse_dataset(path, options)
+    refuse_dataset(path, options)
     declared = find_run(path)
     if declared is not None and (declared.ours or not declared.run.complete):
         describe = functools.partial(_describe, plugins=plugins, origin=path)
@@ -139,12 +122,6 @@ def _check(path: Path) -> Stamp:
         msg = f"is no HDF5 file, as its suffix {path.suffix} says"
         raise CorruptFileError(msg, path=path, hint="it may be truncated; copy it again")
     return stamp
-
-
-def _refuse_dataset(path: Path, options: ReadOptions) -> None:
-    if options.dataset is not None:
-        msg = f"files of the suffix {path.suffix} have no data set {options.dataset!r}"
-        raise OptionError(msg, path=path, hint="leave --dataset out; it is for HDF5 and Zarr")
 
 
 def _first_that_reads(

@@ -1,4 +1,4 @@
-"""Rows of docs/formats.md on what is read by suffix: our readers of runs and pictures, and plugins.
+"""Rows of docs/formats.md on what RosettaSciIO reads.
 
 A plugin of RosettaSciIO has a row in `PLUGIN_ROWS` under its name there. One that is installed and
 has none fails the test of the table.
@@ -128,43 +128,5 @@ PLUGIN_ROWS: Final[dict[str, FormatRow]] = {
 }  # fmt: skip
 """By the name of the plugin: what becomes of its files."""
 
-_PICTURES: Final = (
-    *("bmp", "dib", "gif", "jpe", "jpeg", "jpg", "msp", "pbm", "pcx", "pgm", "png", "ppm"),
-    *("spi", "xbm"),
-)
-
-FORMATS: Final = (
-    FormatRow(
-        name="NumPy",
-        formats=("npy",),
-        suffixes=(".npy",),
-        read="the array; 2D is an image, 3D a stack, 4D a scan by its shape",
-        lazy="each box at its place in the file",
-        complete="values on disk against those that the header declares",
-        unseen="what the dims mean; there is no calibration",
-        writers=("npy",),
-    ),
-    FormatRow(
-        name="TIFF, OME-TIFF, ImageJ",
-        formats=("tif",),
-        suffixes=(".tif", ".tiff"),
-        read="every series of pages with all colours, ImageJ's, OME's and the microscope's units",
-        lazy="the pages that a box touches",
-        complete="the list of pages, and the bytes of each, lie within the file",
-        unseen="smaller copies of an image (SubIFD); OME series in other files are refused",
-        writers=("tif", "imagej", "ome"),
-    ),
-    FormatRow(
-        name="Pictures",
-        formats=_PICTURES,
-        suffixes=tuple(f".{suffix}" for suffix in _PICTURES),
-        read="all colours, every frame of a `.gif`, EXIF tags",
-        lazy=_WHOLE,
-        whole=True,
-        complete="Pillow refuses a picture that ends early",
-        unseen="further texts of a picture are not kept",
-        writers=("png", "gif"),
-    ),
-    *PLUGIN_ROWS.values(),
-)
-"""What is read by its suffix."""
+FORMATS: Final = tuple(PLUGIN_ROWS.values())
+"""What is read by RosettaSciIO."""

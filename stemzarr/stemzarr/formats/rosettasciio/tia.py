@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemzarr.errors import UnsupportedDataError
-from stemzarr.storage.acquisitions import find_beside, parts_of
+from stemzarr.recognition import parts_of
+from stemzarr.storage.acquisitions import find_beside
 
 __all__ = ["file_reader", "missing_series"]
 

@@ -23,8 +23,9 @@ from stemzarr.errors import (
     TruncatedFileError,
     UnsupportedDataError,
 )
+from stemzarr.format_row import FormatRow
 from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
-from stemzarr.formats.found import FileFacts, Found, build_source
+from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
 from stemzarr.formats.naming import make_slugs
@@ -43,7 +44,20 @@ from stemzarr.storage.files import cache_open_files
 if TYPE_CHECKING:
     from tifffile import TiffFrame, TiffPage, TiffPageSeries
 
-__all__ = ["TiffBlocks", "find_single_page", "read_tiff"]
+__all__ = ["FORMATS", "TiffBlocks", "find_single_page", "read_tiff"]
+
+FORMATS = (
+    FormatRow(
+        name="TIFF, OME-TIFF, ImageJ",
+        formats=("tif",),
+        read="every series of pages with all colours, ImageJ's, OME's and the microscope's units",
+        lazy="the pages that a box touches",
+        complete="the list of pages, and the bytes of each, lie within the file",
+        unseen="smaller copies of an image (SubIFD); OME series in other files are refused",
+        writers=("tif", "imagej", "ome"),
+    ),
+)
+"""Rows of docs/formats.md."""
 
 _BLOCK_BYTES: Final = 16 * 1024**2
 _COLOURS: Final = ("red", "green", "blue", "alpha")
@@ -63,6 +77,7 @@ def read_tiff(path: Path, options: ReadOptions) -> Source:
     MissingDependencyError
         tifffile is not installed.
     """
+    refuse_dataset(path, options)
     stamp = Stamp.of(path)
     described, notes = _library_signals(path)
     with _whole_list_of_pages(path):

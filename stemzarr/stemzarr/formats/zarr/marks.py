@@ -9,12 +9,17 @@ from typing import Final
 
 from stemzarr.storage.files import read_error
 
-__all__ = ["folder_size", "is_foreign_zarr"]
+__all__ = ["folder_size", "is_foreign_zarr", "is_store_folder"]
 
 _OLD_MARKS: Final = (".zarray", ".zgroup", ".zmetadata")
 
 
-def is_foreign_zarr(path: Path) -> bool:
+def is_store_folder(path: Path, _head: bytes = b"") -> bool:
+    """Tell whether a folder is a Zarr group of format 3, as a store is."""
+    return (path / "zarr.json").is_file()
+
+
+def is_foreign_zarr(path: Path, _head: bytes = b"") -> bool:
     """Return whether a folder is a Zarr array or group that stemzarr did not write."""
     if not path.is_dir() or path.suffix.lower() == ".zspy":
         return False
