@@ -168,8 +168,7 @@ def _source(path: Path, raw: Path, root: ET.Element, options: ReadOptions) -> So
     stamp = stamp_of_all((path, *parts))
     file = FileFacts(
         format="empad",
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
+        stamp=stamp,
         load_metadata=functools.partial(dict, tree),
         notes=tuple(filter(None, (run.note, run.tail))),
         complete=run.complete,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels, label_axes
 from stemzarr.formats.naming import make_slugs
 from stemzarr.formats.reordered import reorder
@@ -90,10 +91,8 @@ class FileFacts:
 
     format: str
     """Name of the format."""
-    size: int
-    """Size in bytes."""
-    modified_ns: int
-    """Modification time in nanoseconds since the epoch."""
+    stamp: Stamp
+    """Size and modification time, those of all `parts` counted."""
     load_metadata: Callable[[], dict[str, Any]] = dict
     """Gives the whole metadata as clean JSON."""
     notes: tuple[str, ...] = ()
@@ -101,7 +100,7 @@ class FileFacts:
     complete: bool = True
     """Whether the file holds all that it declares, and no more."""
     parts: tuple[Path, ...] = ()
-    """Further files of the same acquisition; `size` and `modified_ns` count them."""
+    """Further files of the same acquisition."""
     joined: bool = False
     """Whether the path is a folder, and the parts are all files of the acquisition."""
 
@@ -131,8 +130,8 @@ def build_source(
     return Source(
         path=path,
         format=file.format,
-        size=file.size,
-        modified_ns=file.modified_ns,
+        size=file.stamp.size,
+        modified_ns=file.stamp.modified_ns,
         documents=documents,
         main=main_document(documents),
         load_metadata=file.load_metadata,

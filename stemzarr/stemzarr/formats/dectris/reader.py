@@ -126,8 +126,7 @@ def read_arina(file: h5py.File, path: Path, options: ReadOptions) -> Source | No
     stamp = stamp_of_all((path, *run.files))
     facts = FileFacts(
         format="arina",
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
+        stamp=stamp,
         load_metadata=functools.partial(load_arina_metadata, path),
         notes=(*run.notes, *run.misnumbered, *_part_notes(path), *_left_out(file)),
         complete=run.complete,

@@ -14,7 +14,7 @@ import numpy as np
 
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import data_set_blocks, read_mask, walk
+from stemzarr.formats.hdf5.files import data_set_blocks, member, read_mask, walk
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
 from stemzarr.formats.reordered import reorder
 from stemzarr.metadata.clean import clean_json
@@ -94,9 +94,9 @@ def _arrays(file: h5py.File) -> Iterator[tuple[str, h5py.Group, h5py.Dataset]]:
         if str(clean_json(group.attrs.get("emd_group_type"))) not in _GROUP_TYPES:
             continue
         for name in _DATA_NAMES:
-            hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
-            if hard and isinstance(group[name], h5py.Dataset):
-                yield address, group, group[name]
+            data = member(group, name)
+            if data is not None:
+                yield address, group, data
                 break
 
 
@@ -107,10 +107,8 @@ def _axes(group: h5py.Group, shape: tuple[int, ...]) -> tuple[FoundAxis, ...]:
 
 
 def _axis(group: h5py.Group, name: str, size: int) -> FoundAxis:
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        return FoundAxis(size=size)
-    vector = group[name]
-    if not isinstance(vector, h5py.Dataset):
+    vector = member(group, name)
+    if vector is None:
         return FoundAxis(size=size)
     label = clean_json(vector.attrs.get("name"))
     axis = FoundAxis(

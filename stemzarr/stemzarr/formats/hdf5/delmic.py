@@ -18,7 +18,7 @@ import numpy as np
 
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import data_set_blocks
+from stemzarr.formats.hdf5.files import data_set_blocks, member
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.reordered import SqueezedBlocks
 from stemzarr.metadata.clean import clean_json
@@ -65,10 +65,10 @@ def _acquisitions(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
     """Yield name and group of each acquisition, in the order of their numbers."""
     names = [name for name in file if re.fullmatch(r"Acquisition\d+", name)]
     for name in sorted(names, key=lambda name: int(name.removeprefix("Acquisition"))):
-        hard = isinstance(file.get(name, getlink=True), h5py.HardLink)
-        data = file[name].get(_IMAGE) if hard and isinstance(file[name], h5py.Group) else None
+        group = member(file, name, h5py.Group)
+        data = None if group is None else group.get(_IMAGE)
         if isinstance(data, h5py.Dataset) and len(data.shape or ()) == _NDIM:
-            yield name, file[name]
+            yield name, group
 
 
 def _axes(group: h5py.Group, data: h5py.Dataset) -> list[FoundAxis]:

@@ -25,6 +25,7 @@ from stemzarr.pixels.boxes import fill_box
 __all__ = [
     "Hdf5Blocks",
     "data_set_blocks",
+    "member",
     "open_hdf5",
     "read_mask",
     "stored_dtype",
@@ -96,6 +97,22 @@ def walk(
             if isinstance(item, h5py.Group):
                 below.append((f"{prefix}{name}/", item, depth + 1))
         pending.extend(reversed(below))
+
+
+def member(
+    group: h5py.Group, name: str, kind: type[h5py.Group | h5py.Dataset] = h5py.Dataset
+) -> Any:  # noqa: ANN401 - a group or a data set
+    """Return what a group holds itself under a name, not by a link; None where it has no such.
+
+    Parameters
+    ----------
+    kind
+        What it must be: a data set, or a group.
+    """
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        return None
+    item = group[name]
+    return item if isinstance(item, kind) else None
 
 
 def foreign_links(group: h5py.Group) -> Iterator[tuple[str, str]]:
@@ -189,14 +206,11 @@ def stored_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, ...]] 
 def read_mask(group: h5py.Group, path: str, shape: Sequence[int]) -> NDArray[np.bool_] | None:
     """Return a data set of booleans of a known shape below a group; None where there is no such."""
     item: Any = group
-    for name in path.split("/"):
-        hard = isinstance(item, h5py.Group) and isinstance(
-            item.get(name, getlink=True), h5py.HardLink
-        )
-        if not hard:
-            return None
-        item = item[name]
-    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
+    *groups, last = path.split("/")
+    for name in groups:
+        item = None if item is None else member(item, name, h5py.Group)
+    item = None if item is None else member(item, last)
+    if item is None or item.external or item.is_virtual:
         return None
     if item.shape != tuple(shape) or item.dtype != np.bool_:
         return None

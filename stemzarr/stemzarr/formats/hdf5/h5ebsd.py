@@ -14,7 +14,7 @@ import h5py
 
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import data_set_blocks, walk
+from stemzarr.formats.hdf5.files import data_set_blocks, member, walk
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import positive_number
@@ -69,18 +69,13 @@ def _pattern_sets(file: h5py.File) -> Iterator[tuple[h5py.Dataset, h5py.Group | 
         if isinstance(data, h5py.Dataset):
             yield data, None
     for _, group in walk(file):
-        if not isinstance(group, h5py.Group) or not {"Data", "Header"} <= _groups(group):
+        if not isinstance(group, h5py.Group):
             continue
-        for name in _PATTERNS:
-            link = group["Data"].get(name, getlink=True)
-            data = group["Data"][name] if isinstance(link, h5py.HardLink) else None
-            if isinstance(data, h5py.Dataset):
-                yield data, group["Header"]
-
-
-def _groups(group: h5py.Group) -> set[str]:
-    hard = [n for n in ("Data", "Header") if isinstance(group.get(n, getlink=True), h5py.HardLink)]
-    return {name for name in hard if isinstance(group[name], h5py.Group)}
+        below, header = (member(group, name, h5py.Group) for name in ("Data", "Header"))
+        for name in _PATTERNS if None not in (below, header) else ():
+            data = member(below, name)
+            if data is not None:
+                yield data, header
 
 
 def _tags(header: h5py.Group | None) -> dict[str, Any]:

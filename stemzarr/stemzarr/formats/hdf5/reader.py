@@ -159,8 +159,7 @@ def _facts(
 ) -> FileFacts:
     return FileFacts(
         format=name,
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
+        stamp=stamp,
         load_metadata=functools.partial(load, path),
         notes=notes,
     )

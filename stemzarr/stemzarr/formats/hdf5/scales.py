@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import h5py
 
+from stemzarr.formats.hdf5.files import member
 from stemzarr.formats.labelling import FoundAxis
 from stemzarr.metadata.clean import clean_json
 
@@ -17,7 +18,9 @@ def found_axes(data: h5py.Dataset) -> tuple[FoundAxis, ...]:
     named = _nexus_axes(data.parent, len(data.shape))
     axes = []
     for dim, size in enumerate(data.shape):
-        scale = _dimension_scale(data, dim) or _vector(data.parent, named[dim])
+        scale = _dimension_scale(data, dim)
+        if scale is None and named[dim]:
+            scale = member(data.parent, named[dim])
         label = data.dims[dim].label or named[dim]
         axes.append(_axis(scale, label if label != "." else "", size))
     return tuple(axes)
@@ -34,13 +37,6 @@ def _nexus_axes(group: h5py.Group, ndim: int) -> Sequence[str]:
 def _dimension_scale(data: h5py.Dataset, dim: int) -> h5py.Dataset | None:
     scales = data.dims[dim]
     return scales[0] if len(scales) else None
-
-
-def _vector(group: h5py.Group, name: str) -> h5py.Dataset | None:
-    if not name or not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        return None
-    found = group[name]
-    return found if isinstance(found, h5py.Dataset) else None
 
 
 def _axis(scale: h5py.Dataset | None, label: str, size: int) -> FoundAxis:

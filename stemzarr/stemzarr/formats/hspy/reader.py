@@ -14,7 +14,7 @@ import numpy as np
 
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import data_set_blocks, open_hdf5, read_mask
+from stemzarr.formats.hdf5.files import data_set_blocks, member, open_hdf5, read_mask
 from stemzarr.formats.hdf5.tree import readable_attributes
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.naming import make_slugs
@@ -45,12 +45,9 @@ def _experiments(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
     if not isinstance(group, h5py.Group):
         return
     for name in group:
-        if isinstance(group.get(name, getlink=True), h5py.HardLink):
-            item = group[name]
-            if isinstance(item, h5py.Group) and isinstance(
-                item.get("data", getlink=True), h5py.HardLink
-            ):
-                yield name, item
+        item = member(group, name, h5py.Group)
+        if item is not None and isinstance(item.get("data", getlink=True), h5py.HardLink):
+            yield name, item
 
 
 def find_hspy(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
@@ -130,11 +127,10 @@ def _uneven(group: h5py.Group, axes: Sequence[FoundAxis]) -> dict[str, Any]:
 def _child(group: h5py.Group, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the first of some child groups as clean JSON; nothing where there is none."""
     for name in names:
-        if isinstance(group.get(name, getlink=True), h5py.HardLink):
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                cleaned: dict[str, Any] = clean_json(_decode(item, 0))
-                return cleaned
+        item = member(group, name, h5py.Group)
+        if item is not None:
+            cleaned: dict[str, Any] = clean_json(_decode(item, 0))
+            return cleaned
     return {}
 
 

@@ -80,8 +80,7 @@ def read_joined(path: Path, options: ReadOptions) -> Source:
     stamp = stamp_of_all(parts)
     file = FileFacts(
         format=first.format,
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
+        stamp=stamp,
         load_metadata=functools.partial(_load_metadata, path / files[0], frames.table()),
         notes=(*notes, *frames.notes(), *left),
         complete=frames.complete and all(one.valid is None for one in found),

@@ -119,8 +119,7 @@ def read_merlin(path: Path, options: ReadOptions) -> Source:
     stamp = stamp_of_all((path, *parts))
     file = FileFacts(
         format="mib",
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
+        stamp=stamp,
         load_metadata=functools.partial(dict, clean_json({**tree, "frame": header.text})),
         notes=tuple(filter(None, (note, run.note, run.tail, _lost(path, run)))),
         complete=run.complete,

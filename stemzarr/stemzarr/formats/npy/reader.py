@@ -89,8 +89,7 @@ def read_npy(path: Path, options: ReadOptions) -> Source:
             found.append(_find_array(path, stamp, header))
     facts = FileFacts(
         format="npy",
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
+        stamp=stamp,
         notes=notes,
         complete=not notes,
     )

@@ -89,8 +89,7 @@ def read_picture(path: Path, options: ReadOptions) -> Source:
     tags = clean_json(picture.tags)
     facts = FileFacts(
         format=path.suffix.lower().removeprefix("."),
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
+        stamp=stamp,
         load_metadata=lambda: {"exif_tags": tags},
         notes=picture.notes,
     )

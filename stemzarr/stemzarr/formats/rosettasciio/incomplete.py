@@ -67,8 +67,7 @@ def read_run(
     }
     file = FileFacts(
         format=path.suffix.lower().removeprefix("."),
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
+        stamp=stamp,
         load_metadata=functools.partial(dict, tree),
         notes=(*((run.note,) if run.note else ()), *declared.notes),
         complete=run.complete,

@@ -179,8 +179,7 @@ def _source(
     notes += [f"its series {name!r} is missing" for name in missing]
     facts = FileFacts(
         format=path.suffix.lower().removeprefix("."),
-        size=whole.size,
-        modified_ns=whole.modified_ns,
+        stamp=whole,
         load_metadata=functools.partial(dict, tree),
         notes=tuple(notes),
         complete=not missing,

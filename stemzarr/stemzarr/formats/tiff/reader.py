@@ -106,8 +106,7 @@ def read_tiff(path: Path, options: ReadOptions) -> Source:
     }
     facts = FileFacts(
         format="tif",
-        size=stamp.size,
-        modified_ns=stamp.modified_ns,
+        stamp=stamp,
         load_metadata=lambda: tree,
         notes=(*notes, *left),
     )

@@ -80,11 +80,9 @@ def read_zarr_folder(path: Path, options: ReadOptions) -> Source:
     chosen, notes = _choose(path, arrays, options)
     stamp = Stamp.of(path)
     found = [_found(path, stamp, arrays, name, alone=len(chosen) == 1) for name in chosen]
-    size, modified_ns = folder_size(path)
     facts = FileFacts(
         format="zarr",
-        size=size,
-        modified_ns=modified_ns,
+        stamp=Stamp(*folder_size(path)),
         load_metadata=functools.partial(_load_metadata, path),
         notes=notes,
     )
