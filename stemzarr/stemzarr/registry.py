@@ -231,19 +231,21 @@ def find_reader(path: Path) -> Reader:
     SourceNotFoundError, TruncatedFileError, ReadError
         There is nothing, nothing in it, or nothing that may be read.
     """
+    return _recognise(path)[0]
+
+
+def _recognise(path: Path) -> tuple[Reader, bool]:
+    """Return the reader of a file or folder, and whether it knows the bytes."""
     head = _head(path)
     known = readers()
     for reader in known:
         if reader.takes(path, head):
-            return reader
+            return reader, True
     suffix = path.suffix.lower()
     if path.is_dir() and not any(suffix in reader.folders for reader in known):
-        return known[-1]
-    return next((reader for reader in known if suffix in _suffixes(reader)), known[-1])
-
-
-def _suffixes(reader: Reader) -> tuple[str, ...]:
-    return (*reader.suffixes, *reader.named)
+        return known[-1], False
+    able = (reader for reader in known if suffix in (*reader.suffixes, *reader.named))
+    return next(able, known[-1]), False
 
 
 def reads_suffix(suffix: str) -> bool:
@@ -262,12 +264,10 @@ def is_data(path: Path) -> bool:
     """
     suffix = path.suffix.lower()
     try:
-        reader = find_reader(path)
+        reader, known = _recognise(path)
     except StemzarrError:
         return any(suffix in (*reader.expected, *reader.suffixes) for reader in readers())
-    if path.is_dir() and reader.recognises is None:
-        return suffix in reader.folders
-    return suffix in reader.suffixes or reader.takes(path, _head(path))
+    return known or suffix in (reader.folders if path.is_dir() else reader.suffixes)
 
 
 def is_store(path: Path) -> bool:

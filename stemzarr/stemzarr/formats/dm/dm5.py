@@ -41,21 +41,10 @@ _MAX_TAGS = 1_000_000
 def read_dm5(path: Path, options: ReadOptions) -> Source:
     """Read what a DM5 file holds, without touching pixels.
 
-    Parameters
-    ----------
-    path
-        The file.
-    options
-        What is set where the file is silent or wrong.
-
     Raises
     ------
-    CorruptFileError
-        The file contradicts its format.
-    LayoutError
-        The evidence for the order of a scan's axes contradicts itself.
-    OptionError
-        An option cannot act on this file.
+    CorruptFileError, LayoutError, OptionError
+        As `read_dm`.
     UnsupportedDataError
         The pixels lie in another file, as those of K3-IS do.
     """

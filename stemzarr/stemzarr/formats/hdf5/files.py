@@ -180,8 +180,7 @@ def _check_filters(data: h5py.Dataset, path: Path) -> None:
 
 def _register_filters() -> None:
     """Let HDF5 decode what detectors and other programs compress by filters of their own."""
-    with contextlib.suppress(ImportError):
-        importlib.import_module("hdf5plugin")
+    importlib.import_module("hdf5plugin")
 
 
 def stored_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, ...]] | None:
