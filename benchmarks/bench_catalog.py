@@ -6,7 +6,7 @@ repeated with other facts, names and tags. Every entry has a folder with a ``zar
 opening the lake compares the index with as many folders as a real lake has.
 
 Each figure is the median of several runs, wall time beside the time of the processor; whole
-processes are started anew for each run. intake-esm is asked in a process of its own, whose
+processes are started again for each run. intake-esm is asked in a process of its own, whose
 interpreter ``--esm-python`` names; where it is not installed, its lines are left out.
 """
 

@@ -66,7 +66,7 @@ def nothing() -> None:
 
 
 def ingest(path: Path, dest: Path, **options: Any) -> None:  # noqa: ANN401 - options as they are
-    """Ingest a file anew."""
+    """Ingest a file again."""
     shutil.rmtree(dest, ignore_errors=True)
     write_store(read_source(path), dest, IngestOptions(sync=False, **options))
 

@@ -72,7 +72,7 @@ def write_bytes(folder: Path) -> None:
 
 
 def fresh(path: Path) -> Path:
-    """Return a path where nothing stands: file systems flush what replaces another file."""
+    """Return a path where nothing is: file systems flush what replaces another file."""
     path.unlink(missing_ok=True)
     return path
 

@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/bench_ingest.py --full`` for 128×128 patterns of 256×256 counts in uint16
 (2 GiB); without it a file of 64 MiB is used. Each case runs in a process of its own, twice, and
-the second run counts: the first pays for fresh pages. Rounds are interleaved, the table shows
+the second run counts: the first pays for new pages. Rounds are interleaved, the table shows
 medians. ``peak`` is the largest resident memory of the process, mapped pages included.
 
 The ceiling is as many threads that read each warm chunk into a reused buffer and encode it with
@@ -128,7 +128,7 @@ def same_codec() -> Any:  # noqa: ANN401 - a codec of zarr-python
 
 
 def _lazy(path: Path) -> da.Array:
-    """Return rosettasciio's lazy array of the scan, as it lies on disk."""
+    """Return rosettasciio's lazy array of the scan, as it is on disk."""
     from rsciio.digitalmicrograph import file_reader
 
     return max(
@@ -326,7 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--detector", type=int, nargs=2, metavar=("Y", "X"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", metavar="CASE", help="names of the cases to run")
-    parser.add_argument("--folder", type=Path, help="where the files lie or are made")
+    parser.add_argument("--folder", type=Path, help="where the files are or are made")
     parser.add_argument("--case", help="run this case alone, in this process")
     chosen = parser.parse_args(arguments)
     if chosen.case:

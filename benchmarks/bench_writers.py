@@ -172,7 +172,7 @@ def check(folder: Path, dest: Path) -> str:
 
 
 def prepare(folder: Path, *, full: bool) -> None:
-    """Make the dm4, our metadata of its array, and where its pixels lie."""
+    """Make the dm4, our metadata of its array, and where its pixels are."""
     from stemzarr.options import IngestOptions
     from stemzarr.registry import read_source
     from stemzarr.store import write_store

@@ -6,7 +6,7 @@
 
 Every input is limited in time and in memory: its own size and a constant. What breaks a promise
 is kept in ``--findings``, once for each place in the code, and the command ends with status 1.
-Inputs are made anew from ``--seed``; with atheris (`pip install atheris`) the mutations are the
+Inputs are made again from ``--seed``; with atheris (`pip install atheris`) the mutations are the
 same, but those that reach new code are mutated further.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _ROOM = 512 * 1024**2
 _SECONDS_EACH = 10.0
-"""Time of the processor that one input may take; a busy machine is no fault of it."""
+"""Time of the processor that one input may take; a busy machine is not a fault of it."""
 _WAITING_EACH = 300.0
 """Time on the wall after which it waits for something that never comes."""
 _POOL = 256

@@ -62,7 +62,7 @@ class Round:
     Parameters
     ----------
     folder
-        Where the source lies and the lake is made.
+        Where the source is and the lake is made.
     arguments
         Words for ``stemzarr ingest``.
     whole
@@ -142,7 +142,7 @@ class Round:
         """Raise unless the store is that of the undisturbed ingest."""
         assert self.whole is not None
         left = [path.name for path in self.store.parent.iterdir()]
-        require(left == [self.store.name], f"beside the store lie {left}")
+        require(left == [self.store.name], f"beside the store are {left}")
         mine, theirs = contents(self.store), contents(self.whole)
         require(mine.keys() == theirs.keys(), "the store has other files")
         for name in mine:
@@ -156,7 +156,7 @@ def sizes(store: Path) -> dict[str, int]:
 
 
 def contents(store: Path) -> dict[str, Any]:
-    """Return what is in every file, without the time of the ingest where it stands."""
+    """Return what is in every file, without the time of the ingest where it is."""
     paths = {p.relative_to(store).as_posix(): p for p in store.rglob("*") if p.is_file()}
     found: dict[str, Any] = {name: path.read_bytes() for name, path in paths.items()}
     node = json.loads(found["source/zarr.json"])

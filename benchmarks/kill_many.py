@@ -7,7 +7,7 @@ every name. A victim is ended without warning (SIGKILL, or TerminateProcess on W
 same command started again. Meanwhile a watcher reads ``catalog.yaml`` and the index without a
 pause: each must be valid, must name no store twice, and must forget none that it has named.
 At the end every source is in the index exactly once, every store passes `verify`, the index is
-the same after a rebuild, and nothing of the killed lies about. Ends with status 1 where any of
+the same after a rebuild, and nothing of the killed process is left. Ends with status 1 where any of
 this is not so.
 """
 

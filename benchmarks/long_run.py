@@ -130,7 +130,7 @@ class Work:
         lake.calibrate(self.name(lake), {"det_x.scale": self.rng.randrange(1, 9) / 8})
 
     def rebuild(self, lake: Lake) -> None:
-        """Make the index anew."""
+        """Rebuild the index."""
         lake.rebuild()
 
     def remove(self, lake: Lake) -> None:

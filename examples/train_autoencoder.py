@@ -105,7 +105,7 @@ def map_file(path: Path) -> Any:  # noqa: ANN401 - a tensor, or a dict with it
     except FileNotFoundError:
         raise SourceNotFoundError("there is no such file", path=path) from None
     except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        msg = "is no tensor that torch can map"
+        msg = "is not a tensor that torch can map"
         hint = "write it with: stemzarr export scan scan.pt"
         raise CorruptFileError(msg, path=path, hint=hint) from error
 
@@ -242,7 +242,7 @@ def _left(option: str, wanted: int, applied: Sequence[Any], path: Path) -> int:
     """Return what is left of a step or factor when some of it was applied before."""
     for factor in applied:
         if not isinstance(factor, int) or wanted % factor:
-            msg = f"was exported with {option} {factor}, of which {wanted} is no multiple"
+            msg = f"was exported with {option} {factor}, of which {wanted} is not a multiple"
             raise OptionError(msg, path=path, hint="leave the option out, or export it again")
         wanted //= factor
     return wanted
@@ -286,7 +286,7 @@ def run_epoch(
             total += loss.item() * len(batch)
             count += len(batch)
     if not math.isfinite(total):
-        msg = "the loss is no number any more"
+        msg = "the loss is not a number any more"
         raise UnsupportedDataError(msg, hint="are there values in the data that are not finite?")
     return total / count
 
@@ -371,7 +371,7 @@ def check_drawing() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the training is told."""
+    """Options of the training."""
 
     epochs: int
     """How often every pattern is seen."""

@@ -1,4 +1,4 @@
-"""Many stores: the lake, its index, and the intake face of it."""
+"""Many stores: the lake, its index, and its catalog for intake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a file that is in the lake already: nothing new, or what it takes to do it."""
+"""Ingest of a file that is already in the lake: what else its options ask for."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class StemzarrSource(DataSource):  # type: ignore[misc]  # intake has no types
     document
         Slug or index of a document; the main one by default.
     storage_options
-        Only empty ones: stores lie on file systems.
+        Only empty ones: stores are on file systems.
     metadata
         What the catalog says about it.
     view

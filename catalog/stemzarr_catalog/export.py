@@ -118,7 +118,7 @@ def export_stac(
     query
         Which entries are written; all by default.
     overwrite
-        Whether a folder that stands there is replaced.
+        Whether a folder that is there is replaced.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def export_stac(
     Raises
     ------
     StoreExistsError
-        Something stands at `folder`.
+        Something exists at `folder`.
     QueryError, WriteError
         The query cannot be understood, or the files not be written.
     """
@@ -144,7 +144,7 @@ def export_stac(
 
 def _write_item(entry: Entry, temporary: Path, target: Path) -> dict[str, Any]:
     try:
-        # The item lies one folder below the collection.
+        # The item is one folder below the collection.
         href = quote(Path(os.path.relpath(entry.path, target / entry.name)).as_posix())
     except ValueError:
         href = entry.path.as_uri()
@@ -220,7 +220,7 @@ def export_parquet(
     MissingDependencyError
         pyarrow is not installed.
     StoreExistsError
-        Something stands at `dest`.
+        Something exists at `dest`.
     QueryError, WriteError
         The query cannot be understood, or the file not be written.
     """

@@ -30,7 +30,7 @@ def make_folders(folder: Path) -> None:
 
 
 def is_lake(folder: Path) -> bool:
-    """Tell whether a folder is a lake: it has stores and a catalog."""
+    """Return whether a folder is a lake: it has stores and a catalog."""
     has_catalog = (folder / "catalog.yaml").is_file() or (folder / "catalog.sqlite").is_file()
     return has_catalog and (folder / "stores").is_dir()
 

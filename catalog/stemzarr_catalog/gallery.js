@@ -259,7 +259,7 @@
     cards.replaceChildren();
     drawn = 0;
     if (shown.length) draw();
-    else cards.append(make("div", { class: "nothing" }, "Nothing is found by that."));
+    else cards.append(make("div", { class: "nothing" }, "No scans match."));
     store();
   };
 

@@ -54,9 +54,9 @@ def write_gallery(
     title
         Title of the page; the name of the lake's folder by default.
     overwrite
-        Whether a file that is no gallery is replaced.
+        Whether a file that is not a gallery is replaced.
     progress
-        Is told how many entries are done.
+        Receives how many entries are done.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def write_gallery(
     Raises
     ------
     StoreExistsError
-        A file that is no gallery stands at `dest`, or a device, a pipe or a socket.
+        A file that is not a gallery exists at `dest`, or a device, a pipe or a socket.
     QueryError, WriteError
         The query cannot be understood, or the page not be written.
     """
@@ -75,7 +75,7 @@ def write_gallery(
     check_destination(target, overwrite=True)
     if target.exists() and not overwrite and not _is_gallery(target):
         hint = "choose another name, or --overwrite (overwrite=True) to replace it"
-        raise StoreExistsError("exists already and is no gallery", path=target, hint=hint)
+        raise StoreExistsError("exists already and is not a gallery", path=target, hint=hint)
     entries = lake.search(query)
     size = _SIZE if len(entries) <= _MANY else _SMALL_SIZE
     shown = []
@@ -138,7 +138,7 @@ def _link(store: Path, folder: Path) -> str:
 
 
 def render_page(title: str, entries: list[dict[str, Any]], query: str = "") -> str:
-    """Return the page; whatever stands in the entries is text there and never markup or code."""
+    """Return the page; whatever is in the entries is text there and never markup or code."""
     folder = Path(__file__).parent
     script = (folder / "gallery.js").read_text(encoding="utf-8")
     style = (folder / "gallery.css").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stemzarr_catalog.pictures import read_pictures, render_png, to_base64
-from stemzarr_catalog.wording import say_bytes, say_name, say_value
+from stemzarr_catalog.wording import format_bytes, format_value, label
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
@@ -51,7 +51,7 @@ def _sizes(record: Mapping[str, Any]) -> str:
 
 def _stored(entry: Entry) -> str:
     size, stored = entry.source.get("size"), entry.stored_bytes
-    return f"{say_bytes(size or 0)}" + (f", stored in {say_bytes(stored)}" if stored else "")
+    return f"{format_bytes(size or 0)}" + (f", stored in {format_bytes(stored)}" if stored else "")
 
 
 def entry_html(entry: Entry) -> str:
@@ -68,7 +68,7 @@ def entry_html(entry: Entry) -> str:
     ]
     source = entry.source
     rows: list[Sequence[object]] = [
-        *((say_name(name), say_value(name, value)) for name, value in entry.facts.items()),
+        *((label(name), format_value(name, value)) for name, value in entry.facts.items()),
         *axes,
         *others,
         ("source", f"{source.get('name')} ({source.get('format')}, {_stored(entry)})"),
@@ -91,12 +91,14 @@ def entries_html(entries: Sequence[Entry], *, total: int | None = None) -> str:
     shown = entries[:_ROWS]
     rest = (len(entries) if total is None else total) - len(shown)
     facts = [name for name in _FACTS if any(name in entry.facts for entry in shown)]
-    titles = ("name", "", "kind", "shape", "dtype", *map(say_name, facts))
+    titles = ("name", "", "kind", "shape", "dtype", *map(label, facts))
     head = "".join(_cell(title, "th") for title in titles)
     lines = []
     for entry in shown:
         shape = "×".join(map(str, entry.shape))
-        values = [say_value(key, entry.facts[key]) if key in entry.facts else "" for key in facts]
+        values = [
+            format_value(key, entry.facts[key]) if key in entry.facts else "" for key in facts
+        ]
         cells = "".join(map(_cell, (entry.kind, shape, entry.dtype, *values)))
         pictures = f'<td style="white-space:nowrap">{_pictures(entry, _SMALL_PICTURE)}</td>'
         lines.append(f"<tr>{_cell(entry.name, 'th')}{pictures}{cells}</tr>")

@@ -1,7 +1,7 @@
-"""The index of a lake: an SQLite file that is a cache of what stands in the folders.
+"""The index of a lake: an SQLite file that is a cache of what is in the folders.
 
 It is kept in rollback-journal mode, since SQLite's write-ahead log works neither on network file
-systems nor in read-only folders, and opened for each operation anew: no connection crosses a
+systems nor in read-only folders, and opened again for each operation: no connection crosses a
 thread or a fork, and no file stays open.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["Index"]
 
 _WAIT_SECONDS = 60.0
 _READ_CACHE = 2 * 1024**2
-"""Bytes of pages that a reader keeps: fresh memory for a page costs more than to read it again
+"""Bytes of pages that a reader keeps: allocating a page costs more than to read it again
 into memory that is there, from the cache of the system."""
 _WRITE_CACHE = 32 * 1024**2
 """Bytes of pages that a writer keeps, who changes a page many times before it is written."""
@@ -67,7 +67,7 @@ class Index:
         Raises
         ------
         sqlite3.DatabaseError
-            The file is no index, or cannot be read here.
+            The file is not an index, or cannot be read here.
         """
         if self._memory is not None:
             with self._lock:
@@ -97,7 +97,7 @@ class Index:
             yield connection
 
     def is_current(self) -> bool:
-        """Tell whether the file can be used as it is; an older one must be built anew.
+        """Return whether the file can be used as it is; an older one must be rebuilt.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class Index:
         return version == VERSION and complete
 
     def is_sound(self) -> bool:
-        """Tell whether every page of the file is as it should be."""
+        """Return whether every page of the file is as it should be."""
         try:
             with self.reading() as connection:
                 answer = connection.execute("PRAGMA integrity_check(1)").fetchone()

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
     from stemzarr_catalog.lake import Lake
 
-__all__ = ["Ingested", "Told", "ingest_into"]
+__all__ = ["Callbacks", "Ingested", "ingest_into"]
 
 _WAIT_SECONDS = 7 * 24 * 3600.0
 """How long to wait for another process that ingests under the same name: it may take days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """Whom an ingest tells how far it is, and asks what it cannot know."""
+class Callbacks:
+    """Callbacks of an ingest: its progress, and questions to the user."""
 
     progress: Progress | None = None
     """Progress callback: bytes of pixel data done, and in all."""
@@ -83,7 +83,7 @@ class Ingested:
 
 
 def ingest_into(
-    lake: Lake, path: Path, name: str | None, options: IngestOptions, told: Told
+    lake: Lake, path: Path, name: str | None, options: IngestOptions, callbacks: Callbacks
 ) -> Ingested:
     """Write a source into a store of a lake, unless it is there already.
 
@@ -96,21 +96,21 @@ def ingest_into(
         hint = "move the folder into the lake's stores to add it"
         raise OptionError("is a store already", path=path, hint=hint)
     given = Given(source)
-    match = _find(lake, given, name, told)
+    match = _find(lake, given, name, callbacks)
     entry = None if match is None else _of_dataset(match, options)
     if match is None or entry is None:
         has_other = match is not None and name is None
-        result = _add(lake, given, name, options, told.progress, has_other=has_other)
+        result = _add(lake, given, name, options, callbacks.progress, has_other=has_other)
     elif options.overwrite:
         with _held(lake, entry.name):
-            result = _replace(lake, entry, given, options, told.progress, same=True)
+            result = _replace(lake, entry, given, options, callbacks.progress, same=True)
     else:
         result = _leave(lake, entry, given, options, match)
         _free(lake, entry.name)
     return dataclasses.replace(result, seconds=time.perf_counter() - started)
 
 
-def _find(lake: Lake, given: Given, name: str | None, told: Told) -> Match | None:
+def _find(lake: Lake, given: Given, name: str | None, callbacks: Callbacks) -> Match | None:
     """Return the entries of a file; with a name, that entry alone where it is of this file."""
     if name is not None:
         folded = fold(check_name(name))
@@ -121,15 +121,15 @@ def _find(lake: Lake, given: Given, name: str | None, told: Told) -> Match | Non
         return recognise(
             lake,
             given,
-            believe=told.believe,
+            believe=callbacks.believe,
             within=lambda entry: fold(entry.name) == folded,
-            progress=told.progress,
+            progress=callbacks.progress,
         )
     match = find_known(lake, given)
     if match is not None and all(read_signature(e.path) is not None for e in match.entries):
         return match
     lake.refresh()
-    return recognise(lake, given, believe=told.believe, progress=told.progress)
+    return recognise(lake, given, believe=callbacks.believe, progress=callbacks.progress)
 
 
 def _of_dataset(match: Match, options: IngestOptions) -> Entry | None:
@@ -216,8 +216,8 @@ def _suffixes(given: Given) -> Iterator[str]:
     if given.header != NO_HEADER:
         yield given.header[:8]
     source = given.source
-    for told in (source.size, source.modified_ns), (given.sample,), (given.path,):
-        text = " ".join(map(str, (given.header, source.size, source.modified_ns, *told)))
+    for stated in (source.size, source.modified_ns), (given.sample,), (given.path,):
+        text = " ".join(map(str, (given.header, source.size, source.modified_ns, *stated)))
         yield xxhash.xxh3_128_hexdigest(text.encode())[:8]
 
 

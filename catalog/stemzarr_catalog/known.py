@@ -78,7 +78,7 @@ class Given:
         return combine_digests(digest_files(self.source.files))
 
     def is_in_state(self, state: State, header: str, *, exact: bool = True) -> bool:
-        """Tell whether size, time and header are those that were recorded."""
+        """Return whether size, time and header are those that were recorded."""
         tolerance = 0 if exact else _TICK_NS
         return header in (self.header, NO_HEADER) and (
             len(state) == len(self.state)
@@ -89,7 +89,7 @@ class Given:
         )
 
     def is_that_of(self, record: dict[str, Any], *, exact: bool = True) -> bool:
-        """Tell whether a store was made from files of this size, time and header."""
+        """Return whether a store was made from files of this size, time and header."""
         header = str(record.get("header_hash", ""))
         if record.get("files"):
             state = tuple((file["size"], file["modified_ns"]) for file in record["files"])

@@ -14,8 +14,8 @@ from stemzarr.options import IngestOptions, as_path
 from stemzarr_catalog import search, tables
 from stemzarr_catalog.entry import Entry, EntryList
 from stemzarr_catalog.index import Index
+from stemzarr_catalog.index_manager import IndexManager
 from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
-from stemzarr_catalog.keeper import Keeper
 from stemzarr_catalog.names import fold, lookup_name
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
 from stemzarr_catalog.reconcile import list_results, note_signature
@@ -51,30 +51,30 @@ class Lake:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._keeper = Keeper(path, read_only=read_only, write_face=self._write_yaml)
+        self._manager = IndexManager(path, read_only=read_only, write_yaml=self._write_yaml)
         self.refresh()
 
     @property
     def read_only(self) -> bool:
         """Whether the files of the lake are left alone, because they must or cannot be written."""
-        return self._keeper.read_only
+        return self._manager.read_only
 
     @property
     def obstacle(self) -> StemzarrError | None:
         """Why the lake cannot be written here, with the file in the way; None where it can."""
-        return self._keeper.obstacle
+        return self._manager.obstacle
 
     @property
     def index(self) -> Index:
         """The tables that searches go through."""
-        return self._keeper.index
+        return self._manager.index
 
     @functools.cached_property
     def known(self) -> Known:
         """What is remembered of copies and moved folders."""
         from stemzarr_catalog.known import Known
 
-        return Known(self.path / "known.jsonl", self._keeper.locked)
+        return Known(self.path / "known.jsonl", self._manager.locked)
 
     @property
     def stores(self) -> Path:
@@ -111,7 +111,7 @@ class Lake:
             Whether to look at every store; otherwise a large lake is looked through only when
             a store came, went or was replaced since.
         """
-        self._keeper.refresh(thorough=thorough)
+        self._manager.refresh(thorough=thorough)
 
     def rebuild(self) -> dict[str, str]:
         """Make the index and ``catalog.yaml`` again from the stores and notes.
@@ -129,33 +129,33 @@ class Lake:
             The lake cannot be written.
         """
         failed = list_results(self.path)
-        self._keeper.rebuild()
+        self._manager.rebuild()
         return {name: said for name, said in failed.items() if name not in self.problems}
 
     def _write_yaml(self, changed: bool) -> None:  # noqa: FBT001 - one answer, no option
         if not changed and self.yaml.is_file():
             return
-        with self._keeper.locked():
+        with self._manager.locked():
             entries = self.search(limit=LARGEST + 1)
             write_yaml(self.yaml, entries if len(entries) <= LARGEST else [])
 
     def update(self, name: str) -> Entry:
         """Bring one entry in line with its store, after it was written or revised."""
-        self._keeper.update(name)
+        self._manager.update(name)
         return self[name]
 
     # -- entries --------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return self._keeper.read(search.count)
+        return self._manager.read(search.count)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, sorted."""
-        return iter(self._keeper.read(search.names))
+        return iter(self._manager.read(search.names))
 
     def __contains__(self, name: object) -> bool:
         return (
-            isinstance(name, str) and self._keeper.read(lambda c: search.row(c, name)) is not None
+            isinstance(name, str) and self._manager.read(lambda c: search.row(c, name)) is not None
         )
 
     def __getitem__(self, name: str) -> Entry:
@@ -166,9 +166,9 @@ class Lake:
         EntryNotFoundError
             The lake has no such entry; the message names the nearest ones.
         """
-        row = self._keeper.read(lambda connection: search.row(connection, name))
+        row = self._manager.read(lambda connection: search.row(connection, name))
         if row is None:
-            close = self._keeper.read(lambda connection: search.close_names(connection, name))
+            close = self._manager.read(lambda connection: search.close_names(connection, name))
             hint = f"did you mean {' or '.join(close)}" if close else "stemzarr ls lists all names"
             raise EntryNotFoundError(f"there is no entry {name!r}", path=self.path, hint=hint)
         return self._entry(row)
@@ -186,13 +186,13 @@ class Lake:
 
     def find_rows(self, read: Callable[[Connection], list[search.Row]]) -> EntryList:
         """Return the entries of rows that a function reads from the index."""
-        return EntryList(map(self._entry, self._keeper.read(read)))
+        return EntryList(map(self._entry, self._manager.read(read)))
 
     def duplicates(self) -> list[EntryList]:
         """Return the groups of entries that were made from the same bytes."""
         from stemzarr_catalog.known import group_by_bytes
 
-        digests = self._keeper.read(search.repeated_hashes)
+        digests = self._manager.read(search.repeated_hashes)
         return [group for d in digests for group in group_by_bytes(self.find_hash(d))]
 
     def sessions(self, query: str = "") -> list[Session]:
@@ -203,7 +203,7 @@ class Lake:
         QueryError
             The query cannot be understood.
         """
-        return self._keeper.read(lambda connection: read_sessions(connection, query))
+        return self._manager.read(lambda connection: read_sessions(connection, query))
 
     def _entry(self, row: tuple[str, str, str]) -> Entry:
         name, record, notes = row
@@ -228,7 +228,7 @@ class Lake:
         limit
             The most entries to return.
         descending
-            Whether to turn the order round.
+            Whether to reverse the order.
 
         Raises
         ------
@@ -256,7 +256,7 @@ class Lake:
         QueryError
             As `search`.
         """
-        return self._keeper.read(
+        return self._manager.read(
             lambda connection: search.briefs(
                 connection, query, sort=sort, limit=limit, descending=descending
             )
@@ -270,7 +270,7 @@ class Lake:
         QueryError
             The query cannot be understood.
         """
-        return self._keeper.read(lambda connection: search.unknown_values(connection, query))
+        return self._manager.read(lambda connection: search.unknown_values(connection, query))
 
     def names(self, query: str = "") -> list[str]:
         """Return the names of the entries that a query is true of, sorted.
@@ -280,7 +280,7 @@ class Lake:
         QueryError
             As `search`.
         """
-        return self._keeper.read(lambda connection: search.names_of(connection, query))
+        return self._manager.read(lambda connection: search.names_of(connection, query))
 
     def facets(self, field: str, query: str = "") -> dict[Fact | None, int]:
         """Count the values of a field among the entries of a query, the most frequent first.
@@ -295,12 +295,12 @@ class Lake:
         QueryError
             There is no such field, or the query cannot be understood.
         """
-        return self._keeper.read(lambda connection: search.facets(connection, field, query))
+        return self._manager.read(lambda connection: search.facets(connection, field, query))
 
     @property
     def problems(self) -> dict[str, str]:
         """Stores that are there and cannot be read, and why."""
-        return self._keeper.read(
+        return self._manager.read(
             lambda connection: dict(tables.fetch(connection, "SELECT name, error FROM problem"))
         )
 
@@ -327,10 +327,10 @@ class Lake:
         options
             Codec, budget, threads and the rest.
         progress
-            Is told how many bytes of pixel data are done.
+            Receives how many bytes of pixel data are done.
         believe
             Is asked whether the first folder was moved to the second, where a file looks like one
-            that was there: True takes its word, False compares every byte.
+            that was there: True trusts that it was, False compares every byte.
 
         Raises
         ------
@@ -342,11 +342,11 @@ class Lake:
         SourceNotFoundError, CorruptFileError, SourceChangedError, WriteError
             The source cannot be read, or the store not be written.
         """
-        from stemzarr_catalog.ingesting import Told, ingest_into
+        from stemzarr_catalog.ingesting import Callbacks, ingest_into
 
-        self._keeper.check_writable()
-        told = Told(progress=progress, believe=believe)
-        return ingest_into(self, as_path(path), name, options or IngestOptions(), told)
+        self._manager.check_writable()
+        callbacks = Callbacks(progress=progress, believe=believe)
+        return ingest_into(self, as_path(path), name, options or IngestOptions(), callbacks)
 
     def calibrate(self, name: str, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
         """Set calibration and facts of an entry; the store keeps the earlier values.
@@ -370,7 +370,7 @@ class Lake:
         """
         from stemzarr.store import revise
 
-        self._keeper.check_writable()
+        self._manager.check_writable()
         changes = revise(self[name].path, facts)
         self.update(name)
         return changes
@@ -383,8 +383,8 @@ class Lake:
         EntryNotFoundError, OptionError, WriteError
             There is no such entry, it is virtual, or the store cannot be written.
         """
-        self._keeper.check_writable()
-        return redact_entry(self, self._keeper, self[name])
+        self._manager.check_writable()
+        return redact_entry(self, self._manager, self[name])
 
     def remove(self, name: str) -> None:
         """Delete an entry: its store and its notes.
@@ -398,9 +398,9 @@ class Lake:
         """
         from stemzarr_catalog.removing import remove_entry
 
-        self._keeper.check_writable()
+        self._manager.check_writable()
         store = self.store_path(name) if name in self.problems else self[name].path
-        remove_entry(self._keeper, name, store, self.notes_path(name))
+        remove_entry(self._manager, name, store, self.notes_path(name))
 
     def tag(
         self,
@@ -453,12 +453,12 @@ class Lake:
     def _change_notes(self, name: str, change: Callable[[Notes], Notes]) -> Entry:
         entry = self[name]
         path = self.notes_path(entry.name)
-        with self._keeper.locked():
+        with self._manager.locked():
             path.parent.mkdir(exist_ok=True)
             notes = change(read_notes(path))
             write_notes(path, notes)
             noted = note_signature(path)
-            self._keeper.write(
+            self._manager.write(
                 lambda connection: tables.replace_notes(connection, entry.name, notes, noted)
             )
         return self[name]

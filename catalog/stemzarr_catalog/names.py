@@ -19,7 +19,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9
 
 
 def is_device_name(name: str) -> bool:
-    """Tell whether Windows takes `name` for a device, with any suffix.
+    """Return whether Windows takes `name` for a device, with any suffix.
 
     Examples
     --------

@@ -39,7 +39,7 @@ class Notes:
         """Refuse what no query could name."""
         for tag in self.tags:
             if not tag.strip() or any(not character.isprintable() for character in tag):
-                raise OptionError(f"{tag!r} is no tag", hint="a tag is a word")
+                raise OptionError(f"{tag!r} is not a tag", hint="a tag is a word")
         for name in self.fields:
             if _FIELD_NAME.fullmatch(name) is None:
                 hint = "a letter, then letters, digits, '_' and '.'"
@@ -85,7 +85,7 @@ def read_notes(path: Path) -> Notes:
     Raises
     ------
     CorruptFileError
-        The file is no JSON of this form.
+        The file is not JSON of this form.
     """
     try:
         read = json.loads(path.read_bytes())
@@ -98,8 +98,8 @@ def read_notes(path: Path) -> Notes:
     except FileNotFoundError:
         return Notes()
     except (ValueError, TypeError, AttributeError) as error:
-        hint = "mend it in an editor, or remove it"
-        raise CorruptFileError(f"is no file of notes: {error}", path=path, hint=hint) from error
+        hint = "correct it in an editor, or remove it"
+        raise CorruptFileError(f"is not a file of notes: {error}", path=path, hint=hint) from error
 
 
 def write_notes(path: Path, notes: Notes) -> None:

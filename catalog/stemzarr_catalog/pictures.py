@@ -31,7 +31,7 @@ _LOW, _HIGH = 1.0, 99.7
 _FAINTEST = 1e-6
 _BAND_BYTES = 32 * 1024**2
 LEVELS = 64
-"""Shades of a small picture: more cannot be told apart and compress worse."""
+"""Shades of a small picture: more cannot be distinguished and compress worse."""
 
 _HEAT = np.array(
     [
@@ -163,7 +163,7 @@ def _brightness(picture: Picture) -> NDArray[np.float64]:
     """Return values from 0 to 1, the few extreme pixels cut off."""
     values = picture.values
     if picture.look == "pattern":
-        # Disks are a hundred times brighter than what lies between them.
+        # Disks are a hundred times brighter than what is between them.
         values = np.clip(values, 0.0, None)
         values = values / (float(values.max()) or 1.0)
         positive = values[values > 0]

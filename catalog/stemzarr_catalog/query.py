@@ -36,7 +36,7 @@ class Words:
     text: str
     """What was written."""
     quoted: bool
-    """Whether it must stand exactly so; otherwise words that begin like it are found too."""
+    """Whether it must match exactly; otherwise words that begin like it are found too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ class _Parser:
             self.place = start
             nearest = {"=<": "<=", "=>": ">=", "=~": "~", "<>": "!=", "!": "!=", "~=": "~"}
             hint = f"did you mean {nearest.get(found, '=')}"
-            raise self.error(f"{found!r} is no operator", f"{hint}; known: = != < <= > >= ~ !~")
+            raise self.error(f"{found!r} is not an operator", f"{hint}; known: = != < <= > >= ~ !~")
         return "=" if found == "==" else found  # type: ignore[return-value]
 
     def values(self) -> tuple[str, ...]:
@@ -223,7 +223,7 @@ class _Parser:
         return tuple(values)
 
     def with_unit(self, name: str, values: tuple[str, ...]) -> tuple[str, ...]:
-        """Add the unit that stands a blank behind a number: as a word it would mean nothing."""
+        """Add the unit that follows a blank after a number: as a word it would mean nothing."""
         field = field_of(name)
         found = _WORD.match(self.text, self.place)
         if field is None or found is None or not _BARE_NUMBER.fullmatch(values[-1]):
@@ -263,7 +263,7 @@ class _Parser:
             raise QueryError(f"something is missing before {match[0]!r} in the query", hint=hint)
         if match is not None and (colon := _COLON.fullmatch(match[0])) and field_of(colon[1]):
             hint = f"did you mean {colon[1]}={colon[2]}; quote the text to search for it"
-            raise QueryError(f"{match[0]!r} is no comparison", hint=hint)
+            raise QueryError(f"{match[0]!r} is not a comparison", hint=hint)
         if match is not None:
             return Words(match[0], quoted=False)
         sign = self.text[self.place]

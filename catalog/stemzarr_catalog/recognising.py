@@ -200,7 +200,7 @@ def _ask_moved(
 
 
 def _is_another(path: str, given: Path) -> bool:
-    """Tell whether another file is at a path: then the one that is given was not moved."""
+    """Return whether another file is at a path: then the one that is given was not moved."""
     try:
         there, here = Path(path).stat(), given.stat()
     except (OSError, ValueError):

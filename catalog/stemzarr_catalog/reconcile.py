@@ -47,7 +47,7 @@ def list_stores(lake: Path) -> dict[str, Signature]:
     """Return the signature of each store by its name.
 
     What is hidden (unfinished or about to be deleted), a symbolic link, or has a name that no
-    store can have, is no store.
+    store can have, is not a store.
     """
     found = {}
     try:
@@ -246,7 +246,7 @@ def _moment(lake: Path) -> str:
 
 
 def _is_settled(index: Path, moment: str) -> bool:
-    """Tell whether the folders changed long enough ago that a further change would show.
+    """Return whether the folders changed long enough ago that a further change would show.
 
     The present time is taken from the file system, whose clock may not be ours.
     """
@@ -278,7 +278,7 @@ def _put(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None
 
 
 def _put_notes(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None:
-    """Read notes anew, and then write them in one short transaction."""
+    """Read notes again, and then write them in one short transaction."""
     read = [(name, *_read_notes(lake, name)) for name in names]
     with locked(), index.writing() as connection:
         for name, notes, noted, problem in read:

@@ -14,13 +14,13 @@ from stemzarr_catalog.watched import WATCH_LOG, hide_events
 if TYPE_CHECKING:
     from stemzarr.store import Redaction
     from stemzarr_catalog.entry import Entry
-    from stemzarr_catalog.keeper import Keeper
+    from stemzarr_catalog.index_manager import IndexManager
     from stemzarr_catalog.lake import Lake
 
 __all__ = ["redact_entry", "redact_notes"]
 
 
-def redact_entry(lake: Lake, keeper: Keeper, entry: Entry) -> Redaction:
+def redact_entry(lake: Lake, manager: IndexManager, entry: Entry) -> Redaction:
     """Redact the store of an entry, then its notes, then the index.
 
     The notes come first, while the store still holds the names: so the same call again does what
@@ -30,7 +30,7 @@ def redact_entry(lake: Lake, keeper: Keeper, entry: Entry) -> Redaction:
 
     path = lake.notes_path(entry.name)
     secrets = find_names(entry.path)
-    with keeper.locked():
+    with manager.locked():
         notes = read_notes(path)
         cleaned = redact_notes(notes, Redactor(secrets))
         if cleaned != notes:
@@ -39,7 +39,7 @@ def redact_entry(lake: Lake, keeper: Keeper, entry: Entry) -> Redaction:
         others = (lake[name].source.get("path") for name in lake if name != entry.name)
         lake.known.hide(entry, [path for path in others if path])
         done = redact_store(entry.path)
-    keeper.start_over()
+    manager.start_over()
     return done
 
 

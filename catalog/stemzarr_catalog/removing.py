@@ -9,13 +9,13 @@ from pathlib import Path
 
 from stemzarr.errors import StemzarrError, WriteError
 from stemzarr.storage.files import remove_tree, write_error
-from stemzarr_catalog.keeper import Keeper
+from stemzarr_catalog.index_manager import IndexManager
 from stemzarr_catalog.rights import may_write
 
 __all__ = ["remove_entry"]
 
 
-def remove_entry(keeper: Keeper, name: str, store: Path, notes: Path) -> None:
+def remove_entry(manager: IndexManager, name: str, store: Path, notes: Path) -> None:
     """Delete a store, its notes and its row.
 
     The store is first renamed, so that it is there entirely or not at all. What cannot be deleted
@@ -30,15 +30,15 @@ def remove_entry(keeper: Keeper, name: str, store: Path, notes: Path) -> None:
     aside = store.with_name(f".{store.name}.{os.getpid()}.{time.time_ns():x}.old")
     said: bytes | None = None
     try:
-        with keeper.locked():
+        with manager.locked():
             said = notes.read_bytes() if notes.is_file() else None
             store.rename(aside)
             notes.unlink(missing_ok=True)
-            keeper.forget(name)
+            manager.forget(name)
         _delete(aside)
     except OSError as error:
         with contextlib.suppress(OSError, StemzarrError):
-            _put_back(keeper, name, (aside, store), (notes, said))
+            _put_back(manager, name, (aside, store), (notes, said))
         if isinstance(error, StemzarrError):
             raise
         failed = Path(os.fsdecode(error.filename or store))
@@ -66,15 +66,15 @@ def _check_removable(name: str, store: Path) -> None:
 
 
 def _put_back(
-    keeper: Keeper, name: str, store: tuple[Path, Path], notes: tuple[Path, bytes | None]
+    manager: IndexManager, name: str, store: tuple[Path, Path], notes: tuple[Path, bytes | None]
 ) -> None:
     """Undo what was done of a removal."""
-    with keeper.locked():
+    with manager.locked():
         if store[0].exists() and not store[1].exists():
             store[0].rename(store[1])
         if notes[1] is not None and not notes[0].exists():
             notes[0].write_bytes(notes[1])
-        keeper.update(name)
+        manager.update(name)
 
 
 def _kept(name: str, path: Path, error: OSError) -> WriteError:

@@ -12,7 +12,7 @@ __all__ = ["may_write", "replace_by_own"]
 
 
 def may_write(path: Path) -> bool:
-    """Tell whether the system lets us write; where it cannot tell, trying will."""
+    """Return whether the system lets us write; where it cannot tell, trying will."""
     rights = os.W_OK | (os.X_OK if path.is_dir() else 0)
     return os.access(path, rights, effective_ids=os.access in os.supports_effective_ids)
 

@@ -97,7 +97,7 @@ def _all_of(parts: tuple[Query, ...], connection: sqlite3.Connection) -> Conditi
 
 
 def _has_index(part: Query, condition: Condition) -> bool:
-    """Tell whether the entries of a condition are listed without looking at all of them."""
+    """Return whether the entries of a condition are listed without looking at all of them."""
     if isinstance(part, Words):
         return True
     if not isinstance(part, Comparison) or condition[0].startswith("EXISTS"):
@@ -261,7 +261,7 @@ def _period(field: Field, text: str) -> tuple[str, str]:
         start = dt.datetime(year, month or 1, day or 1, hour, minute, int(float(second or 0)))  # noqa: DTZ001 - sources write local time without a zone
         return _bounds(start, match.groups())
     except (ValueError, OverflowError) as error:
-        raise QueryError(f"{text!r} is no date: {error}", hint="write 2026-01-31") from error
+        raise QueryError(f"{text!r} is not a date: {error}", hint="write 2026-01-31") from error
 
 
 def _bounds(start: dt.datetime, parts: tuple[str | None, ...]) -> tuple[str, str]:

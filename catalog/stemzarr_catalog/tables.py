@@ -1,6 +1,6 @@
 """The tables of an index, and the rows of an entry in them.
 
-What queries compare stands in the narrow table ``entry``; what is only shown, in ``detail``, so
+What queries compare is in the narrow table ``entry``; what is only shown, in ``detail``, so
 that a search does not read it.
 """
 
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 VERSION = 5
-"""Version of the tables below; an index of another, older version is built anew."""
+"""Version of the tables below; an index of another, older version is rebuilt."""
 
 _SQL_TYPE = {"text": "TEXT COLLATE NOCASE", "date": "TEXT", "number": "REAL", "flag": "INTEGER"}
 _TABLES: tuple[str, ...] = (
@@ -123,7 +123,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
 
 
 def has_columns(connection: sqlite3.Connection) -> bool:
-    """Tell whether every field has its column, also those that are new in the table of facts."""
+    """Return whether every field has its column, also those that are new in the table of facts."""
     return {row[1] for row in fetch(connection, "PRAGMA table_info(entry)")} >= {*FIELDS}
 
 
@@ -156,7 +156,7 @@ def signatures(connection: sqlite3.Connection) -> dict[str, tuple[Signature, str
 
 
 def forget_signatures(connection: sqlite3.Connection) -> None:
-    """Let every entry look changed, so that it is read anew."""
+    """Let every entry look changed, so that it is read again."""
     connection.execute("UPDATE entry SET signature = '', digest = ''")
     connection.execute("DELETE FROM problem")
     connection.execute("DELETE FROM state")
@@ -197,7 +197,7 @@ def delete_problem(connection: sqlite3.Connection, name: str) -> None:
 
 
 def delete_entry(connection: sqlite3.Connection, name: str) -> None:
-    """Forget an entry; none of that name is no error."""
+    """Forget an entry; a name that does not exist is not a failure."""
     delete_problem(connection, name)
     row = connection.execute(
         "SELECT id FROM entry WHERE name = ? COLLATE BINARY", (name,)
@@ -289,7 +289,7 @@ def _put_entry(connection: sqlite3.Connection, row: NewRow) -> int:
 
 
 def replace_notes(connection: sqlite3.Connection, name: str, notes: Notes, noted: str) -> None:
-    """Write anew what people added to an entry; none of that name is no error."""
+    """Write again what people added to an entry; a name that does not exist is not a failure."""
     row = connection.execute("SELECT id FROM entry WHERE name = ? COLLATE BINARY", (name,))
     found = row.fetchone()
     if found is None:

@@ -117,7 +117,7 @@ def _definition(path: str, node: dict[str, Any]) -> str | None:
 
 
 def _stray_folders(lake: Lake) -> Iterator[Finding]:
-    """Give what lies among the stores and is none."""
+    """Give what is among the stores and is none."""
     known = set(list_stores(lake.path))
     for path in sorted(lake.stores.iterdir()):
         name = path.name.removesuffix(".zarr")
@@ -131,7 +131,7 @@ def _stray_folders(lake: Lake) -> Iterator[Finding]:
         elif path.suffix == ".zarr" and is_device_name(name):
             message = "is the name of a device on Windows; rename it"
         else:
-            message = "is no store; move it elsewhere"
+            message = "is not a store; move it elsewhere"
         yield Finding(name=None, path=str(path), message=message)
 
 
@@ -155,7 +155,9 @@ def _twins(lake: Lake) -> Iterator[Finding]:
     for name in lake:
         other = names.setdefault(fold(name), name)
         if other != name:
-            message = f"cannot be told from {other} on a file system without case; rename it"
+            message = (
+                f"cannot be distinguished from {other} on a file system without case; rename it"
+            )
             yield Finding(name=name, path=str(lake.store_path(name)), message=message)
 
 

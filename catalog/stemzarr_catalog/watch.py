@@ -1,9 +1,9 @@
 """Ingests what arrives in folders, once it is complete, and remembers what it has done.
 
-Folders are looked through again and again, since network file systems tell nobody of new files;
-where watchdog is installed and the system tells, the next look comes at once. A file is taken when
-its size and modification time have stood still for a while and its reader finds it complete: DM
-files declare their size in the header.
+Folders are looked through again and again, since network file systems do not report new files;
+where watchdog is installed and the system reports changes, the next look comes at once. A file
+is taken when its size and modification time have stayed unchanged for a while and its reader
+finds it complete: DM files declare their size in the header.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class WatchOptions:
     """How patiently folders are watched."""
 
     settle_s: float = 10.0
-    """Seconds for which a file must stand still before it is read."""
+    """Seconds for which a file must stay unchanged before it is read."""
     poll_s: float = 5.0
     """Seconds between two looks at the folders."""
     retry_s: float = 30.0
@@ -122,7 +122,7 @@ class Watcher:
     clock
         Gives seconds; another one serves tests.
     progress
-        Is told how far each ingest is.
+        Receives how far each ingest is.
 
     Raises
     ------
@@ -328,7 +328,7 @@ def watch(
 
 @contextlib.contextmanager
 def _told_of_changes(folders: Sequence[Path], stirred: threading.Event) -> Iterator[None]:
-    """Set `stirred` when the system tells of a change, where watchdog can listen."""
+    """Set `stirred` when the system reports a change, where watchdog can listen."""
     try:
         from watchdog.events import FileSystemEventHandler
         from watchdog.observers import Observer

@@ -1,6 +1,6 @@
 """The log of a watcher, in which it finds again what it has done: ``watch.jsonl`` in the lake.
 
-A file whose entry is redacted stands there under a digest of its path, by which a watcher that
+A file whose entry is redacted is listed there under a digest of its path, by which a watcher that
 sees the file knows it.
 """
 

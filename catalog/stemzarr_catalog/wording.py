@@ -1,4 +1,4 @@
-"""How facts are said to a person: the unit beside the value instead of in the name."""
+"""Facts formatted for people: the unit beside the value instead of in the name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from stemzarr.metadata.facts import FACTS
 
-__all__ = ["say_bytes", "say_name", "say_value"]
+__all__ = ["format_bytes", "format_value", "label"]
 
 _SIGNS = {"deg": "°"}
 _UNITS = {f"_{fact.unit}": _SIGNS.get(fact.unit, fact.unit) for fact in FACTS if fact.unit}
@@ -19,25 +19,25 @@ def _ending(name: str) -> str:
     return next((ending for ending in _UNITS if name.endswith(ending)), "")
 
 
-def say_name(name: str) -> str:
+def label(name: str) -> str:
     """Return the name of a fact in words.
 
     Examples
     --------
-    >>> say_name("beam_energy_keV"), say_name("acquired")
+    >>> label("beam_energy_keV"), label("acquired")
     ('beam energy', 'acquired')
     """
     return name.removesuffix(_ending(name)).replace("_", " ")
 
 
-def say_value(name: str, value: object) -> str:
+def format_value(name: str, value: object) -> str:
     """Return the value of a fact: six digits, its unit, dates to the minute.
 
     Examples
     --------
-    >>> say_value("beam_energy_keV", 300.0), say_value("exposure_s", 0.0005)
+    >>> format_value("beam_energy_keV", 300.0), format_value("exposure_s", 0.0005)
     ('300 keV', '0.5 ms')
-    >>> say_value("acquired", "2026-01-15T10:20:30"), say_value("complete", 1)
+    >>> format_value("acquired", "2026-01-15T10:20:30"), format_value("complete", 1)
     ('2026-01-15 10:20', 'yes')
     """
     if name in ("acquired", "ingested"):
@@ -58,12 +58,12 @@ def _number(value: object) -> str:
     return str(value)
 
 
-def say_bytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Return a size with three digits and a decimal unit.
 
     Examples
     --------
-    >>> say_bytes(2_147_483_648), say_bytes(999)
+    >>> format_bytes(2_147_483_648), format_bytes(999)
     ('2.15 GB', '999 B')
     """
     value = float(count)

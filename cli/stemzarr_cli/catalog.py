@@ -75,8 +75,8 @@ def _confirmed(name: str, store: Path, results: tuple[str, ...]) -> bool:
     """Ask the person, who must be there to be asked."""
     lost = f", with the results {shorten_list(results)}" if results else ""
     if not sys.stdin.isatty():
-        msg = f"there is no terminal to ask at, and {name} would be deleted for good{lost}"
-        raise OptionError(msg, path=store, hint="say --yes to delete it")
+        msg = f"{name} would be deleted permanently{lost}; use --yes without a terminal"
+        raise OptionError(msg, path=store, hint="use --yes to delete it")
     return click.confirm(f"Delete {name} for good ({store}){lost}?", err=True)
 
 
@@ -125,7 +125,7 @@ def validate(report: Report, /, *, lake: Path | None) -> None:
     type=click.Choice(["stac", "parquet"]),
     help="[default: parquet for a DEST that ends so, else stac]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace what stands at DEST.")
+@click.option("--overwrite", is_flag=True, help="Replace what is at DEST.")
 @lake_option
 @click.pass_obj
 def export(

@@ -80,7 +80,7 @@ def demo(report: Report, /, *, folder: Path) -> None:
         for step in (tour.make_scan, tour.ingest, tour.look, tour.export, tour.open):
             step()
     spent = format_seconds(time.perf_counter() - started)
-    tour.title(f"All of it took {spent} and lies in {folder}; there you can try next")
+    tour.title(f"All of it took {spent} and is in {folder}; there you can try next")
     for command, meaning in (*_activation(), (f"cd {shlex.quote(str(folder))}", ""), *_NEXT):
         report.say(f"{command:<46} {meaning}".rstrip())
 
@@ -200,7 +200,7 @@ class _Tour:
         self.say(f"$ {shlex.join(['stemzarr', *typed])}")
         if run([*typed, *self._flags]):
             msg = "a step of the demonstration failed"
-            raise StemzarrError(msg, hint="its message stands above")
+            raise StemzarrError(msg, hint="see its message above")
         self._report.say()
 
     def _type(self, lines: str) -> None:
@@ -223,7 +223,7 @@ class _Typist(code.InteractiveConsole):
             self.push(line)
 
     def showtraceback(self) -> None:
-        """Let an error end the demonstration instead of being printed and passed over."""
+        """Let an error end the demonstration instead of being printed and skipped."""
         raise  # noqa: PLE0704 - called while the error is being handled
 
 

@@ -102,7 +102,7 @@ class _Wanted:
 )
 @click.option("--threads", type=int, metavar="N", help="[default: as many as processors]")
 @click.option("--no-sync", is_flag=True, help="Trust the system to write to disk in time.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that stands at DEST.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists at DEST.")
 @lake_option
 @click.pass_obj
 def export(  # noqa: PLR0913 - one argument for each option
@@ -133,7 +133,7 @@ def export(  # noqa: PLR0913 - one argument for each option
     chosen["sync"] = not chosen.pop("no_sync")
     options = ExportOptions(**{key: value for key, value in chosen.items() if value is not None})
     wanted = _Wanted(format=format_name, document=document, view=view, options=options, read=read)
-    report.resume = "what was begun is not there; the same command begins it again"
+    report.resume = "Nothing was written. Run the same command to start again"
     if source is not None and dest is not None and query is None and folder is None:
         _export_one(report, find_source(source, lake), dest, wanted)
     elif source is None and query is not None and folder is not None and format_name is not None:
@@ -169,7 +169,7 @@ def _export_many(
         msg = "what a query finds are stores, which leave no question about their layout"
         raise OptionError(msg, hint="leave the options of reading out")
     if folder.exists() and not folder.is_dir():
-        raise OptionError("is no folder", path=folder, hint="name a folder with --to")
+        raise OptionError("is not a folder", path=folder, hint="name a folder with --to")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with report.progress(f"exporting {len(entries)} entries") as progress:

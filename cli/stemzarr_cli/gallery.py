@@ -16,7 +16,7 @@ from stemzarr_cli.text import format_path
 @click.argument("dest", type=PATH)
 @click.argument("query", nargs=-1)
 @click.option("--title", metavar="TEXT", help="Title of the page. [default: the lake's name]")
-@click.option("--overwrite", is_flag=True, help="Replace a file that is no gallery.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is not a gallery.")
 @lake_option
 @click.pass_obj
 def gallery(

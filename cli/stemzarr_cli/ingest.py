@@ -74,7 +74,7 @@ def ingest(  # noqa: PLR0913 - one argument for each option
         return
     if not sources:
         return
-    report.resume = "the same command goes on with what is missing"
+    report.resume = "Run the same command again to resume"
     _ingest_all(report, sources, lake, options, name, moved)
 
 
@@ -139,7 +139,7 @@ def _believe(report: Report, *, compare: bool) -> Callable[[str, str], bool] | N
 
 
 def _failure(name: str) -> dict[str, Any]:
-    """Return what is told of a file that could not be ingested, as JSON."""
+    """Return what is reported of a file that could not be ingested, as JSON."""
     return {**dict.fromkeys(_FAILED), "name": name, "status": "failed"}
 
 

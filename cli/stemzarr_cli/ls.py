@@ -72,13 +72,13 @@ def ls(  # noqa: PLR0913 - one argument for each option
 
         report.show(entries_table(found))
     else:
-        _say_nothing_found(report, opened, words)
+        _report_no_match(report, opened, words)
     for name, problem in opened.problems.items():
         report.note(f"{name} cannot be listed: {problem}")
 
 
-def _say_nothing_found(report: Report, lake: Lake, query: str) -> None:
-    what = "nothing in this lake is found by that query" if query else "this lake is empty"
+def _report_no_match(report: Report, lake: Lake, query: str) -> None:
+    what = "No scans match" if query else "this lake is empty"
     report.note("; ".join((f"{lake.path}: {what}", *lake.unknown_values(query))))
 
 
@@ -86,7 +86,7 @@ def _count(report: Report, lake: Lake, field: str, query: str, limit: int | None
     """Print how often each value of a field occurs, the most frequent first."""
     counts = dict(itertools.islice(lake.facets(field, query).items(), limit))
     if not counts and not report.as_json:
-        _say_nothing_found(report, lake, query)
+        _report_no_match(report, lake, query)
     names = {value: "(not known)" if value is None else format_number(value) for value in counts}
     width = max(map(len, names.values()), default=0)
     for value, count in counts.items():
@@ -105,4 +105,4 @@ def _list_sessions(report: Report, lake: Lake, query: str, limit: int | None) ->
 
         report.show(sessions_table(found))
     else:
-        _say_nothing_found(report, lake, query)
+        _report_no_match(report, lake, query)

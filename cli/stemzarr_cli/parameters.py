@@ -40,7 +40,7 @@ class Parsed(click.ParamType[Any]):
         self._parse = parse
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's
-        """Return how the value stands in the help."""
+        """Return how the value appears in the help."""
         return self.name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's interface

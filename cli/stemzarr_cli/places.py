@@ -30,7 +30,7 @@ class Place:
     path: Path
     """The file or store."""
     entry: Entry | None = None
-    """The entry of the lake that was named, where it was no path."""
+    """The entry of the lake that was named, where it was not a path."""
     lake: Lake | None = None
     """The lake of that entry."""
 
@@ -55,7 +55,7 @@ def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:
     Raises
     ------
     SourceNotFoundError, UnsupportedDataError, DamagedStoreError
-        It is neither, or a file that is no store, or a store that cannot be understood.
+        It is neither, or a file that is not a store, or a store that cannot be understood.
     """
     path = _path(text)
     if not path.exists():
@@ -65,7 +65,7 @@ def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:
         path = place.path
     if not (path / "zarr.json").is_file():
         hint = f"'stemzarr info {path}' shows a file that is not ingested"
-        raise UnsupportedDataError("is no store", path=path, hint=hint)
+        raise UnsupportedDataError("is not a store", path=path, hint=hint)
     from stemzarr_catalog.record import read_record
 
     return path, {**read_record(path, path.stem).json, "store": str(path.absolute())}
@@ -124,14 +124,14 @@ def expand_folder(file: str) -> tuple[list[Path], list[Path]]:
     """Return a file as it is, and for a folder everything below it that a reader is made for.
 
     Of the files of one acquisition only that is returned by which all are read.
-    Stores, hidden files and links to folders are passed over: the first are ingested already, the
+    Stores, hidden files and links to folders are skipped: the first are ingested already, the
     second are what other programs are still writing, the third lead elsewhere or in a circle.
 
     Returns
     -------
     tuple of two lists
         What is taken, and the pictures and tables below a folder that are read where they are
-        named, but lie about in folders of data too.
+        named, but are found in folders of data too.
 
     Raises
     ------

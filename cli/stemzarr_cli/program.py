@@ -1,7 +1,7 @@
 """The program: its commands by name, and what becomes of a wrong command line.
 
 A command's module is imported when the command is used, so that ``stemzarr -h`` answers at once;
-its line in the list of commands therefore stands here.
+its line in the list of commands therefore is here.
 """
 
 from __future__ import annotations

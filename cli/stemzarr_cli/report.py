@@ -93,7 +93,7 @@ class Report:
                 self.console.print(renderable)
 
     def note(self, text: str) -> None:
-        """Print a message that is no result, on stderr."""
+        """Print a message that is not a result, on stderr."""
         if not self.quiet:
             with self._paused():
                 complain(one_line(text))
@@ -135,8 +135,8 @@ class Report:
 
     def interrupted(self) -> None:
         """Say that the command was stopped, and what to do to go on."""
-        then = f"; {self.resume}" if self.resume else ""
-        complain(f"\n{self.name}: interrupted{one_line(then)}")
+        then = f". {self.resume}" if self.resume else ""
+        complain(f"\n{self.name}: Interrupted{one_line(then)}")
 
     @functools.cached_property
     def console(self) -> Console:
@@ -201,7 +201,7 @@ def explain(error: BaseException) -> str:
         first = str(error).strip().partition("\n")[0]
         return f"{error.name or 'a package'} cannot be loaded: {first} (install it again)"
     name = type(error).__name__
-    return f"unexpected {name}: {error} (a fault of stemzarr: please report it with --debug)"
+    return f"unexpected {name}: {error} (internal error, please report it with --debug)"
 
 
 def _lost_folder(error: OSError) -> str | None:

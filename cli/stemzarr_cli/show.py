@@ -35,7 +35,7 @@ def show(report: Report, /, *, name: str, metadata: str | None, lake: Path | Non
     """Show one entry: facts, axes, pictures, metadata.
 
     Bright field and mean diffraction, or the image or spectrum, are drawn in the terminal. NAME
-    is a name in the lake or the path of a store. Options stand after it:
+    is a name in the lake or the path of a store. Options follow it:
     'stemzarr show scan --metadata ImageList/1'.
     """
     path, record = find_record(name, lake)

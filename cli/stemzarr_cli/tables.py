@@ -14,7 +14,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from stemzarr_catalog.wording import say_name, say_value
+from stemzarr_catalog.wording import format_value, label
 from stemzarr_cli.text import format_bytes, format_number, format_shape, printable
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
     """Return name and value of each fact, the unit beside the value instead of in the name."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():
-        said = printable(say_value(name, value))
-        table.add_row(Text(printable(say_name(name)), style="dim"), Text(said))
+        said = printable(format_value(name, value))
+        table.add_row(Text(printable(label(name)), style="dim"), Text(said))
     return table
 
 
@@ -185,7 +185,7 @@ def entries_table(entries: Iterable[Brief]) -> Listing:
             "shape": format_shape(entry.shape),
             "dtype": entry.dtype,
             "source": format_bytes(entry.size),
-            "acquired": say_value("acquired", entry.acquired),
+            "acquired": format_value("acquired", entry.acquired),
             "title": entry.title,
         }
         for entry in entries

@@ -49,7 +49,7 @@ def tag(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Add tags, remarks and fields of your own to entries.
 
-    They lie beside the stores, survive a rebuild, and are found by 'stemzarr ls'. Without
+    They are beside the stores, survive a rebuild, and are found by 'stemzarr ls'. Without
     options the present ones are shown.
     """
     from stemzarr_catalog import open_lake

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stemzarr_catalog.wording import say_bytes as format_bytes
+from stemzarr_catalog.wording import format_bytes
 
 __all__ = [
     "format_bytes",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long a file must stand still before it is read.",
+    help="How long a file must stay unchanged before it is read.",
 )
 @click.option(
     "--poll",
@@ -70,7 +70,7 @@ def watch(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Ingest what arrives in folders.
 
-    Files below the folders are taken when they have stood still for a while and hold all that
+    Files below the folders are taken when they have stayed unchanged for a while and hold all that
     they declare, never half-written. Ctrl-C ends it; a restart reads nothing again.
     """
     from stemzarr_catalog import open_lake
@@ -79,7 +79,7 @@ def watch(  # noqa: PLR0913 - one argument for each option
 
     patience = WatchOptions(settle_s=settle, poll_s=poll, retry_s=retry, attempts=attempts)
     opened = open_lake(lake, create=True)
-    report.resume = "the same command goes on, and reads nothing again"
+    report.resume = "Run the same command again to resume"
     report.note(
         f"watching {', '.join(map(str, folders))} for {format_path(opened.path)}; Ctrl-C ends it"
     )

@@ -150,6 +150,6 @@ class StemAccessor:
         Raises
         ------
         OptionError, UnsupportedDataError
-            The ring is empty, `center` is no pair of numbers, or the Dataset is no 4D-STEM scan.
+            The ring is empty, `center` is not a pair of numbers, or this is not a 4D-STEM scan.
         """
         return virtual_image(self.document, inner=inner, outer=outer, center=center)

@@ -1,4 +1,4 @@
-"""The verbs: wiring only."""
+"""The public functions (open, ingest, render, export, verify …), each calling the parts in turn."""
 
 from __future__ import annotations
 
@@ -154,12 +154,12 @@ def ingest(
     options
         Codec, budget, threads and the rest.
     progress
-        Is told how many bytes of pixel data are done.
+        Receives how many bytes of pixel data are done.
 
     Raises
     ------
     StoreExistsError
-        Something stands at `dest` and ``options.overwrite`` is false.
+        Something exists at `dest` and ``options.overwrite`` is false.
     SourceNotFoundError, CorruptFileError, SourceChangedError, WriteError, StoreBusyError
         The source cannot be read, or the store not be written.
     """
@@ -236,12 +236,12 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     read
         How the source is understood.
     progress
-        Is told how many bytes of pixel data are done.
+        Receives how many bytes of pixel data are done.
 
     Raises
     ------
     StoreExistsError
-        Something stands at `dest`, or at the place of its sidecar, and ``options.overwrite`` is
+        Something exists at `dest`, or at the place of its sidecar, and ``options.overwrite`` is
         false.
     UnknownFormatError, MissingDependencyError, UnsupportedDataError, OptionError
         The format is unknown, lacks its package, or cannot hold what was asked for; an option has
@@ -279,7 +279,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
             name=name,
             options=chosen,
             provenance=provenance,
-            # the pass that made an image has told it already
+            # the pass that made an image has reported it already
             progress=None if chosen.takes_image else progress,
         )
         exported = exporter.write(request)
@@ -289,7 +289,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
             text = json.dumps(exported.sidecar, indent=1, allow_nan=False, ensure_ascii=False)
             sidecar = afterwards.enter_context(publish(beside, sync=chosen.sync))
             sidecar.write_text(text + "\n", encoding="utf-8")
-        # It appears after its file. Until then none stands rather than that of another file.
+        # It appears after its file. Until then there is none rather than that of another file.
         if exported.sidecar is not None or is_sidecar(beside):
             beside.unlink(missing_ok=True)
     return ExportResult(
@@ -386,7 +386,7 @@ def verify(
     source
         The original, to be compared value by value as well.
     progress
-        Is told how many bytes are checked.
+        Receives how many bytes are checked.
     """
     from stemzarr.store import verify_store
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree of exceptions.
+"""The tree of exceptions that stemzarr raises.
 
 Every error names the file it is about and what its reader can do. Each also inherits the
 builtin exception that a caller would expect, so that ``except FileNotFoundError`` works.

@@ -1,4 +1,4 @@
-"""What is said of a format, beside its reader: the rows of the table in docs/formats.md."""
+"""Descriptions of formats, each beside its reader: the rows of the table in docs/formats.md."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def _positions(item: Any, size: int) -> NDArray[np.intp]:  # noqa: ANN401 - an i
 
 
 def _groups(positions: NDArray[np.intp], gap: int) -> list[slice]:
-    """Cut sorted positions where more than `gap` lies between neighbours: no block is shared."""
+    """Cut sorted positions where more than `gap` is between neighbours: no block is shared."""
     cuts = [0, *(np.flatnonzero(np.diff(positions) > max(1, gap)) + 1).tolist(), positions.size]
     return [slice(a, b) for a, b in itertools.pairwise(cuts)]
 
@@ -131,7 +131,7 @@ def to_dataset(document: Document, prefix: str = "") -> xr.Dataset:
     document
         What to label.
     prefix
-        Put before every dim, for a document that stands beside others in one tree.
+        Put before every dim, for a document that is beside others in one tree.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""What the parts hand each other: a source, its documents, their axes and their pixels.
+"""The data model: a source, its documents, their axes and their blocks of pixels.
 
 A reader makes a `Source` without touching pixels. Stores, views and exporters see only what
-stands here, so none of them cares whether pixels come from a dm4, a store or a view.
+is here, so none of them cares whether pixels come from a dm4, a store or a view.
 """
 
 from __future__ import annotations
@@ -121,13 +121,13 @@ class Blocks(Protocol):
         Raises
         ------
         SourceChangedError, ReadError, DamagedStoreError
-            The values cannot be had; `out` then holds nothing meaningful.
+            The values cannot be read; `out` then holds nothing meaningful.
         """
 
 
 @runtime_checkable
 class RotatedBlocks(Blocks, Protocol):
-    """Blocks whose source has the last dims first: each pixel of all patterns lies together."""
+    """Blocks whose source has the last dims first: pixel-major (scan-fast)."""
 
     @property
     def rotation(self) -> int:
@@ -258,7 +258,7 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Where the pixels of one document lie in its source, and how to write them back."""
+    """Where the pixels of one document are in its source, and how to write them back."""
 
     document: int
     """`Document.index` of the document."""
@@ -401,7 +401,7 @@ class Source:
     load_header: Callable[[], bytes] = bytes
     """Gives every byte outside `segments`, in order; with `segments` it is the whole file."""
     segments: tuple[Segment, ...] = ()
-    """Where the pixels lie, sorted by offset; empty for formats that are not rebuilt."""
+    """Where the pixels are, sorted by offset; empty for formats that are not rebuilt."""
     complete: bool = True
     """Whether the file holds all that it declares."""
     notes: tuple[str, ...] = ()
@@ -461,7 +461,7 @@ def main_document(documents: Sequence[Document]) -> int:
 
 
 class Progress(Protocol):
-    """Is told how far a long operation is."""
+    """Receives how far a long operation is."""
 
     def __call__(self, done: int, total: int) -> None:
         """Take bytes of pixel data done so far and in all; both grow or stay, never shrink."""

@@ -1,4 +1,4 @@
-"""What a user may ask for, as frozen dataclasses validated once.
+"""Options of each operation, as frozen dataclasses validated once.
 
 The command line and Python build the same objects; a store records the one it was made with.
 """
@@ -51,7 +51,7 @@ def parse_bytes(text: str | int) -> int:
     Raises
     ------
     OptionError
-        The text is no size.
+        The text is not a valid size.
 
     Examples
     --------
@@ -62,7 +62,9 @@ def parse_bytes(text: str | int) -> int:
         return text
     match = re.fullmatch(r"\s*([0-9][0-9.]*(?:e[0-9]{1,2})?)\s*([kmgt]i?)?b?\s*", text.lower())
     if match is None or match[1].count(".") > 1:
-        raise OptionError(f"{text!r} is no size in bytes", hint="write 512MiB, 2GB or 1000000")
+        raise OptionError(
+            f"{text!r} is not a valid size in bytes", hint="write 512MiB, 2GB or 1000000"
+        )
     return int(float(match[1]) * _BYTE_UNITS[match[2] or ""])
 
 
@@ -94,7 +96,7 @@ def check_whole(name: str, value: object, least: int) -> int:
     Raises
     ------
     OptionError
-        It is no whole number, or smaller than `least`.
+        It is not a whole number, or smaller than `least`.
 
     Examples
     --------
@@ -174,7 +176,7 @@ class IngestOptions:
     facts: Mapping[str, str | float | int] = field(default_factory=dict)
     """Calibration and facts that outrank those of the source, as `calibrate` takes them."""
     overwrite: bool = False
-    """Whether a store that stands at the destination is replaced."""
+    """Whether a store that exists at the destination is replaced."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -219,7 +221,7 @@ class ExportOptions:
     sync: bool = True
     """Whether the file is flushed to the disk before it appears."""
     overwrite: bool = False
-    """Whether a file that stands at the destination is replaced."""
+    """Whether a file that exists at the destination is replaced."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -267,7 +269,7 @@ def as_path(path: str | os.PathLike[str]) -> Path:
         raise OptionError("a path is empty", hint=hint)
     if os.fspath(path) == "-":
         hint = "save what comes through a pipe under a name, or give a name to write to"
-        raise OptionError("is no file", path="-", hint=hint)
+        raise OptionError("is not a file", path="-", hint=hint)
     local = _FILE_ADDRESS.fullmatch(os.fspath(path))
     if local is not None and not Path("file:").exists():
         from urllib.request import url2pathname

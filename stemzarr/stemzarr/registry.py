@@ -68,7 +68,7 @@ class ExportRequest:
     provenance: dict[str, Any]
     """JSON that says what was exported of what, as `describe_provenance` gives it."""
     progress: Progress | None = None
-    """Is told how far the export is."""
+    """Receives how far the export is."""
 
     @property
     def resources(self) -> Resources:
@@ -124,7 +124,7 @@ class Exporter:
     options: tuple[str, ...] = ()
     """Names of the fields of `ExportOptions` that shape the files of this format."""
     sidecar: bool = False
-    """Whether JSON stands beside the file, under its name and ``.json``."""
+    """Whether JSON is beside the file, under its name and ``.json``."""
 
     def suffix_for(self, source_format: str) -> str:
         """Return the suffix for a file made from a source: that of its format where it can be."""
@@ -256,7 +256,7 @@ def reads_suffix(suffix: str) -> bool:
 
 
 def is_data(path: Path) -> bool:
-    """Tell whether a file, found in a folder, is one that a reader is made for.
+    """Return whether a file, found in a folder, is one that a reader is made for.
 
     Every file that is given by name is tried; of what lies about in folders, a file whose bytes
     no reader knows is taken by its suffix. One that is empty or cannot be opened is judged by
@@ -277,7 +277,7 @@ def is_store(path: Path) -> bool:
 
 
 def is_data_folder(path: Path) -> bool:
-    """Tell whether a folder is one source that is no store: Zarr of another program, ``.zspy``."""
+    """Return whether a folder is one source and not a store: Zarr of another program, ``.zspy``."""
     return path.is_dir() and not is_store(path) and is_data(path)
 
 
@@ -292,7 +292,7 @@ def lead_of(path: Path) -> Path | None:
     Returns
     -------
     Path or None
-        A file beside it; None where the file is no part of another's acquisition.
+        A file beside it; None where the file is not part of another's acquisition.
     """
     lead = lead_by_name(path)
     if lead is None and path.suffix.lower() == ".raw":
@@ -309,14 +309,14 @@ def read_source(path: Path, options: ReadOptions | None = None) -> Source:
     SourceNotFoundError, UnknownFormatError, CorruptFileError, LayoutError
         There is no such file, no reader for it, or it contradicts itself.
     UnsupportedDataError
-        Its path holds bytes that are no text, so that no store and no catalog could name it.
+        Its path holds bytes that are not text, so that no store and no catalog could name it.
     OptionError
         It is a store, or a format that leaves no choice, and the options say something else.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        msg = "its name, or that of a folder above it, holds bytes that are no text"
+        msg = "its name, or that of a folder above it, holds bytes that are not text"
         hint = "rename it; it was written by a system of another encoding"
         raise UnsupportedDataError(msg, path=path, hint=hint) from error
     chosen = options or ReadOptions()
@@ -333,7 +333,7 @@ def _check_read(source: Source, options: ReadOptions) -> Source:
     Raises
     ------
     OptionError
-        It is a store, or a scan of a format that says itself how its axes lie.
+        It is a store, or a scan of a format that says itself how its axes are ordered.
     """
     if source.format == "stemzarr":
         msg = "is a store, whose layout, scan shape and data set were settled at its ingest"

@@ -95,7 +95,7 @@ def test_what_is_wrong_is_found(lake: Lake, add: Add, tmp_path: Path) -> None:
     found = {Path(finding.path).name: finding.message for finding in validate_lake(again)}
     assert "nested" in found["wrong.zarr"]
     assert "broken.zarr" in found
-    assert "is no store" in found["stray.txt"]
+    assert "is not a store" in found["stray.txt"]
     assert "is a link" in found["link.zarr"]
     assert "two_words.zarr" in found["two words.zarr"]
     assert "not there" in found["nobody.json"]

@@ -82,7 +82,7 @@ def test_a_query_chooses_and_a_folder_gets_an_index(lake: Lake, tmp_path: Path) 
     assert write_gallery(lake, tmp_path, "SrTiO3") == 1
     dest = tmp_path / "mine.html"
     dest.write_text("mine")
-    with pytest.raises(StoreExistsError, match="no gallery"):
+    with pytest.raises(StoreExistsError, match="not a gallery"):
         write_gallery(lake, dest)
     with pytest.raises(QueryError):
         write_gallery(lake, tmp_path / "other.html", "kimd=3")

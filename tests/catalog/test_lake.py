@@ -199,7 +199,7 @@ def test_a_rebuild_forgets_what_killed_processes_left(lake: Lake, add: Add) -> N
     lake.rebuild()
     assert old.exists()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stemzarr_catalog.keeper._LEFT_ALONE_SECONDS", -1.0)
+        patch.setattr("stemzarr_catalog.index_manager._LEFT_ALONE_SECONDS", -1.0)
         lake.rebuild()
     assert not old.exists()
     assert unfinished.exists()

@@ -166,7 +166,7 @@ def test_a_tensor_form_without_a_scan_is_noted(
     """The one option that cannot act on other kinds says so."""
     pytest.importorskip("torch")
     assert run(["export", str(stores("image")), str(tmp_path / "o.pt"), "--tensor", "scan"]) == 0
-    assert "is no 4D scan" in capsys.readouterr().err
+    assert "is not a 4D scan" in capsys.readouterr().err
 
 
 READ: list[dict[str, Any]] = [

@@ -123,4 +123,4 @@ def test_a_tensor_of_no_scan_is_noted(
     pytest.importorskip("torch")
     words = ["export", str(scan), str(tmp_path / "x.pt"), "--document", "survey"]
     assert run([*words, "--tensor", "scan"]) == 0
-    assert "survey is no 4D scan" in capsys.readouterr().err
+    assert "survey is not a 4D scan" in capsys.readouterr().err

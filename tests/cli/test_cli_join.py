@@ -100,7 +100,7 @@ def test_what_cannot_be_joined_is_refused(
     """A file, a wrong count, an option that cannot act, a folder that is watched."""
     file = folder / "Alice Smith" / "run_0.npy"
     for words, said in (
-        ([file, "--join"], "no folder of files"),
+        ([file, "--join"], "not a folder of files"),
         ([folder, "--join", "--scan-shape", "5,5"], "needs 25 frames, it holds 12"),
         ([folder, "--join", "--layout", "scan-fast"], "leave --layout out"),
         ([folder, "--join", "--sha256"], "leave --sha256 out"),

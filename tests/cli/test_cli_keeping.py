@@ -252,7 +252,7 @@ def test_show_tells_what_people_noted(lake: Path, capsys: pytest.CaptureFixture[
     [
         (("ls", "kind=4d"), "no entry has kind=4d; did you mean 4d-stem"),
         (("ls", "--sessions", "kind=4d"), "did you mean 4d-stem"),
-        (("ls", "--facet", "kind", "nosuchword"), "nothing in this lake is found"),
+        (("ls", "--facet", "kind", "nosuchword"), "No scans match"),
         (("tag", "scan", "good"), "to add it as a tag: stemzarr tag scan --add good"),
     ],
 )

@@ -45,7 +45,7 @@ def test_watch_takes_what_arrives_until_it_is_stopped(tmp_path: Path) -> None:
         watching.send_signal(signal.SIGINT)
         assert watching.wait(30) == 130
         assert watching.stderr.read().strip().splitlines() == [
-            "stemzarr watch: interrupted; the same command goes on, and reads nothing again"
+            "stemzarr watch: Interrupted. Run the same command again to resume"
         ]
     assert (tmp_path / "stemzarr-lake" / "stores" / "scan.zarr").is_dir()
 
@@ -72,7 +72,7 @@ def test_an_interrupted_ingest_goes_on(tmp_path: Path) -> None:
         check=False,
     )
     assert stopped.returncode == 130, stopped.stderr
-    assert "the same command goes on" in stopped.stderr
+    assert "Run the same command again to resume" in stopped.stderr
     assert len(stopped.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "stemzarr-lake" / "stores" / "scan.zarr").exists()
     with start(*words, "--json", cwd=tmp_path) as again:

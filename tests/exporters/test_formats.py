@@ -374,7 +374,7 @@ def test_pictures_of_other_documents_are_refused(
     """A spectrum is no picture; the message names other formats."""
     document = make_document("spectrum", COUNTS[0, 0, 0])
     for write in (write_png, write_tif):
-        with pytest.raises(UnsupportedDataError, match="is no image but spectrum"):
+        with pytest.raises(UnsupportedDataError, match="is not an image but spectrum"):
             write(make_request(document, "spectrum.png"))
 
 

@@ -250,7 +250,7 @@ def test_only_a_folder_of_several_frames_is_joined(tmp_path: Path) -> None:
         read_source(tmp_path / "s", JOIN)
     stemzarr.ingest(file, tmp_path / "one.zarr")
     for path in (file, tmp_path / "one.zarr"):
-        with pytest.raises(OptionError, match="no folder of files"):
+        with pytest.raises(OptionError, match="not a folder of files"):
             read_source(path, JOIN)
     with pytest.raises(SourceNotFoundError):
         read_source(tmp_path / "nothing", JOIN)

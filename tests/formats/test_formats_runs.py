@@ -241,7 +241,7 @@ def test_bytes_behind_the_last_pattern_are_named(tmp_path: Path, name: str) -> N
         file.write(bytes(5))
     source = check_reader(path)
     assert source.complete
-    assert "5 bytes behind the last pattern are no pattern" in source.notes
+    assert "5 bytes behind the last pattern are not a pattern" in source.notes
     options = ReadOptions(scan_shape=SCAN)
     np.testing.assert_array_equal(values_of(path, options), values)
 
@@ -347,7 +347,7 @@ def test_arrays_saved_into_one_file_are_documents(tmp_path: Path) -> None:
     assert [one.shape for one in source.documents] == [(3, 4, 5), (6,)]
     with path.open("ab") as file:
         file.write(b"more")
-    assert read_source(path).notes == ("4 bytes behind the last array are no array",)
+    assert read_source(path).notes == ("4 bytes behind the last array are not an array",)
     assert not read_source(path).complete
 
 

@@ -171,5 +171,5 @@ def test_a_known_array_still_has_its_form(make: Callable[..., Path]) -> None:
         read_store(store)
     group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
     change_store(store, nodes={"source/header": group})
-    with pytest.raises(CorruptFileError, match="is no array"):
+    with pytest.raises(CorruptFileError, match="is not an array"):
         read_store(store)

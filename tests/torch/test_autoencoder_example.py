@@ -156,14 +156,14 @@ def test_a_pt_with_metadata_or_nothing_beside_it_trains(example: ModuleType, fol
     [
         (("nothing",), "no such"),
         (("nothing.pt",), "there is no such file"),
-        (("text.pt",), "no tensor that torch can map"),
+        (("text.pt",), "not a tensor that torch can map"),
         (("number.pt",), "holds no patterns"),
         (("bare.pt", "--scan-step", "2"), "needs the sidecar bare.pt.json"),
         (("scan.pt", "--downsample", "3"), "leave the option out, or export it again"),
         (("moved.pt",), "describes a tensor of"),
         (("scan.zarr", "--scan-step", "24"), "too few to keep"),
         (("scan.zarr", "--downsample", "70"), "use a factor of at most"),
-        (("nan.pt",), "the loss is no number"),
+        (("nan.pt",), "the loss is not a number"),
     ],
 )
 def test_what_cannot_be_trained_on_is_told_in_one_line(
@@ -171,7 +171,7 @@ def test_what_cannot_be_trained_on_is_told_in_one_line(
 ) -> None:
     """Every failure says what was found and what to do, without a traceback."""
     stemzarr.export("scan.zarr", folder / "scan.pt", view=SCAN)
-    Path("text.pt").write_text("no tensor", encoding="utf-8")
+    Path("text.pt").write_text("not a tensor", encoding="utf-8")
     torch.save(torch.tensor(1.0), "number.pt")
     torch.save(torch.full((40, 1, 8, 8), float("nan")), "nan.pt")
     for name in ("bare.pt", "moved.pt"):

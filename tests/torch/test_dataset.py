@@ -395,7 +395,7 @@ def test_what_cannot_train_is_refused() -> None:
     with pytest.raises(UnsupportedDataError, match="spread over the whole file"):
         PatternDataset(scan(blocks=slabs))
     for other in (None, 3, [None], {"intensity": COUNTS}.values()):
-        with pytest.raises(OptionError, match="is nothing to train from"):
+        with pytest.raises(OptionError, match="is an unsupported source type"):
             PatternDataset(other)  # type: ignore[arg-type]
     for number in ({"memory": 2.5}, {"memory": 1}, {"threads": 0}, {"threads": "2"}):
         with pytest.raises(OptionError, match="it must be"):

@@ -162,7 +162,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path, tiny: Any, tiny_dm4: Path) -
         subprocess.run(["umount", folder], check=True)  # noqa: S607
 
 
-def test_an_index_that_is_no_database_is_made_anew(lake: Lake) -> None:
+def test_an_index_that_is_no_database_is_rebuilt(lake: Lake) -> None:
     """A folder full of noise where the index was: nothing is lost."""
     (lake.path / "catalog.sqlite").write_bytes(os.urandom(5000))
     use(lake.path, ["scan"])

@@ -48,10 +48,10 @@ def test_a_name_that_is_no_text_is_refused_and_the_rest_is_done(
     odd = tiny.write(folder / f"{NOT_TEXT}.dm4")
     status, names, errors = ingest(folder, tmp_path / "lake", capsys)
     assert (status, names) == (1, ["zz"])
-    assert "bytes that are no text" in errors
+    assert "bytes that are not text" in errors
     assert "rename it" in errors
     for act in (stemzarr.info, stemzarr.open):
-        with pytest.raises(UnsupportedDataError, match="no text"):
+        with pytest.raises(UnsupportedDataError, match="not text"):
             act(odd)
     assert list(open_lake(tmp_path / "lake")) == ["zz"]
 
@@ -119,7 +119,7 @@ def test_a_fault_of_ours_with_one_file_is_told_and_the_rest_is_done(
     status, names, errors = ingest(folder, tmp_path / "lake", capsys)
     assert (status, names) == (1, ["zz"])
     assert "never thought of" in errors
-    assert "a fault of stemzarr" in errors
+    assert "internal error" in errors
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_folder_may_be_read_only_where_the_source_lies(tmp_path: Path, tiny: A
         (errno.ENOSPC, "free space"),
         (errno.EROFS, "reading only"),
         (errno.ENAMETOOLONG, "shorter"),
-        (errno.ENOTDIR, "a file stands"),
+        (errno.ENOTDIR, "a file is"),
         (errno.EISDIR, "name a file"),
         (errno.ELOOP, "link"),
         (errno.EMFILE, "ulimit"),

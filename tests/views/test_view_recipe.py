@@ -81,7 +81,7 @@ def test_words_read_as_a_person_would_say_them() -> None:
         ({"dtype": "complex64"}, "dtype is 'complex64'"),
         ({"dtype": "uint16", "downsample": 2}, "fractions, which uint16 cannot hold"),
         ({"dtype": "uint8", "normalize": "minmax"}, "fractions, which uint8 cannot hold"),
-        ({"roi": "det_z=1:2"}, "is no part of a region"),
+        ({"roi": "det_z=1:2"}, "is not part of a region"),
         ({"roi": None}, "roi is None"),
         ({"scan_step": 2.5}, "scan_step is 2.5"),
         ({"scan_step": "2"}, "scan_step is '2'"),

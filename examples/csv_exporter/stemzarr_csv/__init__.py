@@ -1,7 +1,7 @@
 """An exporter of another package: spectra and profiles as CSV.
 
 An exporter is a function that takes an `ExportRequest` and writes ``request.dest``, a temporary
-path: stemzarr renames it when all went well, so nothing half-written ever stands at the
+path: stemzarr renames it when all went well, so nothing half-written is ever at the
 destination. Views are applied already; pixels come through ``document.blocks``.
 """
 

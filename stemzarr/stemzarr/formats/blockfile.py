@@ -28,7 +28,7 @@ def write_blo(request: ExportRequest) -> Exported:
     Raises
     ------
     UnsupportedDataError
-        The document is no 4D scan, its values are no bytes, or it has more positions or pixels
+        The document is not a 4D scan, its values are not bytes, or it has more positions or pixels
         along a dim than the format counts.
     """
     document = request.documents[0]
@@ -78,7 +78,9 @@ def _calibration(document: Document) -> tuple[list[dict[str, Any]], tuple[str, .
     notes = []
     if document.valid is not None:
         missing = int(document.valid.size - document.valid.sum())
-        notes.append(f"{missing} patterns that are missing stand as zeros, which no .blo can say")
+        notes.append(
+            f"{missing} patterns that are missing are written as zeros, which no .blo can say"
+        )
     scan = [axis_dict(axis, navigate=True) for axis in document.axes[:2]]
     if any(axis.units not in _LENGTHS for axis in document.axes[:2]):
         scan = [axis | {"units": "nm", "scale": 1.0, "offset": 0.0} for axis in scan]

@@ -1,6 +1,6 @@
 """EMPAD acquisitions: an ``.xml`` that describes them and the ``.raw`` with their frames.
 
-A frame is 130 rows of 128 float32, of which the last two are no pixels. All frames are read at
+A frame is 130 rows of 128 float32, of which the last two are not pixels. All frames are read at
 their positions; how many there must be is said by the ``.xml`` or by the name of the ``.raw``.
 """
 
@@ -44,7 +44,7 @@ FORMATS = (
         read="the scan of the `.raw` that the `.xml` names, steps, exposure, voltage",
         lazy="each pattern at its place in the `.raw`",
         complete="frames on disk against the scan that the `.xml`, or the name of the `.raw`, says",
-        unseen="the two last rows of each frame, which are no pixels",
+        unseen="the two last rows of each frame, which are not pixels",
         writers=("empad",),
     ),
 )
@@ -60,7 +60,7 @@ _EVIDENCE: Final = "an EMPAD writes pattern after pattern"
 
 
 def is_empad(path: Path, head: bytes) -> bool:
-    """Tell whether a file is an EMPAD's ``.xml``, or a ``.raw`` that one beside it names."""
+    """Return whether a file is an EMPAD's ``.xml``, or a ``.raw`` that one beside it names."""
     suffix = path.suffix.lower()
     if suffix == ".xml":
         return b"<" in head and _raw_name(path) is not None
@@ -119,7 +119,7 @@ def _parse(path: Path) -> ET.Element:
     try:
         return ET.fromstring(text)  # noqa: S314 - entities are refused above
     except ET.ParseError as error:
-        msg = f"is no readable XML: {error}"
+        msg = f"is not readable XML: {error}"
         raise CorruptFileError(msg, path=path, hint="copy it again from its origin") from error
 
 

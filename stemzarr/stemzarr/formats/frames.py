@@ -131,7 +131,7 @@ class FrameRun:
     scan: tuple[int, int] | None = None
     """Shape (scan_y, scan_x) that the header declares."""
     beyond: int = 0
-    """Bytes behind the last whole frame that are no frame."""
+    """Bytes behind the last whole frame that are not a frame."""
     evidence: str = "its files hold pattern after pattern"
     """Why the frames are patterns in this order."""
 
@@ -158,10 +158,10 @@ class FrameRun:
 
     @property
     def tail(self) -> str:
-        """What lies behind the last pattern of a complete run, in words; empty where nothing."""
+        """What is behind the last pattern of a complete run, in words; empty where nothing."""
         if not self.complete or not self.beyond:
             return ""
-        return f"{self.beyond} bytes behind the last pattern are no pattern"
+        return f"{self.beyond} bytes behind the last pattern are not a pattern"
 
     def find(self, whole: Found, options: ReadOptions, path: Path) -> list[Found]:
         """Return the data sets of an incomplete run.

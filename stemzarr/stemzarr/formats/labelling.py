@@ -1,7 +1,7 @@
 """What the axes of a foreign format mean: kind, order and calibration, with the evidence.
 
 Other formats' axis names, units and ``navigate`` flags are unreliable, each in its own way, so
-all of them are weighed: what the user says, then units (a reciprocal length or an angle lies on
+all of them are weighed: what the user says, then units (a reciprocal length or an angle is on
 a detector, an energy is a spectrum), then names, then the flags, then the order on disk.
 """
 
@@ -42,7 +42,7 @@ class FoundAxis:
     navigate: bool | None = None
     """HyperSpy's word for a scan axis; None where the format has no such flag."""
     uneven: str = ""
-    """Why the positions of the pixels are no even grid, in words; empty where they are one."""
+    """Why the positions of the pixels are not an even grid, in words; empty where they are one."""
 
     def at(self, positions: object) -> FoundAxis:
         """Return the axis calibrated by positions of its pixels.
@@ -73,7 +73,7 @@ class FoundAxis:
         why = f"positions that are uneven by up to {furthest:.3g} pixels"
         if not math.isfinite(furthest):
             same = bool((exact == exact[0]).all())
-            why = "one position for all of its pixels" if same else "positions that are no numbers"
+            why = "one position for all of its pixels" if same else "positions that are not numbers"
             why = why if same or not np.isfinite(exact).all() else "positions that are uneven"
         return replace(self, scale=float("nan"), uneven=why)
 
@@ -218,7 +218,7 @@ def label_axes(
     options
         ``layout`` outranks all evidence about 4D data (and about where the frames of a stack
         are counted); ``scan_shape`` makes a scan of a stack, or of a scan of another shape, that
-        holds as many patterns, and is passed over where it does not fit.
+        holds as many patterns, and is skipped where it does not fit.
     hints
         What the format says about the whole.
 
@@ -341,8 +341,8 @@ def _guess_scan(found: Sequence[FoundAxis], options: ReadOptions, hints: Hints) 
     detector, evidence, known = _detector_dims(found, options, hints)
     others, _ = _with_role(found, "energy")
     frames, _ = _with_role(found, "frame")
-    told = hints.frames or hints.pages or options.scan_shape is not None
-    if options.layout == "auto" and not told and (others or frames):
+    stated = hints.frames or hints.pages or options.scan_shape is not None
+    if options.layout == "auto" and not stated and (others or frames):
         return _guess_array(found, options, hints)
     return _Guess(
         kind="4d-stem",
@@ -393,8 +393,8 @@ def _scan_shape(
     if guess.kind not in ("stack", "4d-stem"):
         return None
     patterns = math.prod(found[dim].size for dim in guess.scan)
-    told = None if hints.scan is None else (hints.scan[0].size, hints.scan[1].size)
-    for shape in (options.scan_shape, told):
+    stated = None if hints.scan is None else (hints.scan[0].size, hints.scan[1].size)
+    for shape in (options.scan_shape, stated):
         if shape is not None and math.prod(shape) == patterns:
             return shape
     return None
@@ -439,8 +439,8 @@ def _scan_axes(
     """Return the two scan axes, and their shape where the disk groups the patterns otherwise."""
     sizes = tuple(axis.size for axis in scan)
     if shape is not None and shape != sizes:
-        told = hints.scan or (FoundAxis(size=0), FoundAxis(size=0))
-        return [replace(axis, size=n) for axis, n in zip(told, shape, strict=True)], shape
+        stated = hints.scan or (FoundAxis(size=0), FoundAxis(size=0))
+        return [replace(axis, size=n) for axis, n in zip(stated, shape, strict=True)], shape
     if len(scan) == 1:
         return [FoundAxis(size=1), *scan], (1, sizes[0])
     return scan, None

@@ -48,7 +48,7 @@ def refuse_packed(path: Path) -> None:
 
 
 def _members(path: Path) -> list[str]:
-    """Return the names in a zip archive, none where the file is no such archive."""
+    """Return the names in a zip archive, none where the file is not such an archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return [name for name in archive.namelist() if name.isprintable()]

@@ -44,7 +44,7 @@ class Partial:
     integral: bool
     """Whether all values are integers."""
     measured: dict[str, NDArray[Any]]
-    """Partial result of each measure by its name; none for documents that are no 4D scan."""
+    """Partial result of each measure by its name; none for documents that are not 4D scan."""
 
     def to_bytes(self) -> bytes:
         """Return all arrays under their names, as an ``.npz`` file."""

@@ -178,7 +178,7 @@ class _Circle:
     radius: float
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Tell whether it lies on a detector, but for its margin."""
+        """Return whether it is on a detector, but for its margin."""
         places = zip((self.y, self.x), shape, strict=True)
         inside = all(-_SMALLEST <= place <= n - _SMALLEST for place, n in places)
         return inside and _SMALLEST < self.radius <= max(shape) / 2

@@ -31,7 +31,7 @@ _INSTRUMENTS: Final = (
 def facts_from_hyperspy(
     metadata: Mapping[str, Any], root: str = "metadata"
 ) -> tuple[dict[str, Fact], dict[str, str]]:
-    """Return what is known of the acquisition, and where each fact stands.
+    """Return what is known of the acquisition, and where each fact is.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def _ours(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
     if not isinstance(tree, Mapping):
         return
     for fact in FACTS:
-        told = tree.get(fact.name)
-        value = finite_number(told) if fact.type == "number" else told
+        stated = tree.get(fact.name)
+        value = finite_number(stated) if fact.type == "number" else stated
         if isinstance(value, bool) or fact.type == "flag":
             continue
         if isinstance(value, str | int | float) and value != "":
@@ -136,7 +136,7 @@ def _date(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
 
 
 def _get(tree: Mapping[str, Any], path: str) -> object:
-    """Return what stands at a dotted path, None where nothing does."""
+    """Return what is at a dotted path, None where nothing does."""
     value: Any = tree
     for part in path.split("."):
         if not isinstance(value, Mapping) or part not in value:
@@ -170,7 +170,7 @@ def iso_datetime(date: str, time: str = "", zone: str = "") -> str:
     Returns
     -------
     str
-        Empty where the date is no ISO date: a guess would be an invention.
+        Empty where the date is not an ISO date: a guess would be an invention.
 
     Examples
     --------

@@ -26,7 +26,7 @@ _PERSONS = frozenset(
         *("laboratory", "login", "account", "sessionid"),
     }
 )
-"""Words of a tag's name whose values are removed, and removed wherever else they stand."""
+"""Words of a tag's name whose values are removed, and removed wherever else they are."""
 _PLACES = frozenset(
     {
         *("path", "paths", "filepath", "folder", "folders", "directory", "directories", "dir"),
@@ -38,7 +38,7 @@ _PLACES = frozenset(
 _BESIDE = frozenset(
     {"name", "names", "id", "full", "first", "last", "given", "family", "text", "label", "info"}
 )
-"""Words that may stand beside them where the value is a name, not a group of settings."""
+"""Words that may be beside them where the value is a name, not a group of settings."""
 _PARTS = re.compile(
     r"path|folder|director|print|operator|specimen|user ?name|sample ?name", re.IGNORECASE
 )
@@ -62,11 +62,11 @@ _WHOLE = re.compile(
 _ANY = re.compile(r"(?<![\w/.:])/(?:[^\s/'\"<>:]+/)+[^\s/'\"<>:,;)\]}]+")
 _LEAST = 4
 REDACTED = "[redacted]"
-"""What stands in the place of a text that was removed."""
+"""What is in the place of a text that was removed."""
 
 
 def is_path(text: str) -> bool:
-    r"""Tell whether a text looks like an absolute path of any system.
+    r"""Return whether a text looks like an absolute path of any system.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def is_path(text: str) -> bool:
 
 
 def user_names(path: str) -> list[str]:
-    r"""Return the name of the person in whose home a path lies, if it lies in one.
+    r"""Return the name of the person in whose home a path is, if it is in one.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def _words(name: str) -> set[str]:
 
 
 def is_personal(name: str) -> bool:
-    """Tell whether the value of a tag of this name says who, of what, or where on which machine."""
+    """Return whether a tag of this name says who, of what, or where on which machine."""
     words = _words(name)
     if words & (_PERSONS | _PLACES) or _PARTS.search(name) is not None:
         return True

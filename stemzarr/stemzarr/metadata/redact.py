@@ -67,7 +67,7 @@ def redactor_of(source: Source, *more: str) -> Redactor:
     Parameters
     ----------
     source
-        Where they stand.
+        Where they are.
     more
         Further secrets, of a record for example.
     """
@@ -89,7 +89,7 @@ def redact_source(source: Source, redactor: Redactor | None = None) -> Source:
     source
         What a reader recognised, or a store.
     redactor
-        What removes the names; by default those that stand in the source itself.
+        What removes the names; by default those that are in the source itself.
     """
     chosen = redactor or redactor_of(source)
     note = NOTE
@@ -107,7 +107,7 @@ def redact_source(source: Source, redactor: Redactor | None = None) -> Source:
 
 
 def names_person(slug: str, redactor: Redactor) -> bool:
-    """Tell whether the slug of a document holds a name that is removed elsewhere."""
+    """Return whether the slug of a document holds a name that is removed elsewhere."""
     spoken = re.sub(r"[_-]+", " ", slug)
     plain = Redactor(tuple(re.sub(r"[\W_]+", " ", one).strip() for one in redactor.secrets))
     return plain.text(spoken) != spoken
@@ -164,7 +164,7 @@ def _by_length(item: tuple[str, str]) -> tuple[int, str, str]:
 
 
 def _is_rare(text: str) -> bool:
-    """Tell whether a text is no word that the labels of a DM file are made of."""
+    """Return whether a text is not a word that the labels of a DM file are made of."""
     return text not in _LABELS and (not text.isalpha() or len(text) >= _LONG_WORD)
 
 

@@ -1,7 +1,8 @@
-"""Arrays for a short while, out of memory that a thread uses again and again.
+"""Reusable buffers: scratch arrays out of memory that a thread keeps.
 
-Fresh memory is dear: the system finds and clears each page when it is first touched, and a heap
-that large arrays come from and go back to in any order grows. So a thread keeps a few buffers.
+Allocating memory is expensive: the system finds and clears each page when it is first touched, and
+a heap that large arrays come from and go back to in any order grows. So a thread keeps a few
+buffers.
 """
 
 from __future__ import annotations

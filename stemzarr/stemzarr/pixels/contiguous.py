@@ -27,7 +27,7 @@ _CALL_BYTES = 16 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContiguousBlocks:
-    """Pixels that lie in one unaligned run of bytes.
+    """Pixels in one unaligned run of bytes.
 
     Picklable and thread-safe: it holds a path and numbers. Where the disk has the canonical order
     (`rotation` 0), a box is read in its maximal contiguous runs, straight into the caller's
@@ -140,7 +140,7 @@ class ContiguousBlocks:
 
 
 def _item_strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return how many values lie between neighbours in every dim, in C order."""
+    """Return how many values are between neighbours in every dim, in C order."""
     return tuple(math.prod(shape[dim + 1 :]) for dim in range(len(shape)))
 
 

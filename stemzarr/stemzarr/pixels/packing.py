@@ -23,7 +23,7 @@ __all__ = [
 
 COLOUR_CHANNELS = ("red", "green", "blue", "alpha")
 _SHIFTS = (16, 8, 0, 24)
-"""Where red, green, blue and alpha lie in the 32-bit integer of a pixel."""
+"""Where red, green, blue and alpha are in the 32-bit integer of a pixel."""
 
 
 def unpack_colour(pixels: NDArray[np.uint32], channels: slice = slice(None)) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Pixels as they lie in a source, and the way back: canonical arrays to the bytes of the disk.
+"""Pixels as they are in a source, and the way back: canonical arrays to the bytes of the disk.
 
 The disk order of a segment is its canonical order with the last `Segment.rotation` dims first.
 """
@@ -27,7 +27,7 @@ _WHOLE = {"packed-complex": pack_plane, "packed-complex-old": pack_plane_old}
 
 
 def encode_pixels(box: NDArray[Any], segment: Segment) -> memoryview:
-    """Return the bytes of a canonical box as they would lie on disk.
+    """Return the bytes of a canonical box as they would be on disk.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def iterate_segment(
     blocks
         The pixels in canonical order, from a store or a file.
     segment
-        Where and how they lie in the source.
+        Where and how they are in the source.
     memory
         About how many bytes may be held at once.
 
@@ -112,7 +112,7 @@ def differing_offsets(held: Source, path: Path) -> Iterator[tuple[int, Segment]]
     """Iterate over the places where packed pixels of a file are not those of a source.
 
     Several packed forms stand for the same values, so that values alone do not tell; pixels that
-    lie in the file as they are need no such look.
+    are in the file as they are need no such look.
 
     Parameters
     ----------

@@ -193,7 +193,7 @@ def _shared_file(path: Path, _process: int, _identity: tuple[int, int]) -> Posit
 def open_shared(path: Path) -> PositionedFile:
     """Return the file from a small cache of open files of this process; the caller never closes it.
 
-    A file that was replaced by another of the same name is opened anew.
+    A file that was replaced by another of the same name is opened again.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def read_positioned(path: Path, out: memoryview, offset: int) -> None:
     Raises
     ------
     SourceChangedError, ReadError
-        The bytes cannot be had.
+        The bytes cannot be read.
     """
     open_shared(path).read_into(out, offset)
 
@@ -289,7 +289,7 @@ def remove_tree(path: Path) -> None:
 def publish(dest: Path, *, sync: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `dest`, and rename it to `dest` when the block succeeds.
 
-    What stood at `dest` is replaced by the rename (a folder is moved aside first); a link stays,
+    What was at `dest` is replaced by the rename (a folder is moved aside first); a link stays,
     and what it leads to is replaced. When the block fails, the temporary file or folder is removed.
 
     Raises
@@ -335,25 +335,25 @@ def check_destination(dest: Path, *, overwrite: bool, source: Path | None = None
     dest
         A file or folder that will appear there.
     overwrite
-        Whether what stands there is replaced.
+        Whether what is there is replaced.
     source
         What it is made from, which must outlive it.
 
     Raises
     ------
     StoreExistsError
-        Something stands there and is not to be replaced, or never is: a folder of other things,
+        Something exists there and is not to be replaced, or never is: a folder of other things,
         a device, a pipe, a socket.
     SourceNotFoundError
-        The folder that it would lie in does not exist.
+        The folder that it would be in does not exist.
     OptionError
-        It is its own source, or one lies in the other.
+        It is its own source, or one is in the other.
     """
     if source is not None:
         # Unlike Path.resolve, it takes a link that leads to itself for a file.
         here, there = (Path(os.path.realpath(path)) for path in (dest, source))
         if here.is_relative_to(there) or there.is_relative_to(here):
-            what = "is the source itself" if here == there else "and its source lie in each other"
+            what = "is the source itself" if here == there else "and its source contain each other"
             raise OptionError(what, path=dest, hint="choose another name")
     _check_kind(dest)
     if dest.exists() and not overwrite:
@@ -366,7 +366,7 @@ def check_destination(dest: Path, *, overwrite: bool, source: Path | None = None
 
 
 def _check_kind(dest: Path) -> None:
-    """Raise where something stands that is neither a file nor a folder."""
+    """Raise where something exists that is neither a file nor a folder."""
     try:
         mode = dest.stat().st_mode
     except OSError:
@@ -378,7 +378,7 @@ def _check_kind(dest: Path) -> None:
 
 
 def _check_replaceable(dest: Path) -> None:
-    """Raise where a folder would be deleted that is no one thing made by a program."""
+    """Raise where a folder would be deleted that is not one thing made by a program."""
     if not dest.is_dir():
         return
     names = set(without_foreign(item.name for item in dest.iterdir()))
@@ -392,13 +392,13 @@ def _check_replaceable(dest: Path) -> None:
 
 
 def _is_stray(path: Path) -> bool:
-    """Tell whether something at the top of a Zarr folder is no part of it: a file of a person."""
+    """Return whether something at the top of a Zarr folder is foreign to it: a file of a person."""
     known = path.name.startswith(".") or path.name == "zarr.json" or _CHUNK.fullmatch(path.name)
     return not known and path.is_file()
 
 
 def move(source: Path, dest: Path) -> None:
-    """Rename `source` to `dest`, in the place of a file that stands there.
+    """Rename `source` to `dest`, in the place of a file that is there.
 
     Windows refuses that while another process has either of them open. Readers and scanners do so
     for a moment, which is waited for.

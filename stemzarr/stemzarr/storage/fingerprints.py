@@ -52,7 +52,7 @@ class FileState:
 def files_below(path: Path) -> tuple[Path, ...]:
     """Return a file as it is, or every file below a folder, sorted by their paths.
 
-    What file managers and network file systems leave in a folder is no part of it.
+    What file managers and network file systems leave in a folder is not part of it.
     """
     if not path.is_dir():
         return (path,)

@@ -28,7 +28,7 @@ _FOREIGN = re.compile(
 
 
 def is_foreign(name: str) -> bool:
-    r"""Tell whether a file or folder of this name was left by a system, not put there by a person.
+    r"""Return whether a file or folder of this name was left by a system and not by a person.
 
     Parameters
     ----------

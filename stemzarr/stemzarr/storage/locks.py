@@ -186,7 +186,7 @@ class FileLock:
         return json.dumps({"token": self._token, **dataclasses.asdict(ProcessRecord.own())})
 
     def _remove_dead(self) -> bool:
-        """Remove the lock of a dead owner, and tell whether to try again at once.
+        """Remove the lock of a dead owner, and return whether to try again at once.
 
         Two that see it at the same time must not remove twice: only one makes the guard.
         """
@@ -212,7 +212,7 @@ class FileLock:
                 guard.unlink(missing_ok=True)
 
     def _made(self, path: Path) -> bool:
-        """Tell whether a file is one that we made."""
+        """Return whether a file is one that we made."""
         return bool(_read(path).get("token") == self._token)
 
     def _busy(self) -> StoreBusyError:
@@ -254,7 +254,7 @@ class FileLock:
 
 
 def _clocks() -> tuple[float, float]:
-    """Return two clocks: one that stands still while the machine sleeps, and one that does not."""
+    """Return two clocks: one that stops while the machine sleeps, and one that does not."""
     return time.monotonic(), time.time()
 
 
@@ -279,9 +279,9 @@ def _name(owner: dict[str, Any]) -> str:
 
 
 def _is_dead(path: Path) -> bool:
-    """Tell whether the owner has ended, or may have and has not touched its lock for long."""
+    """Return whether the owner has ended, or may have and has not touched its lock for long."""
     state = process_state(ProcessRecord.parse(_read(path)))
     if state != "unknown":
         return state == "ended" and path.exists()
-    # Far in the future is no beat either: the clock of the file system was set back since.
+    # Far in the future is not a beat either: the clock of the file system was set back since.
     return abs(seconds_untouched(path) or 0.0) > _STALE_S

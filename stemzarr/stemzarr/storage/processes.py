@@ -38,7 +38,7 @@ class ProcessRecord:
     boot: str
     """What names this run of its operating system; empty where nothing does."""
     namespace: str
-    """What names its PID namespace; empty where processes cannot be told apart by number."""
+    """What names its PID namespace; empty where processes cannot be distinguished by number."""
     pid: int
     """Number of the process."""
     started: float | None
@@ -94,7 +94,7 @@ def process_state(record: ProcessRecord | None) -> State:
 
 
 def _exists(pid: int) -> bool:
-    """Tell whether the system has a process of this number, whoever owns it."""
+    """Return whether the system has a process of this number, whoever owns it."""
     if sys.platform == "win32":
         import psutil
 

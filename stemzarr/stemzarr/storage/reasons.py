@@ -22,14 +22,14 @@ _ADVICE = {
     "EPERM": _RIGHTS,
     "ENAMETOOLONG": "choose a shorter name",
     "EILSEQ": "the file system does not take such a name; choose another",
-    "ENOTDIR": "a file stands where a folder must be; choose another folder",
+    "ENOTDIR": "a file is where a folder must be; choose another folder",
     "EISDIR": "it is a folder; name a file",
     "ELOOP": "a link leads to itself; name what it should lead to",
     "EMFILE": "too many files are open; close some, or raise the limit (ulimit -n)",
     "ENFILE": "too many files are open on this machine; close other programs",
     "ENOMEM": "not enough memory; close other programs, or give a smaller --memory",
     "EAGAIN": "the system gives no more processes or memory; close other programs",
-    "EIO": "the disk or the network it lies on fails; copy it elsewhere while you can",
+    "EIO": "the disk or the network it is on fails; copy it elsewhere while you can",
     "ENXIO": "the device is not there any more; connect it again",
     "ENODEV": "the device is not there any more; connect it again",
     "ENOMEDIUM": "no disk is in the drive",
@@ -66,7 +66,7 @@ def advice(error: OSError) -> str | None:
 
 
 def is_about_memory(error: BaseException) -> bool:
-    """Tell whether an error, or one that it came from, is that of a system without memory.
+    """Return whether an error, or one that it came from, is that of a system without memory.
 
     Libraries that cannot be loaded, and threads that cannot start, say so in words only.
     """
@@ -74,11 +74,11 @@ def is_about_memory(error: BaseException) -> bool:
     for _ in range(16):
         if seen is None:
             return False
-        told = str(seen).lower()
+        stated = str(seen).lower()
         if isinstance(seen, MemoryError) or getattr(seen, "errno", None) == errno.ENOMEM:
             return True
         if isinstance(seen, ImportError | RuntimeError | SyntaxError | SystemError) and any(
-            w in told for w in _NO_MEMORY
+            w in stated for w in _NO_MEMORY
         ):
             return True
         seen = seen.__cause__ or seen.__context__
@@ -93,7 +93,7 @@ def reason_of(error: OSError) -> str:
 
 def read_error(path: Path, error: OSError) -> ReadError:
     """Return what the operating system said about reading `path` as an error of ours."""
-    hint = "check that it is there, its permissions, and the disk or network it lies on"
+    hint = "check that it is there, its permissions, and the disk or network it is on"
     return ReadError(reason_of(error), path=path, hint=advice(error) or hint)
 
 

@@ -81,7 +81,7 @@ def finish_revision(path: Path) -> None:
     Raises
     ------
     DamagedStoreError
-        A list names what lies elsewhere: no revision of ours did that.
+        A list names what is elsewhere: no revision of ours did that.
     WriteError
         The store cannot be written.
     """
@@ -112,6 +112,6 @@ def _check_inside(path: Path, stage: Path, names: Sequence[str]) -> None:
     for name in names:
         ends = [stage, (path / name).parent, (stage / name).parent]
         if not is_key(name) or any(not end.resolve().is_relative_to(home) for end in ends):
-            msg = f"its unfinished revision names {name!r}, which is no file of a store"
+            msg = f"its unfinished revision names {name!r}, which is not a file of a store"
             hint = f"do not trust this store; to open it all the same, remove {stage.name} in it"
             raise DamagedStoreError(msg, path=path, hint=hint)

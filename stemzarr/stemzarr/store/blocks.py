@@ -135,7 +135,7 @@ class StoreBlocks:
             return
         is_there = _time_of(self.store, "") is not None
         if now is None and is_there:
-            return  # what is missing is told of shard by shard
+            return  # what is missing is reported shard by shard
         if self.identity and _identity_now(self.store, now) == self.identity:
             return  # a system or a person left a file among the shards
         what = "was replaced" if is_there else "was removed"
@@ -149,7 +149,7 @@ class StoreBlocks:
         stop: Sequence[int],
         first: Sequence[int],
     ) -> tuple[NDArray[Any], tuple[slice, ...]]:
-        """Return the part of `out` that a chunk fills, and where that part lies in the chunk."""
+        """Return the part of `out` that a chunk fills, and where that part is in the chunk."""
         target, inside = [], []
         for a, b, f, c in zip(corner, stop, first, self.chunk, strict=True):
             low, high = max(a, f), min(b, f + c)

@@ -107,7 +107,7 @@ def _is_axis(name: str, node: Mapping[str, Any]) -> bool:
 
 
 def _fits(node: Mapping[str, Any], sizes: Mapping[str, int]) -> bool:
-    """Tell whether xarray can open a node below the main document."""
+    """Return whether xarray can open a node below the main document."""
     if node["node_type"] == "group":
         return True
     dims, shape = node.get("dimension_names") or [], node["shape"]
@@ -148,7 +148,7 @@ def listed_results(store: Path, nodes: Nodes) -> Nodes:
 
 
 def same_listing(content: bytes, nodes: Nodes) -> bool:
-    """Tell whether the root's ``zarr.json`` repeats the nodes of a store, in whatever words.
+    """Return whether the root's ``zarr.json`` repeats the nodes of a store, in whatever words.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def same_listing(content: bytes, nodes: Nodes) -> bool:
 
 
 def same_node(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two nodes say the same, in whatever words."""
+    """Return whether two nodes say the same, in whatever words."""
     return _text(_plain(one)) == _text(_plain(other))
 
 
@@ -244,7 +244,7 @@ def renew_listing(store: Path) -> bool:
 
 
 def _may_differ(store: Path) -> bool:
-    """Tell, without reading all of it, whether a store has or lists results."""
+    """Return, without reading all of it, whether a store has or lists results."""
     if (store / RESULTS).is_dir():
         return True
     try:

@@ -118,7 +118,7 @@ def _check_source(source: Source, path: Path) -> None:
     _require(source.main in indices, "main names no document")
     _require(source.main == main_document(source.documents), "main is not the main document")
     first, second = source.load_metadata(), source.load_metadata()
-    _require(isinstance(first, dict), "metadata is no object")
+    _require(isinstance(first, dict), "metadata is not an object")
     _check_json(first, "metadata")
     _require(json.dumps(first) == json.dumps(second), "metadata differs when loaded again")
     _check_segments(source)
@@ -149,7 +149,7 @@ def _check_json(tree: object, name: str) -> None:
         text = json.dumps(tree, allow_nan=False, ensure_ascii=False)
         text.encode("utf-8")
     except (TypeError, ValueError) as error:
-        msg = f"{name} is no clean JSON: {error}"
+        msg = f"{name} is not clean JSON: {error}"
         raise AssertionError(msg) from error
     _require(json.loads(text) == tree, f"{name} changes on its way through JSON")
 
@@ -177,7 +177,7 @@ def _check_labels(document: Document, name: str) -> None:
     names = tuple(axis.name for axis in document.axes)
     expected = dims_of_kind(document.kind, len(names))
     _require(names == expected, f"{name} has axes {names}, not {expected}")
-    _require(len(document.dims) == len(document.shape), f"{name} has dims that are no axes")
+    _require(len(document.dims) == len(document.shape), f"{name} has dims that are not axes")
     for axis, size in zip(document.axes, document.shape, strict=False):
         where = f"{name}, axis {axis.name}"
         _require(axis.size == size, f"{where} has {axis.size} pixels, the array {size}")
@@ -188,7 +188,9 @@ def _check_labels(document: Document, name: str) -> None:
     if document.channels:
         _require(document.shape[-1] == len(document.channels), f"{name} misses channels")
     if document.kind == "4d-stem":
-        _require(document.layout is not None, f"{name} does not say how its axes lie on disk")
+        _require(
+            document.layout is not None, f"{name} does not say how its axes are ordered on disk"
+        )
         _require(document.layout and document.layout.evidence, f"{name} has layout, no evidence")
     if document.valid is not None:
         _require(document.valid.shape == document.shape[:2], f"{name} has a mask of other shape")
@@ -217,7 +219,7 @@ def check_blocks(blocks: Blocks, name: str = "blocks") -> None:
     AssertionError
         Two ways to the same values differ.
     """
-    _require(isinstance(blocks, Blocks), f"{name} is no Blocks")
+    _require(isinstance(blocks, Blocks), f"{name} is not a Blocks")
     dtype = blocks.dtype
     _require(dtype.kind in "biufc", f"{name} has values of type {dtype}")
     _require(dtype == dtype.newbyteorder("<"), f"{name} has big-endian values")

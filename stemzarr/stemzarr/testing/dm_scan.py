@@ -127,7 +127,7 @@ def write_synthetic_dm4(  # noqa: PLR0913 - what varies between scans, one by on
     Parameters
     ----------
     path
-        The file; what stands there is overwritten.
+        The file; what is there is overwritten.
     scan_shape, detector_shape, dtype, seed
         As in `synthetic_scan`.
     layout

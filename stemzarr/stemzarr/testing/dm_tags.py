@@ -23,7 +23,7 @@ def make_group(tree: Mapping[str, Any] | list[Any] | TagGroup, order: ByteOrder)
     tree
         Mappings and lists become groups, text becomes UTF-16, numpy scalars and 1-D arrays keep
         their type (structured ones become structs), tuples become structs, ``bytes`` an array of
-        u8; a `TagGroup` or `TagData` stands as it is, which also allows names to repeat.
+        u8; a `TagGroup` or `TagData` is written as it is, which also allows names to repeat.
     order
         Byte order of the values.
 

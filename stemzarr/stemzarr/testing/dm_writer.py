@@ -43,7 +43,7 @@ def write_dm(  # noqa: PLR0913 - what varies between files, one by one
     Parameters
     ----------
     path
-        The file; what stands there is overwritten.
+        The file; what is there is overwritten.
     images
         The images, the one that is shown first; a thumbnail comes before them, as GMS does it.
     version
@@ -140,7 +140,7 @@ def _document_tags(shown: DMImage, index: int) -> dict[str, Any]:
 
 
 def _write_pixels(file: BinaryIO, image: DMImage, order: ByteOrder) -> None:
-    """Write the values of an image in disk order, from where the file stands."""
+    """Write the values of an image in disk order, from the current position of the file."""
     data = image.data
     if isinstance(data, StreamedArray) and data.pieces is None:
         file.seek(data.nbytes, 1)

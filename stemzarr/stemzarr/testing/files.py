@@ -174,7 +174,7 @@ def _write_tiff(
 
     path = folder / "scan.tif"
     array = values.astype("<u2")
-    told = {name: str(one) for name, one in _personal(secret).items()}
+    stated = {name: str(one) for name, one in _personal(secret).items()}
     if kind == "imagej":
         notes = {"Info": f"Operator = {secret}\nfor {secret}"} if secret else {}
         tifffile.imwrite(path, array, imagej=True, metadata={"axes": "TZYX", "unit": "nm", **notes})
@@ -189,7 +189,7 @@ def _write_tiff(
         texts: dict[str, Any] = {"software": f"by {secret}"} if secret else {}
         more = [(315, "s", 0, secret, True)] if secret else []
         frames = array.reshape(-1, *array.shape[2:])
-        grey: dict[str, Any] = {"photometric": "minisblack", "metadata": told}
+        grey: dict[str, Any] = {"photometric": "minisblack", "metadata": stated}
         tifffile.imwrite(path, frames, extratags=more, **grey, **texts)
     return path
 

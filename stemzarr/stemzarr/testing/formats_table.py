@@ -1,4 +1,4 @@
-"""The table of formats in docs/formats.md, made from what stands beside the readers.
+"""The table of formats in docs/formats.md, made from what is beside the readers.
 
 ``python -m stemzarr.testing.formats_table docs/formats.md`` writes it again.
 """

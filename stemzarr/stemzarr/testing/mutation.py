@@ -1,6 +1,6 @@
-"""Damaged files for tests: mutations that know where the numbers of a format stand.
+"""Damaged files for tests: mutations that know where the numbers of a format are.
 
-Bytes flipped at random rarely reach what lies behind the first check. These mutations know the
+Bytes flipped at random rarely reach what is behind the first check. These mutations know the
 fields of a DM file (counts, lengths, types, sizes, names) and the nodes of JSON, and put there
 what parsers stumble over: zero, one too many, the largest number, another type.
 """

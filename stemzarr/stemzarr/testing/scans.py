@@ -1,8 +1,8 @@
 """Counted 4D-STEM scans that look like real ones, made row by row.
 
-A scan of a polycrystal: each position lies in one grain, each grain has a zone axis of its own, so
+A scan of a polycrystal: each position is in one grain, each grain has a zone axis of its own, so
 that its pattern is a bright central disk, Bragg disks on a lattice, and a faint diffuse halo.
-Counts are Poisson distributed. Drawing every pixel anew would be slow, so every grain has two
+Counts are Poisson distributed. Drawing every pixel again would be slow, so every grain has two
 pools of draws from half its mean each; a pattern is the sum of one of either pool, which is again
 Poisson distributed.
 """

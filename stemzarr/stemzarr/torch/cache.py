@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Room", "UnitCache"]
+__all__ = ["Buffer", "UnitCache"]
 
 Key = tuple[int, int]
 
 
 @dataclass(slots=True, eq=False)
-class Room:
+class Buffer:
     """Memory for one unit."""
 
     values: NDArray[Any]
@@ -27,16 +27,16 @@ class Room:
 
 
 class UnitCache:
-    """Keeps the units that were used last, in one piece of memory, and lends room to make them in.
+    """Keeps the units that were used last, in buffers from one pool of memory.
 
     Arrays that come and go among the buffers of decoding would leave holes in the heap: a process
-    grew to three times what it kept. A call that was interrupted may hold what was lent to it for
+    grew to three times what it kept. A call that was interrupted may hold what it borrowed for
     as long as its traceback lives, so that a cache is best dropped then.
 
     Parameters
     ----------
     slots
-        How many units there is room for.
+        How many units it can hold.
     size
         Number of values of the largest unit.
     dtype
@@ -45,14 +45,14 @@ class UnitCache:
     Attributes
     ----------
     slots
-        How many units there is room for.
+        How many units it can hold.
     """
 
     def __init__(self, slots: int, size: int, dtype: np.dtype[Any]) -> None:
         pool = np.empty((slots, size), dtype)
         self.slots = slots
-        self._free = [Room(values=values) for values in pool]
-        self._kept: OrderedDict[Key, tuple[Room, NDArray[Any]]] = OrderedDict()
+        self._free = [Buffer(values=values) for values in pool]
+        self._kept: OrderedDict[Key, tuple[Buffer, NDArray[Any]]] = OrderedDict()
 
     @property
     def nbytes(self) -> int:
@@ -60,15 +60,15 @@ class UnitCache:
         return sum(values.nbytes for _, values in self._kept.values())
 
     def get(self, key: Key) -> NDArray[Any] | None:
-        """Return a unit, or None; what is returned holds until room is lent."""
+        """Return a unit, or None; what is returned is valid until buffers are borrowed."""
         if key not in self._kept:
             return None
         self._kept.move_to_end(key)
         return self._kept[key][1]
 
     @contextlib.contextmanager
-    def lend(self, number: int) -> Iterator[list[Room]]:
-        """Lend room for some units, in place of those that were used least recently.
+    def borrow(self, number: int) -> Iterator[list[Buffer]]:
+        """Borrow buffers for some units, in place of those that were used least recently.
 
         Parameters
         ----------
@@ -76,15 +76,15 @@ class UnitCache:
             How many, at most `slots`. What nothing is kept in when the block ends is given back.
         """
         while len(self._free) < number:
-            _, (room, _) = self._kept.popitem(last=False)
-            self._free.append(Room(values=room.values))
-        lent, self._free = self._free[:number], self._free[number:]
+            _, (buffer, _) = self._kept.popitem(last=False)
+            self._free.append(Buffer(values=buffer.values))
+        borrowed, self._free = self._free[:number], self._free[number:]
         try:
-            yield lent
+            yield borrowed
         finally:
-            self._free += [room for room in lent if not room.taken]
+            self._free += [buffer for buffer in borrowed if not buffer.taken]
 
-    def keep(self, key: Key, room: Room, values: NDArray[Any]) -> None:
-        """Keep a unit that lies in some room that was lent."""
-        room.taken = True
-        self._kept[key] = room, values
+    def keep(self, key: Key, buffer: Buffer, values: NDArray[Any]) -> None:
+        """Keep a unit that is in a borrowed buffer."""
+        buffer.taken = True
+        self._kept[key] = buffer, values

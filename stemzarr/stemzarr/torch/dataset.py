@@ -20,7 +20,7 @@ from stemzarr.errors import OptionError
 from stemzarr.model import Document
 from stemzarr.options import available_threads, check_whole
 from stemzarr.pixels.threads import map_in_threads
-from stemzarr.torch.cache import Room, UnitCache
+from stemzarr.torch.cache import Buffer, UnitCache
 from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.sources import Trainable, apply_jointly, open_documents
@@ -77,7 +77,7 @@ class PatternDataset(Dataset[torch.Tensor]):
         The sources have detectors of different sizes, there is none, or one is no source; the view
         names a type other than float32, and the device is to scale; a number is too small.
     UnsupportedDataError
-        A source holds no patterns, or lies on disk so that every pattern is spread over it.
+        A source holds no patterns, or is on disk so that every pattern is spread over it.
 
     Notes
     -----
@@ -248,14 +248,14 @@ class PatternDataset(Dataset[torch.Tensor]):
         threads = self._threads if get_worker_info() is None else 1
         for first in range(0, len(missing), cache.slots):
             some = missing[first : first + cache.slots]
-            with cache.lend(len(some)) as rooms:
-                tasks = list(zip((key for _, key in some), rooms, strict=True))
+            with cache.borrow(len(some)) as buffers:
+                tasks = list(zip((key for _, key in some), buffers, strict=True))
                 run = max(1, len(tasks) // (_RUNS * threads))
                 runs = (tasks[start : start + run] for start in range(0, len(tasks), run))
                 done = map_in_threads(self._render_units, runs, threads=threads)
-                rendered = zip(some, rooms, chain.from_iterable(done), strict=True)
-                for (number, key), room, values in rendered:
-                    cache.keep(key, room, values)
+                rendered = zip(some, buffers, chain.from_iterable(done), strict=True)
+                for (number, key), buffer, values in rendered:
+                    cache.keep(key, buffer, values)
                     yield number, values
 
     def _open_cache(self) -> UnitCache:
@@ -269,8 +269,8 @@ class PatternDataset(Dataset[torch.Tensor]):
             self._cache = UnitCache(max(1, min(slots, units)), size, dtype)
         return self._cache
 
-    def _render_units(self, tasks: list[tuple[tuple[int, int], Room]]) -> list[NDArray[Any]]:
-        return [self._parts[part].render(unit, room.values) for (part, unit), room in tasks]
+    def _render_units(self, tasks: list[tuple[tuple[int, int], Buffer]]) -> list[NDArray[Any]]:
+        return [self._parts[part].render(unit, buffer.values) for (part, unit), buffer in tasks]
 
     def units(self) -> NDArray[np.int64]:
         """Return for every pattern the number of the unit that it is decoded with, shape (N,)."""
@@ -291,7 +291,7 @@ class PatternDataset(Dataset[torch.Tensor]):
 
 
 def _select(part: Part, mask: NDArray[Any]) -> Part:
-    """Return the patterns of a part that lie under a mask."""
+    """Return the patterns of a part that are under a mask."""
     if mask.shape != part.lead or mask.dtype.kind != "b":
         msg = f"the mask is {mask.dtype} of shape {mask.shape}, and the scan has {part.lead}"
         raise OptionError(msg, hint="give True or False for each position of the scan")

@@ -61,14 +61,14 @@ class Part:
             inside = inside * width + (place - number * unit)
         return np.ravel_multi_index(tuple(units), self.grid).astype(np.int64), inside
 
-    def render(self, number: int, room: NDArray[Any]) -> NDArray[Any]:
-        """Render a unit into flat `room`; return its patterns, (positions, det_y, det_x)."""
+    def render(self, number: int, buffer: NDArray[Any]) -> NDArray[Any]:
+        """Render a unit into flat `buffer`; return its patterns, (positions, det_y, det_x)."""
         place = np.unravel_index(number, self.grid) if self.lead else ()
         start = [int(p) * unit for p, unit in zip(place, self.unit, strict=True)]
         sizes = zip(start, self.unit, self.lead, strict=True)
         shape = [min(unit, size - a) for a, unit, size in sizes]
         detector = self.document.shape[-PATTERN_NDIM:]
-        values = room[: math.prod(shape) * math.prod(detector)].reshape(*shape, *detector)
+        values = buffer[: math.prod(shape) * math.prod(detector)].reshape(*shape, *detector)
         self.document.blocks.read_into(values, (*start, *(0 for _ in detector)))
         return values.reshape(-1, *detector)
 

@@ -47,7 +47,7 @@ class PatternSampler(Sampler[list[int]]):
     Raises
     ------
     OptionError
-        A number is no whole one or too small, or `rank` is not below `world_size`.
+        A number is not a whole one or too small, or `rank` is not below `world_size`.
 
     Notes
     -----
@@ -81,7 +81,7 @@ class PatternSampler(Sampler[list[int]]):
         Raises
         ------
         OptionError
-            It is no whole number of at least 0.
+            It is not a whole number of at least 0.
         """
         self._epoch = check_whole("epoch", epoch, 0)
 
@@ -150,7 +150,7 @@ def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
     rank, size = check_whole("rank", rank, 0), check_whole("world_size", world_size, 1)
     if rank >= size:
         msg = f"rank is {rank}, and world_size is {size}"
-        raise OptionError(msg, hint="give both; ranks count from 0 and lie below world_size")
+        raise OptionError(msg, hint="give both; ranks count from 0 and are below world_size")
     return rank, size
 
 

@@ -1,4 +1,4 @@
-"""What can be trained from, opened and scaled as one data set."""
+"""The sources of a training set, opened and scaled as one data set."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def open_documents(sources: Trainable | Sequence[Trainable]) -> list[Document]:
     Raises
     ------
     OptionError
-        One of them is no source.
+        One of them is not a source.
     """
     return [_open(source) for source in _several(sources)]
 
@@ -65,7 +65,7 @@ def _open(source: object) -> Document:
         return read_source(as_path(source)).document
     if isinstance(source, HasPath):
         return read_source(as_path(source.path)).document
-    msg = f"{type(source).__name__} is nothing to train from"
+    msg = f"{type(source).__name__} is an unsupported source type"
     raise OptionError(
         msg, hint="give a store, a file, a Dataset of stemzarr.open, or a list of them"
     )

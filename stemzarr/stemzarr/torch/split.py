@@ -50,7 +50,7 @@ def split_blocks(
     Raises
     ------
     OptionError
-        The fraction is not between 0 and 1, another number is no whole one or too small, or a part
+        The fraction is not between 0 and 1, another number is not whole or too small, or a part
         would be empty.
     """
     tile, gap = check_whole("tile", tile, 1), check_whole("gap", gap, 0)
@@ -68,7 +68,7 @@ def split_blocks(
 def _check_fraction(fraction: object) -> None:
     if not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
         msg = f"fraction is {fraction!r}"
-        raise OptionError(msg, hint="it lies between 0 and 1")
+        raise OptionError(msg, hint="it is between 0 and 1")
 
 
 def _choose(
@@ -78,7 +78,7 @@ def _choose(
     tile: int,
     rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """Return which positions of a scan lie in tiles that were chosen."""
+    """Return which positions of a scan are in tiles that were chosen."""
     sizes = [min(n, math.ceil(tile / u) * u) for n, u in zip(lead, unit, strict=True)]
     if math.prod(_counts(lead, sizes)) < round(1 / min(fraction, 1 - fraction)):
         sizes = [min(n, tile) for n in lead]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.views.overflow import check_integers, check_range, is_finite, mend_floats
+from stemzarr.views.overflow import check_integers, check_range, correct_floats, is_finite
 from stemzarr.views.separable import (
     Operator,
     apply_separable,
@@ -215,9 +215,9 @@ def _check_bin(
 
 
 def _check_joined(blocks: NDArray[Any], reduce: Reduce, out: NDArray[Any]) -> None:
-    """Check what (..., rows, columns) values became; see `mend_floats` and `check_integers`."""
+    """Check what (..., rows, columns) values became; see `correct_floats` and `check_integers`."""
     if blocks.dtype.kind == "f":
-        mend_floats(blocks, out, reduce)
+        correct_floats(blocks, out, reduce)
     elif reduce == "sum":
         check_integers(blocks, out)
 
@@ -245,7 +245,7 @@ def _map(values: NDArray[Any], view: View, out: NDArray[Any]) -> None:
 def _is_widest(dtype: np.dtype[Any]) -> bool:
     """Whether no integer type holds all sums of values of `dtype`, so that floats make the means.
 
-    They do so for all values alike, lest a pattern depends on those that come with it.
+    They do so for all values alike, so that no pattern depends on those that come with it.
     """
     return dtype.kind in "iu" and dtype.itemsize == 8  # noqa: PLR2004 - 64 bits
 

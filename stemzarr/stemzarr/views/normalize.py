@@ -93,7 +93,7 @@ def cast_checked(values: NDArray[Any], dtype: np.dtype[Any], out: NDArray[Any]) 
     Raises
     ------
     UnsupportedDataError
-        A value lies outside the range of `dtype`, or is a fraction that an integer cannot hold.
+        A value is outside the range of `dtype`, or is a fraction that an integer cannot hold.
     """
     if not (np.can_cast(values.dtype, dtype, "safe") or _safe_float(values.dtype, dtype)):
         _check_cast(values, dtype)

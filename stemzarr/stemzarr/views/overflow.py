@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.views.view import Reduce
 
-__all__ = ["check_integers", "check_range", "is_finite", "mend_floats"]
+__all__ = ["check_integers", "check_range", "correct_floats", "is_finite"]
 
 _WRAPPED = 2.0**62
 
@@ -26,7 +26,7 @@ def is_finite(values: NDArray[Any]) -> bool:
         return math.isfinite(np.add.reduce(values, axis=None)) or bool(np.isfinite(values).all())
 
 
-def mend_floats(blocks: NDArray[Any], out: NDArray[Any], reduce: Reduce) -> None:
+def correct_floats(blocks: NDArray[Any], out: NDArray[Any], reduce: Reduce) -> None:
     """Make means of floats again where a sum on the way to them overflowed.
 
     Parameters
@@ -78,7 +78,7 @@ def check_integers(blocks: NDArray[Any], sums: NDArray[Any]) -> None:
     Raises
     ------
     UnsupportedDataError
-        A sum lies outside the range of its type.
+        A sum is outside the range of its type.
     """
     if blocks.dtype.kind not in "iu" or blocks.dtype.itemsize < 8 or not blocks.size:  # noqa: PLR2004
         return

@@ -20,7 +20,7 @@ _UNITS = {name: ("length", factor) for name, factor in (_LENGTHS | {"m": 1.0}).i
 _UNITS |= {f"1/{name}": ("per length", 1 / size) for name, (_, size) in list(_UNITS.items())}
 _UNITS |= {"rad": ("angle", 1.0), "mrad": ("angle", 1e-3), "deg": ("angle", math.pi / 180)}
 # In pixels. DM files keep scales in single precision, in which 2.1 nm is a little less than the
-# 2.1 that people write; at the far end of a large axis the two lie some 1e-4 of a pixel apart.
+# 2.1 that people write; at the far end of a large axis the two are some 1e-4 of a pixel apart.
 _SLACK = 1e-3
 
 
@@ -29,7 +29,7 @@ class Bound:
     """One end of a region."""
 
     value: float
-    """Where the end lies."""
+    """Where the end is."""
     units: str = "pixel"
     """Units of `value`; ``pixel`` counts from 0, negative numbers from the end."""
 
@@ -63,7 +63,7 @@ def parse_roi(text: str) -> tuple[Span, ...]:
     """Return the spans of a region such as ``scan_y=10:50,det_x=-1nm:1nm``.
 
     Bare numbers are pixels and select as a Python slice does: the last one is left out, negative
-    ones count from the end. Numbers with units select every pixel whose centre lies between the
+    ones count from the end. Numbers with units select every pixel whose centre is between the
     two, ends included; a thousandth of a pixel does not count. ``0.1/nm`` means ``0.1 1/nm``.
     Either end may be missing.
 
@@ -95,7 +95,7 @@ def _parse_span(text: str) -> Span:
     first, colon, last = ends.partition(":")
     name = name.strip()
     if not equals or not colon or name not in _DIMS:
-        msg = f"{text.strip()!r} is no part of a region"
+        msg = f"{text.strip()!r} is not part of a region"
         raise OptionError(msg, hint=f"{_EXAMPLE}; the dims are {', '.join(_DIMS)}")
     return Span(name, _parse_bound(first), _parse_bound(last))
 
@@ -105,29 +105,29 @@ def _parse_bound(text: str) -> Bound | None:
         return None
     match = _BOUND.fullmatch(text)
     if match is None:
-        msg = f"{text.strip()!r} is no end of a region"
+        msg = f"{text.strip()!r} is not an end of a region"
         raise OptionError(msg, hint=_EXAMPLE)
     value, units = float(match[1]), match[2].replace("\u03bc", "µ") or "pixel"
     if not math.isfinite(value):
-        msg = f"{text.strip()!r} is beyond all numbers"
+        msg = f"{text.strip()!r} is out of range"
         raise OptionError(msg, hint=_EXAMPLE)
     if units in ("px", "pixels"):
         units = "pixel"
     if units.startswith("/"):
         units = f"1{units}"
     if units == "pixel" and value != int(value):
-        msg = f"{text.strip()!r} is no whole number of pixels"
+        msg = f"{text.strip()!r} is not a whole number of pixels"
         raise OptionError(msg, hint=_EXAMPLE)
     return Bound(value, units)
 
 
 def resolve_span(span: Span, axis: Axis) -> tuple[int, int]:
-    """Return first pixel and one past the last pixel of `axis` that lie in `span`.
+    """Return first pixel and one past the last pixel of `axis` that are in `span`.
 
     Raises
     ------
     OptionError
-        Nothing of the axis lies there, or the units do not fit the axis.
+        Nothing of the axis is there, or the units do not fit the axis.
     """
     low, high = span.start, span.stop
     if axis.scale < 0 and not any(end is not None and end.units == "pixel" for end in (low, high)):
@@ -158,7 +158,7 @@ def _past_last(bound: Bound | None, axis: Axis) -> int:
 
 
 def _position(bound: Bound, axis: Axis) -> float:
-    """Return where a calibrated bound lies on the axis, in pixels."""
+    """Return where a calibrated bound is on the axis, in pixels."""
     kind, factor = _UNITS.get(bound.units, (bound.units, 1.0))
     axis_kind, axis_factor = _UNITS.get(axis.units, (axis.units, 1.0))
     if kind != axis_kind:

@@ -52,7 +52,7 @@ class Halves:
     """The same as (2, what enters, half of the output), contiguous."""
     apart: bool
     """Whether the even input pixels stay out of the products: each counts half in the output pixel
-    that it lies on, and their alternating sum enters last."""
+    that it is on, and their alternating sum enters last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,8 +105,8 @@ def fourier_operator(
     dtype
         Type of the weights.
     apart
-        Whether input pixels that lie on output pixels are left out of the products if the factor
-        is 2. That halves the products along the rows of a pattern, which lie apart anyway.
+        Whether input pixels that are on output pixels are left out of the products if the factor
+        is 2. That halves the products along the rows of a pattern, which are apart anyway.
     """
     kept = size // factor
     if factor == 1:

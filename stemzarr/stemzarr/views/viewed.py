@@ -185,7 +185,7 @@ def _label(document: Document, view: View, blocks: ViewBlocks) -> Document:
 def _rectangle(
     known: Mapping[str, Fact], document: Document, blocks: ViewBlocks
 ) -> dict[str, float]:
-    """Return where in its survey image the part of a scan lies that a view shows, if known."""
+    """Return where in its survey image the part of a scan is that a view shows, if known."""
     moved: dict[str, float] = {}
     for dim, names in enumerate(_RECTANGLE[: blocks.scan_ndim]):
         first, last = (known.get(name) for name in names)

@@ -55,7 +55,7 @@ def virtual_image(  # noqa: PLR0913 - what may vary, one by one
     threads, memory
         Threads and budget in bytes of the one pass over the values.
     progress
-        Is told how many bytes of the ring's rectangle are done.
+        Receives how many bytes of the ring's rectangle are done.
 
     Returns
     -------
@@ -65,9 +65,9 @@ def virtual_image(  # noqa: PLR0913 - what may vary, one by one
     Raises
     ------
     OptionError
-        The ring holds no pixel, or `center` is no pair of numbers.
+        The ring holds no pixel, or `center` is not a pair of numbers.
     UnsupportedDataError
-        The document is no 4D scan, its values are complex, or a sum is too large for its type.
+        The document is not a 4D scan, its values are complex, or a sum is too large for its type.
     """
     import xarray as xr
 

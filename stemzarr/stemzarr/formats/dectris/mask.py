@@ -21,7 +21,7 @@ _FLAGGING: Final = ("u2", "u4")
 
 
 def is_pixel_mask(name: str) -> bool:
-    """Tell whether a data set of a master is where its mask is looked for."""
+    """Return whether a data set of a master is where its mask is looked for."""
     return name.strip("/") in _PLACES
 
 
@@ -53,7 +53,7 @@ def find_flagged_pixels(frames: Blocks) -> NDArray[np.bool_] | None:
 
     The file writer sets pixels that it does not trust to the largest value of the type, 0xFFFF or
     0xFFFFFFFF, whether or not the file has a ``pixel_mask``. A pixel is flagged that has this
-    value in the first, the middle and the last frame; a byte is no type that flags, since 255 is
+    value in the first, the middle and the last frame; a byte is not a type that flags, since 255 is
     an ordinary count.
 
     Parameters

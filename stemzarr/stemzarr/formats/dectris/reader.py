@@ -136,7 +136,7 @@ def read_arina(file: h5py.File, path: Path, options: ReadOptions) -> Source | No
 
 
 def _left_out(file: h5py.File) -> tuple[str, ...]:
-    """Return notes of what is no frame, no mask, and too large for the metadata."""
+    """Return notes of what is neither frame nor mask, and too large for the metadata."""
     rest = survey(file, [f"/{_DATA}"])
     large = [
         name
@@ -313,7 +313,7 @@ def _frame_sets(file: h5py.File, path: Path) -> Iterator[tuple[Path, str]]:
         link = group.get(name, getlink=True)
         if isinstance(link, h5py.ExternalLink):
             if not is_beside(link.filename):
-                msg = f"its frames lie in {link.filename!r}, outside its folder"
+                msg = f"its frames are in {link.filename!r}, outside its folder"
                 hint = "put master and data files together"
                 raise UnsupportedDataError(msg, path=path, hint=hint)
             yield path.with_name(link.filename), link.path

@@ -46,7 +46,7 @@ def read_dm5(path: Path, options: ReadOptions) -> Source:
     CorruptFileError, LayoutError, OptionError
         As `read_dm`.
     UnsupportedDataError
-        The pixels lie in another file, as those of K3-IS do.
+        The pixels are in another file, as those of K3-IS do.
     """
     if options.dataset is not None:
         hint = "leave --dataset out: all of its documents are read"

@@ -80,7 +80,7 @@ class DMDocuments:
     documents: tuple[Document, ...]
     """The documents in the order of the file."""
     segments: tuple[Segment, ...]
-    """Where their pixels lie, sorted by offset."""
+    """Where their pixels are, sorted by offset."""
     notes: tuple[str, ...]
     """What was left out."""
 
@@ -92,7 +92,7 @@ OpenBase = Callable[[int, DMPixels, Meaning], Blocks]
 def read_documents(
     tree: TagTree, options: ReadOptions, *, path: Path, open_base: OpenBase | None = None
 ) -> DMDocuments:
-    """Return the documents of a tag tree, and where their pixels lie.
+    """Return the documents of a tag tree, and where their pixels are.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def read_documents(
     path
         The file.
     open_base
-        Gives the pixels of an image by its index, where they are no run of bytes of the file.
+        Gives the pixels of an image by its index, where they are not a run of bytes of the file.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def read_documents(
     OptionError
         The scan shape that is set fits no image.
     UnsupportedDataError
-        The pixels lie in another file.
+        The pixels are in another file.
     """
     images, notes = _read_images(tree, options, path)
     if tree.early_end is None or not all(image.thumbnail for image in images):

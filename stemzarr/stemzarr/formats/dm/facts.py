@@ -130,7 +130,7 @@ def _stack_facts(tags: TagGroup) -> dict[str, tuple[Fact, str]]:
 
 
 def _plane_tags(planes: TagGroup) -> Iterator[tuple[str, TagGroup]]:
-    """Iterate over the tags of each plane, which may lie in a group of the plane's own."""
+    """Iterate over the tags of each plane, which may be in a group of the plane's own."""
     for number, plane in enumerate(planes.entries):
         waiting = [(plane.name or f"[{number}]", plane.body, 0)]
         while waiting:

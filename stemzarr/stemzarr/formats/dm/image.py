@@ -97,7 +97,7 @@ def read_pixels(
     CorruptFileError
         Type, dims and size of the data contradict one another.
     UnsupportedDataError
-        The pixels lie in another file.
+        The pixels are in another file.
     """
     group = image.group("ImageData")
     data = group.get("Data")
@@ -105,7 +105,7 @@ def read_pixels(
     if not dims:
         return None
     if not isinstance(data, TagData) or not data.count:
-        msg = f"{tag_path} has dims {dims[::-1]} and no values, which may lie in another file"
+        msg = f"{tag_path} has dims {dims[::-1]} and no values, which may be in another file"
         hint = (
             "K2-IS, K3-IS and Continuum keep their pixels in other files, which are not read:"
             " export it in GMS as dm4"
@@ -127,7 +127,7 @@ def read_pixels(
         encoding = "plain"
         notes = (f"a packed FFT plane of shape {dims} cannot be unpacked: its bytes are kept",)
     if encoding == "packed-complex" and len(dims) < len(("y", "x")):
-        encoding = "plain"  # half of a line is no half of a plane
+        encoding = "plain"  # half of a line is not half of a plane
     pixels = DMPixels(
         shape=dims,
         dtype=np.dtype(kind).newbyteorder(_order(data)).str,
@@ -157,7 +157,7 @@ def _order(data: TagData) -> Literal["<", ">"]:
 
 
 def read_dimensions(group: TagGroup) -> tuple[int, ...]:
-    """Return the lengths of the dims, slowest first; empty if one is no positive number."""
+    """Return the lengths of the dims, slowest first; empty if one is not a positive number."""
     values = [
         tag.body.value() if isinstance(tag.body, TagData) else None
         for tag in group.group("Dimensions").entries

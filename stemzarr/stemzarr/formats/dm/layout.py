@@ -33,7 +33,7 @@ class LayoutClues:
     units: tuple[str, str, str, str]
     """Units of the dims as the source spells them, slowest first."""
     swapped: bool | None = None
-    """The flag ``Data Order Swapped``; None where it is absent, which is no evidence."""
+    """The flag ``Data Order Swapped``; None where it is absent, which is not evidence."""
     format: str = ""
     """The tag ``Meta Data/Format``."""
     scan_shape: tuple[int, int] | None = None

@@ -1,4 +1,4 @@
-"""The whole tag tree as clean JSON, from which every value and its type can be had back.
+"""The whole tag tree as clean JSON, from which every value and its type can be recovered.
 
 * A group is an object, a group without names an array. A group whose names repeat, or that mixes
   named and unnamed entries, is ``{"@entries": [[name, value], …]}``.
@@ -122,8 +122,8 @@ class _Cleaner:
         single = None
         if data.count is None:
             single = _clean_value(values.tolist(), boolean=name == "b1")
-        told = isinstance(single, bool if name == "b1" else int | float)
-        if name not in _DEFAULTS or not told:
+        stated = isinstance(single, bool if name == "b1" else int | float)
+        if name not in _DEFAULTS or not stated:
             self.types[pointer] = name
         if data.count is None:
             return single

@@ -58,7 +58,7 @@ def read_dm(path: Path, options: ReadOptions) -> Source:
     OptionError
         An option cannot act on this file.
     UnsupportedDataError
-        The pixels lie in another file.
+        The pixels are in another file.
     """
     if options.dataset is not None:
         hint = "leave --dataset out: all of its documents are read"
@@ -121,6 +121,6 @@ def _no_image(tree: TagTree, path: Path) -> StemzarrError:
             f"nothing is complete: it {describe_loss(tree)}", path=path, hint=hint
         )
     if path.suffix.lower() == ".gtg":
-        msg = "K2-IS data, whose pixels lie in .bin files, cannot be read"
+        msg = "K2-IS data, whose pixels are in .bin files, cannot be read"
         return UnsupportedDataError(msg, path=path, hint="export it in GMS as dm4")
     return CorruptFileError("it holds no image", path=path, hint="open it in its own program")

@@ -1,8 +1,8 @@
-"""What can be had of a scan whose file ends too early.
+"""What can be recovered of a scan whose file ends too early.
 
-``Data`` stands before ``DataType``, ``Dimensions`` and ``ImageTags``, so a file that is cut inside
+``Data`` is before ``DataType``, ``Dimensions`` and ``ImageTags``, so a file that is cut inside
 the pixels has lost its shape. Left are the number and type of the values, the calibrations, and
-the size of what was shown on the screen, which stands near the beginning of the file.
+the size of what was shown on the screen, which is near the beginning of the file.
 """
 
 from __future__ import annotations

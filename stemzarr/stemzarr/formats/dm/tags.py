@@ -115,7 +115,7 @@ class Tag:
     """One entry of a group."""
 
     name: str
-    """Name as it stands in the file, empty in lists; names may repeat."""
+    """Name as it is in the file, empty in lists; names may repeat."""
     body: TagGroup | TagData
     """The value, or the group."""
     declared: int | None = None
@@ -127,9 +127,9 @@ class TagGroup:
     """A group of entries in the order of the file."""
 
     sorted: int = 1
-    """The flag as it stands in the file."""
+    """The flag as it is in the file."""
     open: int = 0
-    """The flag as it stands in the file."""
+    """The flag as it is in the file."""
     entries: list[Tag] = field(default_factory=list)
     """The entries; of a file that ended early, those that begin before its end."""
 
@@ -140,7 +140,7 @@ class TagGroup:
         return next((tag.body for tag in self.entries if tag.name == key), None)
 
     def find(self, *keys: str | int) -> TagGroup | TagData | None:
-        """Return what lies at a path of names and indices; None if there is nothing."""
+        """Return what is at a path of names and indices; None if there is nothing."""
         node: TagGroup | TagData | None = self
         for key in keys:
             node = node.get(key) if isinstance(node, TagGroup) else None
@@ -221,7 +221,7 @@ class _Parser:
         return "/".join(map(_readable, self.trail)) or "root"
 
     def corrupt(self, found: str, at: int | None = None) -> CorruptFileError:
-        """Return an error about what stands at a byte, by default that which was read last."""
+        """Return an error about what is at a byte, by default that which was read last."""
         where = self.last if at is None else at
         msg = f"{found} at byte {where}, tag {self.tag_path()}"
         return CorruptFileError(msg, path=self.path, hint="copy the file again from its origin")
@@ -370,12 +370,12 @@ def read_tags(path: Path) -> TagTree:
     Returns
     -------
     TagTree
-        The tree; where the file ends too early, what stands before its end.
+        The tree; where the file ends too early, what is before its end.
 
     Raises
     ------
     CorruptFileError
-        The bytes are no tag tree; the message names tag and byte.
+        The bytes are not a tag tree; the message names tag and byte.
     ReadError
         The operating system could not read the file.
     """

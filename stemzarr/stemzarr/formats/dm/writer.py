@@ -23,7 +23,7 @@ def write_dm_source(request: ExportRequest) -> Exported:
         A view is asked for, one document of several, or the suffix of the other version of the
         format: the source is given back as it was.
     UnsupportedDataError
-        The source was no DM file, or the store does not hold all of its bytes.
+        The source was not a DM file, or the store does not hold all of its bytes.
     """
     source, document = request.source, request.documents[0]
     viewed = any(isinstance(each.blocks, ViewBlocks) for each in request.documents)

@@ -68,7 +68,7 @@ def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
 
 
 def _is_hyperspy(file: h5py.File, address: str) -> bool:
-    """Tell whether HyperSpy wrote an array: it stores all dims in reverse, below ``signals``."""
+    """Return whether HyperSpy wrote an array: it stores all dims in reverse, below ``signals``."""
     version = file.attrs.get("version_major"), file.attrs.get("version_minor")
     texts = all(isinstance(part, (str, bytes)) for part in version)
     return texts and address.startswith("signals/") and all(name in file for name in _HYPERSPY)
@@ -81,7 +81,7 @@ def _reversed(base: Blocks, ndim: int) -> Blocks:
 
 
 def _is_colour(axes: tuple[FoundAxis, ...]) -> bool:
-    """Tell whether the last dim holds the colours of an image, as stemzarr exports them."""
+    """Return whether the last dim holds the colours of an image, as stemzarr exports them."""
     colours = range(3, len(COLOUR_CHANNELS) + 1)
     return len(axes) > _FEWEST_AXES and axes[-1].name == CHANNEL and axes[-1].size in colours
 
@@ -119,7 +119,7 @@ def _axis(group: h5py.Group, name: str, size: int) -> FoundAxis:
     return axis.at(_positions(vector, size))
 
 
-def _positions(vector: h5py.Dataset, size: int) -> Any:  # noqa: ANN401 - whatever stands there
+def _positions(vector: h5py.Dataset, size: int) -> Any:  # noqa: ANN401 - whatever is there
     few = vector.size is not None and vector.size <= max(size, 2)
     return vector[()] if few and not vector.external and not vector.is_virtual else np.empty(0)
 

@@ -109,7 +109,7 @@ def _title(group: h5py.Group) -> str:
 
 
 def _facts(group: h5py.Group, name: str) -> tuple[dict[str, Fact], dict[str, str]]:
-    """Return when the acquisition began, which stands as the position of the axis T."""
+    """Return when the acquisition began, which is given as the position of the axis T."""
     data = group.get("ImageData/TOffset")
     seconds = finite_number(data[()]) if isinstance(data, h5py.Dataset) and not data.shape else None
     if not seconds or not 0 < seconds < dt.datetime(9000, 1, 1, tzinfo=dt.UTC).timestamp():

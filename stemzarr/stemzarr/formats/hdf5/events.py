@@ -1,7 +1,7 @@
 """Counted electrons: for each frame the pixels that were hit, as stempy and py4DSTEM write them.
 
 The dense patterns are made box by box while they are read, never as a whole. The lengths of the
-lists, which stand beside their addresses, say how wide a count may grow; every position that the
+lists, which are beside their addresses, say how wide a count may grow; every position that the
 scan's shape declares must have a frame, or the file is incomplete.
 """
 
@@ -171,7 +171,7 @@ def _positions(group: h5py.Group, path: Path) -> NDArray[np.int64]:
     else:
         places = np.arange(rows)
     if len(places) != rows:
-        # several frames of a position stand one after the other, as version 3 of stempy writes them
+        # several frames of a position follow one after the other, as stempy 3 writes them
         if not len(places) or rows % len(places):
             msg = f"{frames.name!r} has {rows} frames for {len(places)} scan positions"
             raise CorruptFileError(msg, path=path, hint="the file is damaged; copy it again")

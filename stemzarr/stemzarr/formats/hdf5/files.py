@@ -55,7 +55,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     except StemzarrError:
         raise
     except Exception as error:  # h5py raises whatever the bytes make it stumble over
-        msg = f"is no readable HDF5 file: {one_line(error)}"
+        msg = f"is not a readable HDF5 file: {one_line(error)}"
         raise CorruptFileError(
             msg, path=path, hint="it may be truncated or still being written; copy it again"
         ) from error
@@ -138,12 +138,12 @@ def is_beside(name: str) -> bool:
 
 
 def check_data_set(data: h5py.Dataset, path: Path) -> None:
-    """Refuse a data set whose values lie in another file, or that cannot be what it declares.
+    """Refuse a data set whose values are in another file, or that cannot be what it declares.
 
     Raises
     ------
     UnsupportedDataError
-        The values lie outside the file.
+        The values are outside the file.
     CorruptFileError
         Far more values are declared than the stored bytes can hold.
     MissingDependencyError
@@ -152,7 +152,7 @@ def check_data_set(data: h5py.Dataset, path: Path) -> None:
     if data.external or (
         data.is_virtual and any(s.file_name != "." for s in data.virtual_sources())
     ):
-        msg = f"the values of {data.name!r} lie in another file"
+        msg = f"the values of {data.name!r} are in another file"
         raise UnsupportedDataError(
             msg, path=path, hint="copy them into one file, for example with h5repack"
         )
@@ -161,7 +161,7 @@ def check_data_set(data: h5py.Dataset, path: Path) -> None:
     if not data.is_virtual and declared > stored * _LARGEST_RATIO + _SMALL:
         msg = f"{data.name!r} declares {declared} bytes of values and stores {stored}"
         raise CorruptFileError(
-            msg, path=path, hint="the acquisition was broken off, or the file is no data at all"
+            msg, path=path, hint="the acquisition was broken off, or the file holds no data at all"
         )
     _check_filters(data, path)
 
@@ -267,7 +267,7 @@ def data_set_blocks(
     Raises
     ------
     CorruptFileError, UnsupportedDataError, MissingDependencyError
-        The values cannot be had.
+        The values cannot be read.
     """
     found = stored_dtype(data.dtype)
     if found is None or not data.shape or 0 in data.shape:

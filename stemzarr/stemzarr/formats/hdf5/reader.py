@@ -59,7 +59,7 @@ def read_hdf5(path: Path, options: ReadOptions) -> Source:
     HyperSpy's, py4DSTEM's, NCEM's, TopSpin's, DECTRIS', Nion's, Delmic's, Gatan's and the EBSD
     programs' arrangements and counted electrons are known by their content; Velox and NeXus are
     read by RosettaSciIO. Of any other file every array of numbers is a document; the main one is
-    the largest with four dims, else the largest that is no picture of the screen.
+    the largest with four dims, else the largest that is not a picture of the screen.
     ``options.dataset`` takes one data set alone.
 
     Raises
@@ -69,7 +69,7 @@ def read_hdf5(path: Path, options: ReadOptions) -> Source:
     EntryNotFoundError
         There is no data set of that path.
     UnsupportedDataError
-        There is no data set of numbers, or its values lie in a file elsewhere.
+        There is no data set of numbers, or its values are in a file elsewhere.
     """
     stamp = Stamp.of(path)
     with open_hdf5(path) as file:
@@ -256,4 +256,4 @@ def _refuse_empty(file: h5py.File, path: Path) -> None:
         hint = f"read {links[0]} instead" if beside else "links to elsewhere are not followed"
         raise UnsupportedDataError(msg, path=path, hint=hint)
     msg = "holds no data set of numbers"
-    raise UnsupportedDataError(msg, path=path, hint="the data may lie in a file beside it")
+    raise UnsupportedDataError(msg, path=path, hint="the data may be in a file beside it")

@@ -57,7 +57,7 @@ class Survey:
     aside: tuple[str, ...]
     """Paths of arrays that describe other data and are too large for the metadata."""
     notes: tuple[str, ...]
-    """What is no array of numbers, or lies elsewhere, in words."""
+    """What is not an array of numbers, or is elsewhere, in words."""
 
 
 def survey(file: h5py.File, taken: Collection[str] = ()) -> Survey:
@@ -151,7 +151,7 @@ def _true_rank(data: h5py.Dataset) -> int:
 
 
 def _is_side(name: str, data: h5py.Dataset, lengths: Collection[int]) -> bool:
-    """Tell whether an array only describes other data: an axis, a list, a calibration."""
+    """Return whether an array only describes other data: an axis, a list, a calibration."""
     folders = {part.lower() for part in name.split("/")[:-1]}
     if folders & _SIDE_GROUPS:
         return True
@@ -172,7 +172,7 @@ def _axis_names(group: h5py.Group) -> list[str]:
 
 
 def _foreign(name: str, data: h5py.Dataset) -> list[str]:
-    """Return a note on what is no array of numbers and too large for the metadata."""
+    """Return a note on what is not an array of numbers and too large for the metadata."""
     if not data.shape or 0 in data.shape or h5py.check_string_dtype(data.dtype) is not None:
         return []
     kept = data.size <= KEPT_VALUES and h5py.check_vlen_dtype(data.dtype) is None

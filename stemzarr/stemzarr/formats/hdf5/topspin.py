@@ -164,7 +164,7 @@ _Parts = tuple[Any, tuple[FoundAxis, ...], Hints]
 
 
 def _image(path: Path, stamp: Stamp, data: h5py.Dataset, record: ET.Element) -> _Parts | None:
-    """Return an image; its calibration stands in the experiment's record."""
+    """Return an image; its calibration is in the experiment's record."""
     blocks = data_set_blocks(path, stamp, data)
     if blocks is None or len(blocks[0].shape) != 2:  # noqa: PLR2004 - an image
         return None
@@ -261,7 +261,7 @@ def _uniform(name: str, places: Sequence[float], size: int) -> FoundAxis:
 
 
 def _position(data: h5py.Dataset) -> tuple[float, float] | None:
-    """Return x and y in metres at which the beam was asked to stand."""
+    """Return x and y in metres at which the beam was asked to be."""
     for item in _xml(data).iter("Item"):
         if item.findtext("Name") == "RequestedBeamPosition":
             x = finite_number(item.findtext("Value/X"))

@@ -20,7 +20,7 @@ KEPT_VALUES = 65_536
 def load_tree(path: Path) -> dict[str, Any]:
     """Return all groups, attributes and small data sets of a file as clean JSON.
 
-    A group is an object; an attribute stands under ``@name``, a data set's value under its name,
+    A group is an object; an attribute is under ``@name``, a data set's value under its name,
     or, where it has more than 65536 values, its shape and type. Links are named, not followed.
 
     Raises

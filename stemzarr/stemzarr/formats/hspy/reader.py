@@ -51,7 +51,7 @@ def _experiments(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
 
 
 def find_hspy(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
-    """Return the signals of a file; data that are no plain numbers are passed over."""
+    """Return the signals of a file; data that are not plain numbers are skipped."""
     signals = []
     for name, group in _experiments(file):
         blocks = data_set_blocks(path, stamp, group["data"])

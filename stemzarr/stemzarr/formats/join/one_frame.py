@@ -152,7 +152,7 @@ def _read_mib(path: Path) -> Frame:
         msg = f"has {stamp.size} of the {stride} bytes of its frame"
         raise TruncatedFileError(msg, path=path, hint=_AGAIN)
     if beyond:
-        msg = f"has {beyond} bytes behind its frame that are no frame"
+        msg = f"has {beyond} bytes behind its frame that are not a frame"
         raise CorruptFileError(msg, path=path, hint=_AGAIN)
     own = path.with_suffix(".hdr")
     return Frame(

@@ -57,7 +57,7 @@ def read_joined(path: Path, options: ReadOptions) -> Source:
     Raises
     ------
     OptionError
-        It is no folder of files, or the frames do not make the scan that was asked for.
+        It is not a folder of files, or the frames do not make the scan that was asked for.
     SourceNotFoundError
         It holds fewer than two files that stemzarr reads.
     UnsupportedDataError
@@ -91,7 +91,7 @@ def read_joined(path: Path, options: ReadOptions) -> Source:
 
 
 def is_set(files: Sequence[Path]) -> bool:
-    """Tell whether files are one set of frames.
+    """Return whether files are one set of frames.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def _find_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not folder.exists():
         raise SourceNotFoundError("there is no such folder", path=folder, hint="check the spelling")
     if not folder.is_dir() or is_data(folder):
-        msg = "is no folder of files with one frame each"
+        msg = "is not a folder of files with one frame each"
         raise OptionError(msg, path=folder, hint="leave --join out")
     # Of data, pages, and what is read where it is named, the first that are there are the frames.
     tiers: tuple[list[str], list[str], list[str]] = ([], [], [])
@@ -126,7 +126,7 @@ def _find_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
             tiers[tier].append(path.relative_to(folder).as_posix())
     found, *others = [tier for tier in tiers if tier] or [[]]
     names = sorted(found, key=natural_key)
-    if len(names) < 2:  # noqa: PLR2004 - one file is no set
+    if len(names) < 2:  # noqa: PLR2004 - one file is not a set
         msg = f"holds {len(names) or 'no'} file that stemzarr reads, and a set has at least two"
         raise SourceNotFoundError(msg, path=folder, hint="name the folder of the frames")
     _check_names(folder, names)
@@ -142,7 +142,7 @@ def _check_names(folder: Path, names: Sequence[str]) -> None:
     for name, pattern in zip(names, patterns, strict=True):
         if pattern != most:
             usual = names[patterns.index(most)]
-            msg = f"is named otherwise than {usual}, so that it is no frame of the same set"
+            msg = f"is named otherwise than {usual}, so that it is not a frame of the same set"
             hint = "put each set into a folder of its own, and other files elsewhere"
             raise UnsupportedDataError(msg, path=folder / name, hint=hint)
 

@@ -88,7 +88,7 @@ class Hdr:
 
     @property
     def acquired(self) -> tuple[str, str]:
-        """Date and time as ISO 8601 without a zone, and the name under which it stands."""
+        """Date and time as ISO 8601 without a zone, and the name under which it is given."""
         key, value = self._value("Time and Date Stamp")
         match = _STAMP.search(value)
         if match is None:
@@ -276,7 +276,7 @@ def read_hdr(path: Path) -> tuple[Path | None, Hdr, str]:
     except OSError as error:
         raise read_error(hdr, error) from error
     if not text.startswith("HDR"):
-        return None, Hdr(fields={}), f"{hdr.name} is no header of a Merlin and says nothing here"
+        return None, Hdr(fields={}), f"{hdr.name} is not a header of a Merlin and says nothing here"
     fields = {}
     for line in text.splitlines()[1:]:
         key, tab, value = line.partition("\t")

@@ -67,7 +67,7 @@ _IN_TRIGGER: Final = "Frames per Trigger"
 
 
 def is_merlin(path: Path, head: bytes) -> bool:
-    """Tell whether a file is frames of a Merlin, or the ``.hdr`` of one file of them.
+    """Return whether a file is frames of a Merlin, or the ``.hdr`` of one file of them.
 
     The ``.hdr`` of frames that have a file each (``scan_0001.mib`` …) describes none of them.
     """
@@ -319,9 +319,7 @@ def _by_times(times: _Times) -> _Shown:
         why = "pauses between the moments of the frames" + ("" if sure else ", which are unsteady")
         return _Shown(scan=(frames // line, line), evidence=why, certain=sure)
     if found is not None and found[1]:
-        note = (
-            f"there is a pause after every {found[0]} patterns, of which {frames} are no multiple"
-        )
+        note = f"a pause follows every {found[0]} patterns, of which {frames} are not a multiple"
         return _Shown(note=note)
     side = math.isqrt(frames)
     if side > 1 and side * side == frames:

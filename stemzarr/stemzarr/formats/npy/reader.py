@@ -44,7 +44,7 @@ FORMATS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
-    """What stands before the values of an array."""
+    """What is before the values of an array."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -67,9 +67,9 @@ def read_npy(path: Path, options: ReadOptions) -> Source:
     Raises
     ------
     CorruptFileError, TruncatedFileError
-        The file is no ``.npy`` file, or ends before its values do and they are no patterns.
+        The file is not a ``.npy`` file, or ends before its values do and they are not patterns.
     UnsupportedDataError
-        The values are no numbers.
+        The values are not numbers.
     """
     refuse_dataset(path, options)
     stamp = Stamp.of(path)
@@ -78,7 +78,7 @@ def read_npy(path: Path, options: ReadOptions) -> Source:
     end = 0
     while end < stamp.size and not notes:
         if found and not _is_array(path, end):
-            notes = (f"{stamp.size - end} bytes behind the last array are no array",)
+            notes = (f"{stamp.size - end} bytes behind the last array are not an array",)
             break
         header = _header(path, end)
         end = header.end
@@ -128,7 +128,7 @@ def _find_cut(
     Raises
     ------
     TruncatedFileError
-        It is no run of patterns, or none of them is whole.
+        It is not a run of patterns, or none of them is whole.
     """
     whole = _find_array(path, stamp, header)
     shape, dtype = header.shape, header.dtype
@@ -162,7 +162,7 @@ def _is_array(path: Path, offset: int) -> bool:
 
 
 def _header(path: Path, offset: int) -> _Header:
-    """Return what stands before the values of the array that begins at a byte of the file."""
+    """Return what is before the values of the array that begins at a byte of the file."""
     try:
         with path.open("rb") as file:
             file.seek(offset)
@@ -177,7 +177,7 @@ def _header(path: Path, offset: int) -> _Header:
     except OSError as error:
         raise read_error(path, error) from error
     except Exception as error:  # numpy evaluates text here and raises whatever it stumbles over
-        msg = f"is no readable .npy file: {' '.join(str(error).split())[:200]}"
+        msg = f"is not a readable .npy file: {' '.join(str(error).split())[:200]}"
         raise CorruptFileError(msg, path=path, hint="save it again with numpy.save") from error
 
 

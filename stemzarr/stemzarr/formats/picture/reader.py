@@ -66,7 +66,7 @@ def read_picture(path: Path, options: ReadOptions) -> Source:
     Raises
     ------
     CorruptFileError
-        It is no picture, or a damaged one.
+        It is not a picture, or a damaged one.
     UnsupportedDataError
         Pillow would drop bits or colours of it, or it is larger than `WHOLE_BYTES`.
     MissingDependencyError
@@ -127,7 +127,7 @@ def _open(path: Path, _stamp: Stamp, _process: int) -> _Picture:
     except PIL.Image.DecompressionBombError as error:
         raise UnsupportedDataError(one_line(error), path=path, hint=_SAVE_AS) from error
     except Exception as error:  # Pillow raises whatever the bytes make it stumble over
-        msg = f"is no picture that can be read: {one_line(error)}"
+        msg = f"is not a picture that can be read: {one_line(error)}"
         hint = "it may be truncated, or of another format than its suffix says"
         raise CorruptFileError(msg, path=path, hint=hint) from error
 

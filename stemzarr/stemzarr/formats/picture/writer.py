@@ -39,7 +39,7 @@ def write_png(request: ExportRequest) -> Exported:
     OptionError
         A type is asked for: every picture has 8 bits.
     UnsupportedDataError
-        The document has no two dims, or channels that are no colours.
+        The document has no two dims, or channels that are not colours.
     """
     chosen = _view(request.documents[0])
     if chosen.dtype is not None:
@@ -178,7 +178,7 @@ def _tiff_directory(fields: list[tuple[int, int, bytes]]) -> bytes:
     places = []
     for _, _, content in fields:
         places.append(start + len(large))
-        if len(content) > 4:  # noqa: PLR2004 - what fits into an entry stands there
+        if len(content) > 4:  # noqa: PLR2004 - what fits into an entry is there
             large += content + b"\0" * (len(content) % 2)
     pixels = start + len(large)
     head = struct.pack("<2sHIH", b"II", 42, 8, len(fields))
@@ -224,7 +224,7 @@ def _image(request: ExportRequest) -> Document:
             bad_pixels=None,
         )
     if len(document.axes) != 2 or document.dtype.kind == "c":  # noqa: PLR2004 - an image
-        msg = f"the document {document.slug!r} is no image but {document.kind} {document.dtype}"
+        msg = f"the document {document.slug!r} is not an image but {document.kind} {document.dtype}"
         raise UnsupportedDataError(msg, hint="choose an image with --document, or another format")
     return document
 

@@ -127,7 +127,7 @@ def _metres(axis: FoundAxis) -> FoundAxis:
 
 
 def _quadstar(_path: Path, _original: Mapping[str, Any], axes: tuple[FoundAxis, ...]) -> Axes:
-    """Return the axes of Quadstar's files: 1 s stands where there is no time."""
+    """Return the axes of Quadstar's files: 1 s is given where there is no time."""
     return tuple(
         replace(axis, scale=float("nan")) if (axis.units, axis.scale) == ("s", 1.0) else axis
         for axis in axes

@@ -1,4 +1,4 @@
-"""RosettaSciIO called with care: its words kept to itself, its failures as errors of ours.
+"""RosettaSciIO called with care: its messages kept to itself, its failures as errors of ours.
 
 Files are read lazily where that can be believed. Where a plugin cannot, or where its lazy values
 are not those that it gives at once, the file is read whole, up to `WHOLE_BYTES`.
@@ -64,7 +64,7 @@ _UNSAFE: Final = frozenset({"netCDF"})
 _LAST: Final = frozenset({"MRCZ"})
 """Plugins that are asked after all others, so that installing what they need changes nothing."""
 _WHOLE: Final = frozenset({"JEOL", "Semper"})
-"""Plugins whose lazy values are no plain arrays, or leave a file open for each part of them."""
+"""Plugins whose lazy values are not plain arrays, or leave a file open for each part of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ _GUARDED: Final = {
     "zspy": Plugin("ZSPY", "stemzarr.formats.zarr.zspy"),
     "emi": Plugin("TIA", "stemzarr.formats.rosettasciio.tia"),
 }
-"""Formats that RosettaSciIO reads by a way of ours; ``velox`` is no suffix but a content."""
+"""Formats that RosettaSciIO reads by a way of ours; ``velox`` is not a suffix but a content."""
 
 
 def plugins_for(suffix: str) -> list[Plugin]:
@@ -246,7 +246,7 @@ def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tupl
         hint = f"pip install {_what_to_install(plugin, error.name)}"
         raise MissingDependencyError(msg, path=path, hint=hint) from error
     if failure:
-        msg = f"is no {plugin.name} file that can be read: {failure}"
+        msg = f"is not a {plugin.name} file that can be read: {failure}"
         raise CorruptFileError(
             msg, path=path, hint="it may be truncated, or of another format than its suffix says"
         )
@@ -308,7 +308,7 @@ class LibraryBlocks(FileBlocks):
     whole: bool = False
     """Whether the file is read whole, so that one alone is kept."""
     parts: tuple[tuple[Path, Stamp], ...] = ()
-    """Further files that the values lie in, and what they were."""
+    """Further files that the values are in, and what they were."""
 
     def check(self) -> None:
         """Raise where the file, or one of its parts, is another one than was recognised."""

@@ -71,7 +71,7 @@ def read_record(path: Path) -> dict[str, str]:
 def _from_record(
     path: Path, record: Mapping[str, str], name: str, axes: tuple[FoundAxis, ...]
 ) -> MrcAxes:
-    """Return the axes that a record describes: the last two lie on the detector or the scan."""
+    """Return the axes that a record describes: the last two are on the detector or the scan."""
     role = _plane(path, record, axes)
     scan = ("Specimen Pixel Size {} (nanometers)", "nm", ("y", "x"))
     detector = ("Diffraction Pixel Size {}", "1/nm", ("ky", "kx"))
@@ -90,15 +90,15 @@ def _from_record(
                 units=units,
             )
             if step is None:
-                told = record.get(wanted, "nothing")
-                notes.append(f"{name} says {told} for {wanted!r}, so it is not calibrated here")
+                stated = record.get(wanted, "nothing")
+                notes.append(f"{name} says {stated} for {wanted!r}, so it is not calibrated here")
     if len(axes) == 3:  # noqa: PLR2004 - frame, y, x
         found[0] = _frames(record, axes[0])
     return tuple(found), tuple(notes)
 
 
 def _plane(path: Path, record: Mapping[str, str], axes: Sequence[FoundAxis]) -> str:
-    """Return what the images of a file lie on: ``detector`` in diffraction, else ``scan`` (nm)."""
+    """Return what the images of a file are on: ``detector`` in diffraction, else ``scan`` (nm)."""
     label = path.stem.lower()
     if re.search(r"virt|[_ ]ext", label):
         return "scan"

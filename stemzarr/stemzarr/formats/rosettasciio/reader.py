@@ -119,7 +119,7 @@ def _check(path: Path) -> Stamp:
     except OSError as error:
         raise read_error(path, error) from error
     if not is_hdf5:
-        msg = f"is no HDF5 file, as its suffix {path.suffix} says"
+        msg = f"is not an HDF5 file, as its suffix {path.suffix} says"
         raise CorruptFileError(msg, path=path, hint="it may be truncated; copy it again")
     return stamp
 

@@ -16,7 +16,7 @@ _MAPPED: Final = "the part of the file that a box touches"
 _BOXES: Final = "the HDF5 chunks that a box touches"
 _WHOLE: Final = "nothing: the file is read whole when it is opened, up to 1 GiB"
 _NOT: Final = "not known: what RosettaSciIO gives is taken"
-_TRUST: Final = "what RosettaSciIO passes over"
+_TRUST: Final = "what RosettaSciIO skips"
 _FRAMES: Final = "frames on disk against those that the header declares"
 
 

@@ -98,7 +98,7 @@ def _unpack(path: Path, layout: str, head: bytes, offset: int) -> tuple[int, ...
 
 
 def _part(path: Path, offset: int, stride: int) -> tuple[FramePart, int]:
-    """Return the frames of one file, and how many bytes lie behind the last whole one."""
+    """Return the frames of one file, and how many bytes are behind the last whole one."""
     stamp = Stamp.of(path)
     frames, beyond = divmod(max(0, stamp.size - offset), stride)
     return FramePart(path=path, stamp=stamp, offset=offset, frames=frames), beyond

@@ -78,24 +78,24 @@ def _exchanged(flags: set[str], original: Mapping[str, Any]) -> bool:
 
 def _imagej(series: TiffPageSeries, tiff: TiffFile) -> _Record:
     """Return what ImageJ says: pixels per unit, ``spacing`` and ``finterval``."""
-    told = tiff.imagej_metadata if tiff.is_imagej else None
-    if not told:
+    stated = tiff.imagej_metadata if tiff.is_imagej else None
+    if not stated:
         return {}
-    unit = _unit(told.get("unit"))
+    unit = _unit(stated.get("unit"))
     record = {}
     for letter, tag, units in (
         ("X", "XResolution", unit),
-        ("Y", "YResolution", _unit(told.get("yunit")) or unit),
+        ("Y", "YResolution", _unit(stated.get("yunit")) or unit),
     ):
         step = _step(series.keyframe, tag)
-        origin = finite_number(told.get(f"{letter.lower()}origin")) or 0.0
+        origin = finite_number(stated.get(f"{letter.lower()}origin")) or 0.0
         record[letter] = (step, -origin * step if origin else 0.0, units)
-    spacing = finite_number(told.get("spacing"))
+    spacing = finite_number(stated.get("spacing"))
     if spacing:
-        record["Z"] = (spacing, 0.0, _unit(told.get("zunit")) or unit)
-    interval = positive_number(told.get("finterval"))
+        record["Z"] = (spacing, 0.0, _unit(stated.get("zunit")) or unit)
+    interval = positive_number(stated.get("finterval"))
     if interval:
-        record["T"] = (interval, 0.0, _unit(told.get("tunit")) or "s")
+        record["T"] = (interval, 0.0, _unit(stated.get("tunit")) or "s")
     return record
 
 

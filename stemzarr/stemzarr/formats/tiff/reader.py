@@ -71,7 +71,7 @@ def read_tiff(path: Path, options: ReadOptions) -> Source:
     Raises
     ------
     CorruptFileError, TruncatedFileError
-        It is no TIFF file, planes of it are missing, or it ends before its values do.
+        It is not a TIFF file, planes of it are missing, or it ends before its values do.
     UnsupportedDataError
         Its planes are in other files.
     MissingDependencyError
@@ -315,7 +315,7 @@ def _open_new(path: Path) -> _OpenTiff:
     except StemzarrError:
         raise
     except Exception as error:  # tifffile raises whatever the bytes make it stumble over
-        msg = f"is no TIFF file that can be read: {one_line(error)}"
+        msg = f"is not a TIFF file that can be read: {one_line(error)}"
         hint = "it may be truncated, or of another format than its suffix says"
         raise CorruptFileError(msg, path=path, hint=hint) from error
 

@@ -50,7 +50,7 @@ def write_pt(request: ExportRequest) -> Exported:
             file.write(memoryview(struct.pack("<I", checksum)), place)
     notes = _rounding(document)
     if request.options.tensor == "scan" and document.kind != "4d-stem":
-        notes += (f"{document.slug} is no 4D scan, so the tensor has its own dims",)
+        notes += (f"{document.slug} is not a 4D scan, so the tensor has its own dims",)
     return Exported(shape=shape, dtype=document.dtype.name, sidecar=sidecar, notes=notes)
 
 

@@ -24,13 +24,13 @@ class ZipRecord:
     nbytes: int
     """Length of the content."""
     checksums: tuple[int, ...]
-    """Where the CRC-32 stands, as four bytes little-endian."""
+    """Where the CRC-32 is, as four bytes little-endian."""
 
 
 def find_record(path: Path, suffix: str) -> ZipRecord:
     """Return the places of the record whose name ends in `suffix`.
 
-    The CRC-32 stands in the central directory, and either in the local header or, where a flag
+    The CRC-32 is in the central directory, and either in the local header or, where a flag
     says so, in a descriptor behind the content (APPNOTE.TXT 4.3.7, 4.3.9 and 4.3.12).
     """
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:

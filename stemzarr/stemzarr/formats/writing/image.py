@@ -50,7 +50,7 @@ def take_image(
 
     Region, steps and downsampling of the view come before it, normalisation and type after it.
     The previews of a store are read where the view leaves its pixels as they are; all others are
-    made in one pass by the code that makes the previews, the central disk looked for anew.
+    made in one pass by the code that makes the previews, the central disk looked for again.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def take_image(
     options
         Say which image; budget and threads of the pass.
     progress
-        Is told how far the pass is.
+        Receives how far the pass is.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def take_image(
     Raises
     ------
     UnsupportedDataError
-        The document is no 4D scan.
+        The document is not a 4D scan.
     OptionError
         The ring holds no pixel, or the view does not fit the document.
     """

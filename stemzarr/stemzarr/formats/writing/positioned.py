@@ -14,7 +14,7 @@ __all__ = ["PositionedWriter"]
 
 
 class PositionedWriter:
-    """A file that stands already, open for writes at given offsets from many threads.
+    """A file that exists already, open for writes at given offsets from many threads.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ def write_raw(path: Path, offset: int, document: Document, resources: Resources)
     Parameters
     ----------
     path
-        A file that stands already; what lies around the values is left alone.
+        A file that exists already; what is around the values is left alone.
     offset
         First byte of the values.
     document

@@ -1,4 +1,4 @@
-"""What a file of bare numbers cannot say of itself, as JSON to stand beside it."""
+"""What a file of bare numbers cannot say of itself, as JSON beside it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def place_sidecar(dest: Path) -> Path:
-    """Return where the sidecar of a file stands: beside it, under its name and ``.json``."""
+    """Return where the sidecar of a file is: beside it, under its name and ``.json``."""
     return dest.with_name(f"{dest.name}.json")
 
 
@@ -39,7 +39,7 @@ def check_sidecar(dest: Path, *, overwrite: bool, source: Path) -> None:
     Raises
     ------
     StoreExistsError
-        Something stands there that is not to be replaced, or that is a folder.
+        Something exists there that is not to be replaced, or that is a folder.
     OptionError
         It is the source itself.
     """
@@ -52,7 +52,7 @@ def check_sidecar(dest: Path, *, overwrite: bool, source: Path) -> None:
 
 
 def is_sidecar(path: Path) -> bool:
-    """Tell whether a file is a sidecar that an export wrote."""
+    """Return whether a file is a sidecar that an export wrote."""
     with contextlib.suppress(OSError, ValueError, RecursionError, TypeError, KeyError):
         return "stemzarr" in dict(json.loads(path.read_text(encoding="utf-8"))["provenance"])
     return False

@@ -20,11 +20,11 @@ _TYPES, _ARRAY, _ENTRIES = "@types", "@array", "@entries"
 def plain_tags(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a tag tree for programs that know nothing of our JSON.
 
-    An encoded array becomes an array, or what is known of it where its values stand elsewhere.
+    An encoded array becomes an array, or what is known of it where its values are elsewhere.
     Entries whose names repeat become a dictionary in which the later ones are numbered, and
     entries without any name a list. What was JSON before stays as it is.
     """
-    # "@types" is no tag: it says which types the numbers of our JSON had
+    # "@types" is not a tag: it says which types the numbers of our JSON had
     plain = _plain({name: value for name, value in tree.items() if name != _TYPES})
     return plain if isinstance(plain, dict) else _named(list(enumerate(plain)))
 

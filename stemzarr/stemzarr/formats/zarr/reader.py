@@ -1,7 +1,7 @@
 """Zarr folders of other programs, formats 2 and 3: xarray, abTEM, OME-Zarr, plain arrays.
 
 Arrays are read lazily, chunk by chunk. Zarr leaves out chunks that hold nothing but the fill
-value, so that a lost chunk cannot be told from an empty one: a note counts those that are absent.
+value, so that a lost chunk looks like an empty one: a note counts those that are absent.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _open(path: Path) -> _Node:
             warnings.simplefilter("ignore")
             return zarr.open(LocalStore(path, read_only=True), mode="r")
     except Exception as error:  # zarr raises whatever the metadata make it stumble over
-        msg = f"is no readable Zarr folder: {one_line(error)}"
+        msg = f"is not a readable Zarr folder: {one_line(error)}"
         raise CorruptFileError(msg, path=path, hint="copy it again from its origin") from error
 
 
@@ -254,7 +254,7 @@ def _absent(array: zarr.Array[Any]) -> tuple[str, ...]:
 def _axes(
     arrays: Mapping[str, zarr.Array[Any]], name: str, array: zarr.Array[Any]
 ) -> tuple[FoundAxis, ...]:
-    """Return the axes by the coordinates that stand beside an array, or above it."""
+    """Return the axes by the coordinates that are beside an array, or above it."""
     axes = []
     for dim, size in zip(_dims(array), array.shape, strict=True):
         coordinate = _coordinate(arrays, name, dim)

@@ -42,7 +42,7 @@ def with_crc(encoded: bytes) -> bytes:
 
 
 def crc_matches(stored: memoryview) -> bool:
-    """Tell whether the last four bytes of `stored` are the crc32c of those before them."""
+    """Return whether the last four bytes of `stored` are the crc32c of those before them."""
     found = int.from_bytes(stored[-CRC_BYTES:], "little")
     return len(stored) >= CRC_BYTES and crc32c(stored[:-CRC_BYTES]) == found
 
@@ -59,7 +59,7 @@ class ChunkCodec:
     """Whether the bits of all values are sorted by their place in the value, or the bytes."""
 
     def metadata(self) -> list[dict[str, Any]]:
-        """Return the codec chain as it stands in ``zarr.json``."""
+        """Return the codec chain as it is in ``zarr.json``."""
         endian = {} if self.itemsize == 1 else {"endian": "little"}
         chain: list[dict[str, Any]] = [{"name": "bytes", "configuration": endian}]
         if self.name != "none":
@@ -102,7 +102,7 @@ class ChunkCodec:
         Parameters
         ----------
         stored
-            The bytes of the chunk as they lie on disk, crc32c included.
+            The bytes of the chunk as they are on disk, crc32c included.
         out
             C-contiguous buffer of one whole chunk.
 
@@ -123,7 +123,7 @@ class ChunkCodec:
             raise DamagedStoreError(f"cannot be decompressed: {error}") from error
 
     def check(self, stored: memoryview, nbytes: int) -> None:
-        """Raise unless a chunk as it lies on disk is whole and says that it holds `nbytes`.
+        """Raise unless a chunk as it is on disk is whole and says that it holds `nbytes`.
 
         Raises
         ------
@@ -154,7 +154,7 @@ def find_codec(choice: Codec, dtype: np.dtype[Any], chunk: tuple[int, ...]) -> C
 def codec_from_metadata(chain: list[dict[str, Any]], dtype: np.dtype[Any]) -> ChunkCodec:
     """Return the codec that decodes what a chain in ``zarr.json`` describes.
 
-    How values were shuffled stands in every chunk as well.
+    How values were shuffled is in every chunk as well.
 
     Raises
     ------

@@ -73,7 +73,7 @@ class Difference:
     written: Any
     """What stemzarr wrote; None where there was nothing."""
     found: Any
-    """What stands there now; None where nothing does."""
+    """What is there now; None where nothing does."""
 
     def __str__(self) -> str:
         """Return what differs as a clause."""
@@ -93,7 +93,7 @@ def _brief(value: object) -> str:
 def differences(written: Nodes, found: Nodes) -> Iterator[Difference]:
     """Yield what differs between the nodes that were written and those that are there.
 
-    Other programs write the same codecs in other words, which is no difference.
+    Other programs write the same codecs in other words, which makes no difference.
     """
     for path in sorted({*written, *found} - {MANIFEST}):
         one, other = written.get(path), found.get(path)
@@ -216,7 +216,7 @@ def check_digests(store: Readable, nodes: Nodes) -> Nodes:
     DamagedStoreError
         A node differs from its digest in the manifest, or the manifest is damaged itself.
     """
-    # The copy of the nodes stands last, so that it can be compared unparsed. As text, not as
+    # The copy of the nodes is last, so that it can be compared unparsed. As text, not as
     # values: to Python, 1 and 1.0 and true are equal.
     if _read_text(store, nodes).endswith(b',"nodes":%b}' % to_json(_without_own(nodes))):
         return nodes

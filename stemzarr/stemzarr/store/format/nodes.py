@@ -120,7 +120,7 @@ def check_nodes(nodes: Mapping[str, Any]) -> str:
     """
     for path, node in nodes.items():
         check = wrong_node if is_known(path) else _wrong_frame
-        astray = "" if is_key(path) else "is no path in a store"
+        astray = "" if is_key(path) else "is not a path in a store"
         wrong = astray or check(node) or _wrong_kind(path, node)
         if wrong:
             return f"{path or 'the root'}: {wrong}"
@@ -141,7 +141,7 @@ def _misfit(value: Any, form: Form, name: str = "it") -> str:  # noqa: ANN401 - 
             return _misfit_object(value, form, name)
         case list():
             if not isinstance(value, list):
-                return f"{name} is no list"
+                return f"{name} is not a list"
             below = (_misfit(item, form[0], f"{name}[{n}]") for n, item in enumerate(value))
             return next(filter(None, below), "")
     return "" if _is_a(value, form) else f"{name} is {str(value)[:40]!r}"
@@ -149,7 +149,7 @@ def _misfit(value: Any, form: Form, name: str = "it") -> str:  # noqa: ANN401 - 
 
 def _misfit_object(value: Any, form: dict[str, Form], name: str) -> str:  # noqa: ANN401
     if not isinstance(value, dict):
-        return f"{name} is no object"
+        return f"{name} is not an object"
     for key, each in form.items():
         known = key.removesuffix("?")
         wrong = "" if known != key else f"{name} has no {known}"
@@ -186,7 +186,7 @@ def is_known(path: str) -> bool:
 def _wrong_kind(path: str, node: dict[str, Any]) -> str:
     group, _, name = path.rpartition("/")
     arrays = {"preview": PREVIEWS, "source": SOURCE_ARRAYS}.get(group.rpartition("/")[2], ())
-    return "is no array" if name in arrays and node["node_type"] != "array" else ""
+    return "is not an array" if name in arrays and node["node_type"] != "array" else ""
 
 
 def wrong_node(node: Any) -> str:  # noqa: ANN401 - any JSON
@@ -258,7 +258,7 @@ def _wrong_record(record: dict[str, Any]) -> str:
         if segment["document"] not in indices or segment["offset"] < end:
             return "source: its segments contradict one another"
         end = segment["offset"] + segment["nbytes"]
-    return "source: its segments lie beyond its end" if end > record["size"] else ""
+    return "source: its segments are beyond its end" if end > record["size"] else ""
 
 
 def _wrong_documents(nodes: Mapping[str, Any], record: dict[str, Any]) -> str:
@@ -294,7 +294,7 @@ def _wrong_document(nodes: Mapping[str, Any], group: str, stem: str, item: dict[
         return "its pixels, its dims and its mask do not belong together"
     bad = nodes.get(f"{prefix}bad_pixels")
     if bad is not None and not _is_pattern_mask(bad, attributes["kind"], shape):
-        return "its bad pixels are no mask of its patterns"
+        return "its bad pixels are not a mask of its patterns"
     preview = nodes.get(f"{prefix}preview", {}).get("attributes", {})
     wrong = _misfit(pixels["attributes"], _PIXELS) or _misfit(preview, _STATISTICS, "preview")
     sizes = dict(zip(dims, shape, strict=True))

@@ -263,7 +263,7 @@ def _is_turned(blocks: Blocks, pattern_ndim: int) -> bool:
 def _least_box(array: ArrayPlan) -> int:
     """Return what one thread should read at once: a chunk, or where it transposes, a shard.
 
-    A smaller part of a shard that lies pixel after pixel costs as much to read as all of it.
+    A smaller part of a shard that is pixel after pixel costs as much to read as all of it.
     """
     if not array.turned:
         return array.chunk_bytes

@@ -1,4 +1,4 @@
-"""The form of a store, schema version 1: nodes, names and attributes as they stand on disk."""
+"""The form of a store, schema version 1: nodes, names and attributes as they are on disk."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def array_node(
 
 
 def prefix_of(document: Document, main: int) -> str:
-    """Return what stands before the paths of a document: nothing, or ``documents/<slug>/``."""
+    """Return what is before the paths of a document: nothing, or ``documents/<slug>/``."""
     return "" if document.index == main else f"documents/{document.slug}/"
 
 

@@ -1,7 +1,7 @@
-"""The shard file: chunks one after the other, then the index of where they lie, with a crc32c.
+"""The shard file: chunks one after the other, then the index of where they are, with a crc32c.
 
 The index holds an offset and a length (uint64, little-endian) for every chunk in C order; chunks
-that lie outside the array have both set to 2**64 - 1.
+that are outside the array have both set to 2**64 - 1.
 https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html
 """
 
@@ -33,7 +33,7 @@ _INDEX_CODECS: list[dict[str, Any]] = [
 
 
 def sharding_metadata(chunk: Sequence[int], codec: ChunkCodec) -> list[dict[str, Any]]:
-    """Return the codec chain of a sharded array as it stands in ``zarr.json``."""
+    """Return the codec chain of a sharded array as it is in ``zarr.json``."""
     configuration = {
         "chunk_shape": list(chunk),
         "codecs": codec.metadata(),

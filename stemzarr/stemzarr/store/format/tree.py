@@ -139,7 +139,7 @@ def write_labels(tree: Tree, document: Document, main: int, attributes: Mapping[
 
 
 def is_result(path: str) -> bool:
-    """Tell whether a node or file of a store is a result that a person added."""
+    """Return whether a node or file of a store is a result that a person added."""
     return path == RESULTS or path.startswith(f"{RESULTS}/")
 
 
@@ -166,7 +166,7 @@ def read_nodes(address: Address) -> Nodes:
         raise SourceNotFoundError("there is no store", path=path, hint=hint) from None
     try:
         root = json.loads(content, parse_constant=_refuse_constant)
-        json.dumps(root, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        json.dumps(root, ensure_ascii=False).encode()  # half a surrogate pair is not text
         listed = root.pop("consolidated_metadata")["metadata"]
         nodes: Nodes = {name: node for name, node in listed.items() if not is_result(name)}
         version = root["attributes"]["stemzarr_schema"]
@@ -189,7 +189,7 @@ def _no_metadata(store: Readable) -> CorruptFileError:
     path = store.root
     if any(store.list(MANIFEST)):
         return CorruptFileError(
-            "its zarr.json is damaged, or another program wrote it anew without what it held",
+            "its zarr.json is damaged, or another program wrote it again without what it held",
             path=path,
             hint=RESTORE,
         )
@@ -201,7 +201,7 @@ def _no_metadata(store: Readable) -> CorruptFileError:
 
 
 def _refuse_constant(name: str) -> None:
-    msg = f"{name} is no JSON"
+    msg = f"{name} is not JSON"
     raise ValueError(msg)
 
 

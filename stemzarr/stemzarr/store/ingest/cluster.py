@@ -13,7 +13,7 @@ from typing import Any
 from stemzarr.errors import StemzarrError, WorkerError
 from stemzarr.options import IngestOptions
 from stemzarr.store.ingest.journal import ShardRecord
-from stemzarr.store.ingest.run import Tally
+from stemzarr.store.ingest.run import ProgressCounter
 from stemzarr.store.ingest.task import ShardTask, Workspace
 
 __all__ = ["run_on_cluster", "start_cluster"]
@@ -31,7 +31,7 @@ def run_on_cluster(
     tasks: Sequence[ShardTask],
     options: IngestOptions,
     note: Callable[[ShardRecord], None],
-    tally: Tally,
+    counter: ProgressCounter,
 ) -> None:
     """Run all tasks on the workers that `options` names, and note each as it is done.
 
@@ -45,8 +45,8 @@ def run_on_cluster(
     options
         Its ``workers`` or ``scheduler``.
     note
-        Is told what each task wrote.
-    tally
+        Called with what each task wrote.
+    counter
         Counts bytes, a shard at a time.
 
     Raises
@@ -62,7 +62,7 @@ def run_on_cluster(
             for future in distributed.as_completed(futures, loop=client.loop):
                 record = _result(future)
                 note(record)
-                tally.add(sizes[record.path])
+                counter.add(sizes[record.path])
         except BaseException:
             client.cancel(futures)
             raise
@@ -102,7 +102,7 @@ def _settings() -> dict[str, Any]:
     """Return settings of dask under which workers are as fast as threads.
 
     Its nannies let malloc give memory back to the system at every turn, so that each chunk is
-    encoded into fresh pages, which takes as long again as to encode it. And its profiler stops
+    encoded into new pages, which takes as long again as to encode it. And its profiler stops
     the worker a hundred times a second.
     """
     dask: Any = importlib.import_module("dask")

@@ -1,7 +1,7 @@
 """The journal of an unfinished store: which shards are done, and what they folded to.
 
-It lies beside the tree that will become the store, in one hidden folder. Each line is JSON after
-its own xxh3-64, so that a line cut off by a crash is told from a whole one.
+It is beside the tree that will become the store, in one hidden folder. Each line is JSON after
+its own xxh3-64, so that a line cut off by a crash is distinguished from a whole one.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _read_record(line: bytes) -> ShardRecord | None:
 def open_journal(
     folder: Path, identity: dict[str, Any], check: Callable[..., None], *, sync: bool
 ) -> tuple[Journal, str]:
-    """Return the journal in `folder`, and why it begins anew (empty where it continues).
+    """Return the journal in `folder`, and why it begins again (empty where it continues).
 
     Parameters
     ----------
@@ -236,10 +236,10 @@ def _write_lines(journal: Journal, identity: dict[str, Any]) -> None:
 
 def _difference(head: dict[str, Any] | None, identity: dict[str, Any]) -> str:
     if head is None:
-        return "an unfinished ingest was found damaged and begun anew"
+        return "an unfinished ingest was found damaged and started again"
     changed = [name for name in identity if head.get(name) != identity[name]]
     what = " and ".join(changed) or "version"
-    return f"an unfinished ingest was begun anew: the {what} changed"
+    return f"an unfinished ingest was started again: the {what} changed"
 
 
 def _is_whole(journal: Journal, record: ShardRecord) -> bool:

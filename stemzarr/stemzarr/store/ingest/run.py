@@ -13,7 +13,7 @@ from stemzarr.model import Progress
 from stemzarr.pixels.threads import map_in_threads
 from stemzarr.store.ingest.task import Workspace
 
-__all__ = ["Tally", "checking", "run_in_threads"]
+__all__ = ["ProgressCounter", "checking", "run_in_threads"]
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
@@ -24,13 +24,13 @@ class _Task(Protocol[R_co]):
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
-    """Counts bytes of values over threads and tells the user."""
+class ProgressCounter:
+    """Counts bytes of values over threads and reports progress."""
 
     total: int
     """Bytes in all."""
     progress: Progress | None
-    """Is told; may be None."""
+    """Progress callback; may be None."""
     done: int = 0
     """Bytes so far."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -63,7 +63,7 @@ def checking(check: Callable[[], None], progress: Progress | None) -> Progress:
 
 
 def run_in_threads(
-    tasks: Iterable[_Task[T]], threads: int, note: Callable[[T], None], tally: Tally
+    tasks: Iterable[_Task[T]], threads: int, note: Callable[[T], None], counter: ProgressCounter
 ) -> None:
     """Run all tasks, each by one thread, and note each as it is done.
 
@@ -77,11 +77,11 @@ def run_in_threads(
     threads
         How many threads work at once.
     note
-        Is told what each task returns, in this thread.
-    tally
+        Called with what each task returns, in this thread.
+    counter
         Counts bytes.
     """
-    workspace = Workspace(report=tally.add)
+    workspace = Workspace(report=counter.add)
     results = map_in_threads(
         lambda task: task.run(workspace),
         tasks,

@@ -1,6 +1,6 @@
-"""Sources that keep each pixel of all patterns together, turned in one sequential read.
+"""Pixel-major (scan-fast) sources, transposed in one sequential read.
 
-A shard of such a source lies in one short run for every pixel of the detector. Gathered from
+A shard of such a source is in one short run for every pixel of the detector. Gathered from
 there, shard after shard, the file would be read in pieces of some KiB, again and again, for hours
 on a cold disk. So it is read once, in its own order, some pixels of all patterns at once; these are
 transposed in the cache and laid into a file beside the unfinished store, shard after shard. Counts
@@ -133,7 +133,7 @@ class TurnTask:
         Raises
         ------
         ReadError, SourceChangedError
-            The pixels cannot be had.
+            The pixels cannot be read.
         WriteError
             They cannot be written.
         """
@@ -174,19 +174,19 @@ def narrowed(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _slices(start: Sequence[int], corner: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
-    """Return where a box that begins at `start` lies in what begins at `corner`."""
+    """Return where a box that begins at `start` is in what begins at `corner`."""
     return tuple(slice(a - c, a - c + n) for a, c, n in zip(start, corner, shape, strict=True))
 
 
 def has_room(folder: Path, nbytes: int) -> bool:
-    """Tell whether that many bytes can lie in a folder beside the store."""
+    """Return whether that many bytes fit into a folder beside the store."""
     return shutil.disk_usage(folder).free > _ROOM * nbytes
 
 
 def turn(
     source: RotatedBlocks, folder: Path, array: ArrayPlan, shards: Sequence[int], room: int
 ) -> tuple[TurnedBlocks, list[TurnTask]]:
-    """Return where the pixels of a source will lie, and the tasks that lay them there.
+    """Return where the pixels of a source will be, and the tasks that lay them there.
 
     Parameters
     ----------

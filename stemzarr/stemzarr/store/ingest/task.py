@@ -39,7 +39,7 @@ class Workspace:
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when work should end as soon as it can."""
     report: Callable[[int], None] | None = None
-    """Is told the bytes of values that were written."""
+    """Receives the bytes of values that were written."""
     buffer: Buffer = field(default_factory=Buffer)
     """Memory of the box that a thread works on."""
 
@@ -88,7 +88,7 @@ class ShardTask:
         Raises
         ------
         ReadError, SourceChangedError
-            The pixels cannot be had.
+            The pixels cannot be read.
         WriteError
             The shard cannot be written.
         """

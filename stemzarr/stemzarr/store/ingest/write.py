@@ -68,7 +68,7 @@ from stemzarr.store.ingest.journal import (
 )
 from stemzarr.store.ingest.origin import Origin
 from stemzarr.store.ingest.preview import reduce_shards, write_preview
-from stemzarr.store.ingest.run import Tally, checking, run_in_threads
+from stemzarr.store.ingest.run import ProgressCounter, checking, run_in_threads
 from stemzarr.store.ingest.sample import choose_codec
 from stemzarr.store.ingest.scan_fast import has_room, turn
 from stemzarr.store.ingest.task import ShardTask, part_path
@@ -115,7 +115,7 @@ class _Ingest:
     origin: Origin
     tree: Tree
     notes: list[str]
-    anew: str
+    restarted: str
     redactor: Redactor | None
     disks: dict[int, Disk | None] = field(default_factory=dict)
     codecs: dict[int, ChunkCodec] = field(default_factory=dict)
@@ -154,12 +154,12 @@ def write_store(
     options
         Codec, budget, threads and the rest.
     progress
-        Is told how many bytes of values are done.
+        Receives how many bytes of values are done.
 
     Raises
     ------
     StoreExistsError
-        Something stands at `dest` and ``options.overwrite`` is false, or it holds results that
+        Something exists at `dest` and ``options.overwrite`` is false, or it holds results that
         people added, which would be deleted.
     StoreBusyError
         Another process writes the same store, or took it over while this one was asleep.
@@ -171,7 +171,7 @@ def write_store(
 
     Notes
     -----
-    Beside `dest` lie, until the store is complete, the folder ``.NAME.ingest`` with the finished
+    Beside `dest` are, until the store is complete, the folder ``.NAME.ingest`` with the finished
     shards and their journal, and the lock ``.NAME.lock``. The same call on the same source with
     the same options continues there, also after a crash.
     """
@@ -192,7 +192,7 @@ def write_store(
             _complete(ingest)
             stored = _publish(ingest, dest)
         except BaseException as error:
-            # What lies there is another's as soon as the lock is.
+            # What is there is another's as soon as the lock is.
             lock.check(now=True)
             _keep_or_remove(ingest.journal, error)
             raise
@@ -205,7 +205,7 @@ def write_store(
         source_bytes=source.size,
         stored_bytes=stored,
         seconds=time.perf_counter() - started,
-        notes=tuple(filter(None, [*ingest.notes, ingest.anew])),
+        notes=tuple(filter(None, [*ingest.notes, ingest.restarted])),
     )
 
 
@@ -254,7 +254,7 @@ def _begin(
     identity = _identity(source, options, plan, header_digest)
     if source.parts:
         identity["files"] = origin.identity
-    journal, anew = open_journal(unfinished_folder(dest), identity, check, sync=options.sync)
+    journal, restarted = open_journal(unfinished_folder(dest), identity, check, sync=options.sync)
     return _Ingest(
         source=source,
         options=options,
@@ -264,7 +264,7 @@ def _begin(
         origin=origin,
         tree=Tree(folder=journal.tree),
         notes=list(source.notes),
-        anew=anew,
+        restarted=restarted,
         redactor=redactor,
     )
 
@@ -304,26 +304,28 @@ def _write_pixels(ingest: _Ingest, progress: Progress | None) -> None:
     if ingest.plan.virtual:
         return
     turned = sum(array.nbytes for array in ingest.plan.arrays if array.turned)
-    tally = Tally(total=ingest.plan.nbytes + turned, progress=progress)
+    counter = ProgressCounter(total=ingest.plan.nbytes + turned, progress=progress)
     tasks: list[ShardTask] = []
     for place, array in enumerate(ingest.plan.arrays):
-        tasks += _tasks_of(ingest, place, array, tally)
+        tasks += _tasks_of(ingest, place, array, counter)
     if not (ingest.options.workers or ingest.options.scheduler):
-        run_in_threads(tasks, ingest.plan.threads, ingest.journal.add, tally)
+        run_in_threads(tasks, ingest.plan.threads, ingest.journal.add, counter)
     elif tasks:
         from stemzarr.store.ingest.cluster import run_on_cluster
 
-        run_on_cluster(tasks, ingest.options, ingest.journal.add, tally)
+        run_on_cluster(tasks, ingest.options, ingest.journal.add, counter)
 
 
-def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> list[ShardTask]:
+def _tasks_of(
+    ingest: _Ingest, place: int, array: ArrayPlan, counter: ProgressCounter
+) -> list[ShardTask]:
     """Return the tasks of the shards that are missing, and count the others as done."""
     document = ingest.document(array)
     missing = [n for n in range(array.shards) if (place, n) not in ingest.journal.records]
     itemsize = document.dtype.itemsize
     for number in set(range(array.shards)) - set(missing):
-        tally.add(int(np.prod(array.shard_box(number)[1])) * itemsize)
-    blocks = _turn(ingest, array, missing, tally) if array.turned else document.blocks
+        counter.add(int(np.prod(array.shard_box(number)[1])) * itemsize)
+    blocks = _turn(ingest, array, missing, counter) if array.turned else document.blocks
     disk = ingest.disk(document) if missing and ingest.options.preview else None
     mask = None if disk is None else disk_mask(disk, document.shape[-2:])
     # Of what is turned, only missing shards are there.
@@ -346,16 +348,16 @@ def _tasks_of(ingest: _Ingest, place: int, array: ArrayPlan, tally: Tally) -> li
     ]
 
 
-def _turn(ingest: _Ingest, array: ArrayPlan, shards: list[int], tally: Tally) -> Blocks:
+def _turn(ingest: _Ingest, array: ArrayPlan, shards: list[int], counter: ProgressCounter) -> Blocks:
     """Return the pixels of a source that keeps each of them together, split by shards."""
     source, folder = ingest.document(array).blocks, ingest.journal.folder
     if not shards or not has_room(folder, array.nbytes) or not isinstance(source, RotatedBlocks):
-        tally.add(array.nbytes)
+        counter.add(array.nbytes)
         return source
     threads = ingest.plan.threads
     room = ingest.plan.memory // threads
     turned, tasks = turn(source, part_path(folder), array, shards, room)
-    run_in_threads(tasks, threads, lambda _: None, tally)
+    run_in_threads(tasks, threads, lambda _: None, counter)
     return turned
 
 

@@ -15,7 +15,7 @@ from stemzarr.pixels.threads import map_in_threads
 from stemzarr.registry import read_source
 from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.format.plan import ArrayPlan
-from stemzarr.store.ingest.run import Tally
+from stemzarr.store.ingest.run import ProgressCounter
 from stemzarr.store.ingest.task import Workspace
 from stemzarr.store.open import read_record, read_store
 from stemzarr.store.upkeep.verify import digest_shard, plan_of
@@ -30,10 +30,10 @@ _OTHER = (CorruptFileError, LayoutError, OptionError, UnsupportedDataError)
 def is_source_of(
     path: Path, store: Path, *, threads: int | None = None, progress: Progress | None = None
 ) -> bool:
-    """Tell whether a file holds the very bytes of the one that a store can give back.
+    """Return whether a file holds the very bytes of the one that a store can give back.
 
     Its size, the digest of all bytes outside its pixels, that of all its values, cut as the
-    chunks of the store are, and packed pixels as they lie in the file.
+    chunks of the store are, and packed pixels as they are in the file.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ def _digest_all(
     cuts: list[tuple[Blocks, ArrayPlan]], threads: int, progress: Progress | None
 ) -> list[bytes]:
     """Return the digests of all chunks in canonical order, those of a shard joined."""
-    tally = Tally(total=sum(plan.nbytes for _, plan in cuts), progress=progress)
-    workspace = Workspace(report=tally.add)
+    counter = ProgressCounter(total=sum(plan.nbytes for _, plan in cuts), progress=progress)
+    workspace = Workspace(report=counter.add)
 
     def digest(job: tuple[Blocks, ArrayPlan, int]) -> bytes:
         return b"".join(d for _, d in digest_shard(*job, workspace))

@@ -17,7 +17,7 @@ from stemzarr.pixels.segments import iterate_segment
 from stemzarr.registry import read_source
 from stemzarr.storage.files import check_destination, publish
 from stemzarr.store.blocks import StoreBlocks
-from stemzarr.store.ingest.run import Tally
+from stemzarr.store.ingest.run import ProgressCounter
 from stemzarr.store.ingest.task import Workspace
 from stemzarr.store.open import read_record, read_store
 from stemzarr.store.upkeep.verify import digest_shard, plan_of
@@ -52,16 +52,16 @@ def rebuild(
     dest
         The file; it appears when it is complete and checked.
     overwrite
-        Whether a file that stands at `dest` is replaced.
+        Whether a file that exists at `dest` is replaced.
     progress
-        Is told how many bytes are written and checked.
+        Receives how many bytes are written and checked.
 
     Raises
     ------
     UnsupportedDataError
         The store does not hold all bytes of its source.
     StoreExistsError
-        Something stands at `dest`.
+        Something exists at `dest`.
     DamagedStoreError
         A chunk is damaged, or what was written is not the original.
     WriteError
@@ -84,11 +84,11 @@ def rebuild(
         )
     check_destination(dest, overwrite=overwrite, source=path)
     pixels = sum(segment.nbytes for segment in store.segments)
-    tally = Tally(total=2 * pixels, progress=progress)
+    counter = ProgressCounter(total=2 * pixels, progress=progress)
     with publish(dest) as temporary:
-        _write(store, record["size"], temporary, tally)
+        _write(store, record["size"], temporary, counter)
         if not record["redacted"]:
-            _check(store, record, temporary, tally)
+            _check(store, record, temporary, counter)
     return RebuildResult(
         dest=dest,
         nbytes=record["size"],
@@ -97,7 +97,7 @@ def rebuild(
     )
 
 
-def _write(store: Source, size: int, dest: Path, tally: Tally) -> None:
+def _write(store: Source, size: int, dest: Path, counter: ProgressCounter) -> None:
     header = memoryview(store.load_header())
     with dest.open("wb") as file:
         done = at = 0
@@ -111,16 +111,16 @@ def _write(store: Source, size: int, dest: Path, tally: Tally) -> None:
             for offset, piece in iterate_segment(blocks, segment):
                 file.seek(offset)
                 file.write(piece)
-                tally.add(len(piece))
+                counter.add(len(piece))
 
 
-def _check(store: Source, record: dict[str, Any], written: Path, tally: Tally) -> None:
+def _check(store: Source, record: dict[str, Any], written: Path, counter: ProgressCounter) -> None:
     """Raise unless the file has the digest that was taken of the original."""
     if "sha256" in record:
         with written.open("rb") as file:
             same = hashlib.file_digest(file, "sha256").hexdigest() == record["sha256"]
     else:
-        same = _hash(store, written, read_options(record), tally) == record["hash"]
+        same = _hash(store, written, read_options(record), counter) == record["hash"]
     if not same:
         raise DamagedStoreError(
             "what was rebuilt is not the original",
@@ -129,11 +129,11 @@ def _check(store: Source, record: dict[str, Any], written: Path, tally: Tally) -
         )
 
 
-def _hash(store: Source, written: Path, options: ReadOptions, tally: Tally) -> str:
+def _hash(store: Source, written: Path, options: ReadOptions, counter: ProgressCounter) -> str:
     """Return the digest of a file as that of the original was made when it was ingested."""
     again = read_source(written, options)
     state = xxhash.xxh3_128(xxhash.xxh3_128_digest(again.load_header()))
-    workspace = Workspace(report=tally.add)
+    workspace = Workspace(report=counter.add)
     for document in store.documents:
         if not isinstance(document.blocks, StoreBlocks):
             continue

@@ -109,7 +109,7 @@ def redact_store(path: Path) -> Redaction:
 
 
 def find_names(path: Path) -> tuple[str, ...]:
-    """Return the names of persons, specimens and sessions that stand in a store.
+    """Return the names of persons, specimens and sessions that are in a store.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ def stage_nodes(path: Path, tree: Tree, before: Nodes, manifest: Manifest) -> No
 
 
 def relabel(tree: Tree, document: Document, main: int) -> None:
-    """Write the labels of a document anew, with all attributes of its group that stay."""
+    """Write the labels of a document again, with all attributes of its group that stay."""
     prefix = prefix_of(document, main)
     kept = tree.nodes[prefix.rstrip("/")]["attributes"]
     rest = {"stemzarr_schema": kept["stemzarr_schema"]} if "stemzarr_schema" in kept else {}

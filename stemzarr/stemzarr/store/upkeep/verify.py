@@ -43,7 +43,7 @@ from stemzarr.store.format.schema import Nodes
 from stemzarr.store.format.tree import read_nodes
 from stemzarr.store.ingest.journal import digest_of
 from stemzarr.store.ingest.origin import recorded_digest
-from stemzarr.store.ingest.run import Tally
+from stemzarr.store.ingest.run import ProgressCounter
 from stemzarr.store.ingest.task import Workspace, digest_values
 from stemzarr.store.open import source_of_nodes
 from stemzarr.store.results import find_added, same_listing, same_node
@@ -116,7 +116,7 @@ def verify_store(
     threads
         How many threads decode; all processors by default.
     progress
-        Is told how many bytes of values are checked.
+        Receives how many bytes of values are checked.
 
     Raises
     ------
@@ -155,8 +155,8 @@ def _verify(
     arrays = list(_arrays(store, original, found))
     factor = 1 if original is None else 2
     total = factor * sum(plan.nbytes for _, plan, _ in arrays)
-    tally = Tally(total=total, progress=progress)
-    digests = _digest_arrays(arrays, threads or available_threads(), found, tally)
+    counter = ProgressCounter(total=total, progress=progress)
+    digests = _digest_arrays(arrays, threads or available_threads(), found, counter)
     read_twice(found, functools.partial(_check_hash, store, record, digests))
     if original is not None:
         read_twice(found, functools.partial(_compare_rest, store, record, original))
@@ -304,10 +304,10 @@ def _digest_arrays(
     arrays: list[tuple[Document, ArrayPlan, Blocks | None]],
     threads: int,
     found: Findings,
-    tally: Tally,
+    counter: ProgressCounter,
 ) -> list[bytes | None]:
     """Return the digests of all chunks in canonical order, a shard each; None where damaged."""
-    first, second = Workspace(report=tally.add), Workspace()
+    first, second = Workspace(report=counter.add), Workspace()
 
     def work(job: tuple[Document, ArrayPlan, Blocks | None, int]) -> bytes | None:
         # The second reading of a shard is no further progress.
@@ -364,7 +364,7 @@ def digest_shard(
     number
         Place of the shard in the grid.
     workspace
-        Gives memory and is told how much is done.
+        Gives memory and counts how much is done.
     """
     for box in plan.boxes(number):
         values = workspace.buffer.array(box[1], blocks.dtype)
@@ -398,7 +398,7 @@ def _check_hash(
 
 
 def _compare_rest(store: Source, record: dict[str, Any], original: Source, found: Findings) -> None:
-    """Compare what is no plain pixel: size, header, and pixels that lie on disk in another form."""
+    """Compare what is not a plain pixel: size, header, and pixels in another form on disk."""
     name = original.path.name
     if original.size != record["size"]:
         found.problem(f"{name}: has {original.size} bytes instead of {record['size']}")

@@ -1,4 +1,4 @@
-"""Keeps the index of a lake: up to date, whole, and readable where nothing can be written."""
+"""The index of a lake kept up to date, whole, and readable where nothing can be written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stemzarr_catalog.index import Index
 from stemzarr_catalog.reconcile import apply_changes, find_changes, read_row
 from stemzarr_catalog.rights import may_write
 
-__all__ = ["Keeper"]
+__all__ = ["IndexManager"]
 
 _WAIT_SECONDS = 120.0
 _LEFT_ALONE_SECONDS = 3600.0
@@ -35,7 +35,7 @@ _RIGHTS = "check its owner and its permissions"
 _T = TypeVar("_T")
 
 
-class Keeper:
+class IndexManager:
     """The index of one lake, and the right to write it.
 
     Parameters
@@ -44,7 +44,7 @@ class Keeper:
         Folder of the lake.
     read_only
         Whether to leave its files alone.
-    write_face
+    write_yaml
         Is called, with the lake locked, when the index changed: it writes ``catalog.yaml``.
 
     Notes
@@ -54,13 +54,13 @@ class Keeper:
     what is in the way; where it is broken, it is rebuilt.
     """
 
-    def __init__(self, path: Path, *, read_only: bool, write_face: Callable[[bool], None]) -> None:
+    def __init__(self, path: Path, *, read_only: bool, write_yaml: Callable[[bool], None]) -> None:
         self.path = path
         self.obstacle: StemzarrError | None = None
         self._asked = read_only
         self._file = path / "catalog.sqlite"
         self.index = Index(self._file)
-        self._write_face = write_face
+        self._write_yaml = write_yaml
         self._held = threading.local()
 
     @property
@@ -164,8 +164,8 @@ class Keeper:
             with self.locked():
                 self.index.clear()
             changed = self._reconcile(thorough=True)
-        # The face locks the lake itself, where it has something to write.
-        self._write_face(changed)
+        # It locks the lake itself, where it has something to write.
+        self._write_yaml(changed)
 
     def _reconcile(self, *, thorough: bool) -> bool:
         changes = find_changes(self.path, self.index, thorough=thorough)
@@ -189,7 +189,7 @@ class Keeper:
             apply_changes(self.path, self.index, changes, contextlib.nullcontext)
 
     def rebuild(self) -> None:
-        """Make the index and its face anew, and remove what killed processes left behind."""
+        """Rebuild the index and ``catalog.yaml``, and remove what killed processes left behind."""
         with self.locked():
             if self.index.is_sound():
                 # Others may be reading: no row goes before its successor is there.
@@ -202,7 +202,7 @@ class Keeper:
         with self.locked():
             with self.index.writing() as connection:
                 tables.drop_unused_tags(connection)
-            self._write_face(True)  # noqa: FBT003 - says that the index changed
+            self._write_yaml(True)  # noqa: FBT003 - says that the index changed
 
     def start_over(self) -> None:
         """Make the index from nothing: a database keeps what was deleted from it for a while."""
@@ -210,7 +210,7 @@ class Keeper:
             self.index.clear()
         self._refresh_file(thorough=True)
         with self.locked():
-            self._write_face(True)  # noqa: FBT003 - says that the index changed
+            self._write_yaml(True)  # noqa: FBT003 - says that the index changed
 
     def _sweep(self) -> None:
         """Remove stores that were moved aside to be deleted, and half-written small files."""
@@ -222,7 +222,7 @@ class Keeper:
                         remove_tree(path)
 
     def read(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Ask the index; one that turns out to be broken is made anew, once."""
+        """Ask the index; one that turns out to be broken is rebuilt, once."""
         try:
             with self.index.reading() as connection:
                 return function(connection)
@@ -252,7 +252,7 @@ class Keeper:
     def forget(self, name: str) -> None:
         """Drop an entry whose store is gone; the caller holds the lake."""
         self.write(lambda connection: tables.delete_entry(connection, name))
-        self._write_face(True)  # noqa: FBT003 - says that the index changed
+        self._write_yaml(True)  # noqa: FBT003 - says that the index changed
 
     def update(self, name: str) -> None:
         """Bring one entry in line with its store, after it was written or revised."""
@@ -266,4 +266,4 @@ class Keeper:
 
         with self.locked():
             self.write(put)
-            self._write_face(True)  # noqa: FBT003 - says that the index changed
+            self._write_yaml(True)  # noqa: FBT003 - says that the index changed
