@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry, EntryList
-    from stemzarr_catalog.finding import find_lake, is_lake
     from stemzarr_catalog.lake import Lake
-    from stemzarr_catalog.opening import open_lake
+    from stemzarr_catalog.opening import find_lake, is_lake, open_lake
 
 _WHERE = {
     "Entry": "stemzarr_catalog.entry",
     "EntryList": "stemzarr_catalog.entry",
     "Lake": "stemzarr_catalog.lake",
-    "find_lake": "stemzarr_catalog.finding",
-    "is_lake": "stemzarr_catalog.finding",
+    "find_lake": "stemzarr_catalog.opening",
+    "is_lake": "stemzarr_catalog.opening",
     "open_lake": "stemzarr_catalog.opening",
 }
 

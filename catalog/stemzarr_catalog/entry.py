@@ -203,7 +203,3 @@ class EntryList(list[Entry]):
         return (
             table.set_index("name") if len(table) else pd.DataFrame(index=pd.Index([], name="name"))
         )
-
-    def to_datasets(self, document: int | str | None = None, **view: Any) -> dict[str, xr.Dataset]:  # noqa: ANN401 - the options of a View
-        """Open all entries, or the same view of all, lazily: name → Dataset."""
-        return {entry.name: entry.open(document, **view) for entry in self}

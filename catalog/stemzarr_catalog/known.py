@@ -28,9 +28,9 @@ from stemzarr.store import recorded_digest
 from stemzarr_catalog.rights import may_write, replace_by_own
 
 if TYPE_CHECKING:
-    from stemzarr_catalog.entry import Entry, EntryList
+    from stemzarr_catalog.entry import Entry
 
-__all__ = ["NO_HEADER", "Given", "Known", "KnownFile", "group_by_bytes", "key_of", "split_path"]
+__all__ = ["NO_HEADER", "Given", "Known", "KnownFile", "key_of", "split_path"]
 
 NO_HEADER = xxhash.xxh3_128_hexdigest(b"")
 """Digest of the header of formats that have none."""
@@ -104,16 +104,6 @@ def key_of(entry: Entry) -> str:
     if record.get("hash"):
         return f"{record['hash']} {recorded_digest(record) or ''}"
     return f"{record.get('path')} {record.get('size')} {record.get('modified_ns')}"
-
-
-def group_by_bytes(entries: Iterable[Entry]) -> list[EntryList]:
-    """Return the groups of entries whose sources have the same bytes."""
-    from stemzarr_catalog.entry import EntryList
-
-    groups: dict[str, EntryList] = {}
-    for entry in entries:
-        groups.setdefault(key_of(entry), EntryList()).append(entry)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

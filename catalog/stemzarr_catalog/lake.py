@@ -188,13 +188,6 @@ class Lake:
         """Return the entries of rows that a function reads from the index."""
         return EntryList(map(self._entry, self._manager.read(read)))
 
-    def duplicates(self) -> list[EntryList]:
-        """Return the groups of entries that were made from the same bytes."""
-        from stemzarr_catalog.known import group_by_bytes
-
-        digests = self._manager.read(search.repeated_hashes)
-        return [group for d in digests for group in group_by_bytes(self.find_hash(d))]
-
     def sessions(self, query: str = "") -> list[Session]:
         """Group the entries of a query by instrument, operator and day, the latest first.
 

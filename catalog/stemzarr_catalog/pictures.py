@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import StemzarrError
+from stemzarr.formats.picture.png import encode_png
 from stemzarr.model import CHANNEL, Document, read_box
 
 __all__ = [
     "LEVELS",
     "Picture",
-    "encode_png",
     "palette",
     "read_pictures",
     "render_png",
@@ -200,7 +198,8 @@ def render_png(picture: Picture, size: int) -> bytes:
     """
     shades = shade(picture, size, size)
     factor = max(1, size // max(shades.shape))
-    return encode_png(shades.repeat(factor, 0).repeat(factor, 1), palette(picture.look))
+    pixels = shades.repeat(factor, 0).repeat(factor, 1)
+    return encode_png(pixels, palette=palette(picture.look), level=9)
 
 
 def palette(look: Look) -> NDArray[np.uint8]:
@@ -229,27 +228,6 @@ def _draw_curve(values: NDArray[np.float64], rows: int, columns: int) -> NDArray
         image[rows - 1 - highs[column] : rows - reach[column], column] = LEVELS - 1
         image[rows - reach[column] :, column] = LEVELS // 5
     return image
-
-
-def encode_png(shades: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
-    """Return shades, shape (rows, columns), as a PNG whose colours are those of `palette`.
-
-    https://www.w3.org/TR/png-3/#4Concepts.FormatChunks
-    """
-    height, width = shades.shape
-    lines = np.zeros((height, width + 1), np.uint8)
-    lines[:, 1:] = shades
-    parts = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", np.ascontiguousarray(palette).tobytes()),
-        (b"IDAT", zlib.compress(lines.tobytes(), 9)),
-        (b"IEND", b""),
-    )
-    chunks = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in parts
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def to_base64(png: bytes) -> str:

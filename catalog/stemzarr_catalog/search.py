@@ -26,7 +26,6 @@ __all__ = [
     "facets",
     "names",
     "names_of",
-    "repeated_hashes",
     "row",
     "rows",
     "rows_of_size",
@@ -86,12 +85,6 @@ def rows_of_size(
     sql = f"{_ROW}{_FROM} WHERE {condition} ORDER BY name LIMIT {most}"
     found = fetch(connection, sql, (size, *headers, sample))
     return [(name, record, notes) for name, record, notes in found]
-
-
-def repeated_hashes(connection: sqlite3.Connection) -> list[str]:
-    """Return the digests that more than one source has."""
-    sql = "SELECT hash FROM entry WHERE hash NOT NULL GROUP BY hash HAVING count(*) > 1 ORDER BY 1"
-    return [digest for (digest,) in fetch(connection, sql)]
 
 
 def close_names(connection: sqlite3.Connection, name: str) -> list[str]:

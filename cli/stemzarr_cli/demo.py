@@ -105,7 +105,7 @@ def _check_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def _own_lake() -> Iterator[None]:
     """Work in the lake of the demonstration, whichever one is set or encloses the folder."""
-    from stemzarr_catalog.finding import ENVIRONMENT
+    from stemzarr_catalog.opening import ENVIRONMENT
 
     before = os.environ.get(ENVIRONMENT)
     os.environ[ENVIRONMENT] = str(_LAKE)

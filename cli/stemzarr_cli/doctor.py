@@ -58,7 +58,7 @@ def doctor(report: Report, /, *, lake: Path | None) -> None:
     the disk, locks, and the way of a tiny scan from dm4 to store and back. Everything that it
     writes there it removes again.
     """
-    from stemzarr_catalog.finding import find_lake
+    from stemzarr_catalog.opening import find_lake
 
     folder = _existing(find_lake(lake))
     for finding in _findings(folder):

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stemzarr.errors import QueryError, StoreExistsError
+from stemzarr.formats.picture.png import encode_png
 from stemzarr_catalog import Lake, open_lake
 from stemzarr_catalog.gallery import render_page, write_gallery
-from stemzarr_catalog.pictures import Picture, encode_png, read_pictures, render_png, shrink
+from stemzarr_catalog.pictures import Picture, read_pictures, render_png, shrink
 
 Add = Callable[..., Path]
 LOOKS = ["image", "pattern"]
@@ -168,7 +169,7 @@ def test_png_gives_back_its_pixels() -> None:
     """Pillow reads the very shades and colours."""
     shades = np.arange(64, dtype=np.uint8).reshape(4, 16)
     palette = np.random.default_rng(0).integers(0, 256, (64, 3), np.uint8)
-    with Image.open(io.BytesIO(encode_png(shades, palette))) as image:
+    with Image.open(io.BytesIO(encode_png(shades, palette=palette))) as image:
         np.testing.assert_array_equal(np.asarray(image), shades)
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), palette[shades])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import struct
-import zlib
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.formats.picture.png import MOST_CHANNELS, encode_png
 from stemzarr.model import ArrayBlocks, Axis, Document, read_box
 from stemzarr.registry import Exported, ExportRequest
 from stemzarr.views.render import ViewBlocks
@@ -21,7 +21,6 @@ from stemzarr.views.virtual import virtual_image
 
 __all__ = ["write_png", "write_tif"]
 
-_PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
 _BRIGHTEST = 99.9
 _SAMPLE_FORMATS = {"u": 1, "b": 1, "i": 2, "f": 3}
 _TIFF_LARGEST = 2**32 - 2**16
@@ -47,7 +46,7 @@ def write_png(request: ExportRequest) -> Exported:
         raise OptionError(msg, hint="leave dtype out, or export .tif")
     document = _image(request)
     values = _all(document)
-    if len(document.channels) > max(_PNG_COLOURS):
+    if len(document.channels) > MOST_CHANNELS:
         msg = f"a .png holds 4 channels at most, and these are {len(document.channels)}"
         raise UnsupportedDataError(msg, hint="export .tif or .npy")
     pixels = (
@@ -55,25 +54,8 @@ def write_png(request: ExportRequest) -> Exported:
         if document.channels and values.dtype == np.uint8
         else _to_bytes(values, whole=chosen.normalize == "minmax")
     )
-    size_y, size_x = pixels.shape[:2]
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1  # noqa: PLR2004 - with channels
-    rows = pixels.reshape(size_y, -1)
-    # every row begins with the number of its filter: none
-    lines = np.concatenate([np.zeros((size_y, 1), np.uint8), rows], axis=1)
-    header = struct.pack(">IIBBBBB", size_x, size_y, 8, _PNG_COLOURS[channels], 0, 0, 0)
-    text = f"Description\0{document.title}: {_pixel_size(document)}".encode("latin-1", "replace")
-    chunks = [
-        (b"IHDR", header),
-        (b"tEXt", text),
-        (b"IDAT", zlib.compress(lines.tobytes())),
-        (b"IEND", b""),
-    ]
-    with request.dest.open("wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        for name, content in chunks:
-            checksum = zlib.crc32(name + content)
-            file.write(struct.pack(">I", len(content)) + name + content)
-            file.write(struct.pack(">I", checksum))
+    description = f"{document.title}: {_pixel_size(document)}"
+    request.dest.write_bytes(encode_png(pixels, description=description))
     return Exported(shape=pixels.shape, dtype="uint8")
 
 
