@@ -79,7 +79,7 @@ class Reader:
     """``module:NAME`` of what docs/formats.md says of its formats, or the rows themselves."""
 
     def takes(self, path: Path, head: bytes) -> bool:
-        """Tell whether path and first bytes are those of a file or folder of this format."""
+        """Return whether path and first bytes are those of a file or folder of this format."""
         if self.magic and not head.startswith(self.magic):
             return False
         if self.recognises is None:
@@ -179,7 +179,7 @@ READERS: tuple[Reader, ...] = (
     Reader(
         name="rosettasciio",
         target="stemzarr.formats.rosettasciio.reader:read_rosettasciio",
-        # Only what microscopes write: pictures and tables lie in the same folders as their data.
+        # Only what microscopes write: pictures and tables are in the same folders as their data.
         suffixes=(".bcf", ".blo", ".emi", ".mrc", ".prz", ".ser", ".tvips", ".zspy"),
         folders=(".zspy",),
         parts=(
@@ -214,7 +214,7 @@ def _parts() -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
 
 
 def lead_by_name(path: Path) -> Path | None:
-    """Return the file by which the acquisition of a part is read; None where it is no part.
+    """Return the file by which the acquisition of a part is read; None where it is not part.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """From a file to its reader, from a name or suffix to its exporter.
 
-The exporters that stemzarr brings stand in a literal table of import paths, as its readers do in
+The exporters that stemzarr brings are in a literal table of import paths, as its readers do in
 `stemzarr.recognition`, so that nothing is imported before it is used. Other packages add theirs
 through the entry point groups ``stemzarr.readers`` and ``stemzarr.exporters``, each entry point
 naming a `Reader` or `Exporter`.
@@ -249,7 +249,7 @@ def _recognise(path: Path) -> tuple[Reader, bool]:
 
 
 def reads_suffix(suffix: str) -> bool:
-    """Tell whether a file of a suffix, in lower case and with its dot, is read when named."""
+    """Return whether a file of a suffix, in lower case and with its dot, is read when named."""
     if any(suffix in reader.named for reader in readers()):
         return True
     return bool(load("stemzarr.formats.rosettasciio.library:plugins_for")(suffix[1:]))
@@ -258,9 +258,9 @@ def reads_suffix(suffix: str) -> bool:
 def is_data(path: Path) -> bool:
     """Return whether a file, found in a folder, is one that a reader is made for.
 
-    Every file that is given by name is tried; of what lies about in folders, a file whose bytes
+    Every file that is given by name is tried; of what is about in folders, a file whose bytes
     no reader knows is taken by its suffix. One that is empty or cannot be opened is judged by
-    its suffix, so that it is told of and not passed over.
+    its suffix, so that it is reported and not skipped.
     """
     suffix = path.suffix.lower()
     try:
@@ -271,7 +271,7 @@ def is_data(path: Path) -> bool:
 
 
 def is_store(path: Path) -> bool:
-    """Tell whether a folder is a store of stemzarr, sound or not."""
+    """Return whether a folder is a store of stemzarr, sound or not."""
     foreign, store = READERS[:2]
     return store.takes(path, b"") and not foreign.takes(path, b"")
 

@@ -129,7 +129,7 @@ def raising(error: BaseException) -> click.Group:
         (OSError(28, "No space left on device", "x.zarr"), 1, "x.zarr: No space left"),
         (MemoryError(), 1, "not enough memory"),
         (ZeroDivisionError("division by zero"), 1, "--debug"),
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
     ],
 )
 def test_every_error_is_one_line(

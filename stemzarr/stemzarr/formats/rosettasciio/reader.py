@@ -71,7 +71,7 @@ def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Sou
         refuse_packed(path)
         named = {suffix for reader in readers() for suffix in reader.named}
         shown = " ".join(sorted({".npy", *named, *known_suffixes()}))
-        msg = f"has no bytes that stemzarr knows, and nobody reads the suffix {suffix!r}"
+        msg = f"unrecognized file format ({suffix!r})"
         raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .mib {shown}")
     refuse_dataset(path, options)
     declared = find_run(path)

@@ -52,7 +52,7 @@ FORMATS = (
         formats=("tif",),
         read="every series of pages with all colours, ImageJ's, OME's and the microscope's units",
         lazy="the pages that a box touches",
-        complete="the list of pages, and the bytes of each, lie within the file",
+        complete="the list of pages, and the bytes of each, are within the file",
         unseen="smaller copies of an image (SubIFD); OME series in other files are refused",
         writers=("tif", "imagej", "ome"),
     ),

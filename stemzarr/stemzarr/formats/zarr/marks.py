@@ -15,7 +15,7 @@ _OLD_MARKS: Final = (".zarray", ".zgroup", ".zmetadata")
 
 
 def is_store_folder(path: Path, _head: bytes = b"") -> bool:
-    """Tell whether a folder is a Zarr group of format 3, as a store is."""
+    """Return whether a folder is a Zarr group of format 3, as a store is."""
     return (path / "zarr.json").is_file()
 
 
