@@ -275,5 +275,5 @@ def test_archives_are_refused_as_what_they_are(tmp_path: Path) -> None:
         with pytest.raises(UnknownFormatError, match=words):
             read_source(tmp_path / name)
     (tmp_path / "notes.odd").write_text("text")
-    with pytest.raises(UnknownFormatError, match=r"suffix '\.odd'"):
+    with pytest.raises(UnknownFormatError, match=r"format \('\.odd'\)"):
         read_source(tmp_path / "notes.odd")

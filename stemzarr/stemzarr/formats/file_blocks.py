@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def box_of(start: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileBlocks:
+class FileBlocks(abc.ABC):
     """Values of one array in the order of the disk, decoded by a library. Picklable.
 
     Subclasses fill a box by `fill` and may be read by several threads; each process opens the
@@ -108,9 +109,9 @@ class FileBlocks:
         """Raise where the file is another one than was recognised."""
         self.stamp.check(self.path)
 
+    @abc.abstractmethod
     def fill(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill `out`, which is not empty; whatever this raises becomes a `ReadError`."""
-        raise NotImplementedError
 
     def failure(self) -> tuple[str, str]:
         """Return what is said where the library fails, and what to do about it."""

@@ -33,12 +33,12 @@ def natural_key(name: str) -> tuple[object, ...]:
 
 
 def pattern_of(name: str) -> str:
-    """Return a relative path with ``#`` for every number in it.
+    """Return a relative path with ``#`` for every number in it, that of the suffix too.
 
     Examples
     --------
     >>> pattern_of("Second_01/run_Second_01_Frame_0007.dm4")
-    'Second_#/run_Second_#_Frame_#.dm4'
+    'Second_#/run_Second_#_Frame_#.dm#'
     """
     return _DIGITS.sub("#", name)
 
