@@ -175,7 +175,7 @@ def test_packed_pixels_are_compared_as_they_lie(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     plane = np.fft.fftshift(np.fft.fft2(rng.random((8, 8)))).astype(np.complex64)
     path, copy = tmp_path / "fft.dm4", tmp_path / "copy.dm4"
-    write_dm(path, DMImage(data=plane, packed=True))
+    write_dm(path, DMImage(data=plane, packed=True), thumbnail=False)
     source = read_source(path)
     write_store(source, tmp_path / "x.zarr", NO_SYNC)
     content = path.read_bytes()
