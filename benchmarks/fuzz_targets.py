@@ -249,13 +249,26 @@ class Store(Target):
 
         report = verify_store(self.path, threads=1)
         json.dumps(report.json())
-        changed = (self.path / "zarr.json").read_bytes() != self.whole
-        assert report.ok is not changed, "verify takes changed metadata for good ones"
+        changed = _said((self.path / "zarr.json").read_bytes()) != _said(self.whole)
+        assert not (report.ok and changed), "verify takes changed metadata for good ones"
 
     def _catalog(self) -> None:
         from stemzarr_catalog.record import read_record
 
         read_record(self.path, "damaged")
+
+
+def _said(metadata: bytes) -> object:
+    """Return what metadata say; an empty member of an array may be there or not."""
+
+    def without_empty(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        left_out = (("configuration", {}), ("storage_transformers", []))
+        return {name: value for name, value in members if (name, value) not in left_out}
+
+    try:
+        return json.dumps(json.loads(metadata, object_pairs_hook=without_empty), sort_keys=True)
+    except (ValueError, RecursionError):
+        return metadata
 
 
 def _outcome(step: Callable[[], None]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import inspect
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,11 +22,12 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.model import Source, read_box
-from stemzarr.options import IngestOptions
+from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.objects import Stamp
 from stemzarr.store import read_record, read_store, rebuild, verify_store, write_store
+from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.format.shard import read_index
 from stemzarr.store.upkeep import verify as verify_module
 from stemzarr.testing import write_synthetic_dm4
@@ -100,6 +103,39 @@ def test_every_lost_or_cut_or_added_file_is_found(whole: Path) -> None:
     assert verify_store(whole).problems == ("intensity/c/9: does not belong to the store",)
     extra.unlink()
     assert verify_store(whole).ok
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        (b'"must_understand":false', b'"must_understand":0'),
+        (b'"storage_transformers":[]', b'"storage_transformers":0'),
+        (b'"storage_transformers":[]', b'"storage_transformers":null'),
+        (b'"configuration":{}', b'"configuration":[]'),
+    ],
+)
+def test_another_kind_of_nothing_is_found(
+    whole: Path, tmp_path: Path, written: bytes, instead: bytes
+) -> None:
+    """What is empty may be left out of the root's metadata, but be nothing else."""
+    copy = Path(shutil.copytree(whole, tmp_path / "copy.zarr"))
+    root = copy / "zarr.json"
+    metadata = root.read_bytes()
+    assert written in metadata
+    root.write_bytes(metadata.replace(written, instead, 1))
+    assert verify_store(copy).problems
+
+
+def test_a_shard_laid_out_anew_is_indexed_anew(whole: Path, tmp_path: Path) -> None:
+    """What is kept of a shard holds for chunks of the shape that was asked for."""
+    copy = Path(shutil.copytree(whole, tmp_path / "copy.zarr"))
+    blocks = read_store(copy, ReadOptions()).documents[0].blocks
+    assert isinstance(blocks, StoreBlocks)
+    first = (0,) * len(blocks.shape)
+    read_box(blocks, first, blocks.shape)
+    halves = dataclasses.replace(blocks, chunk=(*blocks.chunk[:-1], blocks.chunk[-1] // 2))
+    with pytest.raises(DamagedStoreError):
+        read_box(halves, first, halves.shape)
 
 
 def test_another_original_is_told_apart(scan: Path, whole: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -25,7 +25,7 @@ _INDEXES = 4096
 _RUN_BYTES = 4 * 1024**2
 
 
-_indexes: dict[tuple[Readable, str, int | None, str], ShardIndex] = {}
+_indexes: dict[tuple[Hashable, ...], ShardIndex] = {}
 """Indexes of shards of this process, by store, key, and what tells the store from another."""
 _lock = threading.Lock()
 
@@ -205,8 +205,8 @@ class StoreBlocks:
             raise self._damaged(place, "the chunk is missing in its shard")
         return _Chunk(place, key, index.stamp, offset, length)
 
-    def _index_key(self, key: str) -> tuple[Readable, str, int | None, str]:
-        return self.store, key, self.written_ns, self.identity
+    def _index_key(self, key: str) -> tuple[Hashable, ...]:
+        return self.store, key, self.written_ns, self.identity, self.shard, self.chunk
 
     def _open_shard(self, key: str, place: tuple[int, ...]) -> ShardIndex:
         """Read the index of a shard, and keep it."""

@@ -172,7 +172,7 @@ def same_listing(content: bytes, nodes: Nodes) -> bool:
         inline = {**root["consolidated_metadata"], "metadata": {}}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
-    if inline != {"kind": "inline", "must_understand": False, "metadata": {}}:
+    if _text(inline) != _text({"kind": "inline", "must_understand": False, "metadata": {}}):
         return False
     del root["consolidated_metadata"]
     written = {path: _plain(node) for path, node in nodes.items()}
@@ -205,11 +205,11 @@ def _text(value: object) -> str:
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
     """Return a node without what Zarr writes or leaves out as it likes: what is empty."""
     if isinstance(value, Mapping):
-        empty = ("configuration", "storage_transformers")
+        empty: tuple[tuple[str, Any], ...] = (("configuration", {}), ("storage_transformers", []))
         return {
             key: _plain(item)
             for key, item in value.items()
-            if key != "consolidated_metadata" and not (key in empty and not item)
+            if key != "consolidated_metadata" and (key, item) not in empty
         }
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
