@@ -34,6 +34,7 @@ __all__ = [
     "Segment",
     "Source",
     "Statistics",
+    "Tiles",
     "dims_of_kind",
     "main_document",
     "read_box",
@@ -257,6 +258,16 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles:
+    """Tile sums that a store keeps of a scan."""
+
+    side: int
+    """Side of a tile in pixels of the detector."""
+    blocks: Blocks
+    """The sums (scan_y, scan_x, tile_y, tile_x)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
     """Where the pixels of one document are in its source, and how to write them back."""
 
@@ -318,6 +329,8 @@ class Document:
     bad_pixels: NDArray[np.bool_] | None = None
     """(det_y, det_x) mask of the pixels that the source marks as bad, of a stack (y, x); None where
     it names none. Their values stay, and enter no statistic, preview, or search for the disk."""
+    tiles: Tiles | None = None
+    """Tile sums of just these values, where they are kept; see `stemzarr.measure.tiles`."""
 
     @property
     def dims(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from stemzarr.views.kernels import downsample
 from stemzarr.views.moments import measure_blocks
 from stemzarr.views.region import parse_roi
 from stemzarr.views.render import ViewBlocks
+from stemzarr.views.tile_sums import TileSums, tile_sums
 from stemzarr.views.view import Method, Normalize, Reduce, View
 from stemzarr.views.viewed import apply, measure_document
 from stemzarr.views.virtual import find_center, virtual_image
@@ -18,6 +19,7 @@ __all__ = [
     "Method",
     "Normalize",
     "Reduce",
+    "TileSums",
     "View",
     "ViewBlocks",
     "apply",
@@ -28,5 +30,6 @@ __all__ = [
     "measure_document",
     "parse_roi",
     "plan_boxes",
+    "tile_sums",
     "virtual_image",
 ]

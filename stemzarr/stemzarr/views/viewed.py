@@ -179,6 +179,7 @@ def _label(document: Document, view: View, blocks: ViewBlocks) -> Document:
         brightness=_brightness(document, view),
         valid=_valid(document, view, blocks),
         bad_pixels=_bad_pixels(document, view, blocks),
+        tiles=None,
     )
 
 
