@@ -98,13 +98,7 @@ class Entry:
     @cached_property
     def notes(self) -> Notes:
         """What people added, and the exports that were made."""
-        read = json.loads(self._notes_text)
-        return Notes(
-            tags=tuple(read["tags"]),
-            remark=read["remark"],
-            fields=read["fields"],
-            exports=tuple(read["exports"]),
-        )
+        return Notes.from_json(json.loads(self._notes_text))
 
     def open(
         self,

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from stemzarr.metadata.facts import FACTS, FactType
 
@@ -24,8 +25,8 @@ class Field:
 
     name: str
     """Name as the store's attributes spell it; also the column of the index."""
-    type: FactType
-    """How values compare."""
+    type: FactType | Literal["path"]
+    """How values compare; a path is equal to any run of its own folders."""
     unit: str = ""
     """Unit of the stored number, a key of `UNITS`; empty for bare numbers."""
     meaning: str = ""
@@ -42,6 +43,7 @@ _OF_ENTRIES = {
 }
 _OF_SOURCES = {
     "source": "name of the source",
+    "folder": "folder of the source, or any run of its folders",
     "format": "format of the source",
     "layout": "order of the axes in the source",
     "hash": "digest of the source",
@@ -68,7 +70,8 @@ def _fields() -> Iterator[Field]:
     """Iterate over the fields: those of the table of facts, and what only an entry has."""
     yield from (Field(name=name, type="text", meaning=text) for name, text in _OF_ENTRIES.items())
     yield from _facts("text")
-    yield from (Field(name=name, type="text", meaning=text) for name, text in _OF_SOURCES.items())
+    for name, text in _OF_SOURCES.items():
+        yield Field(name=name, type="path" if name == "folder" else "text", meaning=text)
     yield from _facts("number")
     for name, text in _COUNTS.items():
         unit = "B" if name in ("size", "stored") else ""
@@ -92,6 +95,8 @@ FIELDS: Mapping[str, Field] = {field.name: field for field in _fields()}
 
 _OTHER_WORDS = {word: fact.name for fact in FACTS for word in fact.words} | {
     "file": "source",
+    "directory": "folder",
+    "path": "folder",
     "filename": "source",
     "type": "kind",
     "comment": "remark",

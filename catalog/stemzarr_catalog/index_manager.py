@@ -254,11 +254,21 @@ class IndexManager:
         self.write(lambda connection: tables.delete_entry(connection, name))
         self._write_yaml(True)  # noqa: FBT003 - says that the index changed
 
-    def update(self, name: str) -> None:
-        """Bring one entry in line with its store, after it was written or revised."""
+    def update(self, name: str, *, former: str | None = None) -> None:
+        """Bring one entry in line with its store, after it was written, revised or renamed.
+
+        Parameters
+        ----------
+        name
+            The entry.
+        former
+            The name that it had before, which goes.
+        """
         row, problem = read_row(self.path, name)
 
         def put(connection: sqlite3.Connection) -> None:
+            if former is not None:
+                tables.delete_entry(connection, former)
             tables.put_rows(connection, [row])
             if problem:
                 signature = row.record.signature

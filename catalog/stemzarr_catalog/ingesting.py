@@ -5,25 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import xxhash
 
 from stemzarr.errors import OptionError, StemzarrError, StoreExistsError
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
-from stemzarr.storage.acquisitions import acquisition_name
-from stemzarr.storage.locks import FileLock
 from stemzarr.store import recorded_digest
 from stemzarr_catalog.asked import check_asked, dataset_of, keep_calibration
-from stemzarr_catalog.known import NO_HEADER, Given, key_of
-from stemzarr_catalog.names import LAKE_ENTRY, check_name, fold, is_device_name, safe_name
+from stemzarr_catalog.known import Given, key_of
+from stemzarr_catalog.names import check_name, fold
+from stemzarr_catalog.naming import Naming, candidate_names, stem_of
 from stemzarr_catalog.recognising import Believe, Match, find_known, recognise, remember
 from stemzarr_catalog.record import read_signature
+from stemzarr_catalog.renaming import name_lock
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
@@ -83,7 +80,7 @@ class Ingested:
 
 
 def ingest_into(
-    lake: Lake, path: Path, name: str | None, options: IngestOptions, callbacks: Callbacks
+    lake: Lake, path: Path, naming: Naming, options: IngestOptions, callbacks: Callbacks
 ) -> Ingested:
     """Write a source into a store of a lake, unless it is there already.
 
@@ -96,13 +93,13 @@ def ingest_into(
         hint = "move the folder into the lake's stores to add it"
         raise OptionError("is a store already", path=path, hint=hint)
     given = Given(source)
-    match = _find(lake, given, name, callbacks)
+    match = _find(lake, given, naming.name, callbacks)
     entry = None if match is None else _of_dataset(match, options)
     if match is None or entry is None:
-        has_other = match is not None and name is None
-        result = _add(lake, given, name, options, callbacks.progress, has_other=has_other)
+        has_other = match is not None and naming.name is None
+        result = _add(lake, given, naming, options, callbacks.progress, has_other=has_other)
     elif options.overwrite:
-        with _held(lake, entry.name):
+        with name_lock(lake, entry.name, _WAIT_SECONDS):
             result = _replace(lake, entry, given, options, callbacks.progress, same=True)
     else:
         result = _leave(lake, entry, given, options, match)
@@ -156,15 +153,16 @@ def _leave(
 def _add(
     lake: Lake,
     given: Given,
-    name: str | None,
+    naming: Naming,
     options: IngestOptions,
     progress: Progress | None,
     *,
     has_other: bool,
 ) -> Ingested:
     """Write a file that is not in the lake under the first name that is free."""
-    for candidate in _candidates(given, name, options, has_other=has_other):
-        with _held(lake, candidate):
+    name = naming.name
+    for candidate in candidate_names(naming, given, options, lake.find_folded, has_other=has_other):
+        with name_lock(lake, candidate, _WAIT_SECONDS):
             lake.refresh()
             entry = lake.find_folded(candidate)
             if entry is None:
@@ -178,60 +176,15 @@ def _add(
             if name is not None and options.overwrite:
                 return _replace(lake, entry, given, options, progress, same=False)
     raise StoreExistsError(
-        f"another source has the name {name or _stem(given)!r}",
+        f"another source has the name {name or stem_of(given)!r}",
         path=lake.path,
         hint="choose another with --name, or replace it with --overwrite",
     )
 
 
-def _candidates(
-    given: Given, name: str | None, options: IngestOptions, *, has_other: bool
-) -> Iterator[str]:
-    """Give the names that the entry may have, the best one first."""
-    if name is not None:
-        yield check_name(name)
-        return
-    stem = _stem(given)
-    dataset = options.read.dataset
-    if fold(stem) != LAKE_ENTRY and not is_device_name(stem) and not (has_other and dataset):
-        yield stem
-    if is_device_name(stem):
-        # A suffix behind a dot would leave `aux.2026` a device.
-        stem = stem.replace(".", "_")
-    if dataset:
-        stem = safe_name(f"{stem}-{dataset.strip('/').replace('/', '_')}")
-        yield stem
-    for suffix in _suffixes(given):
-        yield f"{stem}-{suffix}"
-
-
-def _stem(given: Given) -> str:
-    """Return the name of an acquisition; that of a folder may have dots in it."""
-    name = given.path.name if given.source.joined else acquisition_name(given.path)
-    return safe_name(name)
-
-
-def _suffixes(given: Given) -> Iterator[str]:
-    """Give 8 hex digits of the header's digest, then of more and more that tells files apart."""
-    if given.header != NO_HEADER:
-        yield given.header[:8]
-    source = given.source
-    for stated in (source.size, source.modified_ns), (given.sample,), (given.path,):
-        text = " ".join(map(str, (given.header, source.size, source.modified_ns, *stated)))
-        yield xxhash.xxh3_128_hexdigest(text.encode())[:8]
-
-
-def _held(lake: Lake, name: str) -> FileLock:
-    return FileLock(_lock_path(lake, name), timeout_s=_WAIT_SECONDS, what=f"the name {name}")
-
-
-def _lock_path(lake: Lake, name: str) -> Path:
-    return lake.stores / f".{fold(name)}.name.lock"
-
-
 def _free(lake: Lake, name: str) -> None:
     """Remove the lock of a process that died when its store was there."""
-    lock = FileLock(_lock_path(lake, name), timeout_s=0.0, what=f"the name {name}")
+    lock = name_lock(lake, name, 0.0)
     if lock.path.exists():
         with contextlib.suppress(StemzarrError, OSError), lock:
             pass

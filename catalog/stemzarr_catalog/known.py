@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
@@ -25,12 +24,13 @@ from stemzarr.model import Source
 from stemzarr.storage.files import publish, writing
 from stemzarr.storage.fingerprints import combine_digests, digest_files, file_states, sample_files
 from stemzarr.store import recorded_digest
+from stemzarr_catalog.names import split_path
 from stemzarr_catalog.rights import may_write, replace_by_own
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
 
-__all__ = ["NO_HEADER", "Given", "Known", "KnownFile", "key_of", "split_path"]
+__all__ = ["NO_HEADER", "Given", "Known", "KnownFile", "key_of"]
 
 NO_HEADER = xxhash.xxh3_128_hexdigest(b"")
 """Digest of the header of formats that have none."""
@@ -284,18 +284,6 @@ class Known:
 def hidden_path(path: str) -> str:
     """Return what stands for a path where the path itself must not be kept."""
     return f"{_HIDDEN}{hashlib.blake2b(path.encode(), digest_size=16).hexdigest()}"
-
-
-def split_path(path: str) -> list[str]:
-    r"""Return the parts of a path of any system.
-
-    Examples
-    --------
-    >>> split_path(r"D:\data\scan.dm4"), split_path("/data/scan.dm4")
-    (['D:', 'data', 'scan.dm4'], ['', 'data', 'scan.dm4'])
-    """
-    is_windows = re.match(r"[A-Za-z]:[\\/]|\\\\", path) is not None
-    return re.split(r"[\\/]", path) if is_windows else path.split("/")
 
 
 def _below(path: str, folder: str) -> Sequence[str] | None:

@@ -168,8 +168,7 @@ class Lake:
         """
         row = self._manager.read(lambda connection: search.row(connection, name))
         if row is None:
-            close = self._manager.read(lambda connection: search.close_names(connection, name))
-            hint = f"did you mean {' or '.join(close)}" if close else "stemzarr ls lists all names"
+            hint = self._manager.read(lambda connection: search.hint_for(connection, name))
             raise EntryNotFoundError(f"there is no entry {name!r}", path=self.path, hint=hint)
         return self._entry(row)
 
@@ -304,6 +303,7 @@ class Lake:
         path: str | os.PathLike[str],
         *,
         name: str | None = None,
+        folders: int = 0,
         options: IngestOptions | None = None,
         progress: Progress | None = None,
         believe: Believe | None = None,
@@ -315,8 +315,11 @@ class Lake:
         path
             Any file that stemzarr reads.
         name
-            Name of the entry; by default the source's stem made safe, with 8 hex digits of its
-            header's digest where another source has that name.
+            Name of the entry; by default the source's stem made safe. Where another source has
+            that name, as many folders of the path as tell them apart come first, and 8 hex
+            digits of the header's digest last where none do.
+        folders
+            How many folders such a name begins with at least.
         options
             Codec, budget, threads and the rest.
         progress
@@ -336,10 +339,12 @@ class Lake:
             The source cannot be read, or the store not be written.
         """
         from stemzarr_catalog.ingesting import Callbacks, ingest_into
+        from stemzarr_catalog.naming import Naming
 
         self._manager.check_writable()
+        naming = Naming(name=name, folders=folders)
         callbacks = Callbacks(progress=progress, believe=believe)
-        return ingest_into(self, as_path(path), name, options or IngestOptions(), callbacks)
+        return ingest_into(self, as_path(path), naming, options or IngestOptions(), callbacks)
 
     def calibrate(self, name: str, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
         """Set calibration and facts of an entry; the store keeps the earlier values.
@@ -378,6 +383,26 @@ class Lake:
         """
         self._manager.check_writable()
         return redact_entry(self, self._manager, self[name])
+
+    def rename(self, name: str, new: str) -> Entry:
+        """Give an entry another name, in its store, notes, the index and ``catalog.yaml``.
+
+        Its former name is remembered, because exports say it, unless the entry is redacted.
+
+        Raises
+        ------
+        EntryNotFoundError
+            The lake has no such entry.
+        OptionError, StoreExistsError
+            The new name is not safe on every system, or another entry has it.
+        StoreBusyError, WriteError
+            Another process writes the entry, or it cannot be renamed.
+        """
+        from stemzarr_catalog.renaming import rename_entry
+
+        self._manager.check_writable()
+        rename_entry(self, self._manager, self[name], new)
+        return self[new]
 
     def remove(self, name: str) -> None:
         """Delete an entry: its store and its notes.

@@ -7,7 +7,15 @@ import unicodedata
 
 from stemzarr.errors import EntryNotFoundError, OptionError
 
-__all__ = ["LAKE_ENTRY", "check_name", "fold", "is_device_name", "lookup_name", "safe_name"]
+__all__ = [
+    "LAKE_ENTRY",
+    "check_name",
+    "fold",
+    "is_device_name",
+    "lookup_name",
+    "safe_name",
+    "split_path",
+]
 
 LAKE_ENTRY = "lake"
 """Name of the entry of ``catalog.yaml`` that stands for the whole lake; no store may have it."""
@@ -94,3 +102,15 @@ def lookup_name(name: str) -> str:
     if composed != safe_name(composed) or is_device_name(composed):
         raise EntryNotFoundError(f"there is no entry {name!r}", hint="stemzarr ls lists all names")
     return composed
+
+
+def split_path(path: str) -> list[str]:
+    r"""Return the parts of a path of any system.
+
+    Examples
+    --------
+    >>> split_path(r"D:\data\scan.dm4"), split_path("/data/scan.dm4")
+    (['D:', 'data', 'scan.dm4'], ['', 'data', 'scan.dm4'])
+    """
+    is_windows = re.match(r"[A-Za-z]:[\\/]|\\\\", path) is not None
+    return re.split(r"[\\/]", path) if is_windows else path.split("/")

@@ -34,6 +34,8 @@ class Notes:
     """Own fields, which queries know like the built-in ones."""
     exports: tuple[Mapping[str, Any], ...] = ()
     """Records of the exports that were made, oldest first."""
+    formerly: tuple[str, ...] = ()
+    """Names that the entry had before, oldest first: exports may say them."""
 
     def __post_init__(self) -> None:
         """Refuse what no query could name."""
@@ -71,12 +73,24 @@ class Notes:
 
     def json(self) -> dict[str, Any]:
         """Return what the file holds."""
-        return {
+        said = {
             "tags": list(self.tags),
             "remark": self.remark,
             "fields": dict(self.fields),
             "exports": [dict(record) for record in self.exports],
         }
+        return said | ({"formerly": list(self.formerly)} if self.formerly else {})
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> Self:
+        """Return what a file holds; all that is missing in it is empty."""
+        return cls(
+            tags=tuple(map(str, read.get("tags", ()))),
+            remark=str(read.get("remark", "")),
+            fields=dict(read.get("fields", {})),
+            exports=tuple(dict(record) for record in read.get("exports", ())),
+            formerly=tuple(map(str, read.get("formerly", ()))),
+        )
 
 
 def read_notes(path: Path) -> Notes:
@@ -88,13 +102,7 @@ def read_notes(path: Path) -> Notes:
         The file is not JSON of this form.
     """
     try:
-        read = json.loads(path.read_bytes())
-        return Notes(
-            tags=tuple(map(str, read.get("tags", ()))),
-            remark=str(read.get("remark", "")),
-            fields=dict(read.get("fields", {})),
-            exports=tuple(dict(record) for record in read.get("exports", ())),
-        )
+        return Notes.from_json(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return Notes()
     except (ValueError, TypeError, AttributeError) as error:

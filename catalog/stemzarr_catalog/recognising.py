@@ -12,7 +12,8 @@ from stemzarr.model import Progress
 from stemzarr.storage.fingerprints import combine_digests, digest_files
 from stemzarr.store import is_source_of, recorded_digest
 from stemzarr_catalog import search
-from stemzarr_catalog.known import NO_HEADER, Given, KnownFile, hidden_path, key_of, split_path
+from stemzarr_catalog.known import NO_HEADER, Given, KnownFile, hidden_path, key_of
+from stemzarr_catalog.names import split_path
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry

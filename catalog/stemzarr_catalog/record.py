@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import DamagedStoreError, StemzarrError
 from stemzarr_catalog.fields import FIELDS
+from stemzarr_catalog.names import split_path
 
 if TYPE_CHECKING:
     from stemzarr.model import Document, Fact, Source
@@ -196,6 +197,7 @@ def _columns(name: str, opened: Source, facts: Mapping[str, Fact], record: Json)
         "ndim": len(main.dims),
         "documents": len(opened.documents),
         "source": record.get("name"),
+        "folder": _folder(record.get("path")),
         **{key: record.get(key) for key in ("format", "size", "hash", "rebuildable")},
         "layout": layout.get("order"),
         "ingested": ingest.get("finished"),
@@ -208,6 +210,11 @@ def _columns(name: str, opened: Source, facts: Mapping[str, Fact], record: Json)
     }
 
 
+def _folder(path: str | None) -> str | None:
+    """Return the folder that a source was in, its parts joined by slashes on every system."""
+    return "/".join(split_path(path)[:-1]) or None if path else None
+
+
 def _for_sqlite(value: Fact) -> Fact:
     """Return a value that SQLite can hold: its integers have 64 bits."""
     if isinstance(value, bool):
@@ -216,7 +223,7 @@ def _for_sqlite(value: Fact) -> Fact:
 
 
 def _fits(value: object, kind: str) -> bool:
-    if kind in ("text", "date"):
+    if kind in ("text", "date", "path"):
         return isinstance(value, str)
     return isinstance(value, int | float)
 

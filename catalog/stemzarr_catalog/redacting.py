@@ -44,7 +44,10 @@ def redact_entry(lake: Lake, manager: IndexManager, entry: Entry) -> Redaction:
 
 
 def redact_notes(notes: Notes, redactor: Redactor) -> Notes:
-    """Return notes without names, and exports without the folders that they went to."""
+    """Return notes without names, and exports without the folders that they went to.
+
+    Former names of the entry go too: folders are in them, which often name people.
+    """
     return dataclasses.replace(
         notes,
         tags=tuple(tag for tag in notes.tags if redactor.text(tag) == tag),
@@ -54,6 +57,7 @@ def redact_notes(notes: Notes, redactor: Redactor) -> Notes:
             for name, value in notes.fields.items()
             if not _is_personal(name) and redactor.text(name) == name
         },
+        formerly=(),
         exports=tuple(_redact_export(record, redactor) for record in notes.exports),
     )
 

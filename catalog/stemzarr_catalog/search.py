@@ -21,9 +21,9 @@ __all__ = [
     "Brief",
     "Row",
     "briefs",
-    "close_names",
     "count",
     "facets",
+    "hint_for",
     "names",
     "names_of",
     "row",
@@ -87,13 +87,31 @@ def rows_of_size(
     return [(name, record, notes) for name, record, notes in found]
 
 
-def close_names(connection: sqlite3.Connection, name: str) -> list[str]:
+def _renamed(connection: sqlite3.Connection, name: str) -> list[str]:
+    """Return the names of the entries that had another name before, the one that is given."""
+    sql = (
+        "SELECT entry.name FROM entry JOIN detail USING (id), json_each(notes, '$.formerly') AS old"
+        " WHERE old.value = ? ORDER BY entry.name"
+    )
+    return [found for (found,) in fetch(connection, sql, (name,))]
+
+
+def _close_names(connection: sqlite3.Connection, name: str) -> list[str]:
     """Return names that are the same but for case, or spelled much alike."""
     same = fetch(connection, "SELECT name FROM entry WHERE folded = ?", (fold(name),))
     if same:
         return [found for (found,) in same]
     known = fetch(connection, "SELECT name FROM entry LIMIT ?", (_MOST_SIMILAR,))
     return nearest(name, (found for (found,) in known))
+
+
+def hint_for(connection: sqlite3.Connection, name: str) -> str:
+    """Return what a person can do who asked for a name that no entry has."""
+    now = _renamed(connection, name)
+    if now:
+        return f"it was renamed to {' and '.join(now)}"
+    close = _close_names(connection, name)
+    return f"did you mean {' or '.join(close)}" if close else "stemzarr ls lists all names"
 
 
 def rows(
@@ -231,9 +249,11 @@ def _asked_values(
     sql = (
         f'SELECT DISTINCT "{field.name}" FROM entry' if field else "SELECT DISTINCT tag FROM tagged"
     )
-    if query.field.lower() == "tag" or (field is not None and field.type == "text"):
-        found = fetch(connection, f"{sql} LIMIT {_MOST_SIMILAR}")
-        yield query.field, query.values, [value for (value,) in found if value]
+    if query.field.lower() == "tag" or (field is not None and field.type in ("text", "path")):
+        found = [value for (value,) in fetch(connection, f"{sql} LIMIT {_MOST_SIMILAR}") if value]
+        if field is not None and field.type == "path":
+            found = list(dict.fromkeys(part for path in found for part in path.split("/") if part))
+        yield query.field, query.values, found
 
 
 def facets(connection: sqlite3.Connection, field: str, query: str = "") -> dict[Fact | None, int]:

@@ -102,6 +102,9 @@ def _has_index(part: Query, condition: Condition) -> bool:
         return True
     if not isinstance(part, Comparison) or condition[0].startswith("EXISTS"):
         return False
+    field = field_of(part.field)
+    if part.scope == "entry" and field is not None and field.type == "path":
+        return False
     exact = part.operator in ("=", "known", *_ORDERED)
     return exact and all(value and "*" not in value for value in part.values)
 
@@ -222,6 +225,16 @@ def _text(field: Field, column: str, operator: Operator, text: str) -> Condition
     return f"{column} = ? COLLATE NOCASE", (text,)
 
 
+def _path(field: Field, column: str, operator: Operator, text: str) -> Condition:
+    """Compare folders; one that does not begin at the root is any run of folders of the path."""
+    plain = text.replace("\\", "/")
+    if operator != "=" or not plain.strip("/"):
+        return _text(field, column, operator, plain)
+    start = "/" if re.match(r"/|[A-Za-z]:", plain) else "%/"
+    below = _like(plain.rstrip("/")).replace("*", "%")
+    return f"'/' || {column} || '/' LIKE ? ESCAPE '\\'", (f"{start}{below}/%",)
+
+
 def _like(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
@@ -282,14 +295,15 @@ def _bounds(start: dt.datetime, parts: tuple[str | None, ...]) -> tuple[str, str
 _COMPARE: dict[str, Callable[[Field, str, Operator, str], Condition]] = {
     "number": _number,
     "text": _text,
+    "path": _path,
     "flag": _flag,
     "date": _date,
 }
 
 
 def _wrong_operator(field: Field, operator: str, known: str) -> QueryError:
-    kinds = {"number": "a number", "text": "a text", "flag": "yes or no", "date": "a date"}
-    message = f"{field.name} is {kinds[field.type]} and knows no {operator!r}"
+    kinds = {"number": "a number", "flag": "yes or no", "date": "a date"}
+    message = f"{field.name} is {kinds.get(field.type, 'a text')} and knows no {operator!r}"
     nearest_one = "=" if operator == "~" else "~"
     return QueryError(message, hint=f"did you mean {nearest_one}; it knows {known}")
 

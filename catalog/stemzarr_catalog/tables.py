@@ -47,7 +47,14 @@ __all__ = [
 VERSION = 5
 """Version of the tables below; an index of another, older version is rebuilt."""
 
-_SQL_TYPE = {"text": "TEXT COLLATE NOCASE", "date": "TEXT", "number": "REAL", "flag": "INTEGER"}
+_NOCASE = "TEXT COLLATE NOCASE"
+_SQL_TYPE = {
+    "text": _NOCASE,
+    "path": _NOCASE,
+    "date": "TEXT",
+    "number": "REAL",
+    "flag": "INTEGER",
+}
 _TABLES: tuple[str, ...] = (
     "entry",
     "document",
@@ -317,7 +324,8 @@ def _noted_columns(notes: Notes) -> dict[str, Fact]:
 def _put_notes(connection: sqlite3.Connection, entry: int, notes: Notes) -> None:
     connection.executemany("INSERT INTO tagged VALUES (?, ?)", ((tag, entry) for tag in notes.tags))
     _put_extra(connection, entry, notes.fields, own=True)
-    texts = [*notes.tags, notes.remark, *(v for v in notes.fields.values() if isinstance(v, str))]
+    own = (value for value in notes.fields.values() if isinstance(value, str))
+    texts = [*notes.tags, notes.remark, *own, *notes.formerly]
     connection.execute("UPDATE words SET notes = ? WHERE rowid = ?", ("\n".join(texts), entry))
 
 

@@ -103,6 +103,7 @@ def _ingest_all(
 ) -> None:
     from stemzarr.registry import read_source
     from stemzarr_catalog import open_lake
+    from stemzarr_catalog.naming import count_folders
 
     if not any(source.exists() for source in sources):
         for source in sources:  # a misspelt name makes no lake
@@ -113,12 +114,18 @@ def _ingest_all(
     for move in filter(None, moved):
         lake.known.add_move(*move)
     believe = _believe(report, compare=None in moved)
+    folders = count_folders(sources)
     for number, source in enumerate(sources, start=1):
         count = f"{number}/{len(sources)} " if len(sources) > 1 else ""
         with report.attempt(_failure(name or source.stem)):
             with report.progress(f"{count}{source.name}") as progress:
                 result = lake.ingest(
-                    source, name=name, options=options, progress=progress, believe=believe
+                    source,
+                    name=name,
+                    folders=folders[source],
+                    options=options,
+                    progress=progress,
+                    believe=believe,
                 )
             report.result(result.json(), functools.partial(_draw, report, result.json()))
 

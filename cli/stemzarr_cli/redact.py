@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from stemzarr.errors import OptionError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.places import find_source
 from stemzarr_cli.report import Report
+
+if TYPE_CHECKING:
+    from stemzarr_catalog import Entry
 
 
 @click.command(cls=Command)
@@ -53,7 +57,19 @@ def redact(report: Report, /, *, names: tuple[str, ...], yes: bool, lake: Path |
             for slug in done.left:
                 hint = "to change it, ingest the original again with --redact --overwrite"
                 report.note(f"the document {slug!r} keeps its name; {hint}")
+            if place.entry is not None and _has_more(place.entry):
+                hint = f"'stemzarr rename {place.entry.name} NEW' gives it another"
+                report.note(f"{place.entry.name} keeps its name, which may tell of people: {hint}")
             report.note("exports and galleries that were made before are not changed")
+
+
+def _has_more(entry: Entry) -> bool:
+    """Return whether the name of an entry is not that of its file, but one with folders in it."""
+    from stemzarr.storage.acquisitions import acquisition_name
+    from stemzarr_catalog.names import safe_name
+
+    stem = safe_name(acquisition_name(Path(entry.source.get("name") or "")))
+    return not entry.name.startswith(stem)
 
 
 def _confirmed(store: Path) -> bool:

@@ -20,6 +20,8 @@ from stemzarr.errors import OptionError, StoreExistsError
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.testing import DMImage, write_dm
 from stemzarr_catalog import Lake, known, open_lake, recognising
+from stemzarr_catalog.names import fold, safe_name
+from stemzarr_catalog.naming import count_folders
 
 OPTIONS = IngestOptions(sync=False, threads=1)
 
@@ -77,16 +79,60 @@ def test_the_same_source_again_changes_nothing(empty: Lake, write: Write) -> Non
     assert {p: p.stat().st_mtime_ns for p in empty.path.rglob("*") if p.is_file()} == before
 
 
-def test_another_source_of_the_same_stem_gets_a_suffix(empty: Lake, write: Write) -> None:
-    """The suffix comes from its header, so that it is the same each time; case does not count."""
-    first, second, third = write("scan.dm4"), write("Scan.dm4", 1, "b"), write("scan.dm4", 2, "c")
+def test_files_of_one_name_are_told_apart_by_their_folders(empty: Lake, write: Write) -> None:
+    """As many folders come first as it takes; case does not count."""
+    first, second = write("scan.dm4"), write("Scan.dm4", 1, "b")
     assert ingest(empty, first) == ("scan", "ingested")
+    assert ingest(empty, second) == ("b-Scan", "ingested")
+    assert ingest(empty, second) == ("b-Scan", "unchanged")
+    deep = write("scan.dm4", 2, "c")
+    (far := first.parent / "b").mkdir()
+    assert ingest(empty, Path(shutil.move(deep, far / "scan.dm4"))) == ("data-b-scan", "ingested")
+    assert empty.search("b").names == ["b-Scan", "data-b-scan"]
+    assert empty.search("folder=b").names == ["b-Scan", "data-b-scan"]
+    assert empty.search("folder=data/b").names == ["data-b-scan"]
+    assert empty.search(f"folder={first.parent}").names == ["data-b-scan", "scan"]
+    assert empty.search("folder=at").names == []
+    assert empty.search("folder=*at*").names == ["data-b-scan", "scan"]
+    assert empty.unknown_values("folder=dat") == ["no entry has folder=dat; did you mean data"]
+
+
+def test_files_of_one_name_in_one_folder_get_a_suffix(empty: Lake, write: Write) -> None:
+    """It comes from the header, so that it is the same each time; no folder would tell more."""
+    first, second = write("scan.dm4"), write("scan.v2.dm4", 1)
+    assert ingest(empty, first) == ("scan", "ingested")
+    second = second.rename(second.with_name("SCAN.dm4"))
     name, status = ingest(empty, second)
-    assert (name[:5], len(name), status) == ("Scan-", 13, "ingested")
-    assert ingest(empty, third)[0] not in ("scan", name)
-    for path, expected in ((first, "scan"), (second, name)):
-        assert ingest(empty, path) == (expected, "unchanged")
-    assert len(empty) == 3
+    assert (name[:5], len(name), status) == ("SCAN-", 13, "ingested")
+    assert ingest(empty, second) == (name, "unchanged")
+
+
+def test_a_redacted_entry_is_not_named_after_a_folder(empty: Lake, write: Write) -> None:
+    """Folders are named after people."""
+    options = dataclasses.replace(OPTIONS, redact=True)
+    ingest(empty, write("scan.dm4"))
+    name = empty.ingest(write("scan.dm4", 1, "alice"), options=options, folders=1).name
+    assert name.startswith("scan-")
+    assert empty.search("alice").names == empty.search("folder=alice").names == []
+
+
+FOLDERS = st.lists(st.sampled_from(["a", "b", "Diff 1", "Diff_1", "ü"]), max_size=3)
+
+
+@given(st.lists(st.tuples(FOLDERS, st.sampled_from(["x", "X", "y"])), unique_by=str, max_size=9))
+def test_folders_tell_apart_whatever_they_can(files: list[tuple[list[str], str]]) -> None:
+    """Two files of one stem have one name only where all their folders are named alike."""
+    paths = [Path("/", *folders, f"{stem}.dm4") for folders, stem in files]
+    depths = count_folders(paths)
+
+    def safe(path: Path, depth: int) -> tuple[str, ...]:
+        return tuple(fold(safe_name(p)) for p in (*path.parts[1:-1][-depth or 99 :], path.stem))
+
+    for one in paths:
+        for other in paths:
+            names = safe(one, depths[one] or 99), safe(other, depths[other] or 99)
+            same = safe(one, 99) == safe(other, 99)
+            assert fold(one.stem) != fold(other.stem) or (names[0] == names[1]) == same
 
 
 def test_a_copy_is_found_to_hold_the_same(empty: Lake, write: Write) -> None:

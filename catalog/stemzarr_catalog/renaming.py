@@ -1,0 +1,79 @@
+"""Gives an entry another name: its store, what people noted, the index and ``catalog.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stemzarr.errors import StoreExistsError
+from stemzarr.storage.files import writing
+from stemzarr.storage.locks import FileLock
+from stemzarr_catalog.names import check_name, fold
+from stemzarr_catalog.notes import Notes, read_notes, write_notes
+
+if TYPE_CHECKING:
+    from stemzarr_catalog.entry import Entry
+    from stemzarr_catalog.index_manager import IndexManager
+    from stemzarr_catalog.lake import Lake
+
+__all__ = ["name_lock", "rename_entry"]
+
+_WAIT_SECONDS = 10.0
+
+
+def name_lock(lake: Lake, name: str, timeout_s: float) -> FileLock:
+    """Return the lock that whoever writes or renames an entry of this name holds."""
+    path = lake.stores / f".{fold(name)}.name.lock"
+    return FileLock(path, timeout_s=timeout_s, what=f"the name {name}")
+
+
+def rename_entry(lake: Lake, manager: IndexManager, entry: Entry, new: str) -> None:
+    """Rename an entry, which remembers its former name unless it is redacted.
+
+    The notes are written under the new name before the store is renamed, and removed under the
+    old one after it: a crash leaves the entry under one of both names, with its notes.
+
+    Raises
+    ------
+    OptionError
+        The name is not safe on every system, or is reserved.
+    StoreExistsError
+        Another entry has it.
+    StoreBusyError, WriteError
+        Another process writes the entry, or it cannot be renamed.
+    """
+    from stemzarr.store.ingest.journal import store_lock
+
+    check_name(new)
+    if new == entry.name:
+        return
+    locks = [name_lock(lake, new, _WAIT_SECONDS), store_lock(entry.path, _WAIT_SECONDS)]
+    with locks[0], locks[1], manager.locked():
+        lake.refresh()
+        target = lake.store_path(new)
+        other = lake.find_folded(new)
+        is_same = fold(new) == fold(entry.name)
+        if not is_same and (other is not None or target.exists()):
+            hint = "choose another name"
+            raise StoreExistsError(f"another entry has the name {new!r}", path=target, hint=hint)
+        with writing(target):
+            _move(entry, target, lake.notes_path(entry.name), lake.notes_path(new))
+        manager.update(new, former=entry.name)
+
+
+def _move(entry: Entry, target: Path, said: Path, says: Path) -> None:
+    """Rename a store, and its notes from one path to the other."""
+    notes = read_notes(said)
+    former = [name for name in (*notes.formerly, entry.name) if name != target.stem]
+    is_redacted = bool(entry.source.get("redacted"))
+    says.parent.mkdir(exist_ok=True)
+    write_notes(says, dataclasses.replace(notes, formerly=() if is_redacted else tuple(former)))
+    is_one = said.exists() and says.exists() and said.samefile(says)
+    try:
+        entry.path.rename(target)
+    except OSError:
+        write_notes(says, notes if is_one else Notes())
+        raise
+    if not is_one:
+        said.unlink(missing_ok=True)
