@@ -241,18 +241,18 @@ def test_a_full_disk_is_said_and_the_rest_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ENOSPC while a shard is written: what to do is said, no store is visible, it continues."""
-    from stemzarr.store.format.shard import ShardFile
+    from stemzarr.store.format.shard import ShardWriter
 
-    append, calls = ShardFile.append, []
+    append, calls = ShardWriter.append, []
 
-    def fail(self: ShardFile, number: int, *pieces: bytes) -> None:
+    def fail(self: ShardWriter, number: int, *pieces: bytes) -> None:
         calls.append(number)
         if len(calls) > 20:
             raise OSError(errno.ENOSPC, "No space left on device")
         append(self, number, *pieces)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ShardFile, "append", fail)
+        patch.setattr(ShardWriter, "append", fail)
         with pytest.raises(WriteError, match=r"No space left.*free space.*same command continues"):
             write_store(scan_of(tmp_path), tmp_path / "x.zarr", NO_SYNC)
     assert not (tmp_path / "x.zarr").exists()

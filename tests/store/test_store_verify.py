@@ -225,7 +225,7 @@ def spoil_reads(
 ) -> list[Path]:
     """Let the first reads of files that are named so fail, or give a flipped byte."""
     struck: list[Path] = []
-    digest, read = verify_module.digest_of, LocalFolder.read_into
+    digest, read = verify_module.digest_of, LocalFolder.read_ranges
 
     def is_struck(path: Path) -> bool:
         hit = path.as_posix().endswith(name) and len(struck) < times
@@ -235,19 +235,19 @@ def spoil_reads(
                 raise error
         return hit
 
-    def digested(path: Path) -> tuple[int, str]:
-        return (0, "") if is_struck(path) else digest(path)
+    def digested(store: LocalFolder, key: str) -> tuple[int, str]:
+        return (0, "") if is_struck(store.root / key) else digest(store, key)
 
     def read_flipped(
-        store: LocalFolder, key: str, out: memoryview, start: int, stamp: Stamp
+        store: LocalFolder, key: str, ranges: list[tuple[int, memoryview]], stamp: Stamp
     ) -> None:
         hit = is_struck(store.root / key)
-        read(store, key, out, start, stamp)
+        read(store, key, ranges, stamp)
         if hit:
-            out[len(out) // 2] ^= 1
+            ranges[0][1][len(ranges[0][1]) // 2] ^= 1
 
     monkeypatch.setattr(verify_module, "digest_of", digested)
-    monkeypatch.setattr(LocalFolder, "read_into", read_flipped)
+    monkeypatch.setattr(LocalFolder, "read_ranges", read_flipped)
     return struck
 
 
@@ -278,15 +278,17 @@ def test_a_chunk_that_fails_once_is_decoded_again(
 ) -> None:
     """A flipped read of pixels alone, behind the digests of files, is a note; counts are right."""
     before = verify_store(whole)
-    read, struck = LocalFolder.read_into, []
+    read, struck = LocalFolder.read_ranges, []
 
-    def flipped(store: LocalFolder, key: str, out: memoryview, start: int, stamp: Stamp) -> None:
-        read(store, key, out, start, stamp)
+    def flipped(
+        store: LocalFolder, key: str, ranges: list[tuple[int, memoryview]], stamp: Stamp
+    ) -> None:
+        read(store, key, ranges, stamp)
         if not struck:
             struck.append(key)
-            out[0] ^= 1
+            ranges[0][1][0] ^= 1
 
-    monkeypatch.setattr(LocalFolder, "read_into", flipped)
+    monkeypatch.setattr(LocalFolder, "read_ranges", flipped)
     report = verify_store(whole, threads=1)
     assert struck
     assert report.ok

@@ -23,17 +23,17 @@ from stemzarr.errors import (
     OptionError,
     SourceChangedError,
     SourceNotFoundError,
-    StemzarrError,
     StoreExistsError,
 )
 from stemzarr.storage.foreign import without_foreign
 from stemzarr.storage.processes import ProcessRecord, process_state
-from stemzarr.storage.reasons import read_error, write_error, writing
+from stemzarr.storage.reasons import read_error, reading, write_error, writing
 
 __all__ = [
     "PositionedFile",
     "check_destination",
     "follow_link",
+    "iterate_file",
     "move",
     "open_shared",
     "publish",
@@ -41,13 +41,13 @@ __all__ = [
     "read_positioned",
     "remove_abandoned",
     "remove_tree",
+    "replace",
     "seconds_untouched",
     "sync_folder",
     "sync_path",
     "temporary_path",
     "write_all",
     "write_error",
-    "write_file",
     "writing",
 ]
 
@@ -69,10 +69,8 @@ class PositionedFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        try:
+        with reading(path):
             self._file: io.FileIO = path.open("rb", buffering=0)
-        except OSError as error:
-            raise read_error(path, error) from error
 
     def read_into(self, out: memoryview, offset: int) -> None:
         """Fill `out`, a contiguous view of bytes, from `offset` on.
@@ -85,7 +83,7 @@ class PositionedFile:
             The operating system reports an error.
         """
         done = 0
-        try:
+        with reading(self._path):
             while done < len(out):
                 count = self._read_some(out[done:], offset + done)
                 if count == 0:
@@ -94,10 +92,6 @@ class PositionedFile:
                         msg, path=self._path, hint="it shrank since it was recognised; try again"
                     )
                 done += count
-        except OSError as error:
-            if isinstance(error, StemzarrError):
-                raise
-            raise read_error(self._path, error) from error
 
     def read_runs_into(self, out: memoryview, step: int, offsets: Sequence[int]) -> None:
         """Fill `out` with runs of `step` bytes that begin at `offsets`, one after the other.
@@ -114,17 +108,13 @@ class PositionedFile:
                 self.read_into(out[number * step : (number + 1) * step], offset)
             return
         preadv, handle, first = os.preadv, self._file.fileno(), 0
-        try:
+        with reading(self._path):
             for offset in offsets:
                 run = out[first : first + step]
                 if preadv(handle, (run,), offset) != step:
                     # The slow way completes a short read, or says where the file ends.
                     self.read_into(run, offset)
                 first += step
-        except OSError as error:
-            if isinstance(error, StemzarrError):
-                raise
-            raise read_error(self._path, error) from error
 
     def _read_some(self, out: memoryview, offset: int) -> int:
         if hasattr(os, "preadv"):
@@ -163,6 +153,7 @@ _KINDS = (
     (stat.S_ISSOCK, "a socket"),
 )
 _OPEN_FILES = 32
+PIECE_BYTES = 1024**2
 _WINDOWS = sys.platform == "win32"
 _PATIENCE_S = 5.0
 _POLL_S = 0.02
@@ -200,10 +191,8 @@ def open_shared(path: Path) -> PositionedFile:
     ReadError
         The file cannot be opened.
     """
-    try:
+    with reading(path):
         state = path.stat()
-    except OSError as error:
-        raise read_error(path, error) from error
     return _shared_file(path, os.getpid(), (state.st_dev, state.st_ino))
 
 
@@ -241,23 +230,18 @@ def write_all(
         done += write(view[done:], done) or 0
 
 
-def write_file(path: Path, content: bytes, *, sync: bool = False) -> None:
-    """Write a whole small file, with folders above it.
+def iterate_file(path: Path) -> Iterator[memoryview]:
+    """Yield the bytes of a file in pieces of 1 MiB, each of which the next one overwrites.
 
     Raises
     ------
-    WriteError
-        The operating system could not write.
+    OSError
+        It cannot be opened or read.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            file.write(content)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-    except OSError as error:
-        raise write_error(path, error) from error
+    buffer = memoryview(bytearray(PIECE_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            yield buffer[:count]
 
 
 def sync_path(path: Path) -> None:
@@ -302,16 +286,13 @@ def publish(dest: Path, *, sync: bool = True) -> Iterator[Path]:
     dest = follow_link(dest)
     temporary = temporary_path(dest)
     try:
-        yield temporary
-        if sync and temporary.is_file():
-            sync_path(temporary)
-        replace(temporary, dest)
-        if sync:
-            sync_folder(dest.parent)
-    except OSError as error:
-        if isinstance(error, StemzarrError):
-            raise
-        raise write_error(dest, error) from error
+        with writing(dest):
+            yield temporary
+            if sync and temporary.is_file():
+                sync_path(temporary)
+            replace(temporary, dest)
+            if sync:
+                sync_folder(dest.parent)
     finally:
         # What the block put beside its file has the same name in its own.
         with contextlib.suppress(OSError):

@@ -15,12 +15,15 @@ import xxhash
 
 from stemzarr.errors import SourceChangedError
 from stemzarr.model import Source
-from stemzarr.storage.files import read_error
+from stemzarr.storage.files import PIECE_BYTES, iterate_file
+from stemzarr.storage.objects import Stream
+from stemzarr.storage.reasons import reading
 
 __all__ = [
     "FileState",
     "combine_digests",
     "digest_files",
+    "digest_of",
     "file_states",
     "files_below",
     "sample_files",
@@ -32,7 +35,6 @@ _PIECES = 16
 """Pieces that are sampled of one file; of several files as many in all."""
 _MOST_FILES = 256
 """Files of which a piece is sampled, where an acquisition has more."""
-_READ_BYTES = 1024**2
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 """What file managers leave in folders."""
 
@@ -108,12 +110,11 @@ def file_states(source: Source) -> tuple[FileState, ...]:
     states = []
     for path in source.files:
         try:
-            states.append(state_of(path, source.path.parent))
+            with reading(path, passing=(FileNotFoundError,)):
+                states.append(state_of(path, source.path.parent))
         except FileNotFoundError:
             msg, hint = "is gone since it was recognised", "check where it is"
             raise SourceChangedError(msg, path=path, hint=hint) from None
-        except OSError as error:
-            raise read_error(path, error) from error
     return tuple(states)
 
 
@@ -134,10 +135,8 @@ def sample_files(paths: Sequence[Path]) -> str:
     pieces = max(1, _PIECES // max(1, len(chosen)))
     state = xxhash.xxh3_128(f"{len(files)} files".encode())
     for path in chosen:
-        try:
+        with reading(path):
             _sample(path, pieces, state)
-        except OSError as error:
-            raise read_error(path, error) from error
     return state.hexdigest()
 
 
@@ -188,18 +187,30 @@ def _digest(path: Path, advance: Callable[[int], None] | None) -> str:
 
 
 def _pieces(path: Path, advance: Callable[[int], None] | None) -> Iterator[memoryview]:
-    buffer = memoryview(bytearray(_READ_BYTES))
-    try:
-        with path.open("rb", buffering=0) as file:
-            while True:
-                if advance is not None:
-                    advance(_READ_BYTES)
-                count = file.readinto(buffer)
-                if not count:
-                    return
-                yield buffer[:count]
-    except OSError as error:
-        raise read_error(path, error) from error
+    with reading(path):
+        pieces = iterate_file(path)
+        while True:
+            if advance is not None:
+                advance(PIECE_BYTES)
+            piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+
+def digest_of(place: Stream, key: str) -> tuple[int, str]:
+    """Return the size of an object and its xxh3-128 in hex.
+
+    Raises
+    ------
+    FileNotFoundError, ReadError
+        It is missing, or cannot be read.
+    """
+    state, size = xxhash.xxh3_128(), 0
+    for piece in place.stream(key):
+        state.update(piece)
+        size += len(piece)
+    return size, state.hexdigest()
 
 
 def combine_digests(digests: Sequence[str]) -> str:

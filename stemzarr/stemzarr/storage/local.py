@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from stemzarr.errors import ReadError, SourceChangedError
-from stemzarr.storage.files import PositionedFile, cache_open_files, read_error
+from stemzarr.errors import DamagedStoreError, ReadError, SourceChangedError
+from stemzarr.storage.files import (
+    PositionedFile,
+    cache_open_files,
+    follow_link,
+    iterate_file,
+    move,
+    remove_tree,
+    replace,
+    sync_folder,
+    sync_path,
+    temporary_path,
+)
 from stemzarr.storage.foreign import without_foreign
-from stemzarr.storage.objects import Address, Readable, Stamp
-from stemzarr.storage.revision import finish_revision
+from stemzarr.storage.objects import Address, Readable, Stamp, is_key
+from stemzarr.storage.reasons import reading, writing
 
-__all__ = ["LocalFolder", "open_root"]
+__all__ = ["COMMITTED", "REVISION", "LocalFolder", "open_root"]
 
 _OPEN_FILES = 32
+_BUFFER_BYTES = 1024**2
+_MISSING = (FileNotFoundError,)
+REVISION = ".revision"
+"""Begins the name of a folder in a store with the files of a revision that is under way."""
+COMMITTED = "committed"
+"""File in it that lists them once all are there: from then on the revision counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +49,12 @@ class LocalFolder:
 
     root: Path
     """The folder."""
+    parts: Path | None = None
+    """Of a folder that is shown later: where its large files are until they are whole.
+
+    Elsewhere, any file that is put is beside its place until then, under a name that says which
+    process is writing it.
+    """
 
     def get(self, key: str) -> bytes:
         """Return all bytes of a file.
@@ -38,15 +65,23 @@ class LocalFolder:
             It is missing, or cannot be read.
         """
         path = self.root / key
-        try:
+        with reading(path, passing=_MISSING):
             return path.read_bytes()
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise read_error(path, error) from error
 
-    def read_into(self, key: str, out: memoryview, start: int, stamp: Stamp) -> None:
-        """Fill `out` from byte `start` on.
+    def stream(self, key: str) -> Iterator[memoryview]:
+        """Yield the bytes of a file in pieces of 1 MiB, each of which the next one overwrites.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError
+            It is missing, or cannot be read.
+        """
+        path = self.root / key
+        with reading(path, passing=_MISSING):
+            yield from iterate_file(path)
+
+    def read_ranges(self, key: str, ranges: Sequence[tuple[int, memoryview]], stamp: Stamp) -> None:
+        """Fill buffers, each from its byte of a file on.
 
         Raises
         ------
@@ -59,7 +94,8 @@ class LocalFolder:
         file = _open_file(path, os.getpid(), stamp)
         if _stamp_of(file.status()) != stamp:
             raise _changed(path)
-        file.read_into(out, start)
+        for start, out in ranges:
+            file.read_into(out, start)
 
     def stamp(self, key: str) -> Stamp:
         """Return the stamp of a file or folder.
@@ -70,12 +106,8 @@ class LocalFolder:
             It is missing, or cannot be looked at.
         """
         path = self.root / key
-        try:
+        with reading(path, passing=_MISSING):
             return _stamp_of(path.stat())
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise read_error(path, error) from error
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the paths of all files below a folder; nothing where there is none."""
@@ -84,20 +116,240 @@ class LocalFolder:
             files = (Path(folder, name) for name in without_foreign(names))
             yield from (file.relative_to(self.root).as_posix() for file in files if file.is_file())
 
-    def settle(self) -> None:
-        """Finish revisions that were committed.
+    def put(self, key: str, content: bytes, *, sync: bool = False) -> None:
+        """Write a whole file, with folders above it.
 
         Raises
         ------
-        DamagedStoreError, WriteError
-            As `finish_revision`.
+        StoreExistsError
+            A folder, a device, a pipe or a socket has its name.
+        WriteError
+            It cannot be written.
         """
-        finish_revision(self.root)
+        if self.parts is None:
+            with self.writing(key, sync=sync) as file:
+                file.write(content)
+            return
+        path = self.root / key
+        with writing(path), _open_new(path) as file:
+            file.write(content)
+            _flush(file, sync=sync)
+
+    @contextlib.contextmanager
+    def writing(self, key: str, *, sync: bool = False) -> Iterator[BinaryIO]:
+        """Give a file to write, which gets its name when the block succeeds.
+
+        A link stays, and what it leads to is replaced.
+
+        Raises
+        ------
+        StoreExistsError, WriteError
+            As `put`; other errors of the block pass through.
+        """
+        path = self.root / key
+        if self.parts is None:
+            path = follow_link(path)
+            part = temporary_path(path)
+        else:
+            part = self.parts / uuid.uuid4().hex
+        with writing(path):
+            try:
+                with _open_new(part) as file:
+                    yield file
+                    _flush(file, sync=sync)
+                if self.parts is None:
+                    replace(part, path)
+                else:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    move(part, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    part.unlink(missing_ok=True)
+                raise
+            if sync and self.parts is None:
+                sync_folder(path.parent)
+
+    def append(self, key: str, content: bytes, *, sync: bool = False) -> None:
+        """Write bytes behind those of a file, which only places with files can.
+
+        Raises
+        ------
+        WriteError
+            They cannot be written.
+        """
+        path = self.root / key
+        with writing(path), path.open("ab") as file:
+            file.write(content)
+            _flush(file, sync=sync)
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        """Write a small file unless there is one, and return whether it was written.
+
+        It is written under another name and linked into place, so that it never is there in part.
+
+        Parameters
+        ----------
+        key
+            The file; its folder must exist.
+        content
+            Its bytes; where several put one key, each puts others.
+
+        Raises
+        ------
+        WriteError
+            It cannot be written.
+        """
+        path = self.root / key
+        part = temporary_path(path)
+        with writing(path):
+            try:
+                part.write_bytes(content)
+                return _link(part, path, content)
+            except FileExistsError:
+                return False
+            finally:
+                with contextlib.suppress(OSError):
+                    part.unlink(missing_ok=True)
+
+    def delete(self, key: str) -> None:
+        """Remove a file or a folder with all it holds; nothing there is no error.
+
+        Raises
+        ------
+        WriteError
+            Something cannot be removed.
+        """
+        path = self.root / key
+        with writing(path):
+            remove_tree(path)
+
+    def flush(self, key: str) -> None:
+        """Flush the bytes of a file, or the names in a folder, to the disk.
+
+        Raises
+        ------
+        WriteError
+            The system cannot.
+        """
+        path = self.root / key
+        with writing(path):
+            (sync_folder if path.is_dir() else sync_path)(path)
+
+    def publish(self, dest: Path, *, sync: bool) -> None:
+        """Rename the folder to `dest`, in place of a file or of a store that is there.
+
+        Raises
+        ------
+        StoreExistsError
+            A folder of other things, a device, a pipe or a socket is there.
+        WriteError
+            The system cannot.
+        """
+        with writing(dest):
+            replace(self.root, dest)
+            if sync:
+                sync_folder(dest.parent)
+
+    def settle(self) -> None:
+        """Put the files of committed revisions in place, the root's metadata last.
+
+        A revision that a crash cut short is finished by whoever opens the store next; where that is
+        another process at the same time, both do the same.
+
+        Raises
+        ------
+        DamagedStoreError
+            A list names what is elsewhere: no revision of ours did that.
+        WriteError
+            The store cannot be written.
+        """
+        for stage in sorted(self.root.glob(f"{REVISION}*")):
+            try:
+                names = (stage / COMMITTED).read_text(encoding="utf-8").splitlines()
+            except (OSError, ValueError):
+                continue
+            _check_inside(self.root, stage, names)
+            with writing(self.root):
+                for name in names:
+                    with contextlib.suppress(FileNotFoundError):
+                        move(stage / name, self.root / name)
+                sync_folder(self.root)
+                remove_stage(stage)
 
 
 def open_root(address: Address) -> Readable:
     """Return the place that an address means."""
     return LocalFolder(address) if isinstance(address, Path) else address
+
+
+def remove_stage(stage: Path) -> None:
+    """Remove a folder that another process may be removing at the same moment."""
+    while stage.exists():
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(stage)
+
+
+def _check_inside(path: Path, stage: Path, names: Sequence[str]) -> None:
+    """Raise where a path would lead out of the store, by its words or through a link."""
+    home = path.resolve()
+    for name in names:
+        ends = [stage, (path / name).parent, (stage / name).parent]
+        if not is_key(name) or any(not end.resolve().is_relative_to(home) for end in ends):
+            msg = f"its unfinished revision names {name!r}, which is not a file of a store"
+            hint = f"do not trust this store; to open it all the same, remove {stage.name} in it"
+            raise DamagedStoreError(msg, path=path, hint=hint)
+
+
+def _open_new(path: Path) -> BinaryIO:
+    """Open a file to write, with folders above it."""
+    try:
+        return path.open("wb", buffering=_BUFFER_BYTES)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb", buffering=_BUFFER_BYTES)
+
+
+def _flush(file: BinaryIO, *, sync: bool) -> None:
+    if sync:
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _link(part: Path, path: Path, content: bytes) -> bool:
+    """Give a file its name unless it is taken, and return whether it has it."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        # NFS may do it, lose the answer and refuse the second request.
+        with contextlib.suppress(OSError):
+            return path.read_bytes() == content
+        return False
+    except (OSError, AttributeError, NotImplementedError):
+        return _create(path, content)
+    return True
+
+
+def _create(path: Path, content: bytes) -> bool:
+    """Write a new file where the file system has no hard links, as exFAT or some shares."""
+    try:
+        file = path.open("xb")
+    except PermissionError:
+        # Windows says so while another process is removing the file.
+        if sys.platform == "win32" and path.parent.is_dir():
+            return False
+        raise
+    with file:
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            # A part of a file would keep the others out.
+            with contextlib.suppress(OSError):
+                file.close()
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
+    return True
 
 
 @cache_open_files(_OPEN_FILES)

@@ -29,7 +29,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from stemzarr.errors import StoreBusyError
-from stemzarr.storage.files import seconds_untouched, temporary_path, write_error
+from stemzarr.storage.files import seconds_untouched
+from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.processes import ProcessRecord, process_state
 
 __all__ = ["FileLock"]
@@ -140,50 +141,11 @@ class FileLock:
 
     def _create(self) -> bool:
         """Make the lock file with its content, unless there is one."""
-        written = temporary_path(self.path)
-        try:
-            written.write_text(self._content(), encoding="utf-8")
-            return self._link(written)
-        except FileExistsError:
-            return False
-        except PermissionError as error:
-            # Windows says so while another process is removing the file.
-            if os.name == "nt" and self.path.parent.is_dir():
-                return False
-            raise write_error(self.path, error) from error
-        except OSError as error:
-            raise write_error(self.path, error) from error
-        finally:
-            with contextlib.suppress(OSError):
-                written.unlink(missing_ok=True)
+        return LocalFolder(self.path.parent).put_if_absent(self.path.name, self._content())
 
-    def _link(self, written: Path) -> bool:
-        try:
-            self.path.hardlink_to(written)
-        except FileExistsError:
-            # NFS may do it, lose the answer and refuse the second request.
-            return self._made(self.path)
-        except (OSError, AttributeError, NotImplementedError):
-            return self._write()
-        return True
-
-    def _write(self) -> bool:
-        """Make the lock file where the file system has no hard links, as exFAT or some shares."""
-        with self.path.open("x", encoding="utf-8") as file:
-            try:
-                file.write(self._content())
-                file.flush()
-            except OSError:
-                # A lock that does not say whose it is would keep everyone out for a minute.
-                with contextlib.suppress(OSError):
-                    file.close()
-                with contextlib.suppress(OSError):
-                    self.path.unlink()
-                raise
-        return True
-
-    def _content(self) -> str:
-        return json.dumps({"token": self._token, **dataclasses.asdict(ProcessRecord.own())})
+    def _content(self) -> bytes:
+        record = {"token": self._token, **dataclasses.asdict(ProcessRecord.own())}
+        return json.dumps(record).encode()
 
     def _remove_dead(self) -> bool:
         """Remove the lock of a dead owner, and return whether to try again at once.

@@ -2,17 +2,19 @@
 
 Keys are relative paths with ``/``; the empty key is the root. `LocalFolder` is a folder of a file
 system; another place has the same methods, and a case in `open_root`. An object that is missing
-raises `FileNotFoundError`; whatever else fails, an error of stemzarr that names it.
+raises `FileNotFoundError`; whatever else fails, a `ReadError` or `WriteError` that names it. No
+verb renames: what many objects have in common appears by `Publish`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol, TypeAlias
 
-__all__ = ["Address", "Readable", "Stamp", "is_key"]
+__all__ = ["Address", "Publish", "Readable", "Sink", "Stamp", "Stream", "Writable", "is_key"]
 
 
 class Stamp(NamedTuple):
@@ -34,11 +36,19 @@ class Get(Protocol):
         ...
 
 
-class GetRange(Protocol):
+class Stream(Protocol):
+    """Whole objects, piece by piece."""
+
+    def stream(self, key: str) -> Iterator[memoryview]:
+        """Yield the bytes of an object in pieces, each of which the next one may overwrite."""
+        ...
+
+
+class GetRanges(Protocol):
     """Parts of objects."""
 
-    def read_into(self, key: str, out: memoryview, start: int, stamp: Stamp) -> None:
-        """Fill `out` from byte `start` on.
+    def read_ranges(self, key: str, ranges: Sequence[tuple[int, memoryview]], stamp: Stamp) -> None:
+        """Fill buffers, each from its byte of an object on.
 
         Raises
         ------
@@ -64,7 +74,66 @@ class Listed(Protocol):
         ...
 
 
-class Readable(Get, GetRange, Stamped, Listed, Protocol):
+class Put(Protocol):
+    """Whole objects, in place of those that have the key."""
+
+    def put(self, key: str, content: bytes, *, sync: bool = False) -> None:
+        """Put an object; with `sync`, it is there after a crash of the machine."""
+        ...
+
+
+class Sink(Protocol):
+    """What takes the bytes of an object one piece after the other."""
+
+    def write(self, piece: bytes, /) -> object:
+        """Take a piece."""
+        ...
+
+
+class PutPieces(Protocol):
+    """Objects that are too large for memory."""
+
+    def writing(self, key: str, *, sync: bool = False) -> AbstractContextManager[Sink]:
+        """Give a sink for an object, which appears when the block ends and only then.
+
+        Several may write one key at a time: one of the objects is there afterwards, whole.
+        """
+        ...
+
+
+class PutIfAbsent(Protocol):
+    """Objects that only one can put."""
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        """Put an object unless there is one, and return whether it was put."""
+        ...
+
+
+class Delete(Protocol):
+    """Objects that go."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object and all that are below its key; nothing there is no error."""
+        ...
+
+
+class Flush(Protocol):
+    """What was put without `sync`, kept."""
+
+    def flush(self, key: str) -> None:
+        """Return when an object, or the list of those right below a key, outlives a crash."""
+        ...
+
+
+class Publish(Protocol):
+    """Many objects that appear as one."""
+
+    def publish(self, dest: Path, *, sync: bool) -> None:
+        """Show all objects below `dest` instead of what is there, the root's metadata last."""
+        ...
+
+
+class Readable(Get, Stream, GetRanges, Stamped, Listed, Protocol):
     """A place that stores are read from; hashable, picklable, used by many threads at once."""
 
     def __hash__(self) -> int:
@@ -79,6 +148,10 @@ class Readable(Get, GetRange, Stamped, Listed, Protocol):
     def settle(self) -> None:
         """Put in place what a process that died had begun to put in place."""
         ...
+
+
+class Writable(Readable, Put, PutPieces, PutIfAbsent, Delete, Flush, Protocol):
+    """A place that a store is written into."""
 
 
 Address: TypeAlias = "Path | Readable"

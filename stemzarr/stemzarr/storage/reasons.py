@@ -9,7 +9,15 @@ from pathlib import Path
 
 from stemzarr.errors import ReadError, StemzarrError, WriteError
 
-__all__ = ["advice", "is_about_memory", "read_error", "reason_of", "write_error", "writing"]
+__all__ = [
+    "advice",
+    "is_about_memory",
+    "read_error",
+    "reading",
+    "reason_of",
+    "write_error",
+    "writing",
+]
 
 _NETWORK = "the network share does not answer; check the connection, then try again"
 _RIGHTS = "check its permissions and its owner, and that no other program has it open"
@@ -101,6 +109,30 @@ def write_error(path: Path, error: OSError) -> WriteError:
     """Return what the operating system said about writing `path` as an error of ours."""
     hint = advice(error) or "check its permissions"
     return WriteError(f"cannot be written: {error.strerror or error}", path=path, hint=hint)
+
+
+@contextlib.contextmanager
+def reading(path: Path, *, passing: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+    """Turn what the operating system says inside the block into an error about reading `path`.
+
+    Parameters
+    ----------
+    path
+        The file that the message names.
+    passing
+        Errors of the system that pass through.
+
+    Raises
+    ------
+    ReadError
+        The operating system could not read; errors of ours pass through.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, (StemzarrError, *passing)):
+            raise
+        raise read_error(path, error) from error
 
 
 @contextlib.contextmanager

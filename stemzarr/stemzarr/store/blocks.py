@@ -22,7 +22,7 @@ from stemzarr.store.format.shard import ABSENT, ShardIndex, read_index
 __all__ = ["StoreBlocks", "identity_of"]
 
 _INDEXES = 4096
-_RUN_BYTES = 4 * 1024**2
+_BATCH_BYTES = 4 * 1024**2
 
 
 _indexes: dict[tuple[Hashable, ...], ShardIndex] = {}
@@ -160,27 +160,29 @@ class StoreBlocks:
     def _chunks(
         self, corner: Sequence[int], stop: Sequence[int], *, again: bool
     ) -> Iterator[tuple[tuple[int, ...], memoryview]]:
-        """Yield place and bytes of every chunk of a box, neighbours read by one call."""
-        run: list[_Chunk] = []
+        """Yield place and bytes of every chunk of a box, some MiB of a shard read by one call."""
+        batch: list[_Chunk] = []
+        nbytes = 0
         edges = zip(corner, stop, self.chunk, strict=True)
         places = itertools.product(*(range(a // c, math.ceil(b / c)) for a, b, c in edges))
         for place in places:
             chunk = self._find(place)
-            if run and not _follows(run, chunk):
-                yield from self._read(run, again=again)
-                run = []
-            run.append(chunk)
-        if run:
-            yield from self._read(run, again=again)
+            same = batch and (chunk.key, chunk.stamp) == (batch[0].key, batch[0].stamp)
+            if batch and not (same and nbytes + chunk.length <= _BATCH_BYTES):
+                yield from self._read(batch, again=again)
+                batch, nbytes = [], 0
+            batch.append(chunk)
+            nbytes += chunk.length
+        if batch:
+            yield from self._read(batch, again=again)
 
     def _read(
-        self, run: list[_Chunk], *, again: bool
+        self, batch: list[_Chunk], *, again: bool
     ) -> Iterator[tuple[tuple[int, ...], memoryview]]:
-        first = run[0]
-        start = first.offset
-        stored = memoryview(bytearray(run[-1].offset + run[-1].length - start))
+        first = batch[0]
+        stored = memoryview(bytearray(sum(chunk.length for chunk in batch)))
         try:
-            self.store.read_into(first.key, stored, start, first.stamp)
+            self.store.read_ranges(first.key, _ranges(batch, stored), first.stamp)
         except (OSError, SourceChangedError) as error:
             with _lock:
                 _indexes.pop(self._index_key(first.key), None)
@@ -188,8 +190,9 @@ class StoreBlocks:
             if isinstance(error, SourceChangedError) and not again:
                 raise
             raise self._damaged(first.place, error) from error
-        for chunk in run:
-            yield chunk.place, stored[chunk.offset - start : chunk.offset - start + chunk.length]
+        for chunk in batch:
+            yield chunk.place, stored[: chunk.length]
+            stored = stored[chunk.length :]
 
     def _find(self, place: tuple[int, ...]) -> _Chunk:
         """Return where the chunk at a place of the grid of chunks is."""
@@ -259,11 +262,13 @@ def _time_of(store: Readable, key: str) -> int | None:
         return None
 
 
-def _follows(run: list[_Chunk], chunk: _Chunk) -> bool:
-    first, last = run[0], run[-1]
-    return (
-        chunk.key == last.key
-        and chunk.stamp == last.stamp
-        and chunk.offset == last.offset + last.length
-        and chunk.offset + chunk.length - first.offset <= _RUN_BYTES
-    )
+def _ranges(batch: list[_Chunk], out: memoryview) -> list[tuple[int, memoryview]]:
+    """Return where chunks are in their shard, neighbours as one range, each with its buffer."""
+    ranges, begin, end = [], 0, 0
+    for chunk, following in itertools.zip_longest(batch, batch[1:]):
+        end += chunk.length
+        after = chunk.offset + chunk.length
+        if following is None or following.offset != after:
+            ranges.append((after - (end - begin), out[begin:end]))
+            begin = end
+    return ranges

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stemzarr.errors import StemzarrError, StoreExistsError
-from stemzarr.storage.files import write_file
-from stemzarr.storage.foreign import without_foreign
+from stemzarr.storage.local import LocalFolder
+from stemzarr.storage.objects import Readable
 from stemzarr.store.format.schema import Nodes, consolidated
 from stemzarr.store.format.tree import RESULTS, is_result, read_nodes
 from stemzarr.store.ingest.journal import revising_store
@@ -36,12 +35,9 @@ __all__ = [
 _NODE = "zarr.json"
 
 
-def _files(store: Path) -> Iterator[PurePosixPath]:
-    """Yield the paths in the store of all files of the results."""
-    for folder, below, names in os.walk(store / RESULTS):
-        below[:] = sorted(without_foreign(below))
-        for name in sorted(without_foreign(names)):
-            yield PurePosixPath(Path(folder, name).relative_to(store).as_posix())
+def _files(store: Readable) -> list[PurePosixPath]:
+    """Return the keys of all files of the results."""
+    return [PurePosixPath(key) for key in sorted(store.list(RESULTS))]
 
 
 def find_added(store: Path) -> tuple[str, ...]:
@@ -52,9 +48,9 @@ def find_added(store: Path) -> tuple[str, ...]:
     store
         The store.
     """
-    files = list(_files(store))
-    groups = {str(file.parent) for file in files if file.name == _NODE}
-    nodes = {path: _read_node(store / path / _NODE) for path in groups}
+    place = LocalFolder(store)
+    files = _files(place)
+    nodes = {str(file.parent): _read_node(place, file) for file in files if file.name == _NODE}
     arrays = {path for path, node in nodes.items() if (node or {}).get("node_type") == "array"}
     loose = {
         str(file)
@@ -92,9 +88,10 @@ def result_nodes(store: Path, nodes: Nodes) -> Nodes:
     """
     found: Nodes = {}
     sizes = {name: node["shape"][0] for name, node in nodes.items() if _is_axis(name, node)}
-    for file in sorted((f for f in _files(store) if f.name == _NODE), key=lambda f: len(f.parts)):
+    place = LocalFolder(store)
+    for file in sorted((f for f in _files(place) if f.name == _NODE), key=lambda f: len(f.parts)):
         above = str(file.parent.parent)
-        node = _read_node(store / file)
+        node = _read_node(place, file)
         if node is None or not _fits(node, sizes):
             continue
         if above == "." or found.get(above, {}).get("node_type") == "group":
@@ -119,10 +116,10 @@ def _fits(node: Mapping[str, Any], sizes: Mapping[str, int]) -> bool:
     )
 
 
-def _read_node(file: Path) -> dict[str, Any] | None:
+def _read_node(store: Readable, file: PurePosixPath) -> dict[str, Any] | None:
     """Return a node of Zarr v3 without what it repeats of those below it."""
     try:
-        node = json.loads(file.read_bytes())
+        node = json.loads(store.get(str(file)))
         json.dumps(node, ensure_ascii=False, allow_nan=False).encode()
     except (OSError, ValueError, RecursionError):
         return None
@@ -138,7 +135,7 @@ def _read_node(file: Path) -> dict[str, Any] | None:
 def listed_results(store: Path, nodes: Nodes) -> Nodes:
     """Return the nodes of results that the root lists and that are there, as they are now."""
     try:
-        root = json.loads((store / _NODE).read_bytes())
+        root = json.loads(LocalFolder(store).get(_NODE))
         listed = set(root["consolidated_metadata"]["metadata"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
@@ -237,9 +234,9 @@ def renew_listing(store: Path) -> bool:
     with revising_store(store) as stage:
         nodes = read_checked(store)
         wanted = consolidated({**nodes, **result_nodes(store, nodes)})
-        if (store / _NODE).read_bytes() == wanted:
+        if LocalFolder(store).get(_NODE) == wanted:
             return False
-        write_file(stage / _NODE, wanted)
+        stage.put(_NODE, wanted)
         return True
 
 
@@ -248,7 +245,7 @@ def _may_differ(store: Path) -> bool:
     if (store / RESULTS).is_dir():
         return True
     try:
-        content = (store / _NODE).read_bytes()
+        content = LocalFolder(store).get(_NODE)
         return f'"{RESULTS}'.encode() in content or content != consolidated(read_nodes(store))
     except (OSError, StemzarrError):
         return False

@@ -10,11 +10,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from stemzarr.storage.files import write_file
+from stemzarr.storage.fingerprints import digest_of
+from stemzarr.storage.local import LocalFolder
 from stemzarr.store.format.manifest import files_of, write_manifest
 from stemzarr.store.format.schema import Nodes, consolidated
 from stemzarr.store.format.tree import MANIFEST, Tree
-from stemzarr.store.ingest.journal import digest_of
 
 __all__ = ["change_store"]
 
@@ -41,7 +41,8 @@ def change_store(
     """
     root = json.loads((store / "zarr.json").read_bytes())
     there: Nodes = dict(root.pop("consolidated_metadata")["metadata"])
-    tree = Tree(folder=store, nodes={"": root, **there, **(nodes or {})})
+    place = LocalFolder(store)
+    tree = Tree(store=place, nodes={"": root, **there, **(nodes or {})})
     for path in remove:
         shutil.rmtree(store / path)
         for name in [n for n in tree.nodes if n == path or n.startswith(f"{path}/")]:
@@ -50,5 +51,5 @@ def change_store(
         tree.write_array(path, values, dims)
     tree.nodes.pop(MANIFEST, None)
     tree.write_nodes()
-    write_manifest(tree, {path: digest_of(store / path) for path in files_of(store)})
-    write_file(store / "zarr.json", consolidated(tree.nodes))
+    write_manifest(tree, {key: digest_of(place, key) for key in files_of(place)})
+    place.put("zarr.json", consolidated(tree.nodes))

@@ -18,10 +18,8 @@ import numpy as np
 import xxhash
 
 from stemzarr.errors import DamagedStoreError
-from stemzarr.storage.files import write_file
-from stemzarr.storage.local import open_root
+from stemzarr.storage.local import REVISION, open_root
 from stemzarr.storage.objects import Address, Readable
-from stemzarr.storage.revision import REVISION
 from stemzarr.store.format.nodes import check_nodes
 from stemzarr.store.format.schema import Nodes, to_json
 from stemzarr.store.format.tree import (
@@ -163,7 +161,7 @@ def write_manifest(tree: Tree, files: Mapping[str, tuple[int, str]]) -> None:
     text = to_json(content)
     values = np.frombuffer(text, np.uint8)
     tree.write_array(MANIFEST, values, ("manifest_byte",), codec="zstd")
-    write_file(tree.folder / MANIFEST / "zarr.json", to_json(tree.nodes[MANIFEST]))
+    tree.store.put(f"{MANIFEST}/zarr.json", tree.node_bytes(MANIFEST))
 
 
 def read_manifest(address: Address, nodes: Nodes) -> Manifest:

@@ -7,23 +7,19 @@ https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.htm
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from stemzarr.errors import DamagedStoreError
-from stemzarr.storage.objects import Readable, Stamp
+from stemzarr.storage.objects import Readable, Sink, Stamp
 from stemzarr.store.format.encode import CRC_BYTES, ChunkCodec, crc_matches, with_crc
 
-__all__ = ["ABSENT", "ShardFile", "ShardIndex", "index_bytes", "read_index", "sharding_metadata"]
+__all__ = ["ABSENT", "ShardIndex", "ShardWriter", "index_bytes", "read_index", "sharding_metadata"]
 
-_BUFFER_BYTES = 1024**2
 ABSENT = 2**64 - 1
 """Offset and length of a chunk that is not there."""
 _INDEX_CODECS: list[dict[str, Any]] = [
@@ -48,35 +44,22 @@ def index_bytes(chunks: int) -> int:
     return 16 * chunks + CRC_BYTES
 
 
-class ShardFile:
-    """Writes one shard; a context manager that closes the file, whole or not.
+class ShardWriter:
+    """Writes one shard.
 
     Parameters
     ----------
-    path
-        The file; it is replaced.
+    sink
+        Takes its bytes.
     chunks
         How many chunks a shard has, those outside the array counted in.
     """
 
-    def __init__(self, path: Path, chunks: int) -> None:
-        self.path = path
+    def __init__(self, sink: Sink, chunks: int) -> None:
         self.size = 0
         self._index: NDArray[np.uint64] = np.full((chunks, 2), ABSENT, "<u8")
         self._digest = xxhash.xxh3_128()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("wb", buffering=_BUFFER_BYTES)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
+        self._sink = sink
 
     def append(self, number: int, *pieces: bytes) -> None:
         """Write the encoded bytes of a chunk."""
@@ -85,17 +68,14 @@ class ShardFile:
             self._write(piece)
         self._index[number] = start, self.size - start
 
-    def finish(self, *, sync: bool) -> str:
-        """Write the index, flush if asked to, and return the xxh3-128 of the file in hex."""
+    def finish(self) -> str:
+        """Write the index, and return the xxh3-128 of the shard in hex."""
         self._write(with_crc(self._index.tobytes()))
-        self._file.flush()
-        if sync:
-            os.fsync(self._file.fileno())
         return self._digest.hexdigest()
 
     def _write(self, piece: bytes) -> None:
         self._digest.update(piece)
-        self._file.write(piece)
+        self._sink.write(piece)
         self.size += len(piece)
 
 
@@ -124,7 +104,7 @@ def read_index(store: Readable, key: str, chunks: int) -> ShardIndex:
     if size < length:
         raise DamagedStoreError(f"has {size} bytes, its index alone has {length}", path=path)
     stored = bytearray(length)
-    store.read_into(key, memoryview(stored), size - length, stamp)
+    store.read_ranges(key, [(size - length, memoryview(stored))], stamp)
     if not crc_matches(memoryview(stored)):
         raise DamagedStoreError("the checksum of the shard's index does not fit", path=path)
     index = np.frombuffer(stored, "<u8", count=2 * chunks).reshape(chunks, 2)

@@ -1,4 +1,4 @@
-"""The folder of a store: its nodes, its small arrays, its labels."""
+"""A store as a tree: its nodes, its small arrays, its labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,8 @@ from stemzarr.errors import (
 )
 from stemzarr.model import Document
 from stemzarr.options import Codec
-from stemzarr.storage.files import write_file
 from stemzarr.storage.local import open_root
-from stemzarr.storage.objects import Address, Readable
+from stemzarr.storage.objects import Address, Readable, Writable
 from stemzarr.storage.reasons import reason_of
 from stemzarr.store.format.encode import codec_from_metadata, find_codec
 from stemzarr.store.format.nodes import check_nodes
@@ -64,7 +62,7 @@ RESTORE = (
 class Tree:
     """A store that is being written."""
 
-    folder: Path
+    store: Writable
     """Where it is written."""
     nodes: Nodes = field(default_factory=dict)
     """The ``zarr.json`` of all groups and arrays so far."""
@@ -110,14 +108,13 @@ class Tree:
             piece = np.zeros(chunk, values.dtype)
             part = values[number * chunk[0] : (number + 1) * chunk[0]]
             piece[: len(part)] = part
-            place = [str(number), *("0" for _ in chunk[1:])]
-            file = self.folder.joinpath(path, "c", *place)
-            write_file(file, b"".join(chunk_codec.encode(piece)))
+            key = piece_key(path, number, values.ndim)
+            self.store.put(key, b"".join(chunk_codec.encode(piece)))
 
     def write_nodes(self) -> None:
         """Write every ``zarr.json`` but the root's, which marks a store as complete."""
         for path in filter(None, self.nodes):
-            write_file(self.folder / path / "zarr.json", self.node_bytes(path))
+            self.store.put(f"{path}/zarr.json", self.node_bytes(path))
 
     def node_bytes(self, path: str) -> bytes:
         """Return the ``zarr.json`` of a group or array."""
@@ -136,6 +133,11 @@ def write_labels(tree: Tree, document: Document, main: int, attributes: Mapping[
         tree.write_array(prefix + "valid", document.valid, names[:2])
     if document.bad_pixels is not None:
         tree.write_array(prefix + "bad_pixels", document.bad_pixels, names[-2:])
+
+
+def piece_key(path: str, number: int, ndim: int) -> str:
+    """Return the key of a piece of an array that is cut along its first dim."""
+    return "/".join((path, "c", str(number), *["0"] * (ndim - 1)))
 
 
 def is_result(path: str) -> bool:
@@ -231,7 +233,7 @@ def read_small_array(address: Address, nodes: Nodes, name: str) -> NDArray[Any]:
         raise DamagedStoreError(error.message, path=store.root / name, hint=error.hint) from error
     pieces = [np.empty((0, *shape[1:]), dtype)]
     for number in range(math.ceil(shape[0] / chunk[0])):
-        key = "/".join((name, "c", str(number), *("0" for _ in chunk[1:])))
+        key = piece_key(name, number, len(chunk))
         try:
             stored = memoryview(store.get(key))
             codec.check(stored, math.prod(chunk) * dtype.itemsize)

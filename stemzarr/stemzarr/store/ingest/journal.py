@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +18,13 @@ from typing import Any
 import xxhash
 
 from stemzarr.errors import StemzarrError
-from stemzarr.storage.files import (
-    follow_link,
-    remove_abandoned,
-    remove_tree,
-    sync_folder,
-    write_error,
-    write_file,
-)
+from stemzarr.storage.files import follow_link, remove_abandoned
+from stemzarr.storage.fingerprints import digest_of
+from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.locks import FileLock
-from stemzarr.storage.revision import finish_revision, revising
+from stemzarr.storage.revision import revising
 
 __all__ = [
-    "FOLDS",
-    "PARTS",
-    "TREE",
     "Journal",
     "ShardRecord",
     "open_journal",
@@ -42,9 +34,7 @@ __all__ = [
     "unfinished_folder",
 ]
 
-TREE, FOLDS, PARTS = "tree", "folds", "parts"
-"""Folders of an ingest: what becomes the store, what its shards folded to, unfinished files."""
-
+_JOURNAL, _TREE, _PARTS = "journal", "tree", "parts"
 
 _REVISION_WAIT_S = 10.0
 
@@ -75,7 +65,7 @@ class ShardRecord:
 class Journal:
     """The state of one ingest on disk; only one process writes it."""
 
-    folder: Path
+    place: LocalFolder
     """Hidden folder of the unfinished ingest."""
     records: dict[tuple[int, int], ShardRecord]
     """Shards that are done, by array and number."""
@@ -85,14 +75,14 @@ class Journal:
     """Raises where this process lost the right to write it; as `FileLock.check`."""
 
     @property
-    def tree(self) -> Path:
-        """The folder that becomes the store."""
-        return self.folder / TREE
+    def tree(self) -> LocalFolder:
+        """What becomes the store."""
+        return LocalFolder(self.place.root / _TREE, parts=self.place.root / _PARTS)
 
     @property
-    def folds(self) -> Path:
-        """The folder of what the shards folded to."""
-        return self.folder / FOLDS
+    def folds(self) -> LocalFolder:
+        """What the shards folded to."""
+        return LocalFolder(self.place.root / "folds", parts=self.place.root / _PARTS)
 
     def add(self, record: ShardRecord) -> None:
         """Note that a shard is done.
@@ -105,19 +95,20 @@ class Journal:
             It cannot be written.
         """
         self.check()
-        try:
-            with (self.folder / "journal").open("ab") as file:
-                file.write(_line(dataclasses.asdict(record)))
-                file.flush()
-                if self.sync:
-                    os.fsync(file.fileno())
-        except OSError as error:
-            raise write_error(self.folder, error) from error
+        self.place.append(_JOURNAL, _line(dataclasses.asdict(record)), sync=self.sync)
         self.records[record.array, record.number] = record
+
+    def new_folder(self) -> Path:
+        """Return a name for a folder of files that are needed until the ingest ends."""
+        return self.place.root / _PARTS / uuid.uuid4().hex
+
+    def remove_parts(self) -> None:
+        """Remove unfinished files."""
+        self.place.delete(_PARTS)
 
     def remove(self) -> None:
         """Remove all that is left of the unfinished ingest."""
-        remove_tree(self.folder)
+        self.place.delete("")
 
 
 def _line(content: dict[str, Any]) -> bytes:
@@ -161,14 +152,13 @@ def open_journal(
     A shard counts as done when its line is whole and its file and its fold have the digests that
     the line tells.
     """
-    journal = Journal(folder=folder, records={}, sync=sync, check=check)
-    try:
-        lines = (folder / "journal").read_bytes().splitlines()
-    except OSError:
-        lines = []
+    journal = Journal(place=LocalFolder(folder), records={}, sync=sync, check=check)
+    lines: list[bytes] = []
+    with contextlib.suppress(OSError):
+        lines = journal.place.get(_JOURNAL).splitlines()
     head = _parse(lines[0]) if lines else None
-    reason = _difference(head, identity) if lines or (folder / TREE).exists() else ""
-    remove_tree(folder / PARTS)
+    reason = _difference(head, identity) if lines or (folder / _TREE).exists() else ""
+    journal.remove_parts()
     remove_abandoned(folder.parent)
     if head == identity:
         for record in filter(None, map(_read_record, lines[1:])):
@@ -177,7 +167,7 @@ def open_journal(
         # A line that a crash cut off must not swallow the next one.
         _write_lines(journal, identity)
         return journal, ""
-    remove_tree(folder)
+    journal.remove()
     _write_lines(journal, identity)
     return journal, reason
 
@@ -196,7 +186,7 @@ def store_lock(dest: Path, timeout_s: float = 0.0) -> FileLock:
 
 
 @contextlib.contextmanager
-def revising_store(path: Path) -> Iterator[Path]:
+def revising_store(path: Path) -> Iterator[LocalFolder]:
     """Hold the lock of a store, and give a folder for what replaces files of it, as `revising`.
 
     Raises
@@ -204,11 +194,11 @@ def revising_store(path: Path) -> Iterator[Path]:
     StoreBusyError
         Another process holds the lock, or took it over.
     DamagedStoreError, WriteError
-        As `finish_revision` and `revising`.
+        As `LocalFolder.settle` and `revising`.
     """
     with store_lock(path, _REVISION_WAIT_S) as lock:
-        finish_revision(path)
-        with revising(path, lock) as stage:
+        LocalFolder(path).settle()
+        with revising(path, lock.check) as stage:
             yield stage
 
 
@@ -221,17 +211,13 @@ def remove_unfinished(dest: Path) -> None:
     remove_abandoned(lock.path.parent)
     if unfinished_folder(dest).exists() or lock.path.exists():
         with contextlib.suppress(StemzarrError, OSError), lock:
-            remove_tree(unfinished_folder(dest))
+            LocalFolder(unfinished_folder(dest)).delete("")
 
 
 def _write_lines(journal: Journal, identity: dict[str, Any]) -> None:
     records = [dataclasses.asdict(record) for record in journal.records.values()]
     content = b"".join(_line(item) for item in [identity, *records])
-    fresh = journal.folder / "journal.new"
-    write_file(fresh, content, sync=journal.sync)
-    fresh.replace(journal.folder / "journal")
-    if journal.sync:
-        sync_folder(journal.folder)
+    journal.place.put(_JOURNAL, content, sync=journal.sync)
 
 
 def _difference(head: dict[str, Any] | None, identity: dict[str, Any]) -> str:
@@ -243,26 +229,15 @@ def _difference(head: dict[str, Any] | None, identity: dict[str, Any]) -> str:
 
 
 def _is_whole(journal: Journal, record: ShardRecord) -> bool:
-    if not _has(journal.tree / record.path, record.digest):
+    if not _has(journal.tree, record.path, record.digest):
         return False
     if record.fold is None or record.fold_digest is None:
         return True
-    return _has(journal.folds / record.fold, record.fold_digest)
+    return _has(journal.folds, record.fold, record.fold_digest)
 
 
-def _has(path: Path, digest: str) -> bool:
+def _has(place: LocalFolder, key: str, digest: str) -> bool:
     try:
-        return digest_of(path)[1] == digest
+        return digest_of(place, key)[1] == digest
     except OSError:
         return False
-
-
-def digest_of(path: Path) -> tuple[int, str]:
-    """Return the size of a file and its xxh3-128 in hex."""
-    state = xxhash.xxh3_128()
-    size = 0
-    with path.open("rb") as file:
-        while piece := file.read(1024**2):
-            state.update(piece)
-            size += len(piece)
-    return size, state.hexdigest()

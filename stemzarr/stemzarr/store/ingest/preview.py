@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from stemzarr.measure.measures import MEASURES
 from stemzarr.measure.moments import statistics_attributes
 from stemzarr.measure.reduction import Reduction
 from stemzarr.model import Axis, Document, Statistics
+from stemzarr.storage.objects import Readable
 from stemzarr.store.format.plan import ArrayPlan
 from stemzarr.store.format.schema import group_node, prefix_of, stored_dims
 from stemzarr.store.format.tree import Tree
@@ -34,13 +34,13 @@ _OME_UNITS = {
 }
 
 
-def reduce_shards(folder: Path, records: list[ShardRecord], array: ArrayPlan) -> Reduction:
+def reduce_shards(folds: Readable, records: list[ShardRecord], array: ArrayPlan) -> Reduction:
     """Return what the shards of an array add up to, in the order of the grid.
 
     Parameters
     ----------
-    folder
-        Folder of the partial results.
+    folds
+        Where the partial results are.
     records
         All shards of the array, by number.
     array
@@ -49,15 +49,15 @@ def reduce_shards(folder: Path, records: list[ShardRecord], array: ArrayPlan) ->
     reduction = Reduction(shape=array.shape, dtype=np.dtype(array.dtype))
     for record in records:
         chunks = list(array.chunks_of(array.shard_box(record.number)))
-        reduction.add(_load(folder / str(record.fold)), chunks)
+        reduction.add(_load(folds, str(record.fold)), chunks)
     return reduction
 
 
-def _load(file: Path) -> Partial:
+def _load(folds: Readable, key: str) -> Partial:
     try:
-        return Partial.from_bytes(file.read_bytes())
+        return Partial.from_bytes(folds.get(key))
     except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
-        raise CorruptFileError(f"cannot be read: {error}", path=file) from error
+        raise CorruptFileError(f"cannot be read: {error}", path=folds.root / key) from error
 
 
 def write_preview(

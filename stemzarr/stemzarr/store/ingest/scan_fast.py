@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import StemzarrError
 from stemzarr.model import Blocks, RotatedBlocks
 from stemzarr.pixels.transposing import transpose_into
-from stemzarr.storage.files import PositionedFile, write_error
+from stemzarr.storage.files import PositionedFile
+from stemzarr.storage.local import LocalFolder
 from stemzarr.store.format.plan import ArrayPlan, Box
 from stemzarr.store.ingest.task import Cancelled, Workspace
 
@@ -30,7 +30,6 @@ __all__ = ["TurnTask", "TurnedBlocks", "has_room", "turn"]
 
 _TILE_BYTES = 16 * 1024**2
 _ROOM = 1.25
-_BUFFER_BYTES = 1024**2
 _BYTE = 255
 
 
@@ -144,16 +143,12 @@ class TurnTask:
         tile = workspace.buffer.array((size, *lead), self.blocks.dtype)
         self.blocks.read_into(tile, (self.first, *(0 for _ in lead)))
         values = narrowed(tile)
-        try:
-            with self.turned.path(self.first).open("xb", buffering=_BUFFER_BYTES) as file:
-                for shard in self.turned.shards:
-                    start, shape = self.turned.patterns(shard)
-                    part = values[:, *_slices(start, (0,) * len(start), shape)]
-                    file.write(transposed(part.reshape(size, -1)).reshape(-1).view(np.uint8).data)
-        except OSError as error:
-            if isinstance(error, StemzarrError):
-                raise
-            raise write_error(self.turned.folder, error) from error
+        folder = self.turned.folder
+        with LocalFolder(folder, parts=folder).writing(str(self.first)) as file:
+            for shard in self.turned.shards:
+                start, shape = self.turned.patterns(shard)
+                part = values[:, *_slices(start, (0,) * len(start), shape)]
+                file.write(transposed(part.reshape(size, -1)).reshape(-1).view(np.uint8).data)
         workspace.tell(tile.nbytes)
 
 
@@ -193,7 +188,7 @@ def turn(
     source
         The pixels.
     folder
-        A folder for the files, which is made.
+        A folder for the files.
     array
         How they are cut.
     shards
@@ -201,19 +196,10 @@ def turn(
     room
         Bytes that one task may hold; a single pixel of all patterns is read even where it is
         larger.
-
-    Raises
-    ------
-    WriteError
-        The files cannot be made.
     """
     blocks = source.unrotated
     pixel_bytes = math.prod(blocks.shape[1:]) * blocks.dtype.itemsize
     step = max(1, min(_TILE_BYTES, room // 3) // pixel_bytes)
     turned = TurnedBlocks(folder=folder, array=array, shards=tuple(shards), step=step)
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
     firsts = range(0, blocks.shape[0], step)
     return turned, [TurnTask(blocks=blocks, turned=turned, first=first) for first in firsts]

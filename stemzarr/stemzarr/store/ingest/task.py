@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import math
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from stemzarr.errors import StemzarrError
 from stemzarr.measure.accumulate import Accumulator
 from stemzarr.measure.disk_mask import DiskMask
 from stemzarr.model import Blocks
 from stemzarr.pixels.buffers import Buffer
-from stemzarr.storage.files import write_error, write_file
+from stemzarr.storage.objects import Writable
 from stemzarr.store.format.encode import ChunkCodec
 from stemzarr.store.format.plan import ArrayPlan, Box
-from stemzarr.store.format.shard import ShardFile
-from stemzarr.store.ingest.journal import FOLDS, PARTS, TREE, ShardRecord
+from stemzarr.store.format.shard import ShardWriter
+from stemzarr.store.ingest.journal import ShardRecord
 
 __all__ = ["Cancelled", "ShardTask", "Workspace"]
 
@@ -51,7 +48,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardTask:
-    """All that is needed to write one shard, on any machine that sees source and folder."""
+    """All that is needed to write one shard, on any machine that sees source and store."""
 
     place: int
     """Place of the array in the plan."""
@@ -63,10 +60,10 @@ class ShardTask:
     """The pixels."""
     codec: ChunkCodec
     """How chunks are encoded."""
-    folder: Path
-    """Folder of the journal."""
-    fold: bool
-    """Whether previews and statistics are wanted."""
+    tree: Writable
+    """The store."""
+    folds: Writable | None
+    """Where the partial sums of previews and statistics go; None where none are wanted."""
     mask: DiskMask | None
     """Pixels of the virtual images, for scans."""
     valid: NDArray[np.bool_] | None
@@ -92,50 +89,42 @@ class ShardTask:
         WriteError
             The shard cannot be written.
         """
-        part = part_path(self.folder)
-        try:
-            record = self._write(part, workspace)
-            path = self.folder / TREE / record.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(path)
-        except OSError as error:
-            if isinstance(error, StemzarrError):
-                raise
-            raise write_error(self.folder, error) from error
-        finally:
-            part.unlink(missing_ok=True)
-        return record
-
-    def _write(self, path: Path, workspace: Workspace) -> ShardRecord:
-        dtype = np.dtype(self.array.dtype)
-        lead = len(self.array.shape) - self.array.pattern_ndim
-        pixels = math.prod(self.array.shape[lead:])
-        bad = None if self.bad is None else self.bad.reshape(-1)
-        sums = Accumulator(pixels=pixels, dtype=dtype, mask=self.mask, bad=bad)
-        digests: list[bytes] = []
-        with ShardFile(path, math.prod(self.array.inner_grid)) as shard:
-            for box in self.array.boxes(self.number):
-                if workspace.stop.is_set():
-                    raise Cancelled
-                values = workspace.buffer.array(box[1], dtype)
-                self.blocks.read_into(values, box[0])
-                digests += self._write_chunks(shard, box, values)
-                if self.fold:
-                    sizes = [math.prod(n[:lead]) for _, n in self.array.chunks_of(box)]
-                    sums.add(values.reshape(-1, pixels), sizes, self._valid_in(box))
-                workspace.tell(values.nbytes)
-            digest = shard.finish(sync=self.sync)
-        name, partial_digest = self._write_partial(sums) if self.fold else (None, None)
+        path = self.array.shard_path(self.number)
+        with self.tree.writing(path, sync=self.sync) as sink:
+            shard = ShardWriter(sink, math.prod(self.array.inner_grid))
+            digests, sums = self._write(shard, workspace)
+            digest = shard.finish()
+        name, partial_digest = self._write_partial(sums)
         return ShardRecord(
             array=self.place,
             number=self.number,
-            path=self.array.shard_path(self.number),
+            path=path,
             size=shard.size,
             digest=digest,
             chunks=b"".join(digests).hex(),
             fold=name,
             fold_digest=partial_digest,
         )
+
+    def _write(self, shard: ShardWriter, workspace: Workspace) -> tuple[list[bytes], Accumulator]:
+        """Write all chunks, and return the digests of their values and what they add up to."""
+        dtype = np.dtype(self.array.dtype)
+        lead = len(self.array.shape) - self.array.pattern_ndim
+        pixels = math.prod(self.array.shape[lead:])
+        bad = None if self.bad is None else self.bad.reshape(-1)
+        sums = Accumulator(pixels=pixels, dtype=dtype, mask=self.mask, bad=bad)
+        digests: list[bytes] = []
+        for box in self.array.boxes(self.number):
+            if workspace.stop.is_set():
+                raise Cancelled
+            values = workspace.buffer.array(box[1], dtype)
+            self.blocks.read_into(values, box[0])
+            digests += self._write_chunks(shard, box, values)
+            if self.folds is not None:
+                sizes = [math.prod(n[:lead]) for _, n in self.array.chunks_of(box)]
+                sums.add(values.reshape(-1, pixels), sizes, self._valid_in(box))
+            workspace.tell(values.nbytes)
+        return digests, sums
 
     def _valid_in(self, box: Box) -> NDArray[np.bool_] | None:
         """Return which patterns of a box were recorded, in its order."""
@@ -144,7 +133,7 @@ class ShardTask:
         part = tuple(slice(a, a + n) for a, n in zip(*box, strict=True))
         return self.valid[part[: self.valid.ndim]].reshape(-1)
 
-    def _write_chunks(self, shard: ShardFile, box: Box, values: NDArray[Any]) -> list[bytes]:
+    def _write_chunks(self, shard: ShardWriter, box: Box, values: NDArray[Any]) -> list[bytes]:
         """Append the chunks of a box to the shard, and return the digests of their values."""
         origin, digests = box[0], []
         for start, shape in self.array.chunks_of(box):
@@ -157,23 +146,14 @@ class ShardTask:
             )
         return digests
 
-    def _write_partial(self, sums: Accumulator) -> tuple[str, str]:
+    def _write_partial(self, sums: Accumulator) -> tuple[str | None, str | None]:
+        if self.folds is None:
+            return None, None
         name = f"{self.place}-{self.number}"
         content = sums.partial().to_bytes()
-        part = part_path(self.folder)
-        write_file(part, content, sync=self.sync)
-        (self.folder / FOLDS).mkdir(exist_ok=True)
-        part.replace(self.folder / FOLDS / name)
+        with self.folds.writing(name, sync=self.sync) as sink:
+            sink.write(content)
         return name, xxhash.xxh3_128_hexdigest(content)
-
-
-def part_path(folder: Path) -> Path:
-    """Return a path for a file that is not whole yet.
-
-    A cluster may run a task again whose first worker it lost sight of, so no two runs may write
-    one file.
-    """
-    return folder / PARTS / uuid.uuid4().hex
 
 
 def digest_values(chunk: NDArray[Any]) -> bytes:

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -32,17 +32,10 @@ from stemzarr.metadata.redact import redact_facts, redact_source, redactor_of
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
 from stemzarr.options import IngestOptions
 from stemzarr.pixels.threads import map_in_threads
-from stemzarr.storage.files import (
-    check_destination,
-    follow_link,
-    read_error,
-    remove_tree,
-    replace,
-    sync_folder,
-    sync_path,
-    write_file,
-    writing,
-)
+from stemzarr.storage.files import check_destination, follow_link
+from stemzarr.storage.fingerprints import digest_of
+from stemzarr.storage.objects import Publish
+from stemzarr.storage.reasons import reading, writing
 from stemzarr.store.facts import apply_facts
 from stemzarr.store.format.document_record import document_record
 from stemzarr.store.format.encode import ChunkCodec, find_codec
@@ -58,10 +51,8 @@ from stemzarr.store.format.schema import (
 )
 from stemzarr.store.format.tree import Tree, write_labels
 from stemzarr.store.ingest.journal import (
-    PARTS,
     Journal,
     ShardRecord,
-    digest_of,
     open_journal,
     store_lock,
     unfinished_folder,
@@ -71,7 +62,7 @@ from stemzarr.store.ingest.preview import reduce_shards, write_preview
 from stemzarr.store.ingest.run import ProgressCounter, checking, run_in_threads
 from stemzarr.store.ingest.sample import choose_codec
 from stemzarr.store.ingest.scan_fast import has_room, turn
-from stemzarr.store.ingest.task import ShardTask, part_path
+from stemzarr.store.ingest.task import ShardTask
 from stemzarr.store.results import check_no_results
 
 __all__ = ["StoreResult", "write_store"]
@@ -220,7 +211,7 @@ def _check_whole(source: Source, options: IngestOptions) -> None:
 
 def _keep_or_remove(journal: Journal, error: BaseException) -> None:
     """Keep finished shards for the next try, unless they are of a source that changed."""
-    remove_tree(journal.folder / PARTS)
+    journal.remove_parts()
     if isinstance(error, SourceChangedError) or not journal.records:
         journal.remove()
     elif isinstance(error, StemzarrError):
@@ -262,7 +253,7 @@ def _begin(
         journal=journal,
         header_digest=header_digest,
         origin=origin,
-        tree=Tree(folder=journal.tree),
+        tree=Tree(store=journal.tree),
         notes=list(source.notes),
         restarted=restarted,
         redactor=redactor,
@@ -337,8 +328,8 @@ def _tasks_of(
             array=array,
             blocks=blocks,
             codec=codec,
-            folder=ingest.journal.folder,
-            fold=ingest.options.preview,
+            tree=ingest.journal.tree,
+            folds=ingest.journal.folds if ingest.options.preview else None,
             mask=mask,
             valid=document.valid,
             bad=document.bad_pixels,
@@ -350,13 +341,13 @@ def _tasks_of(
 
 def _turn(ingest: _Ingest, array: ArrayPlan, shards: list[int], counter: ProgressCounter) -> Blocks:
     """Return the pixels of a source that keeps each of them together, split by shards."""
-    source, folder = ingest.document(array).blocks, ingest.journal.folder
+    source, folder = ingest.document(array).blocks, ingest.journal.place.root
     if not shards or not has_room(folder, array.nbytes) or not isinstance(source, RotatedBlocks):
         counter.add(array.nbytes)
         return source
     threads = ingest.plan.threads
     room = ingest.plan.memory // threads
-    turned, tasks = turn(source, part_path(folder), array, shards, room)
+    turned, tasks = turn(source, ingest.journal.new_folder(), array, shards, room)
     run_in_threads(tasks, threads, lambda _: None, counter)
     return turned
 
@@ -393,9 +384,9 @@ def _complete(ingest: _Ingest) -> None:
     tree.write_nodes()
     write_manifest(
         tree,
-        {path: known.get(path) or digest_of(tree.folder / path) for path in files_of(tree.folder)},
+        {key: known.get(key) or digest_of(tree.store, key) for key in files_of(tree.store)},
     )
-    write_file(tree.folder / "zarr.json", consolidated(tree.nodes))
+    tree.store.put("zarr.json", consolidated(tree.nodes))
 
 
 def _write_source(ingest: _Ingest) -> None:
@@ -460,11 +451,8 @@ def _hash(ingest: _Ingest) -> str:
 
 
 def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise read_error(path, error) from error
+    with reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _iso(nanoseconds: int) -> str:
@@ -473,25 +461,19 @@ def _iso(nanoseconds: int) -> str:
 
 
 def _publish(ingest: _Ingest, dest: Path) -> int:
-    """Flush what is not flushed, show the store by a rename, and return its size in bytes."""
-    tree = ingest.tree.folder
-    files = [path for path in tree.rglob("*") if path.is_file()]
-    with writing(dest):
-        stored = sum(path.stat().st_size for path in files)
-        if ingest.options.sync:
-            shards = {tree / record.path for record in ingest.journal.records.values()}
-            _sync_all(tree, [path for path in files if path not in shards])
-        ingest.journal.check(now=True)
-        check_no_results(dest)  # a person may have added some meanwhile
-        replace(ingest.tree.folder, dest)
-        if ingest.options.sync:
-            sync_folder(dest.parent)
+    """Flush what is not flushed, show the store, and return its size in bytes."""
+    tree, sync = ingest.tree.store, ingest.options.sync
+    keys = set(tree.list())
+    stored = sum(tree.stamp(key).size for key in keys)
+    if sync:
+        folders = {str(above) for key in keys for above in PurePosixPath(key).parents}
+        shards = {record.path for record in ingest.journal.records.values()}
+        for group in (keys - shards, folders):
+            # Many at once, as each waits for the disk and not for us.
+            list(map_in_threads(tree.flush, group, threads=_SYNC_THREADS, ahead=math.inf))
+    ingest.journal.check(now=True)
+    check_no_results(dest)  # a person may have added some meanwhile
+    shown: Publish = ingest.journal.tree
+    shown.publish(dest, sync=sync)
     ingest.journal.remove()
     return stored
-
-
-def _sync_all(tree: Path, files: list[Path]) -> None:
-    """Flush files and folders; many at once, as each waits for the disk and not for us."""
-    folders = [tree, *(path for path in tree.rglob("*") if path.is_dir())]
-    for sync, paths in ((sync_path, files), (sync_folder, folders)):
-        list(map_in_threads(sync, paths, threads=_SYNC_THREADS, ahead=math.inf))

@@ -88,7 +88,7 @@ def redact_store(path: Path) -> Redaction:
         redactor = redactor_of(source, *_secrets_of(record))
         redacted = redact_source(source, redactor)
         nodes = _clean_nodes(before, redactor)
-        tree = Tree(folder=stage, nodes=nodes)
+        tree = Tree(store=stage, nodes=nodes)
         for document in redacted.documents:
             relabel(tree, document, source.main)
         _clean_record(nodes["source"]["attributes"], redacted, redactor)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stemzarr.errors import DamagedStoreError, SourceNotFoundError
-from stemzarr.storage.files import write_file
+from stemzarr.storage.local import LocalFolder
 from stemzarr.store.format.manifest import Difference, differences, read_manifest
 from stemzarr.store.format.nodes import check_nodes, wrong_node
 from stemzarr.store.format.schema import Nodes, consolidated, to_json
@@ -56,15 +56,15 @@ def restore_metadata(path: Path) -> tuple[Difference, ...]:
         wanted["zarr.json"] = consolidated({**nodes, **listed_results(path, nodes)})
         found = tuple(find_differences(path, nodes))
         for name, content in wanted.items():
-            if _read(path / name) != content:
-                write_file(stage / name, content)
+            if _read(path, name) != content:
+                stage.put(name, content)
         return found
 
 
 def _written_nodes(path: Path) -> Nodes:
     """Return all nodes as the manifest remembers them, whatever the root's metadata say."""
     hint = "restore zarr.json from a copy, or ingest the source again"
-    own = _node(_read(path / MANIFEST / "zarr.json"))
+    own = _node(_read(path, f"{MANIFEST}/zarr.json"))
     wrong = "is gone" if own is None else wrong_node(own)
     if own is None or wrong:
         raise DamagedStoreError(f"its manifest {wrong}", path=path, hint=hint)
@@ -82,9 +82,9 @@ def _written_nodes(path: Path) -> Nodes:
     return nodes
 
 
-def _read(file: Path) -> bytes:
+def _read(path: Path, key: str) -> bytes:
     try:
-        return file.read_bytes()
+        return LocalFolder(path).get(key)
     except OSError:
         return b""
 
@@ -103,10 +103,10 @@ def _is_node(value: object) -> bool:
 
 def find_differences(path: Path, written: Nodes) -> list[Difference]:
     """Return what the root's metadata, and those below it, say otherwise than was written."""
-    root = _node(_read(path / "zarr.json")) or {"attributes": {}}
+    root = _node(_read(path, "zarr.json")) or {"attributes": {}}
     inline = root.get("consolidated_metadata")
     listed = inline.get("metadata") if isinstance(inline, dict) else None
-    below = {name: _node(_read(path / name / "zarr.json")) for name in written if name}
+    below = {name: _node(_read(path, f"{name}/zarr.json")) for name in written if name}
     own = {"": root} | {name: node for name, node in below.items() if node is not None}
     found = list(differences(written, own))
     if isinstance(listed, dict):

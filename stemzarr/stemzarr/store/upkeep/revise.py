@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stemzarr.model import Document, Fact
-from stemzarr.storage.files import write_file
+from stemzarr.storage.fingerprints import digest_of
+from stemzarr.storage.local import LocalFolder
 from stemzarr.store.facts import Change, apply_facts
 from stemzarr.store.format.document_record import document_record
 from stemzarr.store.format.manifest import Manifest, read_manifest, write_manifest
@@ -22,7 +23,7 @@ from stemzarr.store.format.schema import (
     stored_dims,
 )
 from stemzarr.store.format.tree import Tree, write_labels
-from stemzarr.store.ingest.journal import digest_of, revising_store
+from stemzarr.store.ingest.journal import revising_store
 from stemzarr.store.ingest.preview import ome_block
 from stemzarr.store.open import read_checked, read_store
 from stemzarr.store.results import listed_results
@@ -68,7 +69,7 @@ def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
 
 def _revise(
     path: Path,
-    stage: Path,
+    stage: LocalFolder,
     documents: tuple[Document, ...],
     main: int,
     changes: tuple[Change, ...],
@@ -77,7 +78,7 @@ def _revise(
     nodes = copy.deepcopy(read_checked(path))
     manifest = read_manifest(path, nodes)
     before = copy.deepcopy(nodes)
-    tree = Tree(folder=stage, nodes=nodes)
+    tree = Tree(store=stage, nodes=nodes)
     for document in documents:
         relabel(tree, document, main)
     _record(nodes, documents, changes)
@@ -92,20 +93,19 @@ def stage_nodes(path: Path, tree: Tree, before: Nodes, manifest: Manifest) -> No
     path
         The store.
     tree
-        What it becomes; its folder holds the arrays that were written again.
+        What it becomes; where it is written are the arrays that were written again.
     before
         Its nodes up to now.
     manifest
         Its manifest up to now.
     """
-    stage, nodes = tree.folder, tree.nodes
+    stage, nodes = tree.store, tree.nodes
     for name, node in nodes.items():
         if name and node != before.get(name):
-            write_file(stage / name / "zarr.json", tree.node_bytes(name))
-    staged = sorted(p.relative_to(stage).as_posix() for p in stage.rglob("*") if p.is_file())
-    changed = {name: digest_of(stage / name) for name in staged}
+            stage.put(f"{name}/zarr.json", tree.node_bytes(name))
+    changed = {name: digest_of(stage, name) for name in sorted(stage.list())}
     write_manifest(tree, {**manifest.files, **changed})
-    write_file(stage / "zarr.json", consolidated({**nodes, **listed_results(path, nodes)}))
+    stage.put("zarr.json", consolidated({**nodes, **listed_results(path, nodes)}))
 
 
 def relabel(tree: Tree, document: Document, main: int) -> None:

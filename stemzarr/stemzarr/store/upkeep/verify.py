@@ -26,9 +26,9 @@ from stemzarr.options import available_threads
 from stemzarr.pixels.segments import differing_offsets
 from stemzarr.pixels.threads import map_in_threads
 from stemzarr.registry import read_source
-from stemzarr.storage.fingerprints import combine_digests, digest_files
-from stemzarr.storage.local import open_root
-from stemzarr.storage.revision import finish_revision
+from stemzarr.storage.fingerprints import combine_digests, digest_files, digest_of
+from stemzarr.storage.local import LocalFolder, open_root
+from stemzarr.storage.reasons import reason_of
 from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.format.manifest import (
     Manifest,
@@ -41,7 +41,6 @@ from stemzarr.store.format.manifest import (
 from stemzarr.store.format.plan import ArrayPlan, Box, box_shape
 from stemzarr.store.format.schema import Nodes
 from stemzarr.store.format.tree import read_nodes
-from stemzarr.store.ingest.journal import digest_of
 from stemzarr.store.ingest.origin import recorded_digest
 from stemzarr.store.ingest.run import ProgressCounter
 from stemzarr.store.ingest.task import Workspace, digest_values
@@ -134,8 +133,9 @@ def verify_store(
 def _metadata_now(path: Path) -> bytes:
     """Return the root's metadata, once a revision that is under way is in place."""
     with contextlib.suppress(StemzarrError, OSError):
-        finish_revision(path)
-        return (path / "zarr.json").read_bytes()
+        store = LocalFolder(path)
+        store.settle()
+        return store.get("zarr.json")
     return b""
 
 
@@ -257,9 +257,9 @@ def _check_file(path: Path, name: str, size: int, digest: str, found: Findings) 
     """Compare one file with what the manifest knows of it."""
     found.files += 1
     try:
-        now_size, now = digest_of(path / name)
+        now_size, now = digest_of(LocalFolder(path), name)
     except OSError as error:
-        found.problem(f"{name}: cannot be read: {error.strerror or error}")
+        found.problem(f"{name}: {reason_of(error)}")
         return
     if now_size != size:
         found.problem(f"{name}: has {now_size} bytes instead of {size}")

@@ -1,0 +1,224 @@
+"""A place for stores: what each verb promises, held by a folder and by one without any files."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stemzarr.errors import SourceChangedError, StemzarrError
+from stemzarr.model import Source, read_box
+from stemzarr.options import IngestOptions
+from stemzarr.storage.fingerprints import digest_of
+from stemzarr.storage.foreign import is_foreign
+from stemzarr.storage.local import LocalFolder
+from stemzarr.storage.objects import Stamp, Writable
+from stemzarr.store import read_store, write_store
+from stemzarr.store.blocks import StoreBlocks
+from stemzarr.store.open import open_previews
+
+NO_SYNC = IngestOptions(sync=False)
+KEYS = st.sampled_from(["a", "b/c", "b/d/e", "b/d/zarr.json", "zarr.json", "b/.DS_Store"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Objects in memory, with nothing but keys: as a bucket has them."""
+
+    root: Path = Path("memory")
+    objects: dict[str, tuple[int, bytes]] = dataclasses.field(default_factory=dict, hash=False)
+    versions: Iterator[int] = dataclasses.field(default_factory=itertools.count, hash=False)
+    reads: list[str] = dataclasses.field(default_factory=list, hash=False)
+
+    def _find(self, key: str) -> tuple[int, bytes]:
+        if key not in self.objects:
+            raise FileNotFoundError(key)
+        return self.objects[key]
+
+    def get(self, key: str) -> bytes:
+        return self._find(key)[1]
+
+    def stream(self, key: str) -> Iterator[memoryview]:
+        content = memoryview(self._find(key)[1])
+        yield from (content[at : at + 7] for at in range(0, len(content), 7))
+
+    def read_ranges(self, key: str, ranges: Sequence[tuple[int, memoryview]], stamp: Stamp) -> None:
+        self.reads.append(key)
+        if key not in self.objects or self.stamp(key) != stamp:
+            raise SourceChangedError("changed", path=key)
+        for start, out in ranges:
+            out[:] = self.get(key)[start : start + len(out)]
+
+    def stamp(self, key: str) -> Stamp:
+        version, content = self._find(key)
+        return Stamp(len(content), 0, str(version))
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        for key in list(self.objects):
+            below = not prefix or key.startswith(f"{prefix}/")
+            if below and not any(map(is_foreign, key.split("/"))):
+                yield key
+
+    def put(self, key: str, content: bytes, *, sync: bool = False) -> None:
+        del sync
+        self.objects[key] = next(self.versions), content
+
+    @contextlib.contextmanager
+    def writing(self, key: str, *, sync: bool = False) -> Iterator[io.BytesIO]:
+        sink = io.BytesIO()
+        yield sink
+        self.put(key, sink.getvalue(), sync=sync)
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        absent = key not in self.objects
+        if absent:
+            self.put(key, content)
+        return absent
+
+    def delete(self, key: str) -> None:
+        for gone in [k for k in self.objects if not key or k == key or k.startswith(f"{key}/")]:
+            del self.objects[gone]
+
+    def flush(self, key: str) -> None:
+        """Nothing waits in memory."""
+
+    def settle(self) -> None:
+        """Nothing is ever half done."""
+
+
+@pytest.fixture(params=["folder", "unshown", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """Return a place of each kind, empty."""
+    parts = tmp_path / "parts" if request.param == "unshown" else None
+    return Memory() if request.param == "memory" else LocalFolder(tmp_path / "root", parts=parts)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(steps=st.lists(st.tuples(st.sampled_from(["put", "writing", "delete"]), KEYS), max_size=8))
+def test_a_place_is_a_mapping_of_keys_to_bytes(place: Any, steps: list[tuple[str, str]]) -> None:
+    """Whatever is put and deleted, every object that is left is there whole, and no other."""
+    place.delete("")
+    known: dict[str, bytes] = {}
+    for number, (step, key) in enumerate(steps):
+        content = f"{number}".encode() * 3
+        if step == "delete":
+            place.delete(key)
+            known.pop(key, None)
+            continue
+        if step == "put":
+            place.put(key, content, sync=True)
+        else:
+            with place.writing(key) as sink:
+                sink.write(content[:1])
+                sink.write(content[1:])
+        known[key] = content
+    assert {key: place.get(key) for key in known} == known
+    assert sorted(place.list()) == sorted(key for key in known if key != "b/.DS_Store")
+    assert sorted(place.list("b/d")) == sorted(key for key in known if key.startswith("b/d/"))
+    for key, content in known.items():
+        assert b"".join(map(bytes, place.stream(key))) == content
+        assert digest_of(place, key)[0] == place.stamp(key).size == len(content)
+        out = bytearray(2)
+        ranges = [(2, memoryview(out)[1:]), (0, memoryview(out)[:1])]
+        place.read_ranges(key, ranges, place.stamp(key))
+        assert bytes(out) == content[:1] + content[2:3]
+
+
+def test_what_is_missing_or_changed_is_said(place: Any) -> None:
+    """A missing object is a `FileNotFoundError`; parts of another object are never read."""
+    for read in (place.get, place.stamp, lambda key: list(place.stream(key))):
+        with pytest.raises(FileNotFoundError):
+            read("a")
+    place.delete("a")
+    place.put("a", b"first")
+    stamp = place.stamp("a")
+    place.put("a", b"other")
+    with pytest.raises(SourceChangedError):
+        place.read_ranges("a", [(0, memoryview(bytearray(2)))], stamp)
+    place.delete("a")
+    with pytest.raises(SourceChangedError):
+        place.read_ranges("a", [(0, memoryview(bytearray(2)))], stamp)
+
+
+def test_what_fails_half_way_is_not_there(place: Any) -> None:
+    """The object that was there stays until the block ends, and after a block that failed."""
+    place.put("b/c", b"old")
+
+    def fail() -> None:
+        with place.writing("b/c") as sink:
+            sink.write(b"new")
+            assert place.get("b/c") == b"old"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert place.get("b/c") == b"old"
+    assert list(place.list()) == ["b/c"]
+
+
+def test_only_one_puts_what_is_absent(place: Any) -> None:
+    """The first that puts an object wins; the others see that they did not."""
+    place.put("x", b"")
+    assert place.put_if_absent("lock", b"mine")
+    assert not place.put_if_absent("lock", b"yours")
+    assert place.get("lock") == b"mine"
+    assert sorted(place.list()) == ["lock", "x"]
+
+
+def test_a_folder_travels(tmp_path: Path) -> None:
+    """A folder as a place is equal to its copy in another process."""
+    place = LocalFolder(tmp_path, parts=tmp_path / "parts")
+    assert pickle.loads(pickle.dumps(place)) == place
+
+
+def test_errors_of_the_system_name_the_file(tmp_path: Path) -> None:
+    """What cannot be written is named, with what to do."""
+    (tmp_path / "file").touch()
+    place = LocalFolder(tmp_path / "file")
+    for write in (place.put, place.append, place.put_if_absent):
+        with pytest.raises(StemzarrError, match="file/key") as caught:
+            write("key", b"")
+        assert caught.value.hint
+
+
+def test_a_store_without_files_reads_as_the_folder(
+    make_source: Callable[..., Source], tmp_path: Path
+) -> None:
+    """A store that is copied key by key to a place with nothing but keys has the same pixels."""
+    values = np.arange(4 * 6 * 16 * 16, dtype=np.uint16).reshape(4, 6, 16, 16)
+    write_store(make_source(values), tmp_path / "x.zarr", NO_SYNC)
+    folder, memory = LocalFolder(tmp_path / "x.zarr"), Memory()
+    target: Writable = memory
+    for key in folder.list():
+        target.put(key, folder.get(key))
+    document = read_store(memory).document
+    np.testing.assert_array_equal(read_box(document.blocks, (0,) * 4, values.shape), values)
+    assert open_previews(memory).equals(open_previews(tmp_path / "x.zarr"))
+
+
+def test_a_box_takes_one_read_of_each_shard(
+    make_source: Callable[..., Source], tmp_path: Path
+) -> None:
+    """Chunks that are apart in a shard are read by one call, each from its own range."""
+    values = np.random.default_rng(0).integers(0, 9, (8, 8, 16, 16), dtype=np.uint16)
+    write_store(make_source(values), tmp_path / "x.zarr", NO_SYNC)
+    folder, memory = LocalFolder(tmp_path / "x.zarr"), Memory()
+    for key in folder.list():
+        memory.put(key, folder.get(key))
+    blocks = read_store(memory).document.blocks
+    assert isinstance(blocks, StoreBlocks)
+    read_box(blocks, (0,) * 4, (1, 1, 16, 16))
+    memory.reads.clear()
+    box = read_box(blocks, (0, 2, 0, 0), (8, 3, 16, 16))
+    np.testing.assert_array_equal(box, values[:, 2:5])
+    assert len(memory.reads) == 1
