@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stemzarr.testing.floor_plan import imported_parts, rewrite_page
+from stemzarr.testing import floor_plan
+from stemzarr.testing.pages import rewrite_page
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
@@ -16,7 +17,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 def test_the_floor_plan_is_what_the_imports_say() -> None:
     """The picture of the page is the one that is made from the imports."""
     page = PAGE.read_text(encoding="utf-8")
-    assert rewrite_page(page) == page, "python -m stemzarr.testing.floor_plan docs/architecture.md"
+    made = rewrite_page(page, floor_plan.COMMAND, floor_plan.floor_plan())
+    assert made == page, f"python -m {floor_plan.COMMAND} docs/architecture.md"
 
 
 def test_every_test_of_an_invariant_exists() -> None:
@@ -30,11 +32,11 @@ def test_every_test_of_an_invariant_exists() -> None:
 def test_every_part_of_the_plan_is_explained() -> None:
     """The table below the picture has each part that is drawn."""
     page = PAGE.read_text(encoding="utf-8")
-    parts = [part.removeprefix("stemzarr.") for part in imported_parts()]
+    parts = [part.removeprefix("stemzarr.") for part in floor_plan.imported_parts()]
     assert [part for part in parts if f"`{part}`" not in page] == []
 
 
 def test_a_page_without_markers_is_refused() -> None:
-    """A page in which the plan has no place is not changed in silence."""
+    """A page in which a made part has no place is not changed in silence."""
     with pytest.raises(ValueError, match="no lines"):
-        rewrite_page("# Architecture")
+        rewrite_page("# Architecture", floor_plan.COMMAND, "")

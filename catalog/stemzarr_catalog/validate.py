@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,6 @@ from stemzarr_catalog.notes import read_notes
 from stemzarr_catalog.reconcile import list_stores
 
 __all__ = ["Finding", "validate_lake", "validate_store"]
-
-_DEFINITION_OF = {"preview": "preview", "source": "source", "intensity": "intensity"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +55,8 @@ def validate_lake(lake: Lake) -> Iterator[Finding]:
     yield from _yaml(lake)
 
 
-@functools.cache
-def _schema() -> dict[str, Any]:
-    from stemzarr.store.format.schema import ATTRIBUTE_SCHEMA
-
-    schema: dict[str, Any] = json.loads(ATTRIBUTE_SCHEMA.read_text(encoding="utf-8"))
-    return schema
-
-
-@functools.cache
-def _validator(definition: str) -> Any:  # noqa: ANN401 - a validator of jsonschema
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator({**_schema(), "$ref": f"#/$defs/{definition}"})
-
-
 def validate_store(store: Path, name: str | None = None) -> Iterator[Finding]:
-    """Give every attribute of a store that is not as the JSON Schema of stores has it.
+    """Give every attribute of a store that is not as the schema of stores has it.
 
     Parameters
     ----------
@@ -84,6 +65,7 @@ def validate_store(store: Path, name: str | None = None) -> Iterator[Finding]:
     name
         Name of its entry.
     """
+    from stemzarr.store.format.nodes import misfits_of
     from stemzarr.store.format.tree import read_nodes
 
     try:
@@ -92,28 +74,9 @@ def validate_store(store: Path, name: str | None = None) -> Iterator[Finding]:
         yield Finding(name=name, path=str(store), message=str(error))
         return
     for path, node in sorted(nodes.items()):
-        definition = _definition(path, node)
-        if definition is None:
-            continue
-        for wrong in _validator(definition).iter_errors(node.get("attributes", {})):
-            where = f"{path or 'root'}: {wrong.json_path.removeprefix('$').lstrip('.')}"
-            message = f"{where}: {wrong.message[:200]}"
-            yield Finding(name=name, path=str(store / path / "zarr.json"), message=message)
-
-
-def _definition(path: str, node: dict[str, Any]) -> str | None:
-    """Return which part of the schema a node must fit; None where it says nothing."""
-    last = path.rsplit("/", 1)[-1]
-    parts = path.split("/")
-    if path == "":
-        return "root"
-    if node.get("node_type") == "group":
-        is_document = parts[0] == "documents" and len(parts) == 2  # noqa: PLR2004 - with its slug
-        return "document" if is_document else _DEFINITION_OF.get(last)
-    if last == "intensity":
-        return "intensity"
-    is_axis = node.get("dimension_names") == [last] and parts[0] in (last, "documents")
-    return "coordinate" if is_axis else None
+        for wrong in misfits_of(path, node):
+            file = str(store / path / "zarr.json")
+            yield Finding(name=name, path=file, message=f"{path or 'root'}: {wrong}")
 
 
 def _stray_folders(lake: Lake) -> Iterator[Finding]:

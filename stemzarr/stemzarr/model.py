@@ -26,6 +26,7 @@ __all__ = [
     "Blocks",
     "Brightness",
     "Document",
+    "Encoding",
     "Fact",
     "Kind",
     "Layout",
@@ -43,6 +44,7 @@ __all__ = [
 Kind = Literal[
     "4d-stem", "diffraction", "image", "spectrum-image", "spectrum", "profile", "stack", "array"
 ]
+Encoding = Literal["plain", "packed-complex", "packed-complex-old", "bgra"]
 LayoutOrder = Literal["detector-fast", "scan-fast"]
 PATTERN_KINDS = ("4d-stem", "diffraction", "stack")
 """Kinds whose last two dims are those of a detector, which may have bad pixels."""
@@ -283,7 +285,7 @@ class Segment:
     """numpy type string of the values on disk, with their byte order."""
     rotation: int = 0
     """How many of the leading dims on disk come last in canonical order."""
-    encoding: Literal["plain", "packed-complex", "packed-complex-old", "bgra"] = "plain"
+    encoding: Encoding = "plain"
     """How the bytes become values."""
 
 

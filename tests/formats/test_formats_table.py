@@ -21,7 +21,8 @@ from stemzarr.formats.rosettasciio.rows import PLUGIN_ROWS
 from stemzarr.model import Source
 from stemzarr.registry import READERS, read_source
 from stemzarr.testing.files import FILE_WRITERS, NEEDED_MODULES
-from stemzarr.testing.formats_table import format_rows, format_table, rewrite_page
+from stemzarr.testing.formats_table import COMMAND, format_rows, format_table
+from stemzarr.testing.pages import rewrite_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 ROWS = format_rows()
@@ -35,13 +36,8 @@ LARGE, SMALL = (16, 16, 128, 128), (2, 2, 16, 16)
 def test_the_page_is_what_the_readers_say() -> None:
     """The table of the page is the one that is made of the readers' rows."""
     page = PAGE.read_text(encoding="utf-8")
-    assert rewrite_page(page) == page, "python -m stemzarr.testing.formats_table docs/formats.md"
-
-
-def test_a_page_without_markers_is_refused() -> None:
-    """A page in which the table has no place is not changed in silence."""
-    with pytest.raises(ValueError, match="no lines"):
-        rewrite_page("# Formats")
+    made = rewrite_page(page, COMMAND, format_table())
+    assert made == page, f"python -m {COMMAND} docs/formats.md"
 
 
 def test_every_row_says_all() -> None:

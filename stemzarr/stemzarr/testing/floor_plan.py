@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["BEGIN", "END", "floor_plan", "imported_parts", "reduce_plan", "rewrite_page"]
+from stemzarr.testing.pages import rewrite_page, write_page
 
-BEGIN: Final = "<!-- the plan is written by python -m stemzarr.testing.floor_plan -->"
-END: Final = "<!-- end of the plan -->"
+__all__ = ["COMMAND", "floor_plan", "imported_parts", "reduce_plan"]
 
+COMMAND: Final = "stemzarr.testing.floor_plan"
 _PACKAGES: Final = ("stemzarr", "stemzarr_catalog", "stemzarr_cli")
 _LEFT_OUT: Final = ("stemzarr.testing", "stemzarr.format_row", "stemzarr.recognition")
 """Test support, and the two tables of which the registry and the readers consist."""
@@ -93,21 +92,5 @@ def _label(part: str) -> str:
     return part.removeprefix("stemzarr.")
 
 
-def rewrite_page(page: str) -> str:
-    """Return a page with the plan between its markers made again.
-
-    Raises
-    ------
-    ValueError
-        The page has no lines for it.
-    """
-    if BEGIN not in page or END not in page:
-        msg = f"the page has no lines {BEGIN} and {END}"
-        raise ValueError(msg)
-    before, after = page.split(BEGIN, maxsplit=1)[0], page.split(END)[1]
-    return f"{before}{BEGIN}\n{floor_plan()}\n{END}{after}"
-
-
 if __name__ == "__main__":
-    page = Path(sys.argv[1])
-    page.write_text(rewrite_page(page.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    write_page(lambda page: rewrite_page(page, COMMAND, floor_plan()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from stemzarr.store.format.plan import ArrayPlan
 from stemzarr.store.format.shard import sharding_metadata
 
 __all__ = [
-    "ATTRIBUTE_SCHEMA",
     "SCHEMA_VERSION",
     "Nodes",
     "array_node",
@@ -31,8 +29,6 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 """Version of the store's form, in the root attribute ``stemzarr_schema``."""
-ATTRIBUTE_SCHEMA = Path(__file__).with_name("attributes.schema.json")
-"""JSON Schema of the attributes, by group."""
 
 _JSON_FLOATS = {"f": 0.0, "c": [0.0, 0.0], "b": False}
 
