@@ -20,8 +20,6 @@ from stemzarr.model import (
     Document,
     Fact,
     Kind,
-    Layout,
-    Segment,
     Source,
     Statistics,
 )
@@ -29,8 +27,15 @@ from stemzarr.options import ReadOptions
 from stemzarr.storage.local import open_root
 from stemzarr.storage.objects import Address, Readable
 from stemzarr.store.blocks import StoreBlocks, identity_of
+from stemzarr.store.format.form import (
+    CoordinateAttributes,
+    DocumentRecord,
+    IntensityAttributes,
+    SourceRecord,
+)
 from stemzarr.store.format.manifest import check_digests
 from stemzarr.store.format.nodes import PREVIEWS
+from stemzarr.store.format.records import layout_of, segment_of
 from stemzarr.store.format.schema import Nodes, prefix_of
 from stemzarr.store.format.tree import read_nodes, read_small_array
 from stemzarr.store.virtual import SourceBlocks
@@ -124,7 +129,7 @@ def source_of_nodes(address: Address, nodes: Nodes) -> Source:
             main=record["main"],
             load_metadata=_Metadata(store),
             load_header=_Header(store),
-            segments=tuple(_segment(item) for item in record["segments"]),
+            segments=tuple(segment_of(item) for item in record["segments"]),
             complete=bool(nodes[""]["attributes"]["complete"]),
             notes=tuple(record["notes"]),
         )
@@ -139,7 +144,7 @@ def source_of_nodes(address: Address, nodes: Nodes) -> Source:
         ) from error
 
 
-def read_record(address: Address) -> dict[str, Any]:
+def read_record(address: Address) -> SourceRecord:
     """Return where a store came from: name, format, size, hash, layout, ingest, revisions.
 
     Raises
@@ -147,7 +152,7 @@ def read_record(address: Address) -> dict[str, Any]:
     SourceNotFoundError, CorruptFileError, SchemaVersionError
         As in `read_store`.
     """
-    record: dict[str, Any] = read_checked(address)["source"]["attributes"]
+    record: SourceRecord = read_checked(address)["source"]["attributes"]
     return record
 
 
@@ -231,12 +236,8 @@ class _Header:
         return read_small_array(self.store, nodes, "source/header").tobytes()
 
 
-def _segment(item: dict[str, Any]) -> Segment:
-    return Segment(**{**item, "shape": tuple(item["shape"])})
-
-
 def _read_document(
-    store: Readable, nodes: Nodes, record: dict[str, Any], item: dict[str, Any]
+    store: Readable, nodes: Nodes, record: SourceRecord, item: DocumentRecord
 ) -> Document:
     is_main = item["index"] == record["main"]
     prefix = "" if is_main else f"documents/{item['slug']}/"
@@ -255,7 +256,7 @@ def _read_document(
             if dim != CHANNEL
         ),
         blocks=pixels.blocks,
-        layout=None if item.get("layout") is None else _layout(item["layout"]),
+        layout=layout_of(item.get("layout")),
         brightness=_brightness(pixels.attributes),
         channels=tuple(pixels.attributes.get("channel_names", ())),
         thumbnail=item["thumbnail"],
@@ -279,13 +280,13 @@ class _Pixels:
 
     blocks: Blocks
     dims: tuple[str, ...]
-    attributes: dict[str, Any]
+    attributes: IntensityAttributes
 
 
 def _read_pixels(
-    store: Readable, nodes: Nodes, record: dict[str, Any], item: dict[str, Any]
+    store: Readable, nodes: Nodes, record: SourceRecord, item: DocumentRecord
 ) -> _Pixels:
-    if record.get("virtual"):
+    if record["virtual"]:
         pixels = item["pixels"]
         return _Pixels(
             blocks=SourceBlocks.from_record(record, item),
@@ -310,7 +311,7 @@ def _split(attributes: dict[str, Any]) -> tuple[dict[str, Fact], dict[str, Fact]
     return facts, others
 
 
-def _axis(name: str, size: int, attributes: dict[str, Any]) -> Axis:
+def _axis(name: str, size: int, attributes: CoordinateAttributes) -> Axis:
     return Axis(
         name=name,
         size=size,
@@ -323,11 +324,7 @@ def _axis(name: str, size: int, attributes: dict[str, Any]) -> Axis:
     )
 
 
-def _layout(item: dict[str, Any]) -> Layout:
-    return Layout(**{**item, "evidence": tuple(item["evidence"])})
-
-
-def _brightness(attributes: dict[str, Any]) -> Brightness | None:
+def _brightness(attributes: IntensityAttributes) -> Brightness | None:
     if "brightness_scale" not in attributes:
         return None
     return Brightness(

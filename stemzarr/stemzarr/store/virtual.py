@@ -13,29 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import SourceChangedError, SourceNotFoundError
-from stemzarr.model import Blocks, Document
+from stemzarr.model import Blocks
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.storage.files import read_error
 from stemzarr.storage.fingerprints import FileState, state_of
+from stemzarr.store.format.form import DocumentRecord, SourceRecord
 
-__all__ = ["SourceBlocks", "describe_pixels", "read_options"]
-
-
-def describe_pixels(document: Document) -> dict[str, Any]:
-    """Return what a virtual store must know of the pixels that it does not hold."""
-    return {
-        "shape": list(document.shape),
-        "dtype": document.dtype.str,
-        "block_shape": list(document.blocks.block_shape),
-        "dims": list(document.dims),
-        "attributes": document.intensity_attributes(),
-    }
+__all__ = ["SourceBlocks", "read_options"]
 
 
-def read_options(record: dict[str, Any]) -> ReadOptions:
+def read_options(record: SourceRecord) -> ReadOptions:
     """Return the options that the source of a store was read with."""
-    options = dict(record["ingest"]["options"]["read"])
+    options: dict[str, Any] = dict(record["ingest"]["options"]["read"])
     if options.get("scan_shape") is not None:
         options["scan_shape"] = tuple(options["scan_shape"])
     return ReadOptions(**options)
@@ -68,11 +58,11 @@ class SourceBlocks:
     """The box that is cheapest to read as a whole."""
 
     @classmethod
-    def from_record(cls, record: dict[str, Any], item: dict[str, Any]) -> Self:
+    def from_record(cls, record: SourceRecord, item: DocumentRecord) -> Self:
         """Return the blocks that the record of a virtual store describes."""
         pixels = item["pixels"]
         return cls(
-            path=Path(record["path"]),
+            path=Path(record["path"] or ""),
             options=read_options(record),
             index=item["index"],
             state=(record["size"], record["modified_ns"]),

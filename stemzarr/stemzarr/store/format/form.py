@@ -30,6 +30,7 @@ __all__ = [
     "DocumentRecord",
     "Endian",
     "FileRecord",
+    "FilesRecord",
     "GridShape",
     "IngestRecord",
     "IntensityAttributes",
@@ -222,7 +223,14 @@ class RevisionRecord(TypedDict):
     redacted: NotRequired[bool]
 
 
-class SourceRecord(TypedDict):
+class FilesRecord(TypedDict):
+    """The files of the acquisition, and a digest of samples of them."""
+
+    files: NotRequired[list[FileRecord]]
+    sample_hash: NotRequired[Hex]
+
+
+class SourceRecord(FilesRecord):
     """Attributes of ``source``; later versions add optional attributes and arrays."""
 
     name: str
@@ -232,8 +240,6 @@ class SourceRecord(TypedDict):
     modified: str
     modified_ns: int
     header_hash: Hex
-    files: NotRequired[list[FileRecord]]
-    sample_hash: NotRequired[Hex]
     hash: NotRequired[Hex | None]
     sha256: NotRequired[Hex | None]
     rebuildable: bool

@@ -8,9 +8,8 @@ large file comes from its disk once.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -25,6 +24,7 @@ from stemzarr.storage.fingerprints import (
     file_states,
     sample_files,
 )
+from stemzarr.store.format.form import FilesRecord
 
 __all__ = ["Origin", "recorded_digest"]
 
@@ -132,7 +132,7 @@ class Origin:
                 raise _StoppedError
             self._read += nbytes
 
-    def record(self, *, redact: bool) -> dict[str, Any]:
+    def record(self, *, redact: bool) -> FilesRecord:
         """Return what a store records of the files, as JSON; redacted, no folder is named.
 
         Raises
@@ -144,14 +144,19 @@ class Origin:
         names = (state.name.rpartition("/")[2] if redact else state.name for state in self._states)
         return {
             "files": [
-                {**dataclasses.asdict(state), "name": name, "xxh3": digest}
+                {
+                    "name": name,
+                    "size": state.size,
+                    "modified_ns": state.modified_ns,
+                    "xxh3": digest,
+                }
                 for state, name, digest in zip(self._states, names, digests, strict=True)
             ],
             "sample_hash": sample_files(self._source.files),
         }
 
 
-def recorded_digest(record: dict[str, Any]) -> str | None:
+def recorded_digest(record: Mapping[str, Any]) -> str | None:
     """Return the digest of all bytes of all files of a source, as its store records it.
 
     None where it records none: the store gives the file back byte for byte, is virtual, or was

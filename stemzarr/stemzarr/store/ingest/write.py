@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import hashlib
 import json
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xxhash
@@ -37,10 +36,15 @@ from stemzarr.storage.fingerprints import digest_of
 from stemzarr.storage.objects import Publish
 from stemzarr.storage.reasons import reading, writing
 from stemzarr.store.facts import apply_facts
-from stemzarr.store.format.document_record import document_record
 from stemzarr.store.format.encode import ChunkCodec, find_codec
+from stemzarr.store.format.form import OptionsRecord, SourceRecord
 from stemzarr.store.format.manifest import files_of, write_manifest
 from stemzarr.store.format.plan import ArrayPlan, StorePlan, plan_store
+from stemzarr.store.format.records import (
+    document_record,
+    layout_record,
+    segment_record,
+)
 from stemzarr.store.format.schema import (
     SCHEMA_VERSION,
     clean_json,
@@ -402,9 +406,8 @@ def _write_source(ingest: _Ingest) -> None:
     ingest.tree.nodes["source"] = group_node(_source_attributes(ingest))
 
 
-def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
+def _source_attributes(ingest: _Ingest) -> SourceRecord:
     source, options = ingest.source, ingest.options
-    layout = source.document.layout
     finished = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     recorded = options.record()
     if ingest.redactor is not None:
@@ -423,18 +426,16 @@ def _source_attributes(ingest: _Ingest) -> dict[str, Any]:
         "rebuildable": source.rebuildable and not ingest.plan.virtual,
         "redacted": options.redact,
         "virtual": options.virtual,
-        "layout": None if layout is None else dataclasses.asdict(layout),
+        "layout": layout_record(source.document.layout),
         "main": source.main,
         "notes": list(ingest.notes),
         "documents": [
             document_record(document, virtual=options.virtual) for document in source.documents
         ],
-        "segments": []
-        if options.virtual
-        else [dataclasses.asdict(segment) for segment in source.segments],
+        "segments": [] if options.virtual else list(map(segment_record, source.segments)),
         "ingest": {
             "version": stemzarr.__version__,
-            "options": recorded,
+            "options": cast("OptionsRecord", recorded),
             "finished": finished,
         },
         "revisions": [],

@@ -6,7 +6,6 @@ import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
@@ -17,6 +16,7 @@ from stemzarr.pixels.segments import iterate_segment
 from stemzarr.registry import read_source
 from stemzarr.storage.files import check_destination, publish
 from stemzarr.store.blocks import StoreBlocks
+from stemzarr.store.format.form import SourceRecord
 from stemzarr.store.ingest.run import ProgressCounter
 from stemzarr.store.ingest.task import Workspace
 from stemzarr.store.open import read_record, read_store
@@ -114,7 +114,7 @@ def _write(store: Source, size: int, dest: Path, counter: ProgressCounter) -> No
                 counter.add(len(piece))
 
 
-def _check(store: Source, record: dict[str, Any], written: Path, counter: ProgressCounter) -> None:
+def _check(store: Source, record: SourceRecord, written: Path, counter: ProgressCounter) -> None:
     """Raise unless the file has the digest that was taken of the original."""
     if "sha256" in record:
         with written.open("rb") as file:

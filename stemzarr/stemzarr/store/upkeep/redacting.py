@@ -16,8 +16,8 @@ from stemzarr.metadata.facts import PERSONAL_FACTS
 from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import names_person, redact_facts, redact_source, redactor_of
 from stemzarr.model import Source
-from stemzarr.store.format.document_record import document_record
 from stemzarr.store.format.manifest import read_manifest
+from stemzarr.store.format.records import document_record
 from stemzarr.store.format.schema import Nodes
 from stemzarr.store.format.tree import Tree
 from stemzarr.store.ingest.journal import remove_unfinished, revising_store

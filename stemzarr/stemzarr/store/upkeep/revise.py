@@ -13,8 +13,8 @@ from stemzarr.model import Document, Fact
 from stemzarr.storage.fingerprints import digest_of
 from stemzarr.storage.local import LocalFolder
 from stemzarr.store.facts import Change, apply_facts
-from stemzarr.store.format.document_record import document_record
 from stemzarr.store.format.manifest import Manifest, read_manifest, write_manifest
+from stemzarr.store.format.records import document_record
 from stemzarr.store.format.schema import (
     Nodes,
     consolidated,

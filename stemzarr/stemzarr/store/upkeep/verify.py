@@ -30,6 +30,7 @@ from stemzarr.storage.fingerprints import combine_digests, digest_files, digest_
 from stemzarr.storage.local import LocalFolder, open_root
 from stemzarr.storage.reasons import reason_of
 from stemzarr.store.blocks import StoreBlocks
+from stemzarr.store.format.form import SourceRecord
 from stemzarr.store.format.manifest import (
     Manifest,
     digest_node,
@@ -377,7 +378,7 @@ def digest_shard(
 
 
 def _check_hash(
-    store: Source, record: dict[str, Any], digests: list[bytes | None], found: Findings
+    store: Source, record: SourceRecord, digests: list[bytes | None], found: Findings
 ) -> None:
     """Compare all values with the digest that was taken when they were read from the source."""
     if "hash" not in record or None in digests:
@@ -397,7 +398,7 @@ def _check_hash(
             found.problem("source/header: is not what was read from the source")
 
 
-def _compare_rest(store: Source, record: dict[str, Any], original: Source, found: Findings) -> None:
+def _compare_rest(store: Source, record: SourceRecord, original: Source, found: Findings) -> None:
     """Compare what is not a plain pixel: size, header, and pixels in another form on disk."""
     name = original.path.name
     if original.size != record["size"]:
