@@ -63,8 +63,8 @@ class _Rule:
 
     words: str
     """What a value must be, for people."""
-    check: Callable[[Any, str], list[str]]
-    """Returns what is wrong with a value; each message begins with the place that is given."""
+    check: Callable[[Any], list[str]]
+    """Returns what is wrong with a value, each message with its place within the value first."""
     schema: Any
     """The JSON Schema."""
 
@@ -81,7 +81,8 @@ def misfits(value: Any, form: Form, where: str = "") -> list[str]:  # noqa: ANN4
     where
         Place of the value, with which each message begins.
     """
-    return _rule_of(form).check(value, where)
+    found = (f"{where}{wrong}".removeprefix(".") for wrong in _rule_of(form).check(value))
+    return [f"it{wrong}" if wrong[0] == " " else wrong for wrong in found]
 
 
 def json_schema(form: Form) -> Any:  # noqa: ANN401 - any JSON
@@ -89,15 +90,12 @@ def json_schema(form: Form) -> Any:  # noqa: ANN401 - any JSON
     return _rule_of(form).schema
 
 
-def _not(value: object, where: str, words: str) -> str:
-    return f"{where or 'it'} is {repr(value)[:40]}, not {words}"
+def _not(value: object, words: str) -> list[str]:
+    return [f" is {repr(value)[:40]}, not {words}"]
 
 
 def _leaf(words: str, test: Callable[[Any], bool], schema: Any) -> _Rule:  # noqa: ANN401 - any JSON
-    def check(value: Any, where: str) -> list[str]:  # noqa: ANN401 - any JSON
-        return [] if test(value) else [_not(value, where, words)]
-
-    return _Rule(words, check, schema)
+    return _Rule(words, lambda value: [] if test(value) else _not(value, words), schema)
 
 
 def _is_finite(value: Any) -> bool:  # noqa: ANN401 - any JSON
@@ -159,10 +157,10 @@ def _literal(*values: str | int) -> _Rule:
 def _list(form: Form) -> _Rule:
     each = _rule_of(form)
 
-    def check(value: Any, where: str) -> list[str]:  # noqa: ANN401 - any JSON
+    def check(value: Any) -> list[str]:  # noqa: ANN401 - any JSON
         if not isinstance(value, list):
-            return [_not(value, where, "a list")]
-        return [w for n, item in enumerate(value) for w in each.check(item, f"{where}[{n}]")]
+            return _not(value, "a list")
+        return [f"[{n}]{wrong}" for n, item in enumerate(value) for wrong in each.check(item)]
 
     return _Rule("a list", check, {"type": "array", "items": each.schema})
 
@@ -172,11 +170,11 @@ def _union(*forms: Form) -> _Rule:
     rules = [_rule_of(form) for form in forms]
     words = " or ".join(rule.words for rule in rules)
 
-    def check(value: Any, where: str) -> list[str]:  # noqa: ANN401 - any JSON
-        if any(not rule.check(value, where) for rule in rules):
-            return []
-        inner = isinstance(value, dict | list) and rules[0].check(value, where)
-        return inner or [_not(value, where, words)]
+    def check(value: Any) -> list[str]:  # noqa: ANN401 - any JSON
+        for rule in rules:
+            if not rule.check(value):
+                return []
+        return (isinstance(value, dict | list) and rules[0].check(value)) or _not(value, words)
 
     return _Rule(words, check, {"anyOf": [rule.schema for rule in rules]})
 
@@ -188,14 +186,16 @@ def _object(form: Form, others: Others = Others(form=Any)) -> _Rule:
     required = [name for name, hint in hints.items() if always and get_origin(hint) != NotRequired]
     named = {name: _rule_of(hint) for name, hint in [*hints.items(), *others.optional]}
     rest = _rule_of(others.form)
+    checks = {name: rule.check for name, rule in named.items()}
 
-    def check(value: Any, where: str) -> list[str]:  # noqa: ANN401 - any JSON
+    def check_object(value: Any) -> list[str]:  # noqa: ANN401 - any JSON
         if not isinstance(value, dict):
-            return [_not(value, where, "an object")]
-        stem = f"{where}." if where else ""
-        wrong = [f"{stem}{name} is missing" for name in required if name not in value]
+            return _not(value, "an object")
+        wrong = [f".{name} is missing" for name in required if name not in value]
         for name, item in value.items():
-            wrong += named.get(name, rest).check(item, stem + name)
+            check = checks.get(name, rest.check)
+            if found := check(item):
+                wrong += [f".{name}{each}" for each in found]
         return wrong
 
     schema: dict[str, Any] = {"type": "object"}
@@ -207,7 +207,7 @@ def _object(form: Form, others: Others = Others(form=Any)) -> _Rule:
         schema["properties"] = {name: rule.schema for name, rule in named.items()}
     if rest.schema is not True:
         schema["additionalProperties"] = rest.schema
-    return _Rule("an object", check, schema)
+    return _Rule("an object", check_object, schema)
 
 
 _BUILDERS: Final[dict[Any, Callable[..., _Rule]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,6 +159,14 @@ class ShardTask:
 def digest_values(chunk: NDArray[Any]) -> bytes:
     """Return the xxh3-128 of the values of a C-contiguous chunk."""
     return xxhash.xxh3_128_digest(chunk.reshape(-1).view(np.uint8).data)
+
+
+def hash_values(header: bytes, digests: Iterable[bytes]) -> str:
+    """Return the digest of a source from that of its header and those of all chunks, in order."""
+    state = xxhash.xxh3_128(header)
+    for digest in digests:
+        state.update(digest)
+    return state.hexdigest()
 
 
 def pad(chunk: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:

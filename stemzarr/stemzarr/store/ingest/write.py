@@ -66,7 +66,7 @@ from stemzarr.store.ingest.preview import reduce_shards, write_preview
 from stemzarr.store.ingest.run import ProgressCounter, checking, run_in_threads
 from stemzarr.store.ingest.sample import choose_codec
 from stemzarr.store.ingest.scan_fast import has_room, turn
-from stemzarr.store.ingest.task import ShardTask
+from stemzarr.store.ingest.task import ShardTask, hash_values
 from stemzarr.store.results import check_no_results
 
 __all__ = ["StoreResult", "write_store"]
@@ -444,11 +444,9 @@ def _source_attributes(ingest: _Ingest) -> SourceRecord:
 
 def _hash(ingest: _Ingest) -> str:
     """Return the digest over those of the header and of all chunks in canonical order."""
-    state = xxhash.xxh3_128(ingest.header_digest)
-    for place in range(len(ingest.plan.arrays)):
-        for record in ingest.records(place):
-            state.update(bytes.fromhex(record.chunks))
-    return state.hexdigest()
+    places = range(len(ingest.plan.arrays))
+    records = (record for place in places for record in ingest.records(place))
+    return hash_values(ingest.header_digest, (bytes.fromhex(each.chunks) for each in records))
 
 
 def _sha256(path: Path) -> str:

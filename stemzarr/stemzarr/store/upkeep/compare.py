@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import xxhash
 
 from stemzarr.errors import CorruptFileError, LayoutError, OptionError, UnsupportedDataError
-from stemzarr.model import Blocks, Progress, Source
+from stemzarr.model import Progress
 from stemzarr.options import available_threads
 from stemzarr.pixels.segments import differing_offsets
-from stemzarr.pixels.threads import map_in_threads
 from stemzarr.registry import read_source
-from stemzarr.store.blocks import StoreBlocks
-from stemzarr.store.format.plan import ArrayPlan
 from stemzarr.store.ingest.run import ProgressCounter
-from stemzarr.store.ingest.task import Workspace
 from stemzarr.store.open import read_record, read_store
-from stemzarr.store.upkeep.verify import digest_shard, plan_of
+from stemzarr.store.upkeep.digest import digest_source
 from stemzarr.store.virtual import read_options
 
 __all__ = ["is_source_of"]
@@ -56,42 +51,10 @@ def is_source_of(
         source = read_source(path, read_options(record))
     except _OTHER:
         return False
-    header = xxhash.xxh3_128_digest(source.load_header())
-    if source.size != record["size"] or header.hex() != record["header_hash"]:
+    header = xxhash.xxh3_128_hexdigest(source.load_header())
+    if source.size != record["size"] or header != record["header_hash"]:
         return False
-    cuts = _cuts(source, held)
-    if cuts is None:
-        return False
-    state = xxhash.xxh3_128(header)
-    for digest in _digest_all(cuts, threads or available_threads(), progress):
-        state.update(digest)
-    same: bool = state.hexdigest() == record["hash"]
-    return same and not any(differing_offsets(held, path))
-
-
-def _cuts(source: Source, held: Source) -> list[tuple[Blocks, ArrayPlan]] | None:
-    """Return the pixels of every document with the cut of the store; None where one differs."""
-    known = {document.index: document for document in source.documents}
-    cuts: list[tuple[Blocks, ArrayPlan]] = []
-    for document in held.documents:
-        other = known.get(document.index)
-        if other is None or not isinstance(document.blocks, StoreBlocks):
-            return None
-        if (other.shape, other.dtype) != (document.shape, document.dtype):
-            return None
-        cuts.append((other.blocks, plan_of(document, document.blocks, other.blocks)))
-    return cuts
-
-
-def _digest_all(
-    cuts: list[tuple[Blocks, ArrayPlan]], threads: int, progress: Progress | None
-) -> list[bytes]:
-    """Return the digests of all chunks in canonical order, those of a shard joined."""
-    counter = ProgressCounter(total=sum(plan.nbytes for _, plan in cuts), progress=progress)
-    workspace = Workspace(report=counter.add)
-
-    def digest(job: tuple[Blocks, ArrayPlan, int]) -> bytes:
-        return b"".join(d for _, d in digest_shard(*job, workspace))
-
-    jobs = [(blocks, plan, number) for blocks, plan in cuts for number in range(plan.shards)]
-    return list(map_in_threads(digest, jobs, threads=threads, ahead=math.inf))
+    total = sum(document.nbytes for document in held.documents)
+    counter = ProgressCounter(total=total, progress=progress)
+    digest = digest_source(source, held, threads=threads or available_threads(), counter=counter)
+    return digest == record["hash"] and not any(differing_offsets(held, path))

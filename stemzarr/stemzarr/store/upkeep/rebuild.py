@@ -7,20 +7,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import xxhash
-
 from stemzarr.errors import DamagedStoreError, UnsupportedDataError
 from stemzarr.model import Progress, Source
-from stemzarr.options import ReadOptions
 from stemzarr.pixels.segments import iterate_segment
 from stemzarr.registry import read_source
 from stemzarr.storage.files import check_destination, publish
-from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.format.form import SourceRecord
 from stemzarr.store.ingest.run import ProgressCounter
-from stemzarr.store.ingest.task import Workspace
 from stemzarr.store.open import read_record, read_store
-from stemzarr.store.upkeep.verify import digest_shard, plan_of
+from stemzarr.store.upkeep.digest import digest_source
 from stemzarr.store.virtual import read_options
 
 __all__ = ["RebuildResult", "rebuild"]
@@ -120,26 +115,11 @@ def _check(store: Source, record: SourceRecord, written: Path, counter: Progress
         with written.open("rb") as file:
             same = hashlib.file_digest(file, "sha256").hexdigest() == record["sha256"]
     else:
-        same = _hash(store, written, read_options(record), counter) == record["hash"]
+        again = read_source(written, read_options(record))
+        same = digest_source(again, store, threads=1, counter=counter) == record["hash"]
     if not same:
         raise DamagedStoreError(
             "what was rebuilt is not the original",
             path=store.path,
             hint="stemzarr verify says what is damaged",
         )
-
-
-def _hash(store: Source, written: Path, options: ReadOptions, counter: ProgressCounter) -> str:
-    """Return the digest of a file as that of the original was made when it was ingested."""
-    again = read_source(written, options)
-    state = xxhash.xxh3_128(xxhash.xxh3_128_digest(again.load_header()))
-    workspace = Workspace(report=counter.add)
-    for document in store.documents:
-        if not isinstance(document.blocks, StoreBlocks):
-            continue
-        blocks = again.find(document.index).blocks
-        plan = plan_of(document, document.blocks, blocks)
-        for number in range(plan.shards):
-            for _, digest in digest_shard(blocks, plan, number, workspace):
-                state.update(digest)
-    return state.hexdigest()

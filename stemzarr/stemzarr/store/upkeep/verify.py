@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xxhash
 
 from stemzarr.errors import (
@@ -39,21 +38,20 @@ from stemzarr.store.format.manifest import (
     stray_files,
     walk_files,
 )
-from stemzarr.store.format.plan import ArrayPlan, Box, box_shape
+from stemzarr.store.format.plan import ArrayPlan
 from stemzarr.store.format.schema import Nodes
 from stemzarr.store.format.tree import read_nodes
 from stemzarr.store.ingest.origin import recorded_digest
 from stemzarr.store.ingest.run import ProgressCounter
-from stemzarr.store.ingest.task import Workspace, digest_values
+from stemzarr.store.ingest.task import Workspace, digest_values, hash_values
 from stemzarr.store.open import source_of_nodes
 from stemzarr.store.results import find_added, same_listing, same_node
+from stemzarr.store.upkeep.digest import digest_shard, plan_of
 from stemzarr.store.upkeep.findings import DamagedChunk, Findings, describe_damage, read_twice
 from stemzarr.store.upkeep.restore import find_differences
 from stemzarr.store.virtual import SourceBlocks, read_options
 
-__all__ = ["VerifyReport", "digest_shard", "plan_of", "verify_store"]
-
-_ROOM = 128 * 1024**2
+__all__ = ["VerifyReport", "verify_store"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,21 +284,6 @@ def _arrays(
         yield document, plan_of(document, document.blocks, other), other
 
 
-def plan_of(document: Document, blocks: StoreBlocks, other: Blocks | None) -> ArrayPlan:
-    """Return how an array of a store is cut, its boxes those that suit the `other` blocks."""
-    return ArrayPlan(
-        document=document.index,
-        slug=document.slug,
-        path=blocks.array,
-        shape=blocks.shape,
-        dtype=blocks.dtype.str,
-        pattern_ndim=document.pattern_ndim,
-        chunk=blocks.chunk,
-        shard=blocks.shard,
-        box=box_shape(other or blocks, blocks.chunk, blocks.shard, _ROOM),
-    )
-
-
 def _digest_arrays(
     arrays: list[tuple[Document, ArrayPlan, Blocks | None]],
     threads: int,
@@ -351,42 +334,14 @@ def _digest_shard(
     return None if damaged else b"".join(digests)
 
 
-def digest_shard(
-    blocks: Blocks, plan: ArrayPlan, number: int, workspace: Workspace
-) -> Iterator[tuple[Box, bytes]]:
-    """Yield every chunk of a shard with the digest of its values, read in boxes.
-
-    Parameters
-    ----------
-    blocks
-        The pixels, in a store or not.
-    plan
-        How they are cut.
-    number
-        Place of the shard in the grid.
-    workspace
-        Gives memory and counts how much is done.
-    """
-    for box in plan.boxes(number):
-        values = workspace.buffer.array(box[1], blocks.dtype)
-        blocks.read_into(values, box[0])
-        for start, shape in plan.chunks_of(box):
-            ends = zip(start, box[0], shape, strict=True)
-            inside = tuple(slice(a - o, a - o + n) for a, o, n in ends)
-            yield (start, shape), digest_values(np.ascontiguousarray(values[inside]))
-        workspace.tell(values.nbytes)
-
-
 def _check_hash(
     store: Source, record: SourceRecord, digests: list[bytes | None], found: Findings
 ) -> None:
     """Compare all values with the digest that was taken when they were read from the source."""
     if "hash" not in record or None in digests:
         return
-    state = xxhash.xxh3_128(bytes.fromhex(record["header_hash"]))
-    for digest in digests:
-        state.update(digest or b"")
-    if state.hexdigest() != record["hash"]:
+    known = filter(None, digests)
+    if hash_values(bytes.fromhex(record["header_hash"]), known) != record["hash"]:
         found.problem("intensity: the values are not those that were read from the source")
     if record["rebuildable"] and not record["redacted"]:
         try:
