@@ -1,0 +1,53 @@
+"""What the project says of itself, to people and to indexes, is the same everywhere."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def test_citations_describe_the_project() -> None:
+    """Name, version, licence, authors and keywords of pyproject.toml stand in what is cited."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    code = json.loads((ROOT / "codemeta.json").read_text("utf-8"))
+    deposit = json.loads((ROOT / ".zenodo.json").read_text("utf-8"))
+    authors = [author["name"] for author in PROJECT["authors"]]
+    assert [author["name"] for author in citation["authors"]] == authors
+    assert [author["name"] for author in code["author"]] == authors
+    assert [author["name"] for author in deposit["creators"]] == authors
+    assert citation["version"] == code["version"] == PROJECT["version"]
+    assert citation["license"] == deposit["license"] == PROJECT["license"]
+    assert code["license"].endswith(f"/{PROJECT['license']}")
+    assert citation["title"] == deposit["title"]
+    assert citation["title"].startswith(f"{PROJECT['name']}: ")
+    assert code["description"] == PROJECT["description"]
+    for keywords in (citation["keywords"], code["keywords"], deposit["keywords"]):
+        assert set(keywords) <= set(PROJECT["keywords"])
+
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_hosted_steps_name_what_is_here(path: Path) -> None:
+    """Extras, scripts and constraints that the hosted jobs use are in the repository."""
+    jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    commands = "\n".join(step.get("run", "") for step in steps)
+    assert steps
+    for step in steps:
+        assert ("uses" in step) != ("run" in step), step
+    for part in commands.split():
+        if part.startswith('".['):
+            for extra in part.strip('"')[2:-1].split(","):
+                assert extra in PROJECT["optional-dependencies"]
+        if part.endswith("constraints.txt") or part.startswith("./."):
+            assert (ROOT / part).exists()
