@@ -45,7 +45,7 @@ def stem_of(given: Given) -> str:
 
 
 def count_folders(paths: Iterable[Path]) -> dict[Path, int]:
-    """Return how many folders each name begins with, so that files of one stem are told apart.
+    """Return how many folders each name begins with, so that files of one stem differ.
 
     Parameters
     ----------
