@@ -59,7 +59,7 @@ def redact(report: Report, /, *, names: tuple[str, ...], yes: bool, lake: Path |
                 report.note(f"the document {slug!r} keeps its name; {hint}")
             if place.entry is not None and _has_more(place.entry):
                 hint = f"'stemzarr rename {place.entry.name} NEW' gives it another"
-                report.note(f"{place.entry.name} keeps its name, which may tell of people: {hint}")
+                report.note(f"{place.entry.name} keeps its name, which may be personal: {hint}")
             report.note("exports and galleries that were made before are not changed")
 
 
