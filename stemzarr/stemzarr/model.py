@@ -31,6 +31,7 @@ __all__ = [
     "Kind",
     "Layout",
     "LayoutOrder",
+    "Measured",
     "Progress",
     "Segment",
     "Source",
@@ -270,6 +271,18 @@ class Tiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one pass over a scan found, as its store keeps it."""
+
+    disk: Mapping[str, float]
+    """The central disk and the radii that masks use, in pixels; see `Disk.attributes`."""
+    names: tuple[str, ...]
+    """Names of the arrays that `load` gives: previews, ``com_y``, ``com_x``, ``bad_pixels``."""
+    load: Callable[[str], NDArray[Any]]
+    """Reads one of them: (scan_y, scan_x) or (det_y, det_x)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
     """Where the pixels of one document are in its source, and how to write them back."""
 
@@ -333,6 +346,8 @@ class Document:
     it names none. Their values stay, and enter no statistic, preview, or search for the disk."""
     tiles: Tiles | None = None
     """Tile sums of just these values, where they are kept; see `stemzarr.measure.tiles`."""
+    measured: Measured | None = None
+    """What else is kept of just these values."""
 
     @property
     def dims(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from stemzarr.errors import StemzarrError
 from stemzarr.measure.accumulate import PARTIAL_FORM
-from stemzarr.measure.disk import find_disk, sample_mean
+from stemzarr.measure.disk import find_disk, locate_disk
 from stemzarr.measure.measures import MEASURES
 from stemzarr.model import Source
 from stemzarr.options import IngestOptions
@@ -150,7 +150,7 @@ def test_there_is_one_finder(
     assert (disk["bright_field_inner"], disk["bright_field_outer"]) == (0.0, disk["radius"])
     assert disk["annular_dark_field_inner"] == disk["annulus_inner"]
     assert disk["annular_dark_field_outer"] == pytest.approx(np.hypot(38, 40.3), abs=1)
-    assert find_disk(sample_mean(read_store(store).document)).radius == disk["radius"]
+    assert locate_disk(read_store(store).document).radius == disk["radius"]
     assert run(["show", str(store)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert f"radius {disk['radius']:.1f} pixels" in said
@@ -185,4 +185,4 @@ def test_a_journal_of_another_form_is_not_continued(
 
 def test_patterns_of_one_pixel_have_no_disk() -> None:
     """A scan of one-pixel patterns is no reason to fail."""
-    assert not find_disk(sample_mean(document_of(np.ones((2, 3, 1, 1))))).found
+    assert not locate_disk(document_of(np.ones((2, 3, 1, 1)))).found

@@ -20,10 +20,11 @@ from stemzarr.measure.counts import COUNTS, as_counts, fold_counts
 from stemzarr.measure.disk_mask import DiskMask
 from stemzarr.measure.measures import MEASURES, Patterns
 from stemzarr.measure.moments import Moments
+from stemzarr.measure.tiles import narrowest, sum_moments, tile_side
 
 __all__ = ["PARTIAL_FORM", "Accumulator", "Partial"]
 
-PARTIAL_FORM = 3
+PARTIAL_FORM = 4
 """Number of the form of partial results, and of the masks that they are made with.
 
 Whoever changes either raises it: an unfinished ingest of another form begins again, since its
@@ -170,12 +171,16 @@ class Accumulator:
         bad = 0 if self.bad is None else int(np.count_nonzero(self.bad))
         self.counted += int(np.count_nonzero(there)) * (self.pixels - bad)
         if self.mask is not None:
+            largest = int(sums.top.max())
+            tiles, moments = self._sum_moments(counts, self.mask, largest)
             patterns = Patterns(
                 values=counts,
                 sums=sums.every.astype(np.float64),
-                disk_sums=self.mask.sum_counts(counts, int(sums.top.max())),
+                disk_sums=self.mask.sum_counts(counts, largest),
                 total=sums.total,
                 top=sums.top,
+                tiles=tiles,
+                moments=moments,
                 mask=self.mask,
             )
             self._measure(patterns, counted=True, recorded=bool(there.any()))
@@ -198,20 +203,33 @@ class Accumulator:
             top = np.where(finite, real, lowest(real.dtype)).max(axis=0)
             if self.bad is not None:
                 top[self.bad] = 0
+            tiles, moments = self._sum_moments(wide, self.mask, None)
             patterns = Patterns(
                 values=wide,
                 sums=wide.sum(axis=1),
                 disk_sums=self.mask.sum_values(wide),
                 total=wide.sum(axis=0),
                 top=top,
+                tiles=tiles,
+                moments=moments,
                 mask=self.mask,
             )
             self._measure(patterns, counted=False, recorded=True)
 
+    @staticmethod
+    def _sum_moments(
+        values: NDArray[Any], mask: DiskMask, largest: int | None
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        patterns = values.reshape(len(values), *mask.shape)
+        return sum_moments(patterns, tile_side(mask.shape), largest)
+
     def _measure(self, patterns: Patterns, *, counted: bool, recorded: bool) -> None:
         for measure in MEASURES:
             if measure.combine is None:
-                self.placed.setdefault(measure.name, []).append(measure.chunk(patterns))
+                part = measure.chunk(patterns)
+                self.placed.setdefault(measure.name, []).append(
+                    narrowest(part) if measure.large else part
+                )
             elif recorded:
                 key, part = (measure.name, counted), measure.chunk(patterns)
                 known = self.combined.get(key)
@@ -230,6 +248,9 @@ class Accumulator:
         bins = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 0
         measured = {name: np.concatenate(parts) for name, parts in self.placed.items()}
         for measure in MEASURES:
+            if measure.large and measure.name in measured:
+                # Signed and unsigned integers together have become floats, as exact.
+                measured[measure.name] = narrowest(measured[measure.name])
             # Sums of counts are exact as long as no other values are added to them.
             keys = [(measure.name, counted) for counted in (True, False)]
             parts = [self.combined[key] for key in keys if key in self.combined]

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.model import Document, read_box
+from stemzarr.measure.sample import take_sample
+from stemzarr.model import Document
 
-__all__ = ["Disk", "find_disk", "locate_disk", "sample_mean"]
+__all__ = ["Disk", "find_disk", "locate_disk"]
 
-_SAMPLES = 32
-_SAMPLED_RUN = 64
-_SAMPLED_BYTES = 32 * 1024**2
 _ANNULUS = 1.5
 _FALLBACK = 8.0
 _FINEST = 1024
@@ -78,45 +76,7 @@ class Disk:
 
 def locate_disk(document: Document) -> Disk:
     """Return the central disk of a 4D scan, from a sample of its patterns."""
-    return find_disk(sample_mean(document), document.bad_pixels)
-
-
-def sample_mean(document: Document) -> Image:
-    """Return the mean of a few patterns of the scan, shape (det_y, det_x).
-
-    They are spread over the scan, but for a transposed source: it keeps each pixel of all patterns
-    together, so that a run of patterns in the middle costs no more to read than a single one.
-    """
-    rows, columns, *pattern = document.shape
-    pattern_bytes = max(1, math.prod(pattern) * document.dtype.itemsize)
-    if document.layout is not None and document.layout.order == "scan-fast":
-        run = max(1, min(columns, _SAMPLED_RUN, _SAMPLED_BYTES // pattern_bytes))
-        corners = [(rows // 2, (columns - run) // 2)]
-    else:
-        run = 1
-        count = max(1, min(_SAMPLES, 4 * _SAMPLED_BYTES // pattern_bytes))
-        corners = [divmod(place, columns) for place in _spread(rows * columns, count)]
-    total = np.zeros(pattern)
-    for y, x in corners:
-        box = read_box(document.blocks, (y, x, 0, 0), (1, run, *pattern))
-        # Sums of the largest floats may overflow; then there is no disk to be found.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for values in box[0]:
-                total += _finite(values)
-    return total / (run * len(corners))
-
-
-def _finite(values: NDArray[Any]) -> NDArray[Any]:
-    if values.dtype.kind not in "fc":
-        return values
-    real = np.abs(values) if values.dtype.kind == "c" else values
-    return np.asarray(np.nan_to_num(real, nan=0.0, posinf=0.0, neginf=0.0))
-
-
-def _spread(size: int, count: int) -> list[int]:
-    """Return `count` places spread evenly over `size`, away from the ends."""
-    count = min(size, count)
-    return [int((2 * place + 1) * size / (2 * count)) for place in range(count)]
+    return find_disk(take_sample(document).mean, document.bad_pixels)
 
 
 def find_disk(mean: Image, bad: NDArray[np.bool_] | None = None) -> Disk:

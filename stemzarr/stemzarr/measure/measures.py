@@ -38,6 +38,10 @@ class Patterns:
     """(pixels,) sum over the patterns: uint64 of counts, float64 of other values."""
     top: NDArray[Any]
     """(pixels,) maximum over the patterns; the lowest value where a pixel has none."""
+    tiles: NDArray[Any]
+    """(patterns, tile_y, tile_x) tile sums: unsigned integers of counts, float64 of others."""
+    moments: NDArray[np.float64]
+    """(patterns, 2) sums of row times value, and of column times value."""
     mask: DiskMask
     """The central disk, and the shape of a pattern."""
 
@@ -59,6 +63,9 @@ class Measure:
     """Joins two partial results over the detector; None over the scan, where each has its place."""
     finalize: Callable[[NDArray[Any], int], NDArray[Any]] = lambda combined, _: combined
     """Returns the array, given all partial results together and the number of recorded patterns."""
+    large: bool = False
+    """Whether it is too large for memory, so that it is written shard by shard, and read in parts:
+    over the scan, with dims of its own, in the narrowest type instead of `dtype`."""
 
     @property
     def own_dims(self) -> tuple[str, ...]:
@@ -87,6 +94,15 @@ def _mean(total: NDArray[Any], patterns: int) -> NDArray[Any]:
 def _finite(top: NDArray[Any], _: int) -> NDArray[Any]:
     """Return the maxima with 0 for pixels that have no finite value; integers all have one."""
     return np.where(np.isneginf(top), 0, top) if top.dtype.kind == "f" else top
+
+
+def _center_of_mass(patterns: Patterns, dim: int) -> NDArray[np.float64]:
+    """Return centres of mass in pixels from the centre of the disk; NaN where a sum is 0."""
+    disk, sums = patterns.mask.disk, patterns.sums
+    place = (disk.center_y, disk.center_x)[dim]
+    means = np.full(len(sums), np.nan)
+    np.divide(patterns.moments[:, dim], sums, out=means, where=sums != 0)
+    return means - place
 
 
 MEASURES: tuple[Measure, ...] = (
@@ -123,6 +139,25 @@ MEASURES: tuple[Measure, ...] = (
         dims=_SCAN,
         dtype=_float64,
         chunk=lambda patterns: patterns.sums - patterns.disk_sums[:, 1],
+    ),
+    Measure(
+        name="com_y",
+        dims=_SCAN,
+        dtype=_float64,
+        chunk=lambda patterns: _center_of_mass(patterns, 0),
+    ),
+    Measure(
+        name="com_x",
+        dims=_SCAN,
+        dtype=_float64,
+        chunk=lambda patterns: _center_of_mass(patterns, 1),
+    ),
+    Measure(
+        name="tile_sums",
+        dims=(*_SCAN, "tile_y", "tile_x"),
+        dtype=_float64,
+        chunk=lambda patterns: patterns.tiles,
+        large=True,
     ),
 )
 """All measures, in the order in which their arrays are written."""

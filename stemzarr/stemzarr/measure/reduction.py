@@ -13,9 +13,10 @@ from stemzarr.measure.accumulate import Partial
 from stemzarr.measure.counts import COUNTS
 from stemzarr.measure.measures import MEASURES, Measure
 from stemzarr.measure.moments import Moments, merge_statistics
+from stemzarr.measure.tiles import narrowest
 from stemzarr.model import Statistics
 
-__all__ = ["Reduction"]
+__all__ = ["Reduction", "recorded_patterns"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Reduction:
     moments: list[Moments] = field(default_factory=list)
     """Moments of the other values."""
     measured: dict[str, NDArray[Any]] = field(default_factory=dict)
-    """What each measure has so far, by its name."""
+    """What each measure has so far, by its name; of a large one its smallest and largest value."""
 
     def add(
         self, partial: Partial, boxes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
@@ -55,7 +56,9 @@ class Reduction:
             if part is None:
                 continue
             known = self.measured.get(measure.name)
-            if measure.combine is None:
+            if measure.large:
+                self.measured[measure.name] = _extend(known, part)
+            elif measure.combine is None:
                 self.measured[measure.name] = _place(known, part, self.shape[:2], boxes)
             else:
                 combined = part if known is None else measure.combine(known, part)
@@ -71,16 +74,31 @@ class Reduction:
         return merge_statistics(self.histogram, self.moments)
 
     def previews(self, valid: NDArray[np.bool_] | None) -> dict[str, NDArray[Any]]:
-        """Return the array of every measure by its name, zeros where nothing was recorded.
+        """Return the array of every measure but large ones, zeros where nothing was recorded.
 
         Parameters
         ----------
         valid
             (scan_y, scan_x) which patterns were recorded; all where it is None.
         """
-        scan = np.prod(self.shape[:2]) if valid is None else np.count_nonzero(valid)
-        patterns = max(1, int(scan))
-        return {measure.name: self._finalize(measure, patterns) for measure in MEASURES}
+        patterns = max(1, recorded_patterns(self.shape, valid))
+        return {
+            measure.name: self._finalize(measure, patterns)
+            for measure in MEASURES
+            if not measure.large
+        }
+
+    def totals(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return sum and maximum over all recorded patterns, (det_y, det_x)."""
+        total, top = (
+            self.measured.get(name, np.zeros(self.shape[2:]))
+            for name in ("mean_diffraction", "max_diffraction")
+        )
+        return total.reshape(self.shape[2:]), top.reshape(self.shape[2:])
+
+    def large_dtype(self, name: str) -> np.dtype[Any]:
+        """Return the narrowest type that holds all values of a large measure."""
+        return narrowest(self.measured[name]).dtype
 
     def _finalize(self, measure: Measure, patterns: int) -> NDArray[Any]:
         dtype = measure.dtype(self.dtype)
@@ -89,6 +107,19 @@ class Reduction:
             return np.zeros(shape, dtype)
         array = measure.finalize(self.measured[measure.name], patterns)
         return np.asarray(array.reshape(shape) if measure.combine else array, dtype)
+
+
+def recorded_patterns(shape: tuple[int, ...], valid: NDArray[np.bool_] | None) -> int:
+    """Return the number of patterns of a scan of `shape` that were recorded."""
+    return int(np.prod(shape[:2])) if valid is None else int(np.count_nonzero(valid))
+
+
+def _extend(known: NDArray[Any] | None, part: NDArray[Any]) -> NDArray[Any]:
+    """Return the smallest and the largest of all values; as floats where one is no integer."""
+    ends = np.array([part.min(initial=0), part.max(initial=0)], part.dtype)
+    if part.dtype.kind == "f":
+        ends = np.array([*ends, 0.5])
+    return ends if known is None else np.concatenate([known, ends])
 
 
 def _place(

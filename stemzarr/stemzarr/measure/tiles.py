@@ -8,18 +8,20 @@ needs about a hundredth of the pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["narrowest", "sum_tiles", "tile_grid", "tile_side", "whole_tiles"]
+__all__ = ["narrowest", "sum_moments", "sum_tiles", "tile_grid", "tile_side", "whole_tiles"]
 
 _LEAST_SIDE = 8
 _MOST_TILES = 32
 _EXACT = 2**53
 """Up to which float64 holds every integer."""
 _MOST_INT64 = 2**63
+_GROUP_BYTES = 1024**2
 
 
 def tile_side(detector: tuple[int, ...]) -> int:
@@ -69,35 +71,106 @@ def sum_tiles(values: NDArray[Any], side: int) -> NDArray[Any]:
         float64, added in an order that depends on nothing but the place in the tile.
     """
     summing = _summing_dtype(values, side)
-    # Rows first: they are contiguous, so that most of the additions are of whole vectors.
-    sums = _add_strided(_add_strided(values, side, 1, summing), side, 2, summing)
+    sums: NDArray[Any] = np.empty((len(values), *tile_grid(values.shape[1:], side)), summing)
+    for part in _groups(values):
+        sums[part] = _add_columns(_add_rows(values[part], side, summing, None)[0], side)
     return narrowest(sums) if values.dtype.kind in "iub" else sums
 
 
-def _add_strided(
-    values: NDArray[Any], side: int, axis: int, summing: np.dtype[Any]
-) -> NDArray[Any]:
-    """Return the sums of each `side` neighbours along an axis, fewer at its end."""
-    shape = list(values.shape)
-    shape[axis] = math.ceil(shape[axis] / side)
-    sums: NDArray[Any] = np.zeros(shape, summing)
-    before: tuple[slice, ...] = (slice(None),) * axis
-    for first in range(min(side, values.shape[axis])):
-        part = values[(*before, slice(first, None, side))]
-        some = sums[(*before, slice(part.shape[axis]))]
+def sum_moments(
+    values: NDArray[Any], side: int, largest: int | None = None
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return tile sums and first moments of some patterns, in one pass.
+
+    Parameters
+    ----------
+    values
+        (n, det_y, det_x) counts as uint8 or uint16, or float64.
+    side
+        Side of a tile in pixels.
+    largest
+        The largest of counts; None for float64.
+
+    Returns
+    -------
+    tuple
+        The sums (n, tile_y, tile_x) of `sum_tiles`, not in their narrowest type; and the sums of
+        row times value and of column times value, (n, 2), exact of counts.
+    """
+    summing = momental = np.dtype(np.float64)
+    wide = np.dtype(np.float64)
+    if largest is not None:
+        summing = np.promote_types(values.dtype, np.min_scalar_type(largest * side**2))
+        most = largest * side * (side - 1) // 2
+        momental = np.promote_types(summing, np.min_scalar_type(most))
+        whole = largest * side * values.shape[1] * values.shape[2]
+        wide = np.promote_types(np.uint32, np.min_scalar_type(whole))
+    grid = tile_grid(values.shape[1:], side)
+    sums: NDArray[Any] = np.empty((len(values), *grid), summing)
+    moments = np.empty((len(values), 2))
+    rows, columns = side * np.arange(grid[0]), np.arange(values.shape[2])  # int64: the products
+    for part in _groups(values):
+        lines, inside = _add_rows(values[part], side, summing, momental)
+        tiles = sums[part] = _add_columns(lines, side)
+        # A row is the first one of its tile, and as many more as `inside` counts.
+        along = (tiles.sum(axis=2, dtype=wide) * rows).sum(axis=1)
+        moments[part, 0] = along + inside.reshape(len(inside), -1).sum(axis=1, dtype=wide)
+        moments[part, 1] = (lines.sum(axis=1, dtype=wide) * columns).sum(axis=1)
+    return sums, moments
+
+
+def _groups(values: NDArray[Any]) -> Iterator[slice]:
+    """Yield slices of patterns that stay in a processor's cache while they are summed."""
+    few = max(1, _GROUP_BYTES // max(1, values[:1].nbytes))
+    for first in range(0, len(values), few):
+        yield slice(first, first + few)
+
+
+def _add_rows(
+    values: NDArray[Any], side: int, summing: np.dtype[Any], momental: np.dtype[Any] | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the sums over the rows of each tile, and over row in the tile times value.
+
+    Both are (n, tile_y, det_x); the second is empty without a type of its own. Rows are
+    contiguous, so that these additions are of whole vectors.
+    """
+    shape = (len(values), math.ceil(values.shape[1] / side), values.shape[2])
+    lines: NDArray[Any] = np.zeros(shape, summing)
+    inside: NDArray[Any] = np.zeros(shape if momental is not None else 0, momental or np.uint8)
+    for row in reversed(range(min(side, values.shape[1]))):
+        part = values[:, row::side]
+        some = lines[:, : part.shape[1]]
         np.add(some, part, out=some, casting="unsafe")
+        if row and momental is not None:
+            # What is in the n-th row of its tile is added n times.
+            np.add(inside, lines, out=inside)
+    return lines, inside
+
+
+def _add_columns(lines: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return the sums (n, tile_y, tile_x) of sums over rows."""
+    *lead, columns = lines.shape
+    sums: NDArray[Any] = np.zeros((*lead, math.ceil(columns / side)), lines.dtype)
+    for column in range(min(side, columns)):
+        part = lines[..., column::side]
+        some = sums[..., : part.shape[-1]]
+        np.add(some, part, out=some)
     return sums
 
 
 def _summing_dtype(values: NDArray[Any], side: int) -> np.dtype[Any]:
-    """Return the narrowest type that no sum of a tile exceeds."""
-    if values.dtype.kind not in "iub" or not values.size:
-        return np.dtype(np.float64 if values.dtype.kind not in "iub" else np.uint8)
+    """Return the narrowest type that no sum of a tile exceeds, and no value."""
+    if values.dtype.kind not in "iub":
+        return np.dtype(np.float64)
+    if not values.size:
+        return np.dtype(np.uint8)
     most = side * side
     low, high = int(values.min()) * most, int(values.max()) * most
     if low < -_MOST_INT64 or high >= (2 if low >= 0 else 1) * _MOST_INT64:
         return np.dtype(np.float64)
-    return _holding(low, high)
+    held = _holding(low, high)
+    # Additions in a type that is narrower than that of the values would convert each of them.
+    return held if values.dtype.kind == "b" else np.promote_types(values.dtype, held)
 
 
 def _holding(low: int, high: int) -> np.dtype[Any]:

@@ -19,7 +19,7 @@ from stemzarr.storage.objects import Readable, Stamp
 from stemzarr.store.format.encode import ChunkCodec, codec_from_metadata
 from stemzarr.store.format.shard import ABSENT, ShardIndex, read_index
 
-__all__ = ["StoreBlocks", "identity_of"]
+__all__ = ["StoreBlocks", "identity_of", "is_replaced", "time_of"]
 
 _INDEXES = 4096
 _BATCH_BYTES = 4 * 1024**2
@@ -88,7 +88,7 @@ class StoreBlocks:
             chunk=tuple(sharding["chunk_shape"]),
             shard=tuple(node["chunk_grid"]["configuration"]["chunk_shape"]),
             codec=codec_from_metadata(sharding["codecs"], dtype),
-            written_ns=_time_of(store, f"{array}/c"),
+            written_ns=time_of(store, f"{array}/c"),
             identity=identity,
         )
 
@@ -130,10 +130,10 @@ class StoreBlocks:
 
     def _check_same(self) -> None:
         """Raise where these labels would be put on the pixels of another store."""
-        now = _time_of(self.store, f"{self.array}/c")
+        now = time_of(self.store, f"{self.array}/c")
         if now == self.written_ns:
             return
-        is_there = _time_of(self.store, "") is not None
+        is_there = time_of(self.store, "") is not None
         if now is None and is_there:
             return  # what is missing is reported shard by shard
         if self.identity and _identity_now(self.store, now) == self.identity:
@@ -246,6 +246,12 @@ def identity_of(record: Mapping[str, Any]) -> str:
     return f"{record.get('hash')} {record['ingest']['finished']}"
 
 
+def is_replaced(store: Readable, array: str, written_ns: int | None, identity: str) -> bool:
+    """Return whether an array is there, and is not that of the store which was opened."""
+    now = time_of(store, f"{array}/c")
+    return now not in (None, written_ns) and _identity_now(store, now) != identity
+
+
 @functools.lru_cache(maxsize=64)
 def _identity_now(store: Readable, _state: int | None) -> str:
     try:
@@ -254,7 +260,7 @@ def _identity_now(store: Readable, _state: int | None) -> str:
         return ""
 
 
-def _time_of(store: Readable, key: str) -> int | None:
+def time_of(store: Readable, key: str) -> int | None:
     """Return when something last came to, or went from, a folder; None where there is none."""
     try:
         return store.stamp(key).modified_ns

@@ -34,10 +34,11 @@ from stemzarr.store.format.form import (
     SourceRecord,
 )
 from stemzarr.store.format.manifest import check_digests
-from stemzarr.store.format.nodes import PREVIEWS
+from stemzarr.store.format.nodes import SMALL_PREVIEWS
 from stemzarr.store.format.records import layout_of, segment_of
 from stemzarr.store.format.schema import Nodes, prefix_of
 from stemzarr.store.format.tree import read_nodes, read_small_array
+from stemzarr.store.measured import read_measured, read_tiles
 from stemzarr.store.virtual import SourceBlocks
 
 if TYPE_CHECKING:
@@ -171,8 +172,10 @@ def open_previews(address: Address, document: int | str | None = None) -> xr.Dat
     xarray.Dataset
         For a scan ``mean_diffraction``, ``max_diffraction`` (det_y, det_x), ``total_intensity``,
         ``bright_field``, ``annular_dark_field`` (scan_y, scan_x) with calibrated coordinates;
-        attributes are the statistics and the disk. Previews that the store does not have are
-        absent, those of a later version too.
+        ``com_y``, ``com_x`` (scan_y, scan_x) in pixels from the centre of the disk, and
+        ``bad_pixels`` (det_y, det_x), whose attribute names its values; attributes are the
+        statistics and the disk. Previews that the store does not have are absent, those of a
+        later version too; tile sums, which may be large, are read by `stemzarr.views.tile_sums`.
 
     Raises
     ------
@@ -189,7 +192,7 @@ def open_previews(address: Address, document: int | str | None = None) -> xr.Dat
     group = f"{prefix}preview"
     strip = 0 if chosen.index == source.main else len(chosen.slug) + 1
     variables = {}
-    for name in (name for name in PREVIEWS if f"{group}/{name}" in nodes):
+    for name in (name for name in SMALL_PREVIEWS if f"{group}/{name}" in nodes):
         node = nodes[f"{group}/{name}"]
         dims = tuple(dim[strip:] for dim in node["dimension_names"])
         values = read_small_array(store, nodes, f"{group}/{name}")
@@ -267,6 +270,8 @@ def _read_document(
         statistics=_statistics(nodes, f"{prefix}preview"),
         valid=_mask(store, nodes, f"{prefix}valid"),
         bad_pixels=_mask(store, nodes, f"{prefix}bad_pixels"),
+        tiles=read_tiles(store, nodes, f"{prefix}preview", identity_of(record)),
+        measured=read_measured(store, nodes, f"{prefix}preview"),
     )
 
 

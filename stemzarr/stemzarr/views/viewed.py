@@ -180,6 +180,7 @@ def _label(document: Document, view: View, blocks: ViewBlocks) -> Document:
         valid=_valid(document, view, blocks),
         bad_pixels=_bad_pixels(document, view, blocks),
         tiles=None,
+        measured=None,
     )
 
 

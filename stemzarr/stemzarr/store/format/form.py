@@ -19,6 +19,7 @@ __all__ = [
     "CODECS",
     "MOST_BYTES",
     "ArrayNode",
+    "BadPixelsAttributes",
     "BloscCodec",
     "BytesCodec",
     "ChangeRecord",
@@ -46,6 +47,7 @@ __all__ = [
     "SegmentRecord",
     "Sharding",
     "SourceRecord",
+    "TileSumsAttributes",
 ]
 
 MOST_BYTES: Final = 2**62
@@ -130,6 +132,18 @@ class PreviewAttributes(TypedDict, total=False):
     log1p_std: float
     disk: DiskAttributes
     ome: OmeAttributes
+
+
+class TileSumsAttributes(TypedDict):
+    """The tiles that were summed over: squares of so many pixels a side."""
+
+    tile_side: Size
+
+
+class BadPixelsAttributes(TypedDict):
+    """What the values of bad pixels mean."""
+
+    kinds: dict[str, int]
 
 
 class LayoutRecord(TypedDict):
@@ -338,6 +352,8 @@ ATTRIBUTES: Final[dict[str, Any]] = {
     "intensity": IntensityAttributes,
     "coordinate": Annotated[CoordinateAttributes, Others(form=Never)],
     "preview": PreviewAttributes,
+    "tile_sums": TileSumsAttributes,
+    "bad_pixels": BadPixelsAttributes,
     "source": SourceRecord,
 }
 """Form of the attributes of each kind of node."""

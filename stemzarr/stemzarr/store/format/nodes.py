@@ -13,7 +13,9 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 
+from stemzarr.measure.bad_pixels import BAD_PIXELS
 from stemzarr.measure.measures import MEASURES
+from stemzarr.measure.tiles import tile_grid
 from stemzarr.model import CHANNEL, PATTERN_KINDS
 from stemzarr.storage.objects import is_key
 from stemzarr.store.format.form import (
@@ -30,12 +32,26 @@ from stemzarr.store.format.form import (
 )
 from stemzarr.store.format.typed_json import Others, misfits
 
-__all__ = ["PREVIEWS", "SOURCE_ARRAYS", "check_nodes", "is_known", "misfits_of", "wrong_node"]
+__all__ = [
+    "OWN_DIMS_FIRST",
+    "PREVIEWS",
+    "SMALL_PREVIEWS",
+    "SOURCE_ARRAYS",
+    "check_nodes",
+    "is_known",
+    "misfits_of",
+    "wrong_node",
+]
 
-PREVIEWS: Final = tuple(measure.name for measure in MEASURES)
+PREVIEWS: Final = (*(measure.name for measure in MEASURES), BAD_PIXELS)
 """Arrays of ``preview`` that this version reads; all of them may be absent."""
+SMALL_PREVIEWS: Final = (*(each.name for each in MEASURES if not each.large), BAD_PIXELS)
+"""Those that fit into memory."""
 SOURCE_ARRAYS: Final = ("header", "original_metadata", "manifest")
 """Arrays of ``source`` that this version reads."""
+
+OWN_DIMS_FIRST: Final = {"name": "transpose", "configuration": {"order": [2, 3, 0, 1]}}
+"""Codec that stores (scan_y, scan_x, own, own) as (own, own, scan_y, scan_x)."""
 
 _ANY_FACTS: Final = Others(form=float | str)
 _OPENED: Final = ATTRIBUTES | {
@@ -88,6 +104,8 @@ def _misfits(path: str, node: Mapping[str, Any], forms: Mapping[str, Any]) -> li
         kind = "document" if path else "root"
     elif own in (["preview"], ["source"], ["intensity"]):
         kind = own[0]
+    elif own in (["preview", "tile_sums"], ["preview", BAD_PIXELS]):
+        kind = own[1]
     else:
         kind = "coordinate" if node.get("dimension_names") == own[-1:] == own else ""
     return misfits(node["attributes"], forms[kind]) if kind else []
@@ -136,6 +154,9 @@ def _wrong_array(node: ArrayNode) -> str:
         return "its shape, chunks and dims do not belong together"
     if 0 in chunk or max(math.prod(shape), math.prod(chunk)) * itemsize >= MOST_BYTES:
         return f"of shape {shape} and chunks {chunk} cannot be"
+    if _names(codecs)[:1] == ["transpose"]:
+        ours = codecs[0] == OWN_DIMS_FIRST and chunk[2:] == [max(1, n) for n in shape[2:]]
+        return _wrong_chain(codecs[1:]) if ours else "its values are transposed in an unknown way"
     if _names(codecs) != _SHARDED:
         rows = chunk[1:] == [max(1, n) for n in shape[1:]]
         return _wrong_chain(codecs) if rows else "its pieces are not whole rows"
@@ -239,4 +260,18 @@ def _wrong_previews(
         known = {dim: n for dim, n in zip(dims, shape, strict=False) if dim in own} | {**sizes}
         if [known.get(dim) for dim in dims] != shape:
             return f"{path} has not the shape of its document"
+        if measure.large != (_names(node["codecs"])[:1] == ["transpose"]):
+            return f"{path} is not stored as it is read"
+    return _wrong_found(nodes, f"{prefix}preview", list(sizes.values()))
+
+
+def _wrong_found(nodes: Mapping[str, Any], group: str, shape: list[int]) -> str:
+    """Return what is wrong with the tiles and the bad pixels of a document of `shape`."""
+    tiles, bad = nodes.get(f"{group}/tile_sums"), nodes.get(f"{group}/{BAD_PIXELS}")
+    if bad is not None and (bad["shape"], bad["data_type"]) != (shape[2:], "uint8"):
+        return f"{group}/{BAD_PIXELS} has not the shape of its detector"
+    if tiles is not None:
+        side = tiles["attributes"]["tile_side"]
+        if not side or tiles["shape"] != [*shape[:2], *tile_grid((shape[2], shape[3]), side)]:
+            return f"{group}/tile_sums has tiles that are not those of its detector"
     return ""

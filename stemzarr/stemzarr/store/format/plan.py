@@ -222,10 +222,15 @@ class StorePlan:
 
 
 def _working_bytes(array: ArrayPlan) -> int:
-    """Return what one thread holds beside its box: a chunk encoded, padded, folded; the sums."""
+    """Return what one thread holds beside its box: a chunk encoded, padded, measured; the sums.
+
+    Those of tiles are a few bytes for each 64 pixels of a shard, and in memory three times while
+    they are put together.
+    """
     itemsize = np.dtype(array.dtype).itemsize
     pattern = math.prod(array.shape[len(array.shape) - array.pattern_ndim :])
-    return 4 * array.chunk_bytes + (16 + itemsize) * pattern
+    tiled = math.prod(array.shard) // 64 * min(2 * itemsize, 8) if array.pattern_ndim > 1 else 0
+    return 4 * array.chunk_bytes + (16 + itemsize) * pattern + 3 * tiled
 
 
 def box_shape(

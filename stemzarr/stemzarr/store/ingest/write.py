@@ -23,8 +23,8 @@ from stemzarr.errors import (
     TruncatedFileError,
 )
 from stemzarr.measure.accumulate import PARTIAL_FORM
-from stemzarr.measure.disk import Disk, locate_disk
 from stemzarr.measure.disk_mask import disk_mask
+from stemzarr.measure.glance import Glance, take_glance
 from stemzarr.measure.measures import MEASURES
 from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import redact_facts, redact_source, redactor_of
@@ -62,7 +62,7 @@ from stemzarr.store.ingest.journal import (
     unfinished_folder,
 )
 from stemzarr.store.ingest.origin import Origin
-from stemzarr.store.ingest.preview import reduce_shards, write_preview
+from stemzarr.store.ingest.preview import ShardPartials, write_preview
 from stemzarr.store.ingest.run import ProgressCounter, checking, run_in_threads
 from stemzarr.store.ingest.sample import choose_codec
 from stemzarr.store.ingest.scan_fast import has_room, turn
@@ -112,15 +112,14 @@ class _Ingest:
     notes: list[str]
     restarted: str
     redactor: Redactor | None
-    disks: dict[int, Disk | None] = field(default_factory=dict)
+    glances: dict[int, Glance | None] = field(default_factory=dict)
     codecs: dict[int, ChunkCodec] = field(default_factory=dict)
 
-    def disk(self, document: Document) -> Disk | None:
-        """Return the central disk of a scan, looked for once; None for other documents."""
-        if document.index not in self.disks:
-            is_scan = document.kind == "4d-stem" and not document.channels and document.nbytes
-            self.disks[document.index] = locate_disk(document) if is_scan else None
-        return self.disks[document.index]
+    def glance(self, document: Document) -> Glance | None:
+        """Return what a sample of a scan shows, taken once; None for other documents."""
+        if document.index not in self.glances:
+            self.glances[document.index] = take_glance(document)
+        return self.glances[document.index]
 
     def codec(self, place: int, blocks: Blocks) -> ChunkCodec:
         """Return the codec of an array, chosen once, by its pixels in the source or turned."""
@@ -321,8 +320,8 @@ def _tasks_of(
     for number in set(range(array.shards)) - set(missing):
         counter.add(int(np.prod(array.shard_box(number)[1])) * itemsize)
     blocks = _turn(ingest, array, missing, counter) if array.turned else document.blocks
-    disk = ingest.disk(document) if missing and ingest.options.preview else None
-    mask = None if disk is None else disk_mask(disk, document.shape[-2:])
+    glance = ingest.glance(document) if missing and ingest.options.preview else None
+    mask = None if glance is None else disk_mask(glance.disk, document.shape[-2:])
     # Of what is turned, only missing shards are there.
     codec = ingest.codec(place, blocks if len(missing) == array.shards else document.blocks)
     return [
@@ -378,9 +377,9 @@ def _complete(ingest: _Ingest) -> None:
         records = ingest.records(place)
         known |= {record.path: (record.size, record.digest) for record in records}
         if ingest.options.preview:
-            reduction = reduce_shards(ingest.journal.folds, records, array)
-            disk = ingest.disk(document)
-            statistics = write_preview(tree, document, main, reduction, disk)
+            partials = ShardPartials(ingest.journal.folds, records, array)
+            glance = ingest.glance(document)
+            reduction, statistics = write_preview(tree, document, main, partials, glance)
             if reduction.integral and document.dtype.kind == "f" and statistics.count:
                 note = f"{document.slug}: stored as {document.dtype.name}, holds only integers"
                 ingest.notes.append(note)
