@@ -17,7 +17,8 @@ from stemzarr.errors import StoreExistsError
 from stemzarr.metadata.facts import FACTS
 from stemzarr.model import Progress
 from stemzarr.options import as_path
-from stemzarr.storage.files import check_destination, publish
+from stemzarr.storage.files import check_destination
+from stemzarr.storage.local import put_text
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.pictures import read_pictures, render_png, to_base64
@@ -84,8 +85,7 @@ def write_gallery(
         if progress is not None:
             progress(number, len(entries))
     page = render_page(title or lake.path.name, shown, query)
-    with publish(target, sync=False) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    put_text(target, page, sync=False)
     return len(shown)
 
 

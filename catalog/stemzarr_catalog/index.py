@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stemzarr.errors import SchemaVersionError, StoreBusyError, WriteError
-from stemzarr.storage.files import write_error
+from stemzarr.storage.files import remove_file
+from stemzarr.storage.reasons import writing
 from stemzarr_catalog.rights import replace_by_own
 from stemzarr_catalog.tables import VERSION, clear_tables, create_tables, has_columns
 
@@ -87,10 +88,8 @@ class Index:
             return
         if self.path is not None and not self.path.exists():
             # SQLite would let nobody else write it, whatever the umask says.
-            try:
+            with writing(self.path):
                 self.path.touch()
-            except OSError as error:
-                raise write_error(self.path, error) from error
         with _connect(self.path, "rwc") as connection, _transaction(connection):
             if _version(connection) == 0:
                 create_tables(connection)
@@ -152,11 +151,9 @@ class Index:
             The file cannot be replaced.
         """
         if self.path is not None:
-            try:
+            with writing(self.path):
                 for suffix in ("", "-journal"):
-                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-            except OSError as error:
-                raise write_error(self.path, error) from error
+                    remove_file(self.path.with_name(self.path.name + suffix))
         with self.writing() as connection:
             if self._memory is not None:
                 clear_tables(connection)

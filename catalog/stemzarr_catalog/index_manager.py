@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 import threading
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from stemzarr.errors import StemzarrError, WriteError
-from stemzarr.storage.files import remove_tree, write_error
+from stemzarr.storage.files import remove_tree
 from stemzarr.storage.locks import FileLock
+from stemzarr.storage.reasons import denied, is_unwritable, write_error
 from stemzarr_catalog import tables
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.reconcile import apply_changes, find_changes, read_row
@@ -26,10 +26,6 @@ _WAIT_SECONDS = 120.0
 _LEFT_ALONE_SECONDS = 3600.0
 """Age from which a folder that was moved aside has no owner any more who could move it back."""
 
-_READ_ONLY = (
-    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC),
-    getattr(errno, "EDQUOT", errno.ENOSPC),
-)
 _RIGHTS = "check its owner and its permissions"
 
 _T = TypeVar("_T")
@@ -132,8 +128,7 @@ class IndexManager:
                 with self.locked():
                     self.index.renew()
                 continue
-            denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            raise write_error(path, denied) from denied
+            raise denied(path)
 
     def _in_the_way(self, error: Exception) -> StemzarrError | None:
         """Return an error that means that the lake cannot be written here, as one of ours."""
@@ -145,7 +140,7 @@ class IndexManager:
         if isinstance(error, WriteError) and isinstance(error.__cause__, sqlite3.Error):
             return error
         cause = error.__cause__ if isinstance(error, StemzarrError) else error
-        if not isinstance(cause, OSError) or cause.errno not in _READ_ONLY:
+        if not isinstance(cause, OSError) or not is_unwritable(cause):
             return None
         if isinstance(error, StemzarrError):
             return error

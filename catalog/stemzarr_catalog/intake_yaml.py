@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stemzarr.storage.files import publish
+from stemzarr.storage.local import put_text
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.names import LAKE_ENTRY
 
@@ -113,5 +113,4 @@ def write_yaml(path: Path, entries: Iterable[Entry]) -> None:
             return
     except (OSError, UnicodeDecodeError):
         pass
-    with publish(path, sync=False) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    put_text(path, text, sync=False)

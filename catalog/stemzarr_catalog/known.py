@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from stemzarr.model import Source
-from stemzarr.storage.files import publish, writing
 from stemzarr.storage.fingerprints import combine_digests, digest_files, file_states, sample_files
+from stemzarr.storage.local import put_text
+from stemzarr.storage.reasons import writing
 from stemzarr.store import recorded_digest
 from stemzarr_catalog.names import split_path
 from stemzarr_catalog.rights import may_write, replace_by_own
@@ -262,8 +263,8 @@ class Known:
         ]
         lines += map(asdict, hidden)
         text = "".join(f"{json.dumps(line)}\n" for line in lines)
-        with self.locked(), publish(self.path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        with self.locked():
+            put_text(self.path, text)
         self._stamp = None
 
     def _append(self, item: dict[str, Any]) -> None:

@@ -472,7 +472,6 @@ class Lake:
         entry = self[name]
         path = self.notes_path(entry.name)
         with self._manager.locked():
-            path.parent.mkdir(exist_ok=True)
             notes = change(read_notes(path))
             write_notes(path, notes)
             noted = note_signature(path)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from stemzarr.errors import CorruptFileError, OptionError
-from stemzarr.storage.files import publish
+from stemzarr.storage.files import remove_file
+from stemzarr.storage.local import put_text
+from stemzarr.storage.reasons import writing
 from stemzarr_catalog.fields import FIELDS
 
 if TYPE_CHECKING:
@@ -113,8 +115,8 @@ def read_notes(path: Path) -> Notes:
 def write_notes(path: Path, notes: Notes) -> None:
     """Replace what people added; notes that say nothing leave no file."""
     if notes == Notes():
-        path.unlink(missing_ok=True)
+        with writing(path):
+            remove_file(path)
         return
     text = json.dumps(notes.json(), indent=1, ensure_ascii=False, allow_nan=False)
-    with publish(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    put_text(path, text + "\n")

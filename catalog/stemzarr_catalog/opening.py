@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stemzarr.errors import SourceNotFoundError
 from stemzarr.options import as_path
-from stemzarr.storage.files import writing
+from stemzarr.storage.reasons import writing
 from stemzarr_catalog.intake_yaml import write_yaml
 from stemzarr_catalog.lake import YAML, Lake
 

@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 from stemzarr.errors import StemzarrError, WriteError
-from stemzarr.storage.files import remove_tree, write_error
+from stemzarr.storage.files import move, remove_file, remove_tree
+from stemzarr.storage.local import LocalFolder
+from stemzarr.storage.reasons import write_error
 from stemzarr_catalog.index_manager import IndexManager
 from stemzarr_catalog.rights import may_write
 
@@ -32,8 +34,8 @@ def remove_entry(manager: IndexManager, name: str, store: Path, notes: Path) -> 
     try:
         with manager.locked():
             said = notes.read_bytes() if notes.is_file() else None
-            store.rename(aside)
-            notes.unlink(missing_ok=True)
+            move(store, aside)
+            remove_file(notes)
             manager.forget(name)
         _delete(aside)
     except OSError as error:
@@ -71,9 +73,9 @@ def _put_back(
     """Undo what was done of a removal."""
     with manager.locked():
         if store[0].exists() and not store[1].exists():
-            store[0].rename(store[1])
+            move(*store)
         if notes[1] is not None and not notes[0].exists():
-            notes[0].write_bytes(notes[1])
+            LocalFolder(notes[0].parent).put(notes[0].name, notes[1])
         manager.update(name)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemzarr.errors import StoreExistsError
-from stemzarr.storage.files import writing
+from stemzarr.storage.files import move, remove_file
 from stemzarr.storage.locks import FileLock
+from stemzarr.storage.reasons import writing
 from stemzarr_catalog.names import check_name, fold
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
 
@@ -67,13 +68,12 @@ def _move(entry: Entry, target: Path, said: Path, says: Path) -> None:
     notes = read_notes(said)
     former = [name for name in (*notes.formerly, entry.name) if name != target.stem]
     is_redacted = bool(entry.source.get("redacted"))
-    says.parent.mkdir(exist_ok=True)
     write_notes(says, dataclasses.replace(notes, formerly=() if is_redacted else tuple(former)))
     is_one = said.exists() and says.exists() and said.samefile(says)
     try:
-        entry.path.rename(target)
+        move(entry.path, target)
     except OSError:
         write_notes(says, notes if is_one else Notes())
         raise
     if not is_one:
-        said.unlink(missing_ok=True)
+        remove_file(said)

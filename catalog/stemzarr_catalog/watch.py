@@ -32,6 +32,7 @@ from stemzarr.model import Progress
 from stemzarr.options import IngestOptions, as_path, check_at_least
 from stemzarr.registry import is_data, is_data_folder, is_store, lead_of, read_source
 from stemzarr.storage.foreign import is_foreign
+from stemzarr.storage.local import LocalFolder
 from stemzarr_catalog.known import hidden_path
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.probe import probe_source
@@ -275,8 +276,8 @@ class Watcher:
         # A full disk must not end the watch: the event is given anyway, and what is done is found
         # again in the lake.
         line = hide_event(event.json()) if self.options.redact else event.json()
-        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:
-            file.write(f"{json.dumps(line)}\n")
+        with contextlib.suppress(OSError):
+            LocalFolder(self._log.parent).append(self._log.name, f"{json.dumps(line)}\n".encode())
 
 
 def _event(

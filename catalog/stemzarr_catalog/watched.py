@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stemzarr.metadata.privacy import strip_paths
-from stemzarr.storage.files import publish
+from stemzarr.storage.local import put_text
 from stemzarr_catalog.known import hidden_path
 
 __all__ = ["WATCH_LOG", "hide_event", "hide_events", "read_events", "write_events"]
@@ -50,9 +50,7 @@ def write_events(log: Path, events: Iterable[dict[str, Any]]) -> None:
     WriteError
         The lake cannot be written.
     """
-    with publish(log) as temporary:
-        text = "".join(f"{json.dumps(event)}\n" for event in events)
-        temporary.write_text(text, encoding="utf-8")
+    put_text(log, "".join(f"{json.dumps(event)}\n" for event in events))
 
 
 def hide_event(event: dict[str, Any]) -> dict[str, Any]:

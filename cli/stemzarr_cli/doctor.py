@@ -17,6 +17,7 @@ import click
 
 import stemzarr
 from stemzarr.errors import StemzarrError
+from stemzarr.storage.local import LocalFolder
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.report import FAILED, Report
 from stemzarr_cli.text import format_bytes, format_seconds, printable
@@ -164,17 +165,14 @@ def _space(scratch: Path) -> Finding:
 def _disk(scratch: Path) -> Finding:
     """Write a file as a shard is written, flush it, rename it, and read it back."""
     block = os.urandom(_SAMPLE_BYTES)
-    path = scratch / "written"
+    place = LocalFolder(scratch, parts=scratch)
     started = time.perf_counter()
-    with path.open("wb") as file:
+    with place.writing("shard", sync=True) as file:
         file.write(block)
-        file.flush()
         written = time.perf_counter()
-        os.fsync(file.fileno())
     synced = time.perf_counter() - written
     rate = _SAMPLE_BYTES / (time.perf_counter() - started)
-    renamed = path.rename(scratch / "renamed")
-    same = renamed.read_bytes() == block
+    same = place.get("shard") == block
     found = f"writes {format_bytes(rate)}/s, of which flushing took {format_seconds(synced)}"
     hint = ""
     if rate < _SLOW_DISK or synced > _SLOW_SYNC_S + _SAMPLE_BYTES / 500e6:

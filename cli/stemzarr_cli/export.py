@@ -13,7 +13,7 @@ import click
 from stemzarr.errors import OptionError, SourceNotFoundError
 from stemzarr.options import ExportOptions, ImageName, ReadOptions
 from stemzarr.registry import EXPORTERS, Exporter, exporters
-from stemzarr.storage.files import writing
+from stemzarr.storage.reasons import writing
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import BYTES, PATH
 from stemzarr_cli.places import Place, find_source

@@ -15,7 +15,13 @@ from stemzarr.errors import OptionError
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, IngestOptions, ReadOptions, as_path
 from stemzarr.registry import Exporter, ExportRequest, find_exporter, read_source
-from stemzarr.storage.files import check_destination, follow_link, publish, remove_abandoned
+from stemzarr.storage.files import (
+    check_destination,
+    follow_link,
+    publish,
+    remove_abandoned,
+    remove_file,
+)
 
 if TYPE_CHECKING:
     import os
@@ -291,7 +297,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
             sidecar.write_text(text + "\n", encoding="utf-8")
         # It appears after its file. Until then there is none rather than that of another file.
         if exported.sidecar is not None or is_sidecar(beside):
-            beside.unlink(missing_ok=True)
+            remove_file(beside)
     return ExportResult(
         dest=target,
         format=exporter.name,

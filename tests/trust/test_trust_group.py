@@ -229,7 +229,7 @@ def test_a_removal_that_fails_leaves_the_entry(
 
     monkeypatch.setattr(module, "remove_tree", refuse)
     if part == "rename":
-        monkeypatch.setattr(Path, "rename", lambda self, _: refuse(self))
+        monkeypatch.setattr(Path, "replace", lambda self, _: refuse(self))
     with pytest.raises(WriteError, match=r"cannot be deleted: Permission denied .*entry stays"):
         lake.remove("scan")
     monkeypatch.undo()

@@ -32,7 +32,7 @@ from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import find_numbers, iso_datetime, positive_number
 from stemzarr.model import Fact, Source
 from stemzarr.options import ReadOptions
-from stemzarr.storage.files import read_error
+from stemzarr.storage.reasons import reading
 
 __all__ = ["FORMATS", "described_by", "is_empad", "read_empad"]
 
@@ -104,15 +104,11 @@ def _raw_name(path: Path) -> str | None:
 
 
 def _parse(path: Path) -> ET.Element:
-    try:
+    with reading(path):
         if path.stat().st_size > _LARGEST_XML:
             msg = f"is larger than the {_LARGEST_XML} bytes that an EMPAD's .xml has at most"
             raise CorruptFileError(msg, path=path, hint="give the .xml of the acquisition")
         text = path.read_bytes()
-    except OSError as error:
-        if isinstance(error, CorruptFileError):
-            raise
-        raise read_error(path, error) from error
     if b"<!ENTITY" in text:
         msg = "declares entities, which no EMPAD writes"
         raise CorruptFileError(msg, path=path, hint="give the .xml of the acquisition")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import ReadError, SourceChangedError, StemzarrError
-from stemzarr.storage.files import read_error
+from stemzarr.storage.reasons import reading
 
 __all__ = ["FileBlocks", "Stamp", "box_of", "one_line"]
 
@@ -35,10 +35,8 @@ class Stamp:
         ReadError
             There is no such file, or it may not be read.
         """
-        try:
+        with reading(path):
             status = path.stat()
-        except OSError as error:
-            raise read_error(path, error) from error
         return cls(status.st_size, status.st_mtime_ns)
 
     def check(self, path: Path) -> None:

@@ -27,7 +27,7 @@ from stemzarr.errors import (
 )
 from stemzarr.storage.foreign import without_foreign
 from stemzarr.storage.processes import ProcessRecord, process_state
-from stemzarr.storage.reasons import read_error, reading, write_error, writing
+from stemzarr.storage.reasons import reading, writing
 
 __all__ = [
     "PositionedFile",
@@ -37,9 +37,9 @@ __all__ = [
     "move",
     "open_shared",
     "publish",
-    "read_error",
     "read_positioned",
     "remove_abandoned",
+    "remove_file",
     "remove_tree",
     "replace",
     "seconds_untouched",
@@ -47,8 +47,6 @@ __all__ = [
     "sync_path",
     "temporary_path",
     "write_all",
-    "write_error",
-    "writing",
 ]
 
 
@@ -261,12 +259,17 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, and no folder; nothing there is no error."""
+    path.unlink(missing_ok=True)
+
+
 def remove_tree(path: Path) -> None:
     """Remove a file or a folder with all it holds; nothing there is no error."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        remove_file(path)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from stemzarr.storage.foreign import without_foreign
 from stemzarr.storage.objects import Address, Readable, Stamp, is_key
 from stemzarr.storage.reasons import reading, writing
 
-__all__ = ["COMMITTED", "REVISION", "LocalFolder", "open_root"]
+__all__ = ["COMMITTED", "REVISION", "LocalFolder", "open_root", "put_text"]
 
 _OPEN_FILES = 32
 _BUFFER_BYTES = 1024**2
@@ -275,6 +275,17 @@ class LocalFolder:
                         move(stage / name, self.root / name)
                 sync_folder(self.root)
                 remove_stage(stage)
+
+
+def put_text(path: Path, text: str, *, sync: bool = True) -> None:
+    """Write a whole file of text in place of one that is there, with folders above it.
+
+    Raises
+    ------
+    StoreExistsError, WriteError
+        As `LocalFolder.put`.
+    """
+    LocalFolder(path.parent).put(path.name, text.encode(), sync=sync)
 
 
 def open_root(address: Address) -> Readable:

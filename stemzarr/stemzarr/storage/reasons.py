@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from stemzarr.errors import ReadError, StemzarrError, WriteError
 
 __all__ = [
     "advice",
+    "denied",
     "is_about_memory",
+    "is_unwritable",
     "read_error",
     "reading",
     "reason_of",
@@ -59,6 +62,11 @@ _ADVICE = {
 }
 """What to do about an error of the operating system, by its name; not every system has each."""
 _BY_NUMBER = {getattr(errno, name): said for name, said in _ADVICE.items() if hasattr(errno, name)}
+_UNWRITABLE = frozenset(
+    getattr(errno, name)
+    for name in ("EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT")
+    if hasattr(errno, name)
+)
 _NO_MEMORY = (
     "error return without exception set",  # of C code that got no memory to say more
     "failed to map segment",
@@ -71,6 +79,19 @@ _NO_MEMORY = (
 def advice(error: OSError) -> str | None:
     """Return what to do about what the operating system said, where that is known."""
     return _BY_NUMBER.get(error.errno or 0)
+
+
+def is_unwritable(error: BaseException | None) -> bool:
+    """Return whether the system said that a place lets nobody, or not this user, write more."""
+    return isinstance(error, OSError) and error.errno in _UNWRITABLE
+
+
+def denied(path: Path) -> WriteError:
+    """Return the error for a file that this user has no right to write."""
+    cause = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    error = write_error(path, cause)
+    error.__cause__ = cause
+    return error
 
 
 def is_about_memory(error: BaseException) -> bool:

@@ -16,8 +16,8 @@ from stemzarr.errors import SourceChangedError, SourceNotFoundError
 from stemzarr.model import Blocks
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
-from stemzarr.storage.files import read_error
 from stemzarr.storage.fingerprints import FileState, state_of
+from stemzarr.storage.reasons import reading
 from stemzarr.store.format.form import DocumentRecord, SourceRecord
 
 __all__ = ["SourceBlocks", "read_options"]
@@ -106,15 +106,14 @@ def check_source(path: Path, state: tuple[int, int]) -> None:
         It is gone, it changed, it cannot be looked at.
     """
     try:
-        now = state_of(path, path.parent)
+        with reading(path, passing=(FileNotFoundError,)):
+            now = state_of(path, path.parent)
     except FileNotFoundError:
         raise SourceNotFoundError(
             "the source of a virtual store is gone",
             path=path,
             hint="put it back, or ingest it from where it is now",
         ) from None
-    except OSError as error:
-        raise read_error(path, error) from error
     if (now.size, now.modified_ns) != state:
         resized = f"{state[0]} bytes then, {now.size} now"
         how = "its modification time differs" if now.size == state[0] else resized

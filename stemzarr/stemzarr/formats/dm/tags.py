@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError
-from stemzarr.storage.files import read_error
+from stemzarr.storage.reasons import reading
 
 __all__ = ["EarlyEnd", "Tag", "TagData", "TagGroup", "TagTree", "read_tags"]
 
@@ -379,11 +379,8 @@ def read_tags(path: Path) -> TagTree:
     ReadError
         The operating system could not read the file.
     """
-    try:
-        with path.open("rb") as file:
-            return _parse(file, path, path.stat().st_size)
-    except OSError as error:
-        raise read_error(path, error) from error
+    with reading(path), path.open("rb") as file:
+        return _parse(file, path, path.stat().st_size)
 
 
 def _parse(file: BinaryIO, path: Path, size: int) -> TagTree:

@@ -43,8 +43,8 @@ from stemzarr.metadata.clean import clean_json
 from stemzarr.model import Document, Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.registry import is_data, is_store, lead_of, read_source, reads_suffix
-from stemzarr.storage.files import read_error
 from stemzarr.storage.foreign import is_foreign
+from stemzarr.storage.reasons import reading
 
 __all__ = ["is_set", "read_joined"]
 
@@ -153,10 +153,8 @@ def _count(number: int) -> str:
 
 def _below(folder: Path) -> Iterator[Path]:
     """Yield what is below a folder and no part of another file; no store, nothing hidden."""
-    try:
+    with reading(folder):
         inside = sorted(folder.iterdir())
-    except OSError as error:
-        raise read_error(folder, error) from error
     for path in inside:
         if path.name.startswith(".") or is_foreign(path.name) or is_store(path):
             continue

@@ -16,7 +16,8 @@ from stemzarr.errors import CorruptFileError, TruncatedFileError, UnsupportedDat
 from stemzarr.metadata.clean import clean_text
 from stemzarr.metadata.finding import positive_number
 from stemzarr.storage.acquisitions import find_beside
-from stemzarr.storage.files import open_shared, read_error
+from stemzarr.storage.files import open_shared
+from stemzarr.storage.reasons import reading
 
 __all__ = [
     "MAGIC",
@@ -270,11 +271,8 @@ def read_hdr(path: Path) -> tuple[Path | None, Hdr, str]:
     hdr = find_beside(path, f"{path.stem}.hdr")
     if hdr is None or not hdr.is_file():
         return None, Hdr(fields={}), ""
-    try:
-        with hdr.open("rb") as file:
-            text = file.read(_LARGEST_HDR).decode("latin-1")
-    except OSError as error:
-        raise read_error(hdr, error) from error
+    with reading(hdr), hdr.open("rb") as file:
+        text = file.read(_LARGEST_HDR).decode("latin-1")
     if not text.startswith("HDR"):
         return None, Hdr(fields={}), f"{hdr.name} is not a header of a Merlin and says nothing here"
     fields = {}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import (
     CorruptFileError,
+    ReadError,
     TruncatedFileError,
     UnsupportedDataError,
 )
@@ -25,7 +26,8 @@ from stemzarr.formats.labelling import FoundAxis, Labels
 from stemzarr.formats.reordered import reorder
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
-from stemzarr.storage.files import read_error, read_positioned
+from stemzarr.storage.files import read_positioned
+from stemzarr.storage.reasons import reading
 
 __all__ = ["FORMATS", "RawBlocks", "read_npy"]
 
@@ -164,7 +166,7 @@ def _is_array(path: Path, offset: int) -> bool:
 def _header(path: Path, offset: int) -> _Header:
     """Return what is before the values of the array that begins at a byte of the file."""
     try:
-        with path.open("rb") as file:
+        with reading(path), path.open("rb") as file:
             file.seek(offset)
             version = np.lib.format.read_magic(file)
             read = (
@@ -174,8 +176,8 @@ def _header(path: Path, offset: int) -> _Header:
             )
             shape, fortran, dtype = read(file)
             return _Header(shape=shape, fortran=fortran, dtype=dtype, offset=file.tell())
-    except OSError as error:
-        raise read_error(path, error) from error
+    except ReadError:
+        raise
     except Exception as error:  # numpy evaluates text here and raises whatever it stumbles over
         msg = f"is not a readable .npy file: {' '.join(str(error).split())[:200]}"
         raise CorruptFileError(msg, path=path, hint="save it again with numpy.save") from error

@@ -40,7 +40,7 @@ from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.recognition import readers
 from stemzarr.storage.acquisitions import acquisition_name
-from stemzarr.storage.files import read_error
+from stemzarr.storage.reasons import reading
 
 __all__ = ["read_rosettasciio"]
 
@@ -114,10 +114,8 @@ def _check(path: Path) -> Stamp:
     if stamp.size == 0:
         msg = "is empty"
         raise CorruptFileError(msg, path=path, hint="it may still be written; copy it again")
-    try:
+    with reading(path):
         is_hdf5 = path.suffix.lower() not in _HDF5_SUFFIXES or h5py.is_hdf5(path)
-    except OSError as error:
-        raise read_error(path, error) from error
     if not is_hdf5:
         msg = f"is not an HDF5 file, as its suffix {path.suffix} says"
         raise CorruptFileError(msg, path=path, hint="it may be truncated; copy it again")

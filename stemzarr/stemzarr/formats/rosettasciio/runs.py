@@ -19,7 +19,7 @@ from stemzarr.errors import CorruptFileError, SourceNotFoundError, UnsupportedDa
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun
 from stemzarr.storage.acquisitions import find_beside
-from stemzarr.storage.files import read_error
+from stemzarr.storage.reasons import reading
 
 __all__ = ["DeclaredRun", "find_run"]
 
@@ -81,11 +81,8 @@ def find_run(path: Path) -> DeclaredRun | None:
     find = _FORMATS.get(path.suffix.lower())
     if find is None:
         return None
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEADER_BYTES)
-    except OSError as error:
-        raise read_error(path, error) from error
+    with reading(path), path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
     return find(path, head)
 
 

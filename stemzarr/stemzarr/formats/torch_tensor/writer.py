@@ -22,6 +22,7 @@ from stemzarr.formats.writing.raw import write_raw
 from stemzarr.formats.writing.sidecar import describe_export
 from stemzarr.model import Document
 from stemzarr.registry import Exported, ExportRequest
+from stemzarr.storage.files import remove_file
 from stemzarr.views.render import ViewBlocks
 
 __all__ = ["write_pt"]
@@ -118,4 +119,4 @@ def _lay_out(
             _save(content, request.dest)
         del flat, tensor, content
     finally:
-        sparse.unlink(missing_ok=True)
+        remove_file(sparse)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from stemzarr.storage.files import read_error
+from stemzarr.storage.reasons import reading
 
 __all__ = ["folder_size", "is_foreign_zarr", "is_store_folder"]
 
@@ -43,8 +43,6 @@ def folder_size(path: Path) -> tuple[int, int]:
     ReadError
         A file cannot be looked at.
     """
-    try:
+    with reading(path):
         states = [Path(folder, name).stat() for folder, _, names in os.walk(path) for name in names]
-    except OSError as error:
-        raise read_error(path, error) from error
     return sum(one.st_size for one in states), max((one.st_mtime_ns for one in states), default=0)
