@@ -66,7 +66,7 @@ def test_a_store_that_cannot_be_renamed_keeps_its_name_and_notes(
         raise PermissionError(13, "is open elsewhere")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", fail)
+        patch.setattr("stemzarr_catalog.renaming.move", fail)
         with pytest.raises(WriteError, match="open elsewhere"):
             lake.rename("scan", "new")
     assert lake["scan"].notes.tags == ("good",)
