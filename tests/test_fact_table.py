@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,10 +14,11 @@ import stemzarr
 import stemzarr_catalog
 from stemzarr.metadata.facts import FACTS, FactRow
 from stemzarr.metadata.units import UNITS
-from stemzarr_catalog.fields import FIELDS
+from stemzarr.testing import facts_table
+from stemzarr.testing.pages import rewrite_page
+from stemzarr_catalog import field_table
 
-SCHEMA = Path(__file__).parents[1] / "docs" / "attributes.schema.json"
-QUERIES = Path(__file__).parents[1] / "docs" / "queries.md"
+DOCS = Path(__file__).parents[1] / "docs"
 ROW = """
     FactRow(
         name="badge",
@@ -98,7 +98,7 @@ def schema_of(fact: FactRow) -> dict[str, Any]:
 
 def test_the_schema_has_the_facts_of_the_table() -> None:
     """The JSON Schema names every fact, with its type, and no other."""
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    schema = json.loads((DOCS / "attributes.schema.json").read_text(encoding="utf-8"))
     properties = schema["$defs"]["document"]["properties"]
     facts = {name: value for name, value in properties.items() if name not in ("title", "kind")}
     said = {name: value.pop("description") for name, value in facts.items()}
@@ -106,13 +106,15 @@ def test_the_schema_has_the_facts_of_the_table() -> None:
     assert all(fact.meaning in said[fact.name] for fact in FACTS)
 
 
-def test_the_page_on_queries_has_the_fields_of_the_table() -> None:
-    """Each field is listed with the meaning and unit that the tables give it, in their order."""
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", QUERIES.read_text(encoding="utf-8"), re.MULTILINE)
-    listed = dict(rows)
-    for field in FIELDS.values():
-        unit = f" ({field.unit})" if field.unit else ""
-        assert listed[field.name] == f"{field.meaning}{unit}"
+def test_the_pages_have_the_tables_of_facts_and_fields() -> None:
+    """The tables in the docs are those that the commands write."""
+    made = [
+        ("store.md", facts_table.COMMAND, facts_table.facts_table()),
+        ("queries.md", field_table.COMMAND, field_table.field_table()),
+    ]
+    for name, command, table in made:
+        page = (DOCS / name).read_text(encoding="utf-8")
+        assert rewrite_page(page, command, table) == page, f"python -m {command} docs/{name}"
 
 
 def test_every_fact_is_named_after_its_unit() -> None:

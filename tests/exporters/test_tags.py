@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import stemzarr
-from stemzarr.formats.writing.tags import plain_tags
+from stemzarr.metadata.tags import plain_tags
 from stemzarr.testing import DMImage, write_dm
 
 LONG = np.arange(100, dtype=np.float32) / 3

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
 from stemzarr.formats.naming import make_slugs
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import facts_from_hyperspy, iso_datetime
+from stemzarr.store.format.schema import group_node
 
 leaves = (
     st.none()
@@ -91,3 +92,9 @@ def test_facts_of_any_tree(tree: Any) -> None:
     facts, paths = facts_from_hyperspy(clean_json(metadata))
     assert facts.keys() == paths.keys()
     json.dumps(facts, allow_nan=False)
+
+
+def test_attributes_that_say_nothing_are_left_out() -> None:
+    """Of a node, what is unknown or no finite number; all else is clean JSON."""
+    attributes = {"a": None, "b": np.float32("nan"), "c": -np.inf, "d": np.int8(3), "e": ["x", 1.5]}
+    assert group_node(attributes)["attributes"] == {"d": 3, "e": ["x", 1.5]}

@@ -1,20 +1,7 @@
-"""The whole tag tree as clean JSON, from which every value and its type can be recovered.
-
-* A group is an object, a group without names an array. A group whose names repeat, or that mixes
-  named and unnamed entries, is ``{"@entries": [[name, value], …]}``.
-* Text, truth values and numbers are themselves; NaN and infinities the strings ``NaN``,
-  ``Infinity``, ``-Infinity``; a struct is an array of its members.
-* An array is a JSON array where it is short, else
-  ``{"@array": {"dtype": …, "count": …, "base64": …}}``; pixels, which the store holds elsewhere,
-  and arrays beyond 64 MiB come without ``base64`` and with their ``offset`` in the source.
-* ``@types`` of the root maps the JSON pointer (RFC 6901) of a value to its type, such as ``f4``,
-  ``u2``, ``f4[3]`` for an array, ``(i2,i2,i2)`` for a struct. Where it says nothing, a value is
-  what JSON shows: text, a truth value, a 32-bit integer or a double.
-"""
+"""The whole tag tree of a DM file as JSON; `stemzarr.metadata.tags` says in which form."""
 
 from __future__ import annotations
 
-import base64
 import math
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from stemzarr.formats.dm.tags import BOOLEAN, Tag, TagData, TagGroup, read_tags
+from stemzarr.metadata.clean import clean_json
+from stemzarr.metadata.tags import ENTRIES, TYPES, encoded_array, entry_list, is_mark, pointer_to
 from stemzarr.storage.files import read_positioned
 
 __all__ = ["metadata_of", "read_metadata", "type_name"]
@@ -33,7 +22,7 @@ _PIXELS: Final = "/ImageData/Data"
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the whole tag tree of a DM file as clean JSON; see the module for its form.
+    """Return the whole tag tree of a DM file as clean JSON; see `stemzarr.metadata.tags`.
 
     Raises
     ------
@@ -56,8 +45,8 @@ def metadata_of(root: TagGroup, path: Path) -> dict[str, Any]:
     cleaner = _Cleaner(path)
     tree = cleaner.group(root, "")
     if isinstance(tree, list):
-        tree = {"@entries": [["", value] for value in tree]}
-    return {**tree, "@types": cleaner.types}
+        tree = entry_list(("", value) for value in tree)
+    return {**tree, TYPES: cleaner.types}
 
 
 def type_name(dtype: np.dtype[Any], codes: tuple[int, ...] = ()) -> str:
@@ -89,15 +78,14 @@ class _Cleaner:
     def group(self, group: TagGroup, pointer: str) -> dict[str, Any] | list[Any]:
         names = [tag.name for tag in group.entries]
         if not any(names) and (names or not group.sorted):
-            return [self.body(tag, f"{pointer}/{n}") for n, tag in enumerate(group.entries)]
-        reserved = any(not name or name.startswith("@") for name in names)
-        if reserved or len(set(names)) < len(names):
-            place = f"{pointer}/@entries"
-            entries = enumerate(group.entries)
-            return {
-                "@entries": [[tag.name, self.body(tag, f"{place}/{n}/1")] for n, tag in entries]
-            }
-        return {tag.name: self.body(tag, f"{pointer}/{_escape(tag.name)}") for tag in group.entries}
+            return [self.body(tag, pointer_to(pointer, n)) for n, tag in enumerate(group.entries)]
+        if any(map(is_mark, names)) or len(set(names)) < len(names):
+            place = pointer_to(pointer, ENTRIES)
+            return entry_list(
+                (tag.name, self.body(tag, pointer_to(place, n, 1)))
+                for n, tag in enumerate(group.entries)
+            )
+        return {tag.name: self.body(tag, pointer_to(pointer, tag.name)) for tag in group.entries}
 
     def body(self, tag: Tag, pointer: str) -> Any:  # noqa: ANN401 - any JSON
         if isinstance(tag.body, TagGroup):
@@ -109,7 +97,7 @@ class _Cleaner:
         if payload is None:
             cut = data.offset + data.nbytes > self.size
             if cut or pointer.endswith(_PIXELS) or data.nbytes > _LARGEST_ARRAY:
-                return {"@array": {**_describe(data), "offset": data.offset}}
+                return encoded_array(data.dtype, data.count, offset=data.offset)
             payload = _load(self.path, data)
         if data.is_text:
             text = _exact_text(data, payload)
@@ -129,11 +117,7 @@ class _Cleaner:
             return single
         if data.count <= _LONGEST_LIST and data.dtype.kind != "V" and data.dtype.subdtype is None:
             return [_clean_value(value, boolean=name.startswith("b1")) for value in values.tolist()]
-        return {"@array": {**_describe(data), "base64": base64.b64encode(payload).decode()}}
-
-
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+        return encoded_array(data.dtype, data.count, payload=payload)
 
 
 def _load(path: Path, data: TagData) -> bytes:
@@ -158,16 +142,4 @@ _INVISIBLE: Final = {ord(character): None for character in "\t\r\n\x00\u00a0\u30
 
 
 def _clean_value(value: Any, *, boolean: bool) -> Any:  # noqa: ANN401 - any JSON
-    if isinstance(value, tuple | list | np.ndarray):
-        return [_clean_value(member, boolean=False) for member in value]
-    if boolean and value in (0, 1):
-        return bool(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
-def _describe(data: TagData) -> dict[str, Any]:
-    dtype = data.dtype
-    described = [list(member) for member in dtype.descr] if dtype.names else dtype.str
-    return {"dtype": described, "count": data.count}
+    return bool(value) if boolean and value in (0, 1) else clean_json(value)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.formats.hdf5.writer import create_hdf5, write_dataset
-from stemzarr.formats.writing.tags import plain_tags
+from stemzarr.metadata.tags import plain_tags
 from stemzarr.model import CHANNEL, Axis, Document, Source
 from stemzarr.registry import Exported, ExportRequest
 from stemzarr.store.format.tree import read_nodes

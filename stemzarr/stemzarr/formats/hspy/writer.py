@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stemzarr.formats.hdf5.writer import create_hdf5, write_dataset
 from stemzarr.formats.hspy.metadata import axis_dict, metadata_of, signal_ndim, write_tree
 from stemzarr.formats.writing.progress import share_resources
-from stemzarr.formats.writing.tags import own_tags, plain_tags
+from stemzarr.metadata.tags import own_tags, plain_tags
 from stemzarr.model import Blocks, Document, read_box
 from stemzarr.registry import Exported, ExportRequest
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stemzarr.metadata.clean import clean_json
 from stemzarr.model import Document
 from stemzarr.store.format.encode import ChunkCodec
 from stemzarr.store.format.plan import ArrayPlan
@@ -18,7 +19,6 @@ __all__ = [
     "SCHEMA_VERSION",
     "Nodes",
     "array_node",
-    "clean_json",
     "consolidated",
     "group_node",
     "pixel_node",
@@ -36,33 +36,6 @@ Nodes = dict[str, dict[str, Any]]
 """The ``zarr.json`` of every group and array, by path; the root has the path ``""``."""
 
 
-def clean_json(value: Any) -> Any:  # noqa: ANN401 - whatever a tag or an option holds
-    """Return `value` as JSON: finite numbers, strings, lists and objects; NaN becomes None."""
-    match value:
-        case Mapping():
-            return {str(key): clean_json(item) for key, item in value.items()}
-        case np.ndarray():
-            return clean_json(value.tolist())
-        case list() | tuple() | set() | frozenset():
-            return [clean_json(item) for item in value]
-        case bytes():
-            return value.decode("utf-8", "replace")
-        case None:
-            return None
-    return _clean_scalar(value)
-
-
-def _clean_scalar(value: Any) -> bool | int | float | str | None:  # noqa: ANN401 - any scalar
-    match value:
-        case bool() | np.bool_():
-            return bool(value)
-        case int() | np.integer():
-            return int(value)
-        case float() | np.floating():
-            return float(value) if math.isfinite(value) else None
-    return str(value)
-
-
 def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ``zarr.json`` of a group."""
     return {"zarr_format": 3, "node_type": "group", "attributes": flat_attributes(attributes)}
@@ -70,8 +43,12 @@ def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def flat_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return attributes that JSON can hold; those that are unknown or not finite are left out."""
-    cleaned = {name: clean_json(value) for name, value in attributes.items()}
-    return {name: value for name, value in cleaned.items() if value is not None}
+    known = {name: value for name, value in attributes.items() if value is not None}
+    return {
+        name: clean_json(value)
+        for name, value in known.items()
+        if not isinstance(value, float | np.floating) or math.isfinite(value)
+    }
 
 
 def array_node(

@@ -26,6 +26,7 @@ from stemzarr.measure.accumulate import PARTIAL_FORM
 from stemzarr.measure.disk_mask import disk_mask
 from stemzarr.measure.glance import Glance, take_glance
 from stemzarr.measure.measures import MEASURES
+from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import redact_facts, redact_source, redactor_of
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
@@ -47,7 +48,6 @@ from stemzarr.store.format.records import (
 )
 from stemzarr.store.format.schema import (
     SCHEMA_VERSION,
-    clean_json,
     consolidated,
     group_node,
     pixel_node,
