@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from stemzarr.errors import CorruptFileError, SourceChangedError, TruncatedFileError
-from stemzarr.formats.reordered import JoinedBlocks, ReorderedBlocks
+from stemzarr.formats.reordered import ReorderedBlocks
 from stemzarr.model import ArrayBlocks, read_box
 from stemzarr.options import ReadOptions
+from stemzarr.pixels.partial import SpreadBlocks
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_blocks, check_reader
 
@@ -64,7 +65,7 @@ def test_joined_boxes(lengths: list[int]) -> None:
     """Parts laid end to end read as their concatenation."""
     whole = counted((sum(lengths), 3))
     parts = np.split(whole, np.cumsum(lengths)[:-1])
-    blocks = JoinedBlocks(tuple(ArrayBlocks(part) for part in parts))
+    blocks = SpreadBlocks.join([ArrayBlocks(part) for part in parts])
     np.testing.assert_array_equal(read_box(blocks, (0, 0), whole.shape), whole)
     check_blocks(blocks)
 

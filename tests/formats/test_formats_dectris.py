@@ -222,3 +222,13 @@ def test_a_data_file_that_continues_no_other_is_named(tmp_path: Path) -> None:
     (note,) = read_source(path).notes
     assert note.startswith("its data file 's_data_000002.h5' begins with image 1")
     assert note.endswith("where image 11 is expected")
+
+
+def test_chunks_that_were_never_written_are_counted(tmp_path: Path) -> None:
+    """A data file with room for frames that never came says so, as any other HDF5 file does."""
+    path, _ = write_master(tmp_path, 30, triggers=6, images=5)
+    with h5py.File(tmp_path / "s_data_000002.h5", "w") as file:
+        data = file.create_dataset("entry/data/data", (10, *DETECTOR), "u4", chunks=(1, *DETECTOR))
+        data.attrs["image_nr_low"] = np.uint64(11)
+        data[:7] = 1
+    assert "3 of 10 chunks were never written and read as 0" in read_source(path).notes

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stemzarr.errors import (
@@ -140,6 +143,35 @@ def test_a_frame_that_was_lost_is_noticed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         values_of(path).reshape(24, ROWS, COLUMNS), np.delete(frames(25), 12, axis=0)
     )
+
+
+@given(st.sets(st.integers(0, 27), min_size=1, max_size=27), st.booleans())
+def test_a_salvage_puts_frames_where_their_numbers_say(kept: set[int], idle: bool) -> None:
+    """Whichever frames are lost, the others are at their positions, idle ones left out."""
+    line, every = (7 if idle else 6), frames(28 if idle else 24)
+    there = np.isin(np.arange(len(every)), sorted(kept))
+    if there.all() or not there.any():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.mib")
+        write_mib(path, every)
+        size = path.stat().st_size // len(every)
+        content = path.read_bytes()
+        parts = [content[n * size : (n + 1) * size] for n in np.flatnonzero(there)]
+        path.write_bytes(b"".join(parts))
+        write_hdr(path.with_suffix(".hdr"), len(every), line, (4, 6))
+        options = ReadOptions(salvage=True)
+        in_scan = there.reshape(4, line)[:, :6]
+        if not in_scan.any():
+            with pytest.raises(TruncatedFileError):
+                read_source(path, options)
+            return
+        found = read_source(path, options).document
+        scan = every.reshape(4, line, ROWS, COLUMNS)[:, :6]
+        expected = np.where(in_scan[..., None, None], scan, 0)
+        np.testing.assert_array_equal(values_of(path, options), expected)
+        valid = np.ones((4, 6), bool) if found.valid is None else found.valid
+        np.testing.assert_array_equal(valid, in_scan)
 
 
 def test_a_scan_that_was_stopped_is_incomplete(tmp_path: Path) -> None:

@@ -47,8 +47,7 @@ def read_walk(path: Path, options: ReadOptions) -> Source:
     shape = tuple(np.fromfile(path, "<u4", 4, offset=8).tolist())
     base = RawBlocks(path=path, stamp=stamp, offset=24, shape=shape, stored=np.dtype("<u2"))
     found = Found(title="", base=base, axes=tuple(FoundAxis(size=size) for size in shape))
-    facts = FileFacts(format="walk", stamp=stamp)
-    return build_source(path, facts, [found], options)
+    return build_source(path, FileFacts(format="walk"), [found], options)
 '''
 LINE = """
     Reader(

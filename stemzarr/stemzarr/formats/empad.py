@@ -7,7 +7,6 @@ their positions; how many there must be is said by the ``.xml`` or by the name o
 from __future__ import annotations
 
 import ast
-import dataclasses
 import functools
 import re
 from collections.abc import Iterator, Mapping
@@ -26,10 +25,10 @@ from stemzarr.errors import (
 from stemzarr.format_row import FormatRow
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
-from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun, stamp_of_all
+from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import find_numbers, iso_datetime, positive_number
+from stemzarr.metadata.finding import Facts, find_numbers, iso_datetime, positive_number
 from stemzarr.model import Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.storage.reasons import reading
@@ -150,43 +149,22 @@ def read_empad(path: Path, options: ReadOptions) -> Source:
 def _source(path: Path, raw: Path, root: ET.Element, options: ReadOptions) -> Source:
     tree = {"xml": clean_json(_as_dict(root))} if path != raw else {}
     run = _run(raw, root)
-    facts, paths = _facts(root)
     whole = Found(
         title="",
         base=run.blocks,
         axes=_axes(root, run.scan),
-        hints=Hints(signal_type="electron_diffraction", frames=_EVIDENCE, scan=None),
-        facts=facts,
-        fact_paths=paths,
+        hints=Hints(signal_type="electron_diffraction", frames=_EVIDENCE),
+        facts=_facts(root),
     )
-    found = [_whole(whole, run)] if run.complete else run.find(whole, options, path)
     parts = () if path == raw else (raw,)
-    stamp = stamp_of_all((path, *parts))
     file = FileFacts(
         format="empad",
-        stamp=stamp,
         load_metadata=functools.partial(dict, tree),
-        notes=tuple(filter(None, (run.note, run.tail))),
+        notes=run.notes,
         complete=run.complete,
         parts=parts,
     )
-    return build_source(path, file, found, options)
-
-
-def _whole(whole: Found, run: FrameRun) -> Found:
-    """Return all frames as the scan that is declared, else as the stack that they are."""
-    if run.scan is None:
-        frames = FoundAxis(size=run.frames, name="frame")
-        return dataclasses.replace(whole, axes=(frames, *whole.axes[-2:]))
-    rows, columns = (
-        dataclasses.replace(axis, size=size)
-        for axis, size in zip(whole.axes[:2], run.scan, strict=True)
-    )
-    hints = dataclasses.replace(
-        whole.hints, scan=(rows, columns), scan_evidence="the scan that the .xml or .raw names"
-    )
-    frames = FoundAxis(size=run.frames)
-    return dataclasses.replace(whole, axes=(frames, *whole.axes[-2:]), hints=hints)
+    return build_source(path, file, run.find(whole, options, path), options)
 
 
 def _run(raw: Path, root: ET.Element) -> FrameRun:
@@ -201,12 +179,19 @@ def _run(raw: Path, root: ET.Element) -> FrameRun:
     )
     series = _number(root, "scan_parameters/series_count")
     if series is not None:
-        return FrameRun(blocks=blocks, declared=series, beyond=beyond, evidence=_EVIDENCE)
+        return FrameRun(parts=((0, blocks),), declared=series, beyond=beyond, evidence=_EVIDENCE)
     shapes = list(_shapes(raw, root))
     fitting = (shape for shape in shapes if shape[0] * shape[1] == frames)
     scan = next(fitting, shapes[0] if shapes else None)
     declared = None if scan is None else scan[0] * scan[1]
-    return FrameRun(blocks=blocks, declared=declared, scan=scan, beyond=beyond, evidence=_EVIDENCE)
+    return FrameRun(
+        parts=((0, blocks),),
+        declared=declared,
+        scan=scan,
+        scan_evidence="the scan that the .xml or .raw names",
+        beyond=beyond,
+        evidence=_EVIDENCE,
+    )
 
 
 def _shapes(raw: Path, root: ET.Element) -> Iterator[tuple[int, int]]:
@@ -280,19 +265,16 @@ def _scan_steps(root: ET.Element, scan: tuple[int, int]) -> tuple[float | None, 
     return rows / scan[0], columns / scan[1]
 
 
-def _facts(root: ET.Element) -> tuple[dict[str, Fact], dict[str, str]]:
-    facts: dict[str, Fact] = {}
-    paths: dict[str, str] = {}
-    for fact, value, path in find_numbers("empad", root.findtext):
-        facts[fact] = value
-        paths[fact] = f"xml/{path}"
+def _facts(root: ET.Element) -> Facts:
+    facts: dict[str, tuple[Fact, str]] = {
+        fact: (value, f"xml/{path}") for fact, value, path in find_numbers("empad", root.findtext)
+    }
     stamp = root.find("timestamp")
     moment = "" if stamp is None else stamp.get("isoformat", "")
     acquired = iso_datetime(*moment.partition("T")[::2])
     if acquired:
-        facts["acquired"] = acquired
-        paths["acquired"] = "xml/timestamp/isoformat"
-    return facts, paths
+        facts["acquired"] = acquired, "xml/timestamp/isoformat"
+    return facts
 
 
 def _as_dict(element: ET.Element) -> Mapping[str, Any] | str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,26 @@ from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels, label_axes
 from stemzarr.formats.naming import make_slugs
 from stemzarr.formats.reordered import reorder
-from stemzarr.metadata.finding import facts_from_hyperspy
+from stemzarr.metadata.finding import Facts, facts_from_hyperspy
 from stemzarr.model import (
     PATTERN_KINDS,
     Blocks,
     Brightness,
     Document,
-    Fact,
     Source,
     main_document,
 )
 from stemzarr.options import ReadOptions
 from stemzarr.storage.acquisitions import acquisition_name
 
-__all__ = ["Found", "build_source", "refuse_dataset"]
+__all__ = [
+    "FileFacts",
+    "Found",
+    "build_source",
+    "refuse_dataset",
+    "slugs_of",
+    "stamp_of_all",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +56,11 @@ class Found:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Metadata in HyperSpy's arrangement, from which facts are taken."""
     original: Mapping[str, Any] = field(default_factory=dict)
-    """HyperSpy's ``original_metadata``, from which facts are taken that `metadata` lacks."""
-    facts: Mapping[str, Fact] = field(default_factory=dict)
+    """HyperSpy's ``original_metadata``; facts that `metadata` lacks are taken from tags of DM."""
+    further: Mapping[str, Any] = field(default_factory=dict)
+    """What is kept beside these two in the source's metadata."""
+    facts: Facts = field(default_factory=dict)
     """Facts that the reader found by itself; they outrank those in `metadata`."""
-    fact_paths: Mapping[str, str] = field(default_factory=dict)
-    """For each of these facts, the path of its tag in the source's metadata."""
     notes: tuple[str, ...] = ()
     """What a person should know."""
     valid: NDArray[np.bool_] | None = None
@@ -91,10 +98,10 @@ class FileFacts:
 
     format: str
     """Name of the format."""
-    stamp: Stamp
-    """Size and modification time, those of all `parts` counted."""
-    load_metadata: Callable[[], dict[str, Any]] = dict
-    """Gives the whole metadata as clean JSON."""
+    stamp: Stamp | None = None
+    """Size and modification time where they are not those of the file and all its `parts`."""
+    load_metadata: Callable[[], dict[str, Any]] | None = None
+    """Gives the whole metadata as clean JSON, where they are not those of the data sets."""
     notes: tuple[str, ...] = ()
     """What a person should know."""
     complete: bool = True
@@ -103,6 +110,12 @@ class FileFacts:
     """Further files of the same acquisition."""
     joined: bool = False
     """Whether the path is a folder, and the parts are all files of the acquisition."""
+
+
+def stamp_of_all(paths: Sequence[Path]) -> Stamp:
+    """Return the size of all files together and the latest of their modification times."""
+    stamps = [Stamp.of(path) for path in paths]
+    return Stamp(sum(one.size for one in stamps), max(one.modified_ns for one in stamps))
 
 
 def build_source(
@@ -120,21 +133,21 @@ def build_source(
     if not found:
         msg = "holds no data that stemzarr can take"
         raise UnsupportedDataError(msg, path=path, hint="only arrays of numbers become stores")
-    titles = [one.title or acquisition_name(path) for one in found]
-    slugs = make_slugs(titles)
+    slugs = slugs_of(path, found)
     documents = tuple(
-        _document(index, slugs[index], titles[index], one, options)
-        for index, one in enumerate(found)
+        _document(index, slug, one.title or acquisition_name(path), one, options)
+        for index, (slug, one) in enumerate(zip(slugs, found, strict=True))
     )
     _check_scan_shape(path, documents, options)
+    stamp = file.stamp or stamp_of_all((path, *file.parts))
     return Source(
         path=path,
         format=file.format,
-        size=file.stamp.size,
-        modified_ns=file.stamp.modified_ns,
+        size=stamp.size,
+        modified_ns=stamp.modified_ns,
         documents=documents,
         main=main_document(documents),
-        load_metadata=file.load_metadata,
+        load_metadata=file.load_metadata or functools.partial(_metadata_tree, path, found),
         notes=(*file.notes, *dict.fromkeys(one.missing for one in found if one.missing)),
         parts=file.parts,
         joined=file.joined,
@@ -142,9 +155,23 @@ def build_source(
     )
 
 
+def slugs_of(path: Path, found: Iterable[Found]) -> tuple[str, ...]:
+    """Return the slug of each data set of a file."""
+    return make_slugs(one.title or acquisition_name(path) for one in found)
+
+
+def _metadata_tree(path: Path, found: Sequence[Found]) -> dict[str, Any]:
+    """Return ``metadata`` and ``original_metadata`` of each data set that has some, by its slug."""
+    return {
+        slug: {"metadata": one.metadata, "original_metadata": one.original, **one.further}
+        for slug, one in zip(slugs_of(path, found), found, strict=True)
+        if one.metadata or one.original or one.further
+    }
+
+
 def _document(index: int, slug: str, title: str, found: Found, options: ReadOptions) -> Document:
     labels = label_axes(found.axes, options, found.hints)
-    facts, paths = _told_facts(found, slug)
+    facts = {**_told_facts(found, slug), **found.facts}
     bad = _bad_pixels(found, labels)
     return Document(
         index=index,
@@ -158,23 +185,23 @@ def _document(index: int, slug: str, title: str, found: Found, options: ReadOpti
         brightness=found.brightness,
         thumbnail=found.thumbnail,
         computed=found.computed,
-        facts={**facts, **found.facts},
-        fact_paths={**paths, **found.fact_paths},
+        facts={name: value for name, (value, _) in facts.items()},
+        fact_paths={name: place for name, (_, place) in facts.items()},
         notes=(*filter(None, (found.missing,)), *found.notes, *labels.notes, *_bad_notes(bad)),
         valid=_valid(found, tuple(axis.size for axis in labels.axes)),
         bad_pixels=bad,
     )
 
 
-def _told_facts(found: Found, slug: str) -> tuple[dict[str, Fact], dict[str, str]]:
+def _told_facts(found: Found, slug: str) -> Facts:
     """Return the facts in HyperSpy's metadata, and others in the tags that it made them from."""
     facts, paths = facts_from_hyperspy(found.metadata, f"{slug}/metadata")
+    told = {name: (value, paths[name]) for name, value in facts.items()}
     if "ImageList" not in found.original:
-        return facts, paths
+        return told
     from stemzarr.formats.dm.hyperspy_tags import facts_from_tags
 
-    more, places = facts_from_tags(found.original, f"{slug}/original_metadata")
-    return {**more, **facts}, {**places, **paths}
+    return {**facts_from_tags(found.original, f"{slug}/original_metadata"), **told}
 
 
 def _bad_pixels(found: Found, labels: Labels) -> NDArray[np.bool_] | None:

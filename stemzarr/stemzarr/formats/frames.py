@@ -21,19 +21,13 @@ from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
 from stemzarr.formats.hdf5.files import contiguous_block
 from stemzarr.formats.labelling import FoundAxis, Hints
-from stemzarr.formats.reordered import ReorderedBlocks
 from stemzarr.model import Blocks
 from stemzarr.options import ReadOptions
-from stemzarr.pixels.partial import PartialBlocks
+from stemzarr.pixels.partial import SpreadBlocks
+from stemzarr.storage.acquisitions import acquisition_name
 from stemzarr.storage.files import open_shared
 
-__all__ = ["FrameBlocks", "FramePart", "FrameRun", "stamp_of_all"]
-
-
-def stamp_of_all(paths: Sequence[Path]) -> Stamp:
-    """Return the size of all files together and the latest of their modification times."""
-    stamps = [Stamp.of(path) for path in paths]
-    return Stamp(sum(one.size for one in stamps), max(one.modified_ns for one in stamps))
+__all__ = ["FrameBlocks", "FramePart", "FrameRun", "place_frames"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,58 +116,72 @@ class FrameBlocks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameRun:
-    """What a header declares of a run of frames, and what is on disk."""
+    """What is declared of a run of frames, and what is on disk."""
 
-    blocks: FrameBlocks
-    """All whole frames on disk."""
+    parts: tuple[tuple[int, Blocks], ...]
+    """Whole frames (frame, y, x) on disk, each run of them with the number of its first."""
     declared: int | None = None
-    """Number of frames that the header declares; None where it declares none."""
+    """Number of frames that are declared; None where nothing declares them."""
     scan: tuple[int, int] | None = None
-    """Shape (scan_y, scan_x) that the header declares."""
+    """Shape (scan_y, scan_x) that all declared frames make."""
+    scan_evidence: str = "the scan that its header declares"
+    """Why `scan` is believed."""
+    scan_certain: bool = True
+    """Whether `scan` was read rather than guessed."""
     beyond: int = 0
     """Bytes behind the last whole frame that are not a frame."""
+    missing: tuple[str, ...] = ()
+    """Which files are missing, in words."""
     evidence: str = "its files hold pattern after pattern"
     """Why the frames are patterns in this order."""
 
     @property
+    def blocks(self) -> Blocks:
+        """All frames on disk, one behind the other."""
+        runs = [blocks for _, blocks in self.parts]
+        return runs[0] if len(runs) == 1 else SpreadBlocks.join(runs)
+
+    @property
     def frames(self) -> int:
         """Number of whole frames on disk."""
-        return self.blocks.shape[0]
+        return sum(blocks.shape[0] for _, blocks in self.parts)
 
     @property
     def complete(self) -> bool:
         """Whether the files hold what is declared, and no more."""
-        return self.frames == self.declared or (self.declared is None and not self.beyond)
+        counted = self.frames == self.declared or (self.declared is None and not self.beyond)
+        return counted and not self.missing
 
     @property
     def note(self) -> str:
-        """What is missing or too much, in words; empty where nothing is."""
+        """How many frames are missing or too many, in words; empty where none are."""
         if self.complete:
             return ""
         if self.declared is None:
-            return f"{self.frames} patterns are whole, {self.beyond} bytes of another are on disk"
-        if self.frames < self.declared:
+            rest = f"{self.beyond} bytes of another are on disk"
+            return f"{self.frames} patterns are " + (f"whole, {rest}" if self.beyond else "on disk")
+        if self.frames <= self.declared:
             return f"{self.frames} of {self.declared} patterns are on disk"
         return f"{self.frames} patterns are on disk, {self.declared} are declared"
 
     @property
-    def tail(self) -> str:
-        """What is behind the last pattern of a complete run, in words; empty where nothing."""
-        if not self.complete or not self.beyond:
-            return ""
-        return f"{self.beyond} bytes behind the last pattern are not a pattern"
+    def notes(self) -> tuple[str, ...]:
+        """What is missing or too much, or is behind the last pattern, in words."""
+        tail = f"{self.beyond} bytes behind the last pattern are not a pattern"
+        behind = tail if self.complete and self.beyond else ""
+        return tuple(filter(None, (self.note, *self.missing, behind)))
 
     def find(self, whole: Found, options: ReadOptions, path: Path) -> list[Found]:
-        """Return the data sets of an incomplete run.
+        """Return the data sets that the frames make.
 
         Parameters
         ----------
         whole
-            The scan as the format describes it, its axes ending with those of a pattern, its
-            blocks of no importance.
+            The data set as the format describes it. Its axes end with those of a pattern; where
+            there are four, they begin with those of a scan of any size. Its blocks do not count.
         options
-            With ``salvage``, the frames make the scan of ``scan_shape``, or of the declared shape;
-            frames beyond it are a stack of their own. Otherwise they are a stack.
+            With ``salvage``, the frames of an incomplete run make the scan of ``scan_shape``, or of
+            the declared shape, and frames beyond it a stack of their own; otherwise all are one.
         path
             The file, for messages.
 
@@ -185,21 +193,24 @@ class FrameRun:
             ``scan_shape`` has fewer positions than there are frames declared or on disk.
         """
         self.check_any_whole(path)
+        if self.complete:
+            return [self._labelled(whole, self.blocks, self.scan)]
+        whole = replace(whole, notes=(*whole.notes, self.note))
         shape = (options.scan_shape or self.scan) if options.salvage else None
         if shape is None:
             return [self._stack(whole, self.blocks)]
         positions = math.prod(shape)
-        if options.scan_shape is not None and self.declared not in (None, positions):
-            msg = f"a scan of {shape[0]} x {shape[1]} needs {positions} patterns, {self.note}"
-            raise OptionError(msg, path=path, hint="give the --scan-shape of the whole scan")
-        if positions >= self.frames:
-            return [self._scan(whole, shape)]
-        if options.scan_shape is not None and self.declared is None:
-            msg = f"a scan of {shape[0]} x {shape[1]} needs {positions} patterns, it holds more"
-            raise OptionError(msg, path=path, hint="give the --scan-shape of the whole scan")
-        beyond = _cut(self.blocks, positions, self.frames)
-        surplus = replace(self._stack(whole, beyond), title=f"{whole.title or path.stem} surplus")
-        return [self._scan(whole, shape), surplus]
+        last, blocks = self.parts[-1]
+        every = SpreadBlocks(parts=self.parts, frames=max(positions, last + blocks.shape[0]))
+        self._check_scan(options, positions, every.frames, path)
+        scan = every.cut(0, positions)
+        valid = scan.valid().reshape(shape)
+        found = replace(self._labelled(whole, scan, shape), valid=None if valid.all() else valid)
+        if every.frames == positions:
+            return [found]
+        surplus = self._stack(whole, every.cut(positions, every.frames))
+        title = whole.title or acquisition_name(path)
+        return [found, replace(surplus, title=f"{title} surplus")]
 
     def check_any_whole(self, path: Path) -> None:
         """Raise TruncatedFileError, with the numbers, where no frame is whole."""
@@ -207,41 +218,60 @@ class FrameRun:
             msg = f"holds no whole pattern: {self.note}"
             raise TruncatedFileError(msg, path=path, hint="copy it again from its origin")
 
+    def _check_scan(self, options: ReadOptions, positions: int, frames: int, path: Path) -> None:
+        """Raise OptionError where the scan that is asked for is not that of all frames."""
+        if options.scan_shape is None:
+            return
+        less = self.declared is None and positions < frames
+        if less or self.declared not in (None, positions):
+            held = "it holds more" if less else self.note
+            rows, columns = options.scan_shape
+            msg = f"a scan of {rows} x {columns} needs {positions} patterns, {held}"
+            raise OptionError(msg, path=path, hint="give the --scan-shape of the whole scan")
+
     def _stack(self, whole: Found, blocks: Blocks) -> Found:
-        detector = whole.axes[-2:]
         frames = FoundAxis(size=blocks.shape[0], name="frame")
         # No scan is guessed from the number of frames that happen to be there.
-        return replace(
-            whole,
-            base=blocks,
-            axes=(frames, *detector),
-            hints=Hints(frames=self.evidence),
-            notes=(*whole.notes, self.note),
-        )
+        hints = Hints(frames=self.evidence)
+        return replace(whole, base=blocks, axes=(frames, *whole.axes[-2:]), hints=hints)
 
-    def _scan(self, whole: Found, shape: tuple[int, int]) -> Found:
-        *before, last = self.blocks.parts
-        positions = math.prod(shape)
-        there = min(positions, self.frames)
-        if there < positions:
-            # What is not there is never read: `PartialBlocks` gives zeros for it.
-            last = replace(last, frames=last.frames + positions - there)
-            frames = replace(self.blocks, parts=(*before, last))
-        else:
-            frames = _cut(self.blocks, 0, positions)
-        scan = ReorderedBlocks(base=frames, order=(0, 1, 2), scan=shape)
-        partial = PartialBlocks(base=scan, patterns=there, pattern_ndim=2)
-        bare = (FoundAxis(size=0), FoundAxis(size=0))
-        axes = whole.axes if len(whole.axes) == len(bare) + 2 else (*bare, *whole.axes[-2:])
-        sizes = (*shape, *self.blocks.frame)
-        return replace(
-            whole,
-            base=partial if there < positions else scan,
-            axes=tuple(replace(axis, size=size) for axis, size in zip(axes, sizes, strict=True)),
-            hints=replace(whole.hints, frames=self.evidence, scan=None),
-            valid=partial.valid() if there < positions else None,
-            notes=(*whole.notes, self.note),
-        )
+    def _labelled(self, whole: Found, blocks: Blocks, shape: tuple[int, int] | None) -> Found:
+        """Return frames as the stack that they are, or as the scan of a shape."""
+        *before, rows, columns = whole.axes
+        frames = before[0] if len(before) == 1 else FoundAxis(size=0, name="frame")
+        hints = replace(whole.hints, frames=whole.hints.frames or self.evidence)
+        if shape is not None:
+            y, x = before if len(before) == len(shape) else [FoundAxis(size=0)] * len(shape)
+            hints = replace(
+                hints,
+                scan=(replace(y, size=shape[0]), replace(x, size=shape[1])),
+                scan_evidence=self.scan_evidence,
+                scan_certain=self.scan_certain,
+            )
+        axes = (replace(frames, size=blocks.shape[0]), rows, columns)
+        return replace(whole, base=blocks, axes=axes, hints=hints)
+
+
+def place_frames(
+    blocks: FrameBlocks, numbers: NDArray[np.int64]
+) -> tuple[tuple[int, FrameBlocks], ...]:
+    """Return runs of frames, each with the number of its first.
+
+    Parameters
+    ----------
+    blocks
+        Frames in their order on disk.
+    numbers
+        Number of each frame, rising; those below 0 are left out.
+    """
+    kept = np.flatnonzero(numbers >= 0)
+    steps = (np.diff(kept) != 1) | (np.diff(numbers[kept]) != 1)
+    runs = np.split(kept, np.flatnonzero(steps) + 1)
+    return tuple(
+        (int(numbers[run[0]]), _cut(blocks, int(run[0]), int(run[-1]) + 1))
+        for run in runs
+        if run.size
+    )
 
 
 def _cut(blocks: FrameBlocks, first: int, end: int) -> FrameBlocks:

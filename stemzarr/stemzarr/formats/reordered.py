@@ -1,4 +1,4 @@
-"""Blocks made of other blocks: reordered into canonical order, or laid end to end."""
+"""Blocks made of other blocks: reordered into canonical order, or without dims of one value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stemzarr.formats.labelling import Labels
 from stemzarr.model import Blocks
 
-__all__ = ["JoinedBlocks", "ReorderedBlocks", "SqueezedBlocks", "reorder"]
+__all__ = ["ReorderedBlocks", "SqueezedBlocks", "reorder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,37 +143,3 @@ class SqueezedBlocks:
         for dim in self.dropped:
             whole.insert(dim, 0)
         self.base.read_into(np.expand_dims(out, self.dropped), whole)
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedBlocks:
-    """Blocks of equal type and shape but for the first dim, laid end to end along it."""
-
-    parts: tuple[Blocks, ...]
-    """The parts in their order, at least one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the dims; the first is the sum over all parts."""
-        return (sum(part.shape[0] for part in self.parts), *self.parts[0].shape[1:])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.parts[0].dtype
-
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """The block of the first part."""
-        return self.parts[0].block_shape
-
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`, part after part."""
-        begin = 0
-        for part in self.parts:
-            low = max(start[0], begin)
-            high = min(start[0] + out.shape[0], begin + part.shape[0])
-            if low < high:
-                target = out[low - start[0] : high - start[0]]
-                part.read_into(target, (low - begin, *start[1:]))
-            begin += part.shape[0]

@@ -13,7 +13,20 @@ from stemzarr.metadata.facts import FACTS, FactRow, Place, facts_in, rank_last
 from stemzarr.metadata.units import unit_factor
 from stemzarr.model import Fact
 
-__all__ = ["facts_from_hyperspy", "find_numbers", "iso_datetime", "positive_number"]
+__all__ = [
+    "Facts",
+    "facts_from_hyperspy",
+    "find_numbers",
+    "finite_number",
+    "get_path",
+    "iso_datetime",
+    "number_or_nan",
+    "plain_text",
+    "positive_number",
+]
+
+Facts = Mapping[str, tuple[Fact, str]]
+"""Facts by their names, each with the path of its tag in the source's metadata."""
 
 _ANY: Final = "TEM."
 """Begins the paths that are below any of the instruments."""
@@ -78,8 +91,8 @@ def _numbers(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
     for instrument in (*_INSTRUMENTS, None):
         for fact, place in known:
             for path in _paths(place, instrument):
-                unit = str(_get(metadata, f"{path}_units"))
-                value = read_number(fact, _get(metadata, path), unit)
+                unit = str(get_path(metadata, f"{path}_units"))
+                value = read_number(fact, get_path(metadata, path), unit)
                 if value is not None:
                     yield fact.name, value, path
 
@@ -122,20 +135,20 @@ def find_numbers(
 def _texts(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
     for fact, place in facts_in("hyperspy", "text"):
         for path in place.paths:
-            value = _get(metadata, path)
+            value = get_path(metadata, path)
             if isinstance(value, str) and value.strip():
                 yield fact.name, value.strip(), path
 
 
 def _date(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Fact, str]]:
     for root in ("General.", ""):
-        parts = [_get(metadata, f"{root}{part}") for part in ("date", "time", "time_zone")]
+        parts = [get_path(metadata, f"{root}{part}") for part in ("date", "time", "time_zone")]
         acquired = iso_datetime(*(part if isinstance(part, str) else "" for part in parts))
         if acquired:
             yield "acquired", acquired, f"{root}date"
 
 
-def _get(tree: Mapping[str, Any], path: str) -> object:
+def get_path(tree: Mapping[str, Any], path: str) -> object:
     """Return what is at a dotted path, None where nothing does."""
     value: Any = tree
     for part in path.split("."):
@@ -162,6 +175,17 @@ def positive_number(value: object) -> float | None:
     """Return a number above zero: instruments write 0 for what they do not know."""
     number = finite_number(value)
     return number if number is not None and number > 0 else None
+
+
+def number_or_nan(value: object) -> float:
+    """Return a finite number, NaN where there is none: a step that is not known."""
+    number = finite_number(value)
+    return math.nan if number is None else number
+
+
+def plain_text(value: object) -> str:
+    """Return text, nothing where a value is none."""
+    return value if isinstance(value, str) else ""
 
 
 def iso_datetime(date: str, time: str = "", zone: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -68,14 +69,21 @@ class PartialBlocks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpreadBlocks:
-    """Frames (frame, y, x) of files between which some are missing; those read as zeros."""
+    """Runs of frames (frame, …), one behind the other; frames between them read as zeros."""
 
     parts: tuple[tuple[int, Blocks], ...]
-    """Number of the first frame of each file, and its frames; at least one."""
+    """Number of the first frame of each run, rising, and its frames; at least one run."""
     frames: int
     """Number of all frames, those that are missing counted in."""
     first: int = 0
     """Number of the frame that is counted as 0."""
+
+    @classmethod
+    def join(cls, runs: Sequence[Blocks]) -> SpreadBlocks:
+        """Return runs laid end to end, none missing between them."""
+        ends = [*itertools.accumulate(blocks.shape[0] for blocks in runs)]
+        parts = zip([0, *ends], runs, strict=False)
+        return cls(parts=tuple(parts), frames=ends[-1])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,7 +97,7 @@ class SpreadBlocks:
 
     @property
     def block_shape(self) -> tuple[int, ...]:
-        """That of the first file."""
+        """That of the first run."""
         return self.parts[0][1].block_shape
 
     def cut(self, first: int, end: int) -> SpreadBlocks:
@@ -105,11 +113,13 @@ class SpreadBlocks:
         return there
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`, zeros where no file has the frame."""
-        out[...] = 0
-        low = start[0] + self.first
+        """Fill `out` with the box of its shape at `start`, zeros where no run has the frame."""
+        low = done = start[0] + self.first
         high = low + out.shape[0]
         for number, blocks in self.parts:
             a, b = max(low, number), min(high, number + blocks.shape[0])
             if a < b:
+                out[done - low : a - low] = 0
                 blocks.read_into(out[a - low : b - low], (a - number, *start[1:]))
+                done = b
+        out[done - low :] = 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import StemzarrError
+from stemzarr.formats.hdf5.files import own_data
 from stemzarr.model import Blocks, read_box
 
 __all__ = ["find_flagged_pixels", "is_pixel_mask", "join_masks", "read_pixel_mask"]
@@ -96,15 +97,7 @@ def join_masks(
 
 
 def _read(file: h5py.File, path: str) -> NDArray[np.bool_] | None:
-    item: Any = file
-    for name in path.split("/"):
-        if not isinstance(item, h5py.Group):
-            return None
-        if not isinstance(item.get(name, getlink=True), h5py.HardLink):
-            return None
-        item = item[name]
-    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-        return None
-    if len(item.shape or ()) != _PATTERN_NDIM or item.dtype.kind not in "iub":
+    item = own_data(file, path)
+    if item is None or len(item.shape or ()) != _PATTERN_NDIM or item.dtype.kind not in "iub":
         return None
     return None if item.size > _MOST_PIXELS else np.asarray(item[()] != 0, bool)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from stemzarr.formats.dm.facts import image_facts
 from stemzarr.formats.dm.tags import Tag, TagGroup
 from stemzarr.formats.dm.values import make_data
-from stemzarr.model import Fact
+from stemzarr.metadata.finding import Facts
 
 __all__ = ["facts_from_tags"]
 
@@ -18,9 +18,7 @@ _DEEPEST: Final = 32
 _LARGEST: Final = 2**63
 
 
-def facts_from_tags(
-    original: Mapping[str, Any], root: str
-) -> tuple[dict[str, Fact], dict[str, str]]:
+def facts_from_tags(original: Mapping[str, Any], root: str) -> Facts:
     """Return what the tags of a DM file say, of which HyperSpy keeps those of one image.
 
     Parameters
@@ -32,24 +30,19 @@ def facts_from_tags(
 
     Returns
     -------
-    facts : dict
-        Under the names of the store schema; nothing where the tree is that of another format.
-    paths : dict
-        For each fact, the path of the tag, its parts divided by ``/``.
+    dict
+        Nothing where the tree is that of another format.
     """
     images = original.get("ImageList")
     if not isinstance(images, Mapping) or list(images) != [_IMAGE]:
-        return {}, {}
+        return {}
     image = images[_IMAGE]
     tags = image.get("ImageTags") if isinstance(image, Mapping) else None
     if not isinstance(tags, Mapping):
-        return {}, {}
-    found = image_facts(_group(tags, 0))
+        return {}
     above = f"{root}/ImageList/{_IMAGE}/ImageTags"
-    return (
-        {name: value for name, (value, _) in found.items()},
-        {name: f"{above}/{path}" for name, (_, path) in found.items()},
-    )
+    found = image_facts(_group(tags, 0))
+    return {name: (value, f"{above}/{path}") for name, (value, path) in found.items()}
 
 
 def _group(tree: Mapping[str, Any], depth: int) -> TagGroup:

@@ -6,22 +6,23 @@ Arrays are read lazily, and are complete where HDF5 stores what it declares.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
 
 import h5py
 import numpy as np
 
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import data_set_blocks, member, read_mask, walk
+from stemzarr.formats.hdf5.arrangement import Arrangement
+from stemzarr.formats.hdf5.files import member, read_mask, walk
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
 from stemzarr.formats.reordered import reorder
 from stemzarr.metadata.clean import clean_json
+from stemzarr.metadata.finding import plain_text
 from stemzarr.model import CHANNEL, Blocks
 from stemzarr.pixels.packing import COLOUR_CHANNELS
 
-__all__ = ["find_emd"]
+__all__ = ["EMD"]
 
 _DATA_NAMES: Final = ("data", "datacube", "realslice", "counted_datacube")
 _GROUP_TYPES: Final = ("1", "array")
@@ -35,36 +36,26 @@ _BAD_PIXELS: Final = "stemzarr_root/metadatabundle/stemzarr/bad_pixels"
 """Mask of bad pixels that stemzarr exported."""
 
 
-def find_emd(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
-    """Return the arrays of an EMD file, nothing where it is none."""
-    found = []
-    for address, group, data in _arrays(file):
-        blocks = data_set_blocks(path, stamp, data)
-        if blocks is None:
-            continue
-        base: Blocks = blocks[0]
-        channels = blocks[1]
-        axes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
-        if not channels and _is_colour(axes):
-            axes, channels = axes[:-1], COLOUR_CHANNELS[: axes[-1].size]
-        berkeley = "dim0" not in group
-        if berkeley and _is_hyperspy(file, address):
-            base, axes, berkeley = _reversed(base, len(axes)), axes[::-1], False
-        python_class = clean_json(group.attrs.get("python_class"))
-        pattern = python_class in _PATTERNS and len(axes) == _FEWEST_AXES
-        found.append(
-            Found(
-                title=address.rpartition("/")[2],
-                base=base,
-                axes=axes,
-                hints=Hints(signal_type="diffraction" if pattern else "", names_order=berkeley),
-                channels=channels,
-                valid=read_mask(file, _VALID, base.shape[:2]),
-                bad_pixels=read_mask(file, _BAD_PIXELS, base.shape[-2:]),
-                address=str(data.name),
-            )
-        )
-    return found
+def _describe(bare: Found, _data: h5py.Dataset, group: h5py.Group) -> Found:
+    base, channels, address = bare.base, bare.channels, str(group.name).strip("/")
+    axes = _axes(group, tuple(axis.size for axis in bare.axes))
+    if not channels and _is_colour(axes):
+        axes, channels = axes[:-1], COLOUR_CHANNELS[: axes[-1].size]
+    berkeley = "dim0" not in group
+    if berkeley and _is_hyperspy(group.file, address):
+        base, axes, berkeley = _reversed(base, len(axes)), axes[::-1], False
+    python_class = clean_json(group.attrs.get("python_class"))
+    pattern = python_class in _PATTERNS and len(axes) == _FEWEST_AXES
+    return replace(
+        bare,
+        title=address.rpartition("/")[2],
+        base=base,
+        axes=axes,
+        hints=Hints(signal_type="diffraction" if pattern else "", names_order=berkeley),
+        channels=channels,
+        valid=read_mask(group.file, _VALID, base.shape[:2]),
+        bad_pixels=read_mask(group.file, _BAD_PIXELS, base.shape[-2:]),
+    )
 
 
 def _is_hyperspy(file: h5py.File, address: str) -> bool:
@@ -86,9 +77,9 @@ def _is_colour(axes: tuple[FoundAxis, ...]) -> bool:
     return len(axes) > _FEWEST_AXES and axes[-1].name == CHANNEL and axes[-1].size in colours
 
 
-def _arrays(file: h5py.File) -> Iterator[tuple[str, h5py.Group, h5py.Dataset]]:
-    """Yield path, group and data set of each group that the format marks as an array."""
-    for address, group in walk(file):
+def _arrays(file: h5py.File) -> Iterator[tuple[h5py.Dataset, h5py.Group]]:
+    """Yield data set and group of each group that the format marks as an array."""
+    for _, group in walk(file):
         if not isinstance(group, h5py.Group):
             continue
         if str(clean_json(group.attrs.get("emd_group_type"))) not in _GROUP_TYPES:
@@ -96,7 +87,7 @@ def _arrays(file: h5py.File) -> Iterator[tuple[str, h5py.Group, h5py.Dataset]]:
         for name in _DATA_NAMES:
             data = member(group, name)
             if data is not None:
-                yield address, group, data
+                yield data, group
                 break
 
 
@@ -110,11 +101,10 @@ def _axis(group: h5py.Group, name: str, size: int) -> FoundAxis:
     vector = member(group, name)
     if vector is None:
         return FoundAxis(size=size)
-    label = clean_json(vector.attrs.get("name"))
     axis = FoundAxis(
         size=size,
-        name=label if isinstance(label, str) else "",
-        units=_units(clean_json(vector.attrs.get("units"))),
+        name=plain_text(clean_json(vector.attrs.get("name"))),
+        units=_units(plain_text(clean_json(vector.attrs.get("units")))),
     )
     return axis.at(_positions(vector, size))
 
@@ -124,10 +114,10 @@ def _positions(vector: h5py.Dataset, size: int) -> Any:  # noqa: ANN401 - whatev
     return vector[()] if few and not vector.external and not vector.is_virtual else np.empty(0)
 
 
-def _units(text: object) -> str:
+def _units(text: str) -> str:
     """Return units; Berkeley writes one letter after the other, as in ``[n_m]``."""
-    if not isinstance(text, str):
-        return ""
-    if text.startswith("[") and text.endswith("]"):
-        return text[1:-1].replace("_", "")
-    return text
+    return text[1:-1].replace("_", "") if text.startswith("[") and text.endswith("]") else text
+
+
+EMD: Final = Arrangement(name="emd", arrays=_arrays, describe=_describe, whole=True)
+"""Groups that are marked as arrays."""

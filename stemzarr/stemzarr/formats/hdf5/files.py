@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -20,6 +21,7 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
+from stemzarr.metadata.clean import clean_json
 from stemzarr.pixels.boxes import fill_box
 
 __all__ = [
@@ -27,8 +29,11 @@ __all__ = [
     "data_set_blocks",
     "member",
     "open_hdf5",
+    "own_data",
     "read_mask",
     "stored_dtype",
+    "unwritten_chunks",
+    "value_at",
     "walk",
 ]
 
@@ -100,19 +105,34 @@ def walk(
 
 
 def member(
-    group: h5py.Group, name: str, kind: type[h5py.Group | h5py.Dataset] = h5py.Dataset
+    group: h5py.Group, path: str, kind: type[h5py.Group | h5py.Dataset] = h5py.Dataset
 ) -> Any:  # noqa: ANN401 - a group or a data set
-    """Return what a group holds itself under a name, not by a link; None where it has no such.
+    """Return what a group holds itself at a path, not by a link; None where it has no such.
 
     Parameters
     ----------
     kind
         What it must be: a data set, or a group.
     """
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        return None
-    item = group[name]
+    item: Any = group
+    for name in path.strip("/").split("/"):
+        held = isinstance(item, h5py.Group)
+        if not held or not isinstance(item.get(name, getlink=True), h5py.HardLink):
+            return None
+        item = item[name]
     return item if isinstance(item, kind) else None
+
+
+def own_data(group: h5py.Group, path: str) -> Any:  # noqa: ANN401 - a data set
+    """Return a data set below a group whose values are in the file itself; None where none is."""
+    data = member(group, path)
+    return None if data is None or data.external or data.is_virtual else data
+
+
+def value_at(group: h5py.Group, path: str) -> Any:  # noqa: ANN401 - any JSON
+    """Return the value of a data set below a group as clean JSON; None where there is none."""
+    data = own_data(group, path)
+    return None if data is None else clean_json(data[()])
 
 
 def foreign_links(group: h5py.Group) -> Iterator[tuple[str, str]]:
@@ -204,17 +224,22 @@ def stored_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, ...]] 
 
 def read_mask(group: h5py.Group, path: str, shape: Sequence[int]) -> NDArray[np.bool_] | None:
     """Return a data set of booleans of a known shape below a group; None where there is no such."""
-    item: Any = group
-    *groups, last = path.split("/")
-    for name in groups:
-        item = None if item is None else member(item, name, h5py.Group)
-    item = None if item is None else member(item, last)
-    if item is None or item.external or item.is_virtual:
-        return None
-    if item.shape != tuple(shape) or item.dtype != np.bool_:
+    item = own_data(group, path)
+    if item is None or item.shape != tuple(shape) or item.dtype != np.bool_:
         return None
     mask: NDArray[np.bool_] = item[()]
     return mask
+
+
+def unwritten_chunks(data: h5py.Dataset) -> tuple[int, int]:
+    """Return how many chunks of a data set were never written, and how many there are.
+
+    A program that makes room for a scan and is stopped leaves them out, and they read as zeros.
+    """
+    if data.is_virtual or not data.chunks or data.external:
+        return 0, 0
+    total = math.prod(-(-n // chunk) for n, chunk in zip(data.shape, data.chunks, strict=True))
+    return max(0, total - data.id.get_num_chunks()), total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

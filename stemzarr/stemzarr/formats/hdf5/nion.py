@@ -8,51 +8,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import h5py
 
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import data_set_blocks, open_hdf5, walk
+from stemzarr.formats.hdf5.arrangement import Arrangement
+from stemzarr.formats.hdf5.files import open_hdf5, walk
 from stemzarr.formats.hdf5.tree import group_tree
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import find_numbers, finite_number
+from stemzarr.metadata.finding import (
+    Facts,
+    find_numbers,
+    finite_number,
+    get_path,
+    number_or_nan,
+)
 from stemzarr.model import Brightness, Fact
 
-__all__ = ["find_nion", "load_nion_metadata"]
+__all__ = ["NION"]
 
 _ATTRIBUTE: Final = "properties"
 _SIGNS: Final = ("dimensional_calibrations", "collection_dimension_count", "data_shape")
 
 
-def find_nion(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
-    """Return the items of a file, nothing where it is none of Nion Swift's."""
-    found = []
-    for data, properties in _items(file):
-        blocks = data_set_blocks(path, stamp, data)
-        if blocks is None:
-            continue
-        base, channels = blocks
-        name = str(data.name).strip("/")
-        facts, paths = _facts(properties, f"{name}/{_ATTRIBUTE}")
-        ndim = len(base.shape) - bool(channels)
-        found.append(
-            Found(
-                title=str(properties.get("title") or ""),
-                base=base,
-                axes=_axes(properties, base.shape[:ndim]),
-                hints=Hints(signal_type=_signal_type(properties, ndim)),
-                channels=channels,
-                facts=facts,
-                fact_paths=paths,
-                brightness=_brightness(properties),
-                address=str(data.name),
-            )
-        )
-    return found
+def _describe(bare: Found, data: h5py.Dataset, properties: Mapping[str, Any]) -> Found:
+    shape = tuple(axis.size for axis in bare.axes)
+    return replace(
+        bare,
+        title=str(properties.get("title") or ""),
+        axes=_axes(properties, shape),
+        hints=Hints(signal_type=_signal_type(properties, len(shape))),
+        facts=_facts(properties, f"{str(data.name).strip('/')}/{_ATTRIBUTE}"),
+        brightness=_brightness(properties),
+    )
 
 
 def load_nion_metadata(path: Path) -> dict[str, Any]:
@@ -100,12 +92,11 @@ def _axes(properties: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[FoundA
     axes = []
     for dim, (size, given) in enumerate(zip(shape, calibrations, strict=True)):
         tags = given if isinstance(given, Mapping) else {}
-        scale = finite_number(tags.get("scale"))
         axes.append(
             FoundAxis(
                 size=size,
                 name="frame" if sequence and dim == 0 else "",
-                scale=float("nan") if scale is None else scale,
+                scale=number_or_nan(tags.get("scale")),
                 offset=finite_number(tags.get("offset")) or 0.0,
                 units=str(tags.get("units") or ""),
                 navigate=None if datum is None else dim < len(shape) - datum,
@@ -137,22 +128,17 @@ def _brightness(properties: Mapping[str, Any]) -> Brightness | None:
     return Brightness(scale=scale or 1.0, offset=offset or 0.0, units=units)
 
 
-def _facts(properties: Mapping[str, Any], root: str) -> tuple[dict[str, Fact], dict[str, str]]:
-    facts: dict[str, Fact] = {}
-    paths: dict[str, str] = {}
-    for fact, value, path in find_numbers("nion", lambda path: _get(properties, path)):
-        facts[fact] = value
-        paths[fact] = "/".join((root, *path.split(".")))
+def _facts(properties: Mapping[str, Any], root: str) -> Facts:
+    facts: dict[str, tuple[Fact, str]] = {
+        fact: (value, "/".join((root, *path.split("."))))
+        for fact, value, path in find_numbers("nion", lambda path: get_path(properties, path))
+    }
     created = properties.get("created")
     if isinstance(created, str) and created[:4].isdigit():
         # Nion writes UTC without a zone
-        facts["acquired"] = f"{created.removesuffix('Z')}+00:00"
-        paths["acquired"] = f"{root}/created"
-    return facts, paths
+        facts["acquired"] = f"{created.removesuffix('Z')}+00:00", f"{root}/created"
+    return facts
 
 
-def _get(tree: Mapping[str, Any], place: str) -> object:
-    value: Any = tree
-    for part in place.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+NION: Final = Arrangement(name="nion", arrays=_items, describe=_describe, load=load_nion_metadata)
+"""Nion Swift's items."""

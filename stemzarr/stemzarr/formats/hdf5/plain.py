@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from stemzarr.errors import EntryNotFoundError, StemzarrError, UnsupportedDataEr
 from stemzarr.formats.dectris.mask import find_flagged_pixels, join_masks, read_pixel_mask
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
+from stemzarr.formats.hdf5.arrangement import bare_found
 from stemzarr.formats.hdf5.files import data_set_blocks, walk
 from stemzarr.formats.hdf5.scales import found_axes
 from stemzarr.formats.hdf5.survey import Survey, colours_of, is_data, is_picture, rank_of
@@ -104,20 +106,16 @@ def _found(data: h5py.Dataset, path: Path, stamp: Stamp, *, alone: bool) -> Foun
     if blocks is None:
         msg = f"{data.name!r} holds no numbers"
         raise UnsupportedDataError(msg, path=path, hint="choose another with --dataset")
-    base, channels = blocks
-    axes = found_axes(data)
-    colours = colours_of(data)
-    if colours is not None:
-        axes, channels = axes[:-1], COLOUR_CHANNELS[:colours]
-    return Found(
-        title=_title(str(data.name), alone=alone),
-        base=base,
-        axes=axes,
+    bare, axes, colours = bare_found(blocks, str(data.name)), found_axes(data), colours_of(data)
+    channels = bare.channels if colours is None else COLOUR_CHANNELS[:colours]
+    return replace(
+        bare,
+        title=_title(bare.address, alone=alone),
+        axes=axes if colours is None else axes[:-1],
         channels=channels,
-        address=str(data.name),
         thumbnail=is_picture(data),
         computed=_is_processed(data),
-        bad_pixels=None if channels else _bad_pixels(data, base),
+        bad_pixels=None if channels else _bad_pixels(data, bare.base),
     )
 
 

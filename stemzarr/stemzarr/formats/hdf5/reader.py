@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import h5py
 
@@ -22,20 +21,28 @@ from stemzarr.errors import (
     UnknownFormatError,
     UnsupportedDataError,
 )
-from stemzarr.formats.dectris.reader import find_arina, load_arina_metadata, read_arina
-from stemzarr.formats.emd.reader import find_emd
+from stemzarr.formats.dectris.reader import is_arina, load_arina_metadata, read_arina
+from stemzarr.formats.emd.reader import EMD
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
-from stemzarr.formats.hdf5.delmic import find_delmic
+from stemzarr.formats.hdf5.arrangement import Arrangement
+from stemzarr.formats.hdf5.delmic import DELMIC
 from stemzarr.formats.hdf5.events import find_events
-from stemzarr.formats.hdf5.files import foreign_links, is_beside, open_hdf5, walk
-from stemzarr.formats.hdf5.h5ebsd import find_ebsd
-from stemzarr.formats.hdf5.nion import find_nion, load_nion_metadata
+from stemzarr.formats.hdf5.files import (
+    foreign_links,
+    is_beside,
+    open_hdf5,
+    unwritten_chunks,
+    value_at,
+    walk,
+)
+from stemzarr.formats.hdf5.h5ebsd import EBSD
+from stemzarr.formats.hdf5.nion import NION
 from stemzarr.formats.hdf5.plain import choose_data_set, find_plain
 from stemzarr.formats.hdf5.survey import Survey, describe_left_out, is_data, survey
-from stemzarr.formats.hdf5.topspin import find_topspin, is_topspin, load_topspin_metadata
+from stemzarr.formats.hdf5.topspin import TOPSPIN
 from stemzarr.formats.hdf5.tree import load_tree
-from stemzarr.formats.hspy.reader import find_hspy, is_hspy, load_hspy_metadata
+from stemzarr.formats.hspy.reader import HSPY
 from stemzarr.metadata.clean import clean_json
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
@@ -44,8 +51,6 @@ __all__ = ["read_hdf5"]
 
 _LIBRARY_SUFFIXES: Final = (".emd", ".nxs", ".de5", ".elid", ".dens")
 """Kinds of HDF5 that RosettaSciIO knows by their suffix."""
-_WHOLE_FORMATS: Final = ("hspy", "app5", "emd")
-"""Formats whose further data sets are results, so that they are named and not read."""
 _IN_HSPY: Final = re.compile(
     r"/Experiments/[^/]+/(metadata|original_metadata|mapped_parameters|original_parameters"
     r"|axis-\d+|_list_\d+_axes)/"
@@ -73,20 +78,16 @@ def read_hdf5(path: Path, options: ReadOptions) -> Source:
     """
     stamp = Stamp.of(path)
     with open_hdf5(path) as file:
-        if "ImageList" in file:
-            library, known = None, None
-        elif options.dataset is not None:
+        is_dm = "ImageList" in file
+        if options.dataset is not None and not is_dm:
             return _read_one(file, path, stamp, options)
-        else:
-            frames = read_arina(file, path, options)
-            if frames is not None:
-                return frames
-            known = _find_known(file, path, stamp, options)
-            library = None if known is not None else _library_of(file, path)
-        if known is None and library is None and "ImageList" not in file:
-            known = "hdf5", [], load_tree
-        if known is not None:
-            return _read_all(file, path, stamp, known, options)
+        frames = None if is_dm else read_arina(file, path, options)
+        if frames is not None:
+            return frames
+        known = None if is_dm else _find_known(file, path, stamp, options)
+        library = _library_of(file, path) if known is None and not is_dm else None
+        if known is not None or not (is_dm or library):
+            return _read_all(file, path, stamp, known or (_PLAIN, []), options)
     if library is None:
         from stemzarr.formats.dm.dm5 import read_dm5
 
@@ -95,46 +96,42 @@ def read_hdf5(path: Path, options: ReadOptions) -> Source:
     if source is not None:
         return source
     with open_hdf5(path) as file:
-        return _read_all(file, path, stamp, ("hdf5", [], load_tree), options)
+        return _read_all(file, path, stamp, (_PLAIN, []), options)
 
 
-_Known = tuple[str, list[Found], Callable[[Path], dict[str, Any]]]
+_PLAIN: Final = Arrangement(name="hdf5")
+_ARINA: Final = Arrangement(name="arina", load=load_arina_metadata)
+_PROGRAMS: Final = (HSPY, TOPSPIN)
+"""Arrangements of which a file is as a whole, whatever its arrays are."""
+_ARRANGEMENTS: Final = (DELMIC, EBSD, NION, EMD)
+"""Arrangements of files in which one of the arrays holds numbers."""
+
+_Known = tuple[Arrangement, list[Found]]
 
 
 def _find_known(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions) -> _Known | None:
-    """Return format, data sets and metadata of an arrangement that we know."""
-    if is_hspy(file):
-        return "hspy", find_hspy(file, path, stamp), load_hspy_metadata
-    if is_topspin(file):
-        return "app5", find_topspin(file, path, stamp), load_topspin_metadata
-    frames = find_arina(file, path)
-    if frames:
-        return "arina", frames, load_arina_metadata
+    """Return an arrangement that we know and its data sets."""
+    for row in _PROGRAMS:
+        if row.is_in(file):
+            return row, row.find(file, path, stamp)
+    if is_arina(file, path):
+        return _ARINA, []
     events = find_events(file, path, stamp, options)
-    for name, find, load in _ARRANGEMENTS:
-        found = find(file, path, stamp)
+    for row in _ARRANGEMENTS:
+        found = row.find(file, path, stamp)
         if found:
-            return name, [*events, *found], load
-    return ("hdf5", events, load_tree) if events else None
-
-
-_ARRANGEMENTS: Final = (
-    ("delmic", find_delmic, load_tree),
-    ("ebsd", find_ebsd, load_tree),
-    ("nion", find_nion, load_nion_metadata),
-    ("emd", find_emd, load_tree),
-)
-"""Name, finder of data sets, and loader of the metadata, of files of one kind each."""
+            return row, [*events, *found]
+    return (_PLAIN, events) if events else None
 
 
 def _read_all(
     file: h5py.File, path: Path, stamp: Stamp, known: _Known, options: ReadOptions
 ) -> Source:
     """Return the data sets of an arrangement, and what else the file holds."""
-    name, found, load = known
+    row, found = known
     rest = survey(file, [one.address for one in found])
-    if name in _WHOLE_FORMATS:
-        lost = () if load is load_tree else (one for one in rest.small if not _IN_HSPY.match(one))
+    if row.whole:
+        lost = () if row.load is load_tree else (n for n in rest.small if not _IN_HSPY.match(n))
         notes = _left_out(file, (*rest.data, *rest.aside, *lost), rest)
     else:
         more, left, failures = find_plain(file, path, stamp, rest, first=not found)
@@ -142,43 +139,35 @@ def _read_all(
         if not found:
             _refuse_empty(file, path)
         notes = (*failures, *_left_out(file, (*left, *rest.aside), rest))
-    found = [_count_chunks(file, one) for one in found]
-    return build_source(path, _facts(path, stamp, name, load, notes), found, options)
+    return _source(file, path, row, found, options, notes)
+
+
+def _source(
+    file: h5py.File,
+    path: Path,
+    row: Arrangement,
+    found: Sequence[Found],
+    options: ReadOptions,
+    notes: tuple[str, ...] = (),
+) -> Source:
+    facts = FileFacts(format=row.name, load_metadata=functools.partial(row.load, path), notes=notes)
+    return build_source(path, facts, [_count_chunks(file, one) for one in found], options)
 
 
 def _left_out(file: h5py.File, names: Sequence[str], rest: Survey) -> tuple[str, ...]:
     return (*describe_left_out(file, names), *rest.notes)
 
 
-def _facts(
-    path: Path,
-    stamp: Stamp,
-    name: str,
-    load: Callable[[Path], dict[str, Any]],
-    notes: tuple[str, ...] = (),
-) -> FileFacts:
-    return FileFacts(
-        format=name,
-        stamp=stamp,
-        load_metadata=functools.partial(load, path),
-        notes=notes,
-    )
-
-
 def _count_chunks(file: h5py.File, found: Found) -> Found:
-    """Return a data set with a note where HDF5 has not stored all of its chunks.
-
-    A program that makes room for a scan and is stopped leaves them out, and they read as zeros.
-    """
+    """Return a data set with a note where HDF5 has not stored all of its chunks."""
     data = file.get(found.address) if found.address else None
-    if not isinstance(data, h5py.Dataset) or data.is_virtual or not data.chunks or data.external:
+    if not isinstance(data, h5py.Dataset):
         return found
-    total = math.prod(-(-n // chunk) for n, chunk in zip(data.shape, data.chunks, strict=True))
-    stored = data.id.get_num_chunks()
-    if stored >= total:
+    unwritten, total = unwritten_chunks(data)
+    if not unwritten:
         return found
     fill = clean_json(data.fillvalue)
-    note = f"{total - stored} of {total} chunks were never written and read as {fill}"
+    note = f"{unwritten} of {total} chunks were never written and read as {fill}"
     return dataclasses.replace(found, notes=(*found.notes, note))
 
 
@@ -191,6 +180,9 @@ def _read_one(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions) -
         There is no such data set.
     """
     wanted = "/" + str(options.dataset).strip("/")
+    frames = read_arina(file, path, options) if wanted in ("/entry", "/entry/data") else None
+    if frames is not None:
+        return frames
     try:
         known = _find_known(file, path, stamp, options)
     except StemzarrError:
@@ -198,12 +190,11 @@ def _read_one(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions) -
         if not isinstance(file.get(wanted), h5py.Dataset) or not is_data(file[wanted]):
             raise
         known = None
-    name, found, load = known or ("hdf5", [], load_tree)
+    row, found = known or (_PLAIN, [])
     chosen = [one for one in found if wanted in (one.address, one.address.rpartition("/")[0])]
     if not chosen:
         chosen = [choose_data_set(file, path, stamp, str(options.dataset))]
-    found = [_count_chunks(file, chosen[0])]
-    return build_source(path, _facts(path, stamp, name, load), found, options)
+    return _source(file, path, row, chosen[:1], options)
 
 
 def _library_of(file: h5py.File, path: Path) -> str | None:
@@ -216,11 +207,11 @@ def _library_of(file: h5py.File, path: Path) -> str | None:
 
 
 def _is_velox(file: h5py.File) -> bool:
-    version = file.get("Version")
-    if not isinstance(version, h5py.Dataset) or version.size != 1:
+    version = value_at(file, "Version")
+    if not isinstance(version, list) or len(version) != 1:
         return False
     try:
-        tags = json.loads(str(clean_json(version[0])))
+        tags = json.loads(str(version[0]))
     except ValueError:
         return False
     return isinstance(tags, dict) and tags.get("format") in ("Velox", "DevelopersKit")

@@ -9,6 +9,7 @@ import h5py
 from stemzarr.formats.hdf5.files import member
 from stemzarr.formats.labelling import FoundAxis
 from stemzarr.metadata.clean import clean_json
+from stemzarr.metadata.finding import plain_text
 
 __all__ = ["found_axes"]
 
@@ -42,11 +43,10 @@ def _dimension_scale(data: h5py.Dataset, dim: int) -> h5py.Dataset | None:
 def _axis(scale: h5py.Dataset | None, label: str, size: int) -> FoundAxis:
     if scale is None:
         return FoundAxis(size=size, name=label)
-    units = clean_json(scale.attrs.get("units"))
     axis = FoundAxis(
         size=size,
         name=label or str(scale.name or "").rpartition("/")[2],
-        units=units if isinstance(units, str) else "",
+        units=plain_text(clean_json(scale.attrs.get("units"))),
     )
     plain = scale.shape == (size,) and not scale.external and not scale.is_virtual
     return axis.at(scale[()]) if plain else axis

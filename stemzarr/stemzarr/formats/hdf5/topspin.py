@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 import h5py
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from stemzarr.errors import CorruptFileError
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
+from stemzarr.formats.hdf5.arrangement import Arrangement
 from stemzarr.formats.hdf5.files import (
     Hdf5Blocks,
     contiguous_block,
@@ -25,10 +27,16 @@ from stemzarr.formats.hdf5.files import (
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_text
 from stemzarr.metadata.facts import facts_in, rank_last
-from stemzarr.metadata.finding import find_numbers, finite_number, positive_number
+from stemzarr.metadata.finding import (
+    Facts,
+    find_numbers,
+    finite_number,
+    number_or_nan,
+    positive_number,
+)
 from stemzarr.model import Fact
 
-__all__ = ["find_topspin", "is_topspin", "load_topspin_metadata"]
+__all__ = ["TOPSPIN"]
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _METRES_TO_NM = 1e9
@@ -36,20 +44,19 @@ _LAST = ("operator", "instrument")
 """Texts that stores have behind the specimen, so that their bytes stay."""
 
 
-def is_topspin(file: h5py.File) -> bool:
-    """Return whether a file has TopSpin's arrangement."""
-    return any(True for _ in _experiments(file))
+def _results(file: h5py.File) -> Iterator[tuple[h5py.Group | h5py.Dataset, h5py.Group]]:
+    """Yield each result of each experiment, and the group of the experiment."""
+    for group in _experiments(file):
+        yield from ((group[name], group) for name in _guids(group))
 
 
-def _experiments(file: h5py.File) -> Iterator[tuple[h5py.Group, list[str]]]:
-    """Yield each group that has an XML record, with the names of its results."""
+def _experiments(file: h5py.File) -> Iterator[h5py.Group]:
+    """Yield each group that has an XML record and results."""
     groups = [file]
     groups += [item for name in _guids(file) if isinstance(item := file[name], h5py.Group)]
     for group in groups:
-        record = group.get("Metadata", getlink=True)
-        results = _guids(group)
-        if isinstance(record, h5py.HardLink) and results:
-            yield group, results
+        if isinstance(group.get("Metadata", getlink=True), h5py.HardLink) and _guids(group):
+            yield group
 
 
 def _guids(group: h5py.Group) -> list[str]:
@@ -69,41 +76,18 @@ def load_topspin_metadata(path: Path) -> dict[str, Any]:
         The file is damaged.
     """
     with open_hdf5(path) as file:
-        return {_root(group): _tree(_xml(group["Metadata"])) for group, _ in _experiments(file)}
+        return {_root(group): _tree(_xml(group["Metadata"])) for group in _experiments(file)}
 
 
 def _root(group: h5py.Group) -> str:
     return str(group.name).strip("/") or "experiment"
 
 
-def find_topspin(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
-    """Return the images and scans of all experiments in a file."""
-    found = []
-    for group, results in _experiments(file):
-        record = _xml(group["Metadata"])
-        facts, paths = _facts(_tree(record), _root(group))
-        title = record.findtext("Title") or ""
-        for name in results:
-            item = group[name]
-            one = (
-                _scan(path, stamp, item)
-                if isinstance(item, h5py.Group)
-                else _image(path, stamp, item, record)
-            )
-            if one is not None:
-                base, axes, hints = one
-                found.append(
-                    Found(
-                        title=title,
-                        base=base,
-                        axes=axes,
-                        hints=hints,
-                        facts=facts,
-                        fact_paths=paths,
-                        address=str(item.name),
-                    )
-                )
-    return found
+def _describe(bare: Found, item: h5py.Group | h5py.Dataset, group: h5py.Group) -> Found | None:
+    record = _xml(group["Metadata"])
+    one = _scan(bare, item) if isinstance(item, h5py.Group) else _image(bare, record)
+    facts = _facts(_tree(record), _root(group))
+    return one and replace(one, title=record.findtext("Title") or "", facts=facts)
 
 
 def _xml(data: h5py.Dataset) -> ET.Element:
@@ -127,29 +111,29 @@ def _tree(element: ET.Element) -> dict[str, Any]:
     return tree
 
 
-def _facts(record: Mapping[str, Any], root: str) -> tuple[dict[str, Fact], dict[str, str]]:
-    facts: dict[str, Fact] = {}
-    paths: dict[str, str] = {}
+def _facts(record: Mapping[str, Any], root: str) -> Facts:
     items: dict[str, tuple[object, str]] = {}
     for path, value in _leaves(record, root):
         if positive_number(value) is not None:
             items.setdefault(path.rpartition("/")[2], (value, path))
-    for name, number, item in find_numbers("topspin", lambda item: items.get(item, (None,))[0]):
-        facts[name], paths[name] = number, items[item][1]
+    numbers = find_numbers("topspin", lambda item: items.get(item, (None,))[0])
+    facts: dict[str, tuple[Fact, str]] = {
+        name: (number, items[item][1]) for name, number, item in numbers
+    }
     texts = sorted(facts_in("topspin", "text"), key=lambda pair: rank_last(pair[0], _LAST))
     for fact, place in texts:
         for item in place.paths:
             text = record.get(item)
             if isinstance(text, str) and text:
-                facts[fact.name], paths[fact.name] = text, f"{root}/{item}"
+                facts[fact.name] = text, f"{root}/{item}"
     # .NET's invariant culture: month, day, year
     date = re.fullmatch(
         r"(\d\d)/(\d\d)/(\d{4}) (\d\d:\d\d:\d\d)", str(record.get("CreatedDateTime"))
     )
     if date is not None:
-        facts["acquired"] = f"{date[3]}-{date[1]}-{date[2]}T{date[4]}"
-        paths["acquired"] = f"{root}/CreatedDateTime"
-    return facts, paths
+        moment = f"{date[3]}-{date[1]}-{date[2]}T{date[4]}"
+        facts["acquired"] = moment, f"{root}/CreatedDateTime"
+    return facts
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -160,68 +144,66 @@ def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}/{key}", value
 
 
-_Parts = tuple[Any, tuple[FoundAxis, ...], Hints]
-
-
-def _image(path: Path, stamp: Stamp, data: h5py.Dataset, record: ET.Element) -> _Parts | None:
+def _image(bare: Found, record: ET.Element) -> Found | None:
     """Return an image; its calibration is in the experiment's record."""
-    blocks = data_set_blocks(path, stamp, data)
-    if blocks is None or len(blocks[0].shape) != 2:  # noqa: PLR2004 - an image
+    if len(bare.base.shape) != 2:  # noqa: PLR2004 - an image
         return None
-    name = str(data.name).rpartition("/")[2]
-    axes = [FoundAxis(size=size, name=axis) for size, axis in zip(data.shape, "yx", strict=True)]
+    name = bare.address.rpartition("/")[2]
+    axes = [replace(axis, name=label) for axis, label in zip(bare.axes, "yx", strict=True)]
     for value in record.iter("Value"):
         calibration = value.find("Calibration")
         if len(value) and value[0].text == name and calibration is not None:
             axes = [_calibrated(axis, calibration, axis.name, "nm") for axis in axes]
-    return blocks[0], tuple(axes), Hints()
+    return replace(bare, axes=tuple(axes))
 
 
 def _calibrated(axis: FoundAxis, calibration: ET.Element, name: str, units: str) -> FoundAxis:
-    scale = finite_number(calibration.findtext(f"{name.upper()}/Scale"))
-    offset = finite_number(calibration.findtext(f"{name.upper()}/Offset"))
+    scale = number_or_nan(calibration.findtext(f"{name.upper()}/Scale"))
+    offset = finite_number(calibration.findtext(f"{name.upper()}/Offset")) or 0.0
     factor = _METRES_TO_NM if units == "nm" else 1.0
-    return FoundAxis(
-        size=axis.size,
-        name=axis.name,
-        scale=float("nan") if scale is None else scale * factor,
-        offset=(offset or 0.0) * factor,
-        units=units,
-    )
+    return replace(axis, scale=scale * factor, offset=offset * factor, units=units)
 
 
-def _scan(path: Path, stamp: Stamp, group: h5py.Group) -> _Parts | None:
-    """Return a scan: groups named 0, 1 … in the order in which the beam visited them."""
-    count = len(group)
-    first = group.get("0/Data")
+def _blocks(
+    path: Path, stamp: Stamp, item: h5py.Group | h5py.Dataset
+) -> tuple[Hdf5Blocks, tuple[str, ...]] | None:
+    """Return the values of an image, or of a scan: groups 0, 1 … in the order of the beam."""
+    if isinstance(item, h5py.Dataset):
+        return data_set_blocks(path, stamp, item)
+    count, first = len(item), item.get("0/Data")
     found = stored_dtype(first.dtype) if isinstance(first, h5py.Dataset) else None
     if found is None or found[1] or len(first.shape) != 2:  # noqa: PLR2004 - a pattern
         return None
-    last = group.get(f"{count - 1}/Data")
+    last = item.get(f"{count - 1}/Data")
     if not isinstance(last, h5py.Dataset) or last.shape != first.shape:
-        msg = f"{group.name!r} does not hold {count} patterns of equal shape"
+        msg = f"{item.name!r} does not hold {count} patterns of equal shape"
         raise CorruptFileError(msg, path=path, hint="the acquisition was broken off")
     shape = (count, *first.shape)
     blocks = TopspinBlocks(
         path=path,
         stamp=stamp,
-        name=str(group.name),
+        name=str(item.name),
         shape=shape,
         dtype=found[0],
         block_shape=contiguous_block(shape, found[0].itemsize),
     )
-    scan = _scan_axes(group, count)
+    return blocks, ()
+
+
+def _scan(bare: Found, group: h5py.Group) -> Found:
+    """Return a scan with the axes that the records of its patterns give."""
     calibration = _xml(group["0/Metadata"]).find("Calibration")
-    detector = [FoundAxis(size=n, name=f"k{x}") for n, x in zip(first.shape, "yx", strict=True)]
+    frames, *plane = bare.axes
+    detector = [replace(axis, name=f"k{x}") for axis, x in zip(plane, "yx", strict=True)]
     if calibration is not None:
         detector = [_detector(axis, calibration) for axis in detector]
     hints = Hints(
         signal_type="electron_diffraction",
         frames="TopSpin numbers the patterns in the order of the scan",
-        scan=scan,
+        scan=_scan_axes(group, frames.size),
         scan_evidence="the beam positions of the patterns",
     )
-    return blocks, (FoundAxis(size=count), *detector), hints
+    return replace(bare, axes=(frames, *detector), hints=hints)
 
 
 def _detector(axis: FoundAxis, calibration: ET.Element) -> FoundAxis:
@@ -280,3 +262,14 @@ class TopspinBlocks(Hdf5Blocks):
         with self.open() as group:
             for place, pattern in enumerate(out):
                 fill(group[f"{start[0] + place}/Data"], pattern, tuple(start[1:]))
+
+
+TOPSPIN: Final = Arrangement(
+    name="app5",
+    arrays=_results,
+    describe=_describe,
+    load=load_topspin_metadata,
+    whole=True,
+    blocks=_blocks,
+)
+"""Results of TopSpin's experiments."""

@@ -13,16 +13,15 @@ import h5py
 import numpy as np
 
 from stemzarr.formats.file_blocks import Stamp
-from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import data_set_blocks, member, open_hdf5, read_mask
+from stemzarr.formats.found import Found, slugs_of
+from stemzarr.formats.hdf5.arrangement import Arrangement
+from stemzarr.formats.hdf5.files import member, open_hdf5, read_mask
 from stemzarr.formats.hdf5.tree import readable_attributes
 from stemzarr.formats.labelling import FoundAxis, Hints
-from stemzarr.formats.naming import make_slugs
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import finite_number
-from stemzarr.storage.acquisitions import acquisition_name
+from stemzarr.metadata.finding import finite_number, number_or_nan, plain_text
 
-__all__ = ["find_hspy", "is_hspy", "load_hspy_metadata"]
+__all__ = ["HSPY"]
 
 _METADATA: Final = ("metadata", "mapped_parameters")
 _ORIGINAL: Final = ("original_metadata", "original_parameters")
@@ -34,47 +33,28 @@ _MOST_VALUES = 2**20
 _DEEPEST = 64
 
 
-def is_hspy(file: h5py.File) -> bool:
-    """Return whether a file has HyperSpy's arrangement."""
-    return any(True for _ in _experiments(file))
+def _experiments(file: h5py.File) -> Iterator[tuple[h5py.Dataset, h5py.Group]]:
+    """Yield the data and the group of each experiment that holds data."""
+    for name in member(file, "Experiments", h5py.Group) or ():
+        group = member(file, f"Experiments/{name}", h5py.Group)
+        data = None if group is None else member(group, "data")
+        if data is not None:
+            yield data, group
 
 
-def _experiments(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
-    """Yield name and group of each experiment that holds data."""
-    group = file.get("Experiments")
-    if not isinstance(group, h5py.Group):
-        return
-    for name in group:
-        item = member(group, name, h5py.Group)
-        if item is not None and isinstance(item.get("data", getlink=True), h5py.HardLink):
-            yield name, item
-
-
-def find_hspy(file: h5py.File, path: Path, stamp: Stamp) -> list[Found]:
-    """Return the signals of a file; data that are not plain numbers are skipped."""
-    signals = []
-    for name, group in _experiments(file):
-        blocks = data_set_blocks(path, stamp, group["data"])
-        if blocks is None:
-            continue
-        metadata = _child(group, _METADATA)
-        base, channels = blocks
-        axes = _axes(group, base.shape[: len(base.shape) - bool(channels)])
-        signals.append(
-            Found(
-                title=_title(metadata, name),
-                base=base,
-                axes=axes,
-                hints=Hints(signal_type=_signal_type(metadata)),
-                channels=channels,
-                metadata=metadata,
-                original=_child(group, _ORIGINAL) if _is_of_dm(group) else {},
-                valid=read_mask(group, _VALID, base.shape[:2]),
-                bad_pixels=read_mask(group, _BAD_PIXELS, base.shape[-2:]),
-                address=str(group["data"].name),
-            )
-        )
-    return signals
+def _describe(bare: Found, _data: h5py.Dataset, group: h5py.Group) -> Found:
+    metadata = _child(group, _METADATA)
+    shape = bare.base.shape
+    return replace(
+        bare,
+        title=_title(metadata, str(group.name).rpartition("/")[2]),
+        axes=_axes(group, tuple(axis.size for axis in bare.axes)),
+        hints=Hints(signal_type=_signal_type(metadata)),
+        metadata=metadata,
+        original=_child(group, _ORIGINAL) if _is_of_dm(group) else {},
+        valid=read_mask(group, _VALID, shape[:2]),
+        bad_pixels=read_mask(group, _BAD_PIXELS, shape[-2:]),
+    )
 
 
 def _is_of_dm(group: h5py.Group) -> bool:
@@ -92,7 +72,7 @@ def _title(metadata: Mapping[str, Any], name: str) -> str:
 def _signal_type(metadata: Mapping[str, Any]) -> str:
     signal = metadata.get("Signal")
     found = signal.get("signal_type") if isinstance(signal, Mapping) else metadata.get("signal")
-    return found if isinstance(found, str) else ""
+    return plain_text(found)
 
 
 def load_hspy_metadata(path: Path) -> dict[str, Any]:
@@ -104,15 +84,14 @@ def load_hspy_metadata(path: Path) -> dict[str, Any]:
         The file is damaged.
     """
     with open_hdf5(path) as file:
-        found = find_hspy(file, path, Stamp.of(path))
-        slugs = make_slugs(one.title or acquisition_name(path) for one in found)
+        found = HSPY.find(file, path, Stamp.of(path))
         return {
             slug: {
                 "metadata": one.metadata,
                 "original_metadata": _child(file[one.address].parent, _ORIGINAL),
                 **_uneven(file[one.address].parent, one.axes),
             }
-            for slug, one in zip(slugs, found, strict=True)
+            for slug, one in zip(slugs_of(path, found), found, strict=True)
         }
 
 
@@ -152,7 +131,7 @@ def _axis(tags: Mapping[str, Any], size: int) -> FoundAxis:
     axis = FoundAxis(
         size=size,
         name=_text(tags.get("name")),
-        scale=_or_nan(tags.get("scale")),
+        scale=number_or_nan(tags.get("scale")),
         offset=finite_number(tags.get("offset")) or 0.0,
         units=_text(tags.get("units")),
         navigate=bool(navigate) if isinstance(navigate, (bool, np.bool_)) else None,
@@ -161,11 +140,6 @@ def _axis(tags: Mapping[str, Any], size: int) -> FoundAxis:
         uneven = f"positions by the expression {tags['expression']}"
         return replace(axis, scale=float("nan"), uneven=uneven)
     return axis.at(tags["axis"]) if "axis" in tags else axis
-
-
-def _or_nan(value: object) -> float:
-    number = finite_number(value)
-    return float("nan") if number is None else number
 
 
 def _text(value: object) -> str:
@@ -239,3 +213,9 @@ def _decode_data(data: h5py.Dataset) -> object:
             for item in values.ravel().tolist()
         ]
     return values
+
+
+HSPY: Final = Arrangement(
+    name="hspy", arrays=_experiments, describe=_describe, load=load_hspy_metadata, whole=True
+)
+"""HyperSpy's signals."""

@@ -161,7 +161,7 @@ def _read_mib(path: Path) -> Frame:
         shape=header.frame,
         dtype=header.stored.newbyteorder("<"),
         run=Run(offset=header.nbytes, stored=header.stored, flipped=True),
-        facts=find_facts(header, Hdr(fields={}))[0],
+        facts={k: v for k, (v, _) in find_facts(header, Hdr(fields={})).items()},
         parts=(own,) if own.is_file() else (),
     )
 

@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,8 +25,7 @@ from stemzarr.errors import (
     TruncatedFileError,
     UnsupportedDataError,
 )
-from stemzarr.formats.found import FileFacts, Found, build_source
-from stemzarr.formats.frames import stamp_of_all
+from stemzarr.formats.found import FileFacts, Found, build_source, stamp_of_all
 from stemzarr.formats.join.blocks import (
     PAGES,
     FileSet,
@@ -77,10 +76,9 @@ def read_joined(path: Path, options: ReadOptions) -> Source:
     )
     found, notes = _found(frames, check_single(first), options)
     parts = frames.parts
-    stamp = stamp_of_all(parts)
     file = FileFacts(
         format=first.format,
-        stamp=stamp,
+        stamp=stamp_of_all(parts),
         load_metadata=functools.partial(_load_metadata, path / files[0], frames.table()),
         notes=(*notes, *frames.notes(), *left),
         complete=frames.complete and all(one.valid is None for one in found),
@@ -419,11 +417,14 @@ def _places(frames: _Set, positions: int) -> tuple[tuple[int, ...], str]:
 
 def _describe(frames: _Set, document: Document, base: JoinedFrames) -> Found:
     """Return the data set of all frames, described by the first."""
-    facts: Mapping[str, Fact] = {k: v for k, v in document.facts.items() if k != "complete"}
+    facts = {
+        name: (value, document.fact_paths.get(name, ""))
+        for name, value in document.facts.items()
+        if name != "complete"
+    }
     acquired, key = frames.hdr[1].acquired
-    paths = dict(document.fact_paths)
     if acquired:
-        facts, paths = {**facts, "acquired": acquired}, {**paths, "acquired": f"joined/hdr/{key}"}
+        facts["acquired"] = acquired, f"joined/hdr/{key}"
     axes = tuple(
         FoundAxis(
             size=axis.size,
@@ -443,7 +444,6 @@ def _describe(frames: _Set, document: Document, base: JoinedFrames) -> Found:
         channels=document.channels,
         brightness=document.brightness,
         facts=facts,
-        fact_paths=paths,
         notes=tuple(note for note in document.notes if "detector is not calibrated" not in note),
         bad_pixels=document.bad_pixels,
     )

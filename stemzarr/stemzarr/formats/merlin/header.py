@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +23,10 @@ __all__ = [
     "MAGIC",
     "FrameHeader",
     "Hdr",
-    "read_ends",
     "read_frame_header",
     "read_hdr",
     "read_last",
+    "read_numbers",
     "read_times",
 ]
 
@@ -233,15 +233,24 @@ def read_last(path: Path, stride: int, frames: int) -> None:
     check_frame(path, _read(path, (frames - 1) * stride, len(MAGIC)), frames - 1)
 
 
-def read_ends(path: Path, stride: int, frames: int) -> tuple[int, int] | None:
-    """Return the numbers that the first and the last frame carry; None where they carry none."""
-    numbers = []
-    for place in (0, frames - 1):
-        fields = _read(path, place * stride, _NUMBER_BYTES).split(b",")
-        if len(fields) <= 2 or not fields[1].strip().isdigit():  # noqa: PLR2004 - the third begins
-            return None
-        numbers.append(int(fields[1]))
-    return numbers[0], numbers[1]
+def read_numbers(path: Path, stride: int, places: Iterable[int]) -> NDArray[np.int64] | None:
+    """Return the numbers that frames carry, shape (frames,); None where one carries none.
+
+    Parameters
+    ----------
+    path, stride
+        The file, and the bytes from one frame to the next.
+    places
+        Which of the frames on disk, counted from 0.
+    """
+    offsets = [place * stride for place in places]
+    texts = bytearray(_NUMBER_BYTES * len(offsets))
+    open_shared(path).read_runs_into(memoryview(texts), _NUMBER_BYTES, offsets)
+    begins = range(0, len(texts), _NUMBER_BYTES)
+    fields = [texts[begin : begin + _NUMBER_BYTES].split(b",") for begin in begins]
+    if any(len(field) <= 2 or not field[1].strip().isdigit() for field in fields):  # noqa: PLR2004 - the third begins
+        return None
+    return np.array([int(field[1]) for field in fields], np.int64)
 
 
 def _read(path: Path, offset: int, nbytes: int) -> bytes:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,22 +22,22 @@ from stemzarr.errors import OptionError, SourceNotFoundError, UnsupportedDataErr
 from stemzarr.format_row import FormatRow
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
-from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun, stamp_of_all
+from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun, place_frames
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.merlin.header import (
     MAGIC,
     FrameHeader,
     Hdr,
-    read_ends,
     read_frame_header,
     read_hdr,
     read_last,
+    read_numbers,
     read_times,
 )
-from stemzarr.formats.reordered import ReorderedBlocks, SqueezedBlocks
+from stemzarr.formats.reordered import SqueezedBlocks
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import iso_datetime
-from stemzarr.model import Blocks, Fact, Source
+from stemzarr.metadata.finding import Facts, iso_datetime
+from stemzarr.model import Fact, Source
 from stemzarr.options import ReadOptions
 from stemzarr.storage.acquisitions import find_beside
 
@@ -104,39 +104,44 @@ def read_merlin(path: Path, options: ReadOptions) -> Source:
     header = read_frame_header(path)
     hdr_path, hdr, note = read_hdr(path)
     parts = () if hdr_path is None else (hdr_path,)
-    run, shown = _run(path, header, hdr, options)
-    facts, paths = find_facts(header, hdr)
+    frames = _Frames.of(path, header)
+    run, numbers, notes = _run(frames, hdr, options)
+    scan = (FoundAxis(size=0, name="scan_y"), FoundAxis(size=0, name="scan_x"))
     whole = Found(
         title="",
-        base=run.blocks,
-        axes=tuple(FoundAxis(size=size) for size in header.frame),
+        base=frames.blocks,
+        axes=(*scan, *(FoundAxis(size=size) for size in header.frame)),
         hints=Hints(signal_type="electron_diffraction", frames=_EVIDENCE),
-        facts=facts,
-        fact_paths=paths,
+        facts=find_facts(header, hdr),
+        notes=notes,
     )
-    found = run.find(whole, options, path) if shown is None else [_shown(whole, run, shown)]
+    found = run.find(whole, options, path)
+    if run.frames == 1 and run.complete:  # a single pattern has no dim that counts it
+        base = SqueezedBlocks(run.blocks, (0,))
+        found = [dataclasses.replace(found[0], base=base, axes=whole.axes[-2:])]
     tree = {"hdr": dict(hdr.fields)} if parts else {}
-    stamp = stamp_of_all((path, *parts))
     file = FileFacts(
         format="mib",
-        stamp=stamp,
         load_metadata=functools.partial(dict, clean_json({**tree, "frame": header.text})),
-        notes=tuple(filter(None, (note, run.note, run.tail, _lost(path, run)))),
+        notes=tuple(filter(None, (note, *run.notes, _lost(frames, numbers)))),
         complete=run.complete,
         parts=parts,
     )
     return build_source(path, file, found, options)
 
 
-def _lost(path: Path, run: FrameRun) -> str:
+def _lost(frames: _Frames, numbers: NDArray[np.int64] | None) -> str:
     """Return a note where the frames are numbered further than there are frames."""
-    ends = read_ends(path, run.blocks.stride, run.frames) if run.frames > 1 else None
-    if ends is None or ends[1] - ends[0] < run.frames:
+    ends = frames.numbers((0, frames.count - 1)) if frames.count > 1 else None
+    if ends is None or ends[1] - ends[0] < frames.count:
         return ""
-    lost = ends[1] - ends[0] + 1 - run.frames
+    lost = ends[1] - ends[0] + 1 - frames.count
+    where = "the others are where their numbers say"
+    if numbers is None:
+        where = "the patterns behind are not at their positions"
     return (
         f"the frames are numbered from {ends[0]} to {ends[1]}, so {lost} between them were lost, "
-        "and the patterns behind are not at their positions"
+        f"and {where}"
     )
 
 
@@ -149,63 +154,70 @@ def _refuse_hdr(path: Path) -> None:
     raise UnsupportedDataError(msg, path=path, hint=f"give {lead.name} instead")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shown:
-    """What the frames of a complete run are."""
-
-    scan: tuple[int, int] | None = None
-    """Shape (scan_y, scan_x); None for a stack."""
-    evidence: str = ""
-    """Why."""
-    certain: bool = True
-    """Whether it was read rather than guessed."""
-    line: int = 0
-    """Frames of a line on disk, where some at its end are idle; 0 where none are."""
-    note: str = ""
-    """What a person should know."""
+_Known = tuple[tuple[int, int] | None, str, bool]
+"""Shape (scan_y, scan_x) of a scan or None, why, and whether it was read rather than guessed."""
+_NO_SCAN: Final[_Known] = (None, "", True)
 
 
 def _run(
-    path: Path, header: FrameHeader, hdr: Hdr, options: ReadOptions
-) -> tuple[FrameRun, _Shown | None]:
-    """Return the frames, and what they are; None for a run that is cut or too long."""
-    stamp = Stamp.of(path)
-    stride = header.nbytes + math.prod(header.frame) * header.stored.itemsize
-    frames, beyond = divmod(stamp.size, stride)
-    if frames:
-        read_last(path, stride, frames)
-    blocks = FrameBlocks(
-        parts=(FramePart(path=path, stamp=stamp, offset=0, frames=frames),),
-        stride=stride,
-        lead=header.nbytes,
-        frame=header.frame,
-        stored=header.stored,
-        flipped=True,
-    )
+    frames: _Frames, hdr: Hdr, options: ReadOptions
+) -> tuple[FrameRun, NDArray[np.int64] | None, tuple[str, ...]]:
+    """Return the frames, the places of those of a salvage, and what is said of their scan."""
+    count, asked = frames.count, options.scan_shape
     declared, scan = hdr.number(_IN_FRAMES), hdr.scan
     per_trigger = hdr.number(_IN_TRIGGER)
-    stopped = declared == frames and math.prod(options.scan_shape or ()) != frames
-    if scan is not None and (declared is None or (stopped and frames < math.prod(scan))):
+    stopped = declared == count and math.prod(asked or ()) != count
+    if scan is not None and (declared is None or (stopped and count < math.prod(scan))):
         # A scan that was stopped declares what there is beside what there was to be.
         declared = math.prod(scan)
-    times = _Times(path=path, header=header, stride=stride, frames=frames)
-    idle = _idle(scan, declared, per_trigger, frames, times)
-    if idle is not None:
-        declared = frames
+    line = _idle_line(scan, declared, per_trigger, count, frames)
+    if line:
+        declared = count
     run = FrameRun(
-        blocks=blocks,
+        parts=((0, frames.blocks),),
         declared=declared,
         scan=_declared_scan(scan, declared, per_trigger),
-        beyond=beyond,
+        beyond=frames.beyond,
         evidence=_EVIDENCE,
     )
-    if not run.complete or not frames:
-        return run, None
-    if idle is not None and options.scan_shape in (None, idle.scan):
-        return run, idle
-    if options.scan_shape is not None:
-        return run, _Shown()
-    return run, _scan_of(scan, per_trigger, times)
+    numbers = None
+    if options.salvage and not run.complete:
+        numbers = frames.places(declared if asked is None else math.prod(asked))
+        line = _idle_line(scan, declared, per_trigger, declared or 0, frames)
+    if scan is not None and line and asked in (None, scan):
+        return _without_idle(run, frames, scan, line, numbers)
+    if numbers is not None:
+        run = dataclasses.replace(run, parts=place_frames(frames.blocks, numbers))
+    if not run.complete or asked is not None:
+        return run, numbers, ()
+    (shape, why, sure), note = _scan_of(scan, per_trigger, frames)
+    run = dataclasses.replace(run, scan=shape, scan_evidence=why, scan_certain=sure)
+    return run, numbers, (note,) if note else ()
+
+
+def _without_idle(
+    run: FrameRun,
+    frames: _Frames,
+    scan: tuple[int, int],
+    line: int,
+    numbers: NDArray[np.int64] | None,
+) -> tuple[FrameRun, NDArray[np.int64] | None, tuple[str, ...]]:
+    """Return the scan without the frames that were taken while the beam went back to a line."""
+    rows, columns = scan
+    places = np.arange(frames.count) if numbers is None else numbers
+    kept = np.where(places % line < columns, places // line * columns + places % line, -1)
+    run = dataclasses.replace(
+        run,
+        parts=place_frames(frames.blocks, kept),
+        declared=rows * columns,
+        scan=scan,
+        scan_evidence="ScanX and ScanY of the .hdr, the rest of each line is idle",
+    )
+    note = (
+        f"{np.count_nonzero(kept < 0)} of {frames.count} patterns are idle and left out, "
+        f"{line - columns} at the end of each line of {line}; --scan-shape {rows},{line} takes all"
+    )
+    return run, numbers, (note,)
 
 
 def _declared_scan(
@@ -223,19 +235,54 @@ def _declared_scan(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Times:
-    """The moments of the first frames, read where they are asked for."""
+class _Frames:
+    """The frames of a file, and what their headers say where it is asked for."""
 
     path: Path
     header: FrameHeader
-    stride: int
-    frames: int
+    blocks: FrameBlocks
+    count: int
+    beyond: int
+
+    @classmethod
+    def of(cls, path: Path, header: FrameHeader) -> _Frames:
+        """Return the frames of a file whose first has a header."""
+        stamp = Stamp.of(path)
+        stride = header.nbytes + math.prod(header.frame) * header.stored.itemsize
+        count, beyond = divmod(stamp.size, stride)
+        if count:
+            read_last(path, stride, count)
+        blocks = FrameBlocks(
+            parts=(FramePart(path=path, stamp=stamp, offset=0, frames=count),),
+            stride=stride,
+            lead=header.nbytes,
+            frame=header.frame,
+            stored=header.stored,
+            flipped=True,
+        )
+        return cls(path=path, header=header, blocks=blocks, count=count, beyond=beyond)
 
     def line(self) -> tuple[int, bool] | None:
         """Return the frames of a line, and whether it is sure; None where there are no lines."""
-        count = min(self.frames, _MOST_TIMES)
-        times = read_times(self.path, self.header, self.stride, count)
+        count = min(self.count, _MOST_TIMES)
+        times = read_times(self.path, self.header, self.blocks.stride, count)
         return None if times is None else _line_of(np.diff(times))
+
+    def numbers(self, places: Sequence[int]) -> NDArray[np.int64] | None:
+        """Return the numbers in the headers of some frames; None where one has none."""
+        return read_numbers(self.path, self.blocks.stride, places)
+
+    def places(self, positions: int | None) -> NDArray[np.int64] | None:
+        """Return the place of each frame by its number; None where the numbers do not tell.
+
+        An acquisition counts its frames from 1, so that the first ones may be lost, too.
+        """
+        numbers = self.numbers(range(self.count)) if self.count else None
+        if numbers is None or positions is None or (np.diff(numbers) < 1).any():
+            return None
+        begin = 1 if numbers[0] >= 1 and numbers[-1] <= positions else numbers[0]
+        places: NDArray[np.int64] = numbers - begin
+        return places if places[-1] < positions else None
 
 
 def _line_of(steps: NDArray[np.float64]) -> tuple[int, bool] | None:
@@ -264,135 +311,67 @@ def _line_of(steps: NDArray[np.float64]) -> tuple[int, bool] | None:
     return None if best is None else (best[1], False)
 
 
-def _idle(
+def _idle_line(
     scan: tuple[int, int] | None,
     declared: int | None,
     per_trigger: int | None,
-    frames: int,
-    times: _Times,
-) -> _Shown | None:
-    """Return the scan without the frames that were taken while the beam went back to a line."""
-    if scan is None or frames <= math.prod(scan) or declared not in (frames, math.prod(scan)):
-        return None
-    rows, columns = scan
-    line, rest = divmod(frames, rows)
-    if rest or frames % math.prod(scan) == 0:
-        return None
-    if frames % columns == 0 and per_trigger != line:
+    count: int,
+    frames: _Frames,
+) -> int:
+    """Return how many frames a line has with those at its end that are idle; 0 where none are."""
+    if scan is None or count <= math.prod(scan) or declared not in (count, math.prod(scan)):
+        return 0
+    line, rest = divmod(count, scan[0])
+    if rest or count % math.prod(scan) == 0:
+        return 0
+    if count % scan[1] == 0 and per_trigger != line:
         # Whole lines may be too many, as well as frames of each line.
-        found = times.line()
-        if found is None or found[0] != line:
-            return None
-    idle = line - columns
-    note = (
-        f"{rows * idle} of {frames} patterns are idle and left out, {idle} at the end of each line "
-        f"of {line}; --scan-shape {rows},{line} takes all"
-    )
-    evidence = "ScanX and ScanY of the .hdr, the rest of each line is idle"
-    return _Shown(scan=scan, evidence=evidence, line=line, note=note)
+        found = frames.line()
+        return line if found is not None and found[0] == line else 0
+    return line
 
 
-def _scan_of(scan: tuple[int, int] | None, per_trigger: int | None, times: _Times) -> _Shown:
-    """Return the shape of a scan by the best evidence that there is."""
-    frames = times.frames
+def _scan_of(
+    scan: tuple[int, int] | None, per_trigger: int | None, frames: _Frames
+) -> tuple[_Known, str]:
+    """Return the scan that all frames make by the best evidence that there is, and a note."""
+    count = frames.count
     if scan is not None:
-        if math.prod(scan) == frames:
-            return _Shown(scan=scan, evidence="ScanX and ScanY of the .hdr")
-        note = (
-            f"{frames} patterns do not make the {scan[0]} x {scan[1]} of ScanY, ScanX in the .hdr"
-        )
-        return _Shown(note=note)
-    if per_trigger is not None and 1 < per_trigger < frames:
-        if frames % per_trigger == 0:
-            shape = frames // per_trigger, per_trigger
-            return _Shown(scan=shape, evidence=f"{_IN_TRIGGER} in the .hdr")
-        return _Shown(
-            note=f"{frames} patterns do not make whole lines of {per_trigger} per trigger"
-        )
-    return _by_times(times)
+        if math.prod(scan) == count:
+            return (scan, "ScanX and ScanY of the .hdr", True), ""
+        made = f"the {scan[0]} x {scan[1]} of ScanY, ScanX in the .hdr"
+        return _NO_SCAN, f"{count} patterns do not make {made}"
+    if per_trigger is not None and 1 < per_trigger < count:
+        if count % per_trigger == 0:
+            shape = count // per_trigger, per_trigger
+            return (shape, f"{_IN_TRIGGER} in the .hdr", True), ""
+        return _NO_SCAN, f"{count} patterns do not make whole lines of {per_trigger} per trigger"
+    return _by_times(frames)
 
 
-def _by_times(times: _Times) -> _Shown:
-    frames, found = times.frames, times.line()
-    if found is not None and frames % found[0] == 0:
+def _by_times(frames: _Frames) -> tuple[_Known, str]:
+    count, found, side = frames.count, frames.line(), math.isqrt(frames.count)
+    if found is not None and count % found[0] == 0:
         line, sure = found
         why = "pauses between the moments of the frames" + ("" if sure else ", which are unsteady")
-        return _Shown(scan=(frames // line, line), evidence=why, certain=sure)
+        return ((count // line, line), why, sure), ""
     if found is not None and found[1]:
-        note = f"a pause follows every {found[0]} patterns, of which {frames} are not a multiple"
-        return _Shown(note=note)
-    side = math.isqrt(frames)
-    if side > 1 and side * side == frames:
-        return _Shown(scan=(side, side), evidence="a square number of frames", certain=False)
-    return _Shown()
+        note = f"a pause follows every {found[0]} patterns, of which {count} are not a multiple"
+        return _NO_SCAN, note
+    if side > 1 and side * side == count:
+        return ((side, side), "a square number of frames", False), ""
+    return _NO_SCAN, ""
 
 
-def _shown(whole: Found, run: FrameRun, shown: _Shown) -> Found:
-    notes = (shown.note,) if shown.note else ()
-    frames = FoundAxis(size=run.frames, name="frame")
-    if run.frames == 1:
-        # A single pattern has no dim that counts it, unless a scan is asked for.
-        return dataclasses.replace(whole, base=SqueezedBlocks(run.blocks, (0,)), notes=notes)
-    if shown.scan is None:
-        return dataclasses.replace(whole, axes=(frames, *whole.axes), notes=notes)
-    scan = (
-        FoundAxis(size=shown.scan[0], name="scan_y"),
-        FoundAxis(size=shown.scan[1], name="scan_x"),
-    )
-    hints = dataclasses.replace(
-        whole.hints, scan=scan, scan_evidence=shown.evidence, scan_certain=shown.certain
-    )
-    whole = dataclasses.replace(whole, hints=hints, notes=notes)
-    if not shown.line:
-        return dataclasses.replace(whole, axes=(frames, *whole.axes))
-    lines = ReorderedBlocks(base=run.blocks, order=(0, 1, 2), scan=(shown.scan[0], shown.line))
-    base = LineBlocks(base=lines, columns=shown.scan[1])
-    return dataclasses.replace(whole, base=base, axes=(*scan, *whole.axes))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineBlocks:
-    """The first patterns of each line of a scan (scan_y, scan_x, det_y, det_x)."""
-
-    base: Blocks
-    """The scan with all patterns of its lines."""
-    columns: int
-    """How many patterns of a line there are."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the dims."""
-        return (self.base.shape[0], self.columns, *self.base.shape[2:])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.base.dtype
-
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """That of the base, no longer than a line."""
-        rows, columns, *pattern = self.base.block_shape
-        return (rows, min(columns, self.columns), *pattern)
-
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`."""
-        self.base.read_into(out, start)
-
-
-def find_facts(header: FrameHeader, hdr: Hdr) -> tuple[dict[str, Fact], dict[str, str]]:
-    """Return what a frame and the ``.hdr`` say of the acquisition, and where each fact is."""
-    facts: dict[str, Fact] = {"detector": f"Merlin {header.sensors}".strip()}
-    paths = {"detector": "frame"}
+def find_facts(header: FrameHeader, hdr: Hdr) -> Facts:
+    """Return what a frame and the ``.hdr`` say of the acquisition."""
+    facts: dict[str, tuple[Fact, str]] = {"detector": (f"Merlin {header.sensors}".strip(), "frame")}
     if header.exposure_s is not None:
-        for name in ("exposure_s", "dwell_time_s"):
-            facts[name] = header.exposure_s
-            paths[name] = "frame"
+        facts["exposure_s"] = facts["dwell_time_s"] = header.exposure_s, "frame"
     acquired, key = hdr.acquired
     place = f"hdr/{key}"
     if not acquired:
         acquired, place = iso_datetime(*header.moment.partition("T")[::2]), "frame"
     if acquired:
-        facts["acquired"] = acquired
-        paths["acquired"] = place
-    return facts, paths
+        facts["acquired"] = acquired, place
+    return facts

@@ -18,7 +18,7 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import Stamp
+from stemzarr.formats.file_blocks import Stamp, one_line
 from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun
 from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
@@ -89,13 +89,8 @@ def read_npy(path: Path, options: ReadOptions) -> Source:
             found += lost
         else:
             found.append(_find_array(path, stamp, header))
-    facts = FileFacts(
-        format="npy",
-        stamp=stamp,
-        notes=notes,
-        complete=not notes,
-    )
-    return build_source(path, facts, found, options)
+    file = FileFacts(format="npy", notes=notes, complete=not notes)
+    return build_source(path, file, found, options)
 
 
 def _find_array(path: Path, stamp: Stamp, header: _Header) -> Found:
@@ -147,7 +142,7 @@ def _find_cut(
         stored=dtype,
     )
     run = FrameRun(
-        blocks=blocks,
+        parts=((0, blocks),),
         declared=math.prod(shape[:-2]),
         scan=(shape[0], shape[1]) if len(shape) == 4 else None,  # noqa: PLR2004 - scan, pattern
         beyond=beyond,
@@ -179,7 +174,7 @@ def _header(path: Path, offset: int) -> _Header:
     except ReadError:
         raise
     except Exception as error:  # numpy evaluates text here and raises whatever it stumbles over
-        msg = f"is not a readable .npy file: {' '.join(str(error).split())[:200]}"
+        msg = f"is not a readable .npy file: {one_line(error)}"
         raise CorruptFileError(msg, path=path, hint="save it again with numpy.save") from error
 
 

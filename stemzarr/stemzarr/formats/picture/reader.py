@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -86,14 +87,13 @@ def read_picture(path: Path, options: ReadOptions) -> Source:
         axes=_axes(shape[:dims], picture.tags),
         channels=picture.channels,
     )
-    tags = clean_json(picture.tags)
-    facts = FileFacts(
+    tree = {"exif_tags": clean_json(picture.tags)}
+    file = FileFacts(
         format=path.suffix.lower().removeprefix("."),
-        stamp=stamp,
-        load_metadata=lambda: {"exif_tags": tags},
+        load_metadata=functools.partial(dict, tree),
         notes=picture.notes,
     )
-    return build_source(path, facts, [found], options)
+    return build_source(path, file, [found], options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,8 @@ from stemzarr.errors import (
 )
 from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
-from stemzarr.formats.frames import stamp_of_all
 from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import Hints
-from stemzarr.formats.naming import make_slugs
 from stemzarr.formats.packed import refuse_packed
 from stemzarr.formats.rosettasciio.axes import find_axes
 from stemzarr.formats.rosettasciio.incomplete import check_delivered, read_run
@@ -36,10 +34,10 @@ from stemzarr.formats.rosettasciio.runs import find_run
 from stemzarr.formats.rosettasciio.tia import missing_series
 from stemzarr.formats.zarr.marks import folder_size
 from stemzarr.metadata.clean import clean_json
+from stemzarr.metadata.finding import plain_text
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.recognition import readers
-from stemzarr.storage.acquisitions import acquisition_name
 from stemzarr.storage.reasons import reading
 
 __all__ = ["read_rosettasciio"]
@@ -83,16 +81,13 @@ def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Sou
     return source if declared is None else check_delivered(source, declared)
 
 
-def _describe(
-    path: Path, plugins: Sequence[Plugin], origin: Path
-) -> tuple[Found | None, dict[str, Any]]:
-    """Return the first data set of a file as RosettaSciIO describes it, and its metadata.
+def _describe(path: Path, plugins: Sequence[Plugin], origin: Path) -> Found | None:
+    """Return the first data set of a file as RosettaSciIO describes it.
 
     The file is a sample of `origin`, whose records are located beside that one.
     """
     plugin, signals, _ = _first_that_reads(path, plugins)
-    original: dict[str, Any] = clean_json(signals[0].get("original_metadata") or {})
-    return _found(origin, Stamp.of(origin), plugin, 0, signals[0]), original
+    return _found(origin, Stamp.of(origin), plugin, 0, signals[0])
 
 
 def _check(path: Path) -> Stamp:
@@ -155,7 +150,7 @@ def _source(
     read: tuple[list[dict[str, Any]], tuple[str, ...]],
     options: ReadOptions,
 ) -> Source:
-    found, originals, notes = [], [], list(read[1])
+    found, notes = [], list(read[1])
     parts = find_parts(plugin.name, path)
     stamps = tuple((part, Stamp.of(part)) for part in parts)
     for index, signal in enumerate(read[0]):
@@ -164,21 +159,11 @@ def _source(
             notes.append(f"{_name(signal, index)} holds no plain numbers and is left out")
         else:
             found.append(one)
-            originals.append(_original(signal, one))
-    slugs = make_slugs(one.title or acquisition_name(path) for one in found)
-    tree = {
-        slug: {"metadata": one.metadata, **original}
-        for slug, one, original in zip(slugs, found, originals, strict=True)
-    }
-    whole = stamp_of_all((path, *parts)) if parts else stamp
-    if path.is_dir():
-        whole = Stamp(*folder_size(path))
     missing = missing_series(path) if path.suffix.lower() == ".emi" else ()
     notes += [f"its series {name!r} is missing" for name in missing]
     facts = FileFacts(
         format=path.suffix.lower().removeprefix("."),
-        stamp=whole,
-        load_metadata=functools.partial(dict, tree),
+        stamp=Stamp(*folder_size(path)) if path.is_dir() else None,
         notes=tuple(notes),
         complete=not missing,
         parts=parts,
@@ -188,16 +173,8 @@ def _source(
 
 def _name(signal: Mapping[str, Any], index: int) -> str:
     """Return how a note names a signal: by its title where it has one."""
-    title = find_value(clean_json(signal.get("metadata") or {}), "General.title")
-    return f"data set {index}" + (f" ({title!r})" if isinstance(title, str) and title else "")
-
-
-def _original(signal: Mapping[str, Any], found: Found) -> dict[str, Any]:
-    """Return the original metadata, and all of the axes where one of them is uneven."""
-    original = {"original_metadata": clean_json(signal.get("original_metadata") or {})}
-    if any(axis.uneven for axis in found.axes):
-        original["axes"] = clean_json(list(signal.get("axes") or ()))
-    return original
+    title = plain_text(find_value(clean_json(signal.get("metadata") or {}), "General.title"))
+    return f"data set {index}" + (f" ({title!r})" if title else "")
 
 
 def _found(
@@ -214,14 +191,13 @@ def _found(
         return None
     dtype, channels = known
     metadata: dict[str, Any] = clean_json(map_metadata(plugin.name, path, signal))
-    signal_type = find_value(metadata, "Signal.signal_type")
-    title = find_value(metadata, "General.title")
     shape = (*array.shape, len(channels)) if channels else array.shape
     chunks = _chunks(plugin, array, dtype.itemsize)
     axes, notes = find_axes(plugin.name, path, signal, array.shape)
+    described = signal.get("axes") or ()
     block = chunks or tuple(getattr(array, "chunksize", array.shape))
     return Found(
-        title=title if isinstance(title, str) else "",
+        title=plain_text(find_value(metadata, "General.title")),
         base=LibraryBlocks(
             path=path,
             stamp=stamp,
@@ -237,22 +213,16 @@ def _found(
         axes=axes,
         notes=notes,
         hints=Hints(
-            signal_type=signal_type if isinstance(signal_type, str) else "",
+            signal_type=plain_text(find_value(metadata, "Signal.signal_type")),
             frames=f"{path.suffix} files hold pattern after pattern" * (plugin.name in _FRAMES),
         ),
         channels=channels,
         metadata=metadata,
-        original=_dm_tags(signal.get("original_metadata")),
+        original=clean_json(signal.get("original_metadata") or {}),
+        # an axis that is uneven is described as a whole
+        further={"axes": clean_json(list(described))} if any(a.uneven for a in axes) else {},
         computed=bool(signal.get("computed")),
     )
-
-
-def _dm_tags(original: object) -> dict[str, Any]:
-    """Return the original metadata of a signal where they are the tags of a DM file."""
-    if not isinstance(original, Mapping) or "ImageList" not in original:
-        return {}
-    tags: dict[str, Any] = clean_json(original)
-    return tags
 
 
 def _chunks(plugin: Plugin, array: Any, itemsize: int) -> tuple[int, ...] | None:  # noqa: ANN401 - dask or numpy

@@ -40,6 +40,8 @@ class DeclaredRun:
 
     run: FrameRun
     """The frames, and how many there must be."""
+    frames: FrameBlocks
+    """All whole frames on disk."""
     sample: Callable[[bytes], bytes]
     """Changes the header so that it declares `sampled` frames."""
     header_bytes: int
@@ -56,15 +58,15 @@ class DeclaredRun:
 
         It lets RosettaSciIO describe axes and metadata of a file that is cut.
         """
-        first = self.run.blocks.parts[0].path
+        first = self.frames.parts[0].path
         with first.open("rb") as file:
             header = file.read(self.header_bytes)
-            frames = file.read(self.sampled * self.run.blocks.stride)
+            frames = file.read(self.sampled * self.frames.stride)
         small = folder / first.name
         with small.open("wb") as file:
             written = file.write(self.sample(header))
             file.write(frames)
-            file.truncate(written + self.sampled * self.run.blocks.stride)
+            file.truncate(written + self.sampled * self.frames.stride)
         return small
 
 
@@ -116,14 +118,16 @@ def _find_blockfile(path: Path, head: bytes) -> DeclaredRun | None:
     blocks = FrameBlocks(
         parts=(part,), stride=stride, lead=6, frame=(side, side), stored=np.dtype("u1")
     )
-    run = FrameRun(blocks=blocks, declared=rows * columns, scan=(rows, columns), beyond=beyond)
+    run = FrameRun(
+        parts=((0, blocks),), declared=rows * columns, scan=(rows, columns), beyond=beyond
+    )
 
     def sample(header: bytes) -> bytes:
         return header[:24] + struct.pack("<2H", 2, 2) + header[28:]
 
     (image,) = _unpack(path, "<I", head, 8)
     notes = (_VIRTUAL.format(rows, columns),) if offset - image >= rows * columns else ()
-    return DeclaredRun(run=run, sample=sample, header_bytes=offset, notes=notes)
+    return DeclaredRun(run=run, frames=blocks, sample=sample, header_bytes=offset, notes=notes)
 
 
 def _find_mrc(path: Path, head: bytes) -> DeclaredRun | None:
@@ -143,12 +147,12 @@ def _find_mrc(path: Path, head: bytes) -> DeclaredRun | None:
     stride = columns * rows * dtype.itemsize
     part, beyond = _part(path, _HEADER_BYTES + more, stride)
     blocks = FrameBlocks(parts=(part,), stride=stride, lead=0, frame=(rows, columns), stored=dtype)
-    run = FrameRun(blocks=blocks, declared=frames, beyond=beyond)
+    run = FrameRun(parts=((0, blocks),), declared=frames, beyond=beyond)
 
     def sample(header: bytes) -> bytes:
         return header[:8] + struct.pack("<I", 4) + header[12:]
 
-    return DeclaredRun(run=run, sample=sample, header_bytes=_HEADER_BYTES + more)
+    return DeclaredRun(run=run, frames=blocks, sample=sample, header_bytes=_HEADER_BYTES + more)
 
 
 def _find_tvips(path: Path, head: bytes) -> DeclaredRun | None:
@@ -163,7 +167,7 @@ def _find_tvips(path: Path, head: bytes) -> DeclaredRun | None:
     if dtype is None or not (columns and rows) or version != 2:  # noqa: PLR2004 - what is written
         return None
     stride = lead + columns * rows * np.dtype(dtype).itemsize
-    parts, notes = _tvips_parts(first)
+    parts, missing = _tvips_parts(first)
     found = [_part(one, size if one == first else 0, stride) for one in parts]
     cut = [f"{part.path.name} ends with {rest} bytes of a frame" for part, rest in found if rest]
     blocks = FrameBlocks(
@@ -173,13 +177,13 @@ def _find_tvips(path: Path, head: bytes) -> DeclaredRun | None:
         frame=(rows, columns),
         stored=np.dtype(dtype),
     )
-    beyond = sum(rest for _, rest in found) + len(notes)
-    run = FrameRun(blocks=blocks, beyond=beyond)
+    beyond = sum(rest for _, rest in found)
     return DeclaredRun(
-        run=run,
+        run=FrameRun(parts=((0, blocks),), beyond=beyond, missing=missing),
+        frames=blocks,
         sample=bytes,
         header_bytes=size,
-        notes=(*notes, *cut[: len(found) - 1]),
+        notes=tuple(cut[: len(found) - 1]),
         ours=True,
     )
 

@@ -28,7 +28,6 @@ from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
 from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
-from stemzarr.formats.naming import make_slugs
 from stemzarr.formats.npy.reader import RawBlocks
 from stemzarr.formats.reordered import reorder
 from stemzarr.formats.rosettasciio.axes import find_axes
@@ -36,9 +35,9 @@ from stemzarr.formats.rosettasciio.library import WHOLE_BYTES, quiet
 from stemzarr.formats.rosettasciio.metadata import find_value, map_metadata
 from stemzarr.formats.tiff.axes import calibrate_axes, resolution_note
 from stemzarr.metadata.clean import clean_json
+from stemzarr.metadata.finding import plain_text
 from stemzarr.model import Blocks, Source
 from stemzarr.options import ReadOptions
-from stemzarr.storage.acquisitions import acquisition_name
 from stemzarr.storage.files import cache_open_files
 
 if TYPE_CHECKING:
@@ -87,30 +86,17 @@ def read_tiff(path: Path, options: ReadOptions) -> Source:
         for one in series:
             _check(path, stamp, one)
         signals = [*described, *({} for _ in series)]
-        pairs = [
-            (_found(path, stamp, number, one, signal), signal)
+        read = [
+            _found(path, stamp, number, one, signal)
             for number, (one, signal) in enumerate(zip(series, signals, strict=False))
         ]
     left = [
         f"series {number} ({one.dtype}, {one.shape}) holds no plain numbers and is left out"
-        for number, (one, (found, _)) in enumerate(zip(series, pairs, strict=True))
+        for number, (one, found) in enumerate(zip(series, read, strict=True))
         if found is None
     ]
-    kept = [(one, signal) for one, signal in pairs if one is not None]
-    found = [one for one, _ in kept]
-    originals = [clean_json(signal.get("original_metadata") or {}) for _, signal in kept]
-    slugs = make_slugs(one.title or acquisition_name(path) for one in found)
-    tree = {
-        slug: {"metadata": one.metadata, "original_metadata": original}
-        for slug, one, original in zip(slugs, found, originals, strict=True)
-    }
-    facts = FileFacts(
-        format="tif",
-        stamp=stamp,
-        load_metadata=lambda: tree,
-        notes=(*notes, *left),
-    )
-    return build_source(path, facts, found, options)
+    file = FileFacts(format="tif", notes=(*notes, *left))
+    return build_source(path, file, [one for one in read if one is not None], options)
 
 
 def find_single_page(path: Path, stamp: Stamp) -> Found | None:
@@ -175,17 +161,18 @@ def _found(
     shape = [series.shape[dim] for dim in dims]
     axes, notes = find_axes("TIFF", path, signal, shape)
     kept = "".join(letters[dim] for dim in dims)
-    axes = calibrate_axes(series, number, kept, axes, signal.get("original_metadata") or {})
+    original = signal.get("original_metadata") or {}
+    axes = calibrate_axes(series, number, kept, axes, original)
     metadata = clean_json(map_metadata("TIFF", path, signal))
-    title = find_value(metadata, "General.title")
     channels = _COLOURS[: series.shape[colour]] if colour is not None else ()
     return Found(
-        title=title if isinstance(title, str) else "",
+        title=plain_text(find_value(metadata, "General.title")),
         base=base,
         axes=axes,
         channels=channels,
         hints=Hints(pages="a TIFF file holds page after page" * (len(dims) == 4)),  # noqa: PLR2004 - a scan
         metadata=metadata,
+        original=clean_json(original),
         notes=(*notes, *_notes(series, axes)),
     )
 

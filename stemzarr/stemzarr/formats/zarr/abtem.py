@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stemzarr.formats.labelling import FoundAxis
-from stemzarr.metadata.finding import finite_number, positive_number
-from stemzarr.model import Fact
+from stemzarr.metadata.finding import Facts, finite_number, plain_text, positive_number
 
 __all__ = ["abtem_axes", "abtem_facts"]
 
@@ -79,17 +78,16 @@ def _base(
 
 
 def _ensemble(described: Mapping[str, Any], size: int) -> FoundAxis:
-    label, units = described.get("label"), described.get("units")
     return FoundAxis(
         size=size,
-        name=label if isinstance(label, str) else "",
+        name=plain_text(described.get("label")),
         scale=positive_number(described.get("sampling")) or math.nan,
         offset=finite_number(described.get("offset")) or 0.0,
-        units=units if isinstance(units, str) else "",
+        units=plain_text(described.get("units")),
     )
 
 
-def abtem_facts(root: Mapping[str, Any], name: str) -> dict[str, tuple[Fact, str]]:
+def abtem_facts(root: Mapping[str, Any], name: str) -> Facts:
     """Return the beam energy (abTEM: eV) of an array and its path, nothing where it has none."""
     metadata = _arguments(root, name)[0].get("metadata")
     energy = positive_number(metadata.get("energy")) if isinstance(metadata, Mapping) else None

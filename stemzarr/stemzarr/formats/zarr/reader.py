@@ -34,7 +34,7 @@ from stemzarr.formats.labelling import FoundAxis
 from stemzarr.formats.zarr.abtem import abtem_axes, abtem_facts
 from stemzarr.formats.zarr.marks import folder_size
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import finite_number
+from stemzarr.metadata.finding import finite_number, plain_text
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 
@@ -80,13 +80,13 @@ def read_zarr_folder(path: Path, options: ReadOptions) -> Source:
     chosen, notes = _choose(path, arrays, options)
     stamp = Stamp.of(path)
     found = [_found(path, stamp, arrays, name, alone=len(chosen) == 1) for name in chosen]
-    facts = FileFacts(
+    file = FileFacts(
         format="zarr",
         stamp=Stamp(*folder_size(path)),
         load_metadata=functools.partial(_load_metadata, path),
         notes=notes,
     )
-    return build_source(path, facts, found, options)
+    return build_source(path, file, found, options)
 
 
 def _open(path: Path) -> _Node:
@@ -219,7 +219,6 @@ def _found(
     generic = last.lower() in _GENERIC
     title = ("" if alone else " ".join(groups) or last) if generic else last
     root: dict[str, Any] = dict(_open(path).attrs)
-    facts = abtem_facts(root, name)
     axes, notes = abtem_axes(root, name, tuple(array.shape))
     return Found(
         title=title,
@@ -234,8 +233,7 @@ def _found(
             ),
         ),
         axes=axes or _ome_axes(path, name, array) or _axes(arrays, name, array),
-        facts={fact: value for fact, (value, _) in facts.items()},
-        fact_paths={fact: place for fact, (_, place) in facts.items()},
+        facts=abtem_facts(root, name),
         notes=(*notes, *_absent(array)),
         address=name,
     )
@@ -260,8 +258,8 @@ def _axes(
         coordinate = _coordinate(arrays, name, dim)
         axis = FoundAxis(size=size, name=dim)
         if coordinate is not None and coordinate.shape == (size,):
-            units = coordinate.attrs.get("units")
-            axis = FoundAxis(size=size, name=dim, units=units if isinstance(units, str) else "")
+            units = plain_text(coordinate.attrs.get("units"))
+            axis = FoundAxis(size=size, name=dim, units=units)
             axis = axis.at(coordinate[:]) if size <= KEPT_VALUES else axis
         axes.append(axis)
     return tuple(axes)
