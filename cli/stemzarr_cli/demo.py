@@ -59,6 +59,7 @@ _NEXT = (
     ("stemzarr ingest YOUR.dm4 --dry-run", "how your scan would be stored"),
     ("stemzarr export YOUR.dm4 YOUR.hspy", "straight from one file to another"),
     ("stemzarr -h", "all commands"),
+    ("stemzarr explore scan", "its patterns under your pointer, in the browser"),
 )
 
 

@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rename": ("stemzarr_cli.rename:rename", "Give an entry another name."),
     "watch": ("stemzarr_cli.watch:watch", "Ingest what arrives in folders."),
     "gallery": ("stemzarr_cli.gallery:gallery", "Write one HTML page of the lake."),
+    "explore": ("stemzarr_cli.explore:explore", "Look at a scan in the browser."),
     "catalog": ("stemzarr_cli.catalog:catalog", "Keep the index of a lake."),
     "doctor": ("stemzarr_cli.doctor:doctor", "Check this installation."),
     "demo": ("stemzarr_cli.demo:demo", "Go the whole way on a small realistic dm4."),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
+import webbrowser
 from pathlib import Path
 
 import click
@@ -14,6 +17,7 @@ import pytest
 
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr_cli.program import COMMANDS, program, run
+from stemzarr_cli.report import INTERRUPTED
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,6 +43,22 @@ def run_example(script: str, *words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def run_explorer(words: list[str]) -> None:
+    """Serve the explorer; what it opens as its browser reads the page, then types Ctrl-C."""
+    pages = []
+
+    def read(address: str) -> bool:
+        with urllib.request.urlopen(address, timeout=60) as page:  # noqa: S310 - it is ours
+            pages.append(page.read())
+        signal.raise_signal(signal.SIGINT)
+        return True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(webbrowser, "open", read)
+        assert run(words) == INTERRUPTED
+    assert b"main.js" in pages[0]
+
+
 def run_blocks(blocks: list[tuple[str, str]]) -> None:
     """Run commands and Python of a page, in their order, in the present folder."""
     for language, text in blocks:
@@ -47,6 +67,8 @@ def run_blocks(blocks: list[tuple[str, str]]) -> None:
                 program_name, *words = shlex.split(line)
                 if program_name == "python":
                     run_example(*words)
+                elif words[0] == "explore":
+                    run_explorer(words)
                 else:
                     assert program_name == "stemzarr"
                     assert run(words) == 0, line

@@ -1,0 +1,391 @@
+// The page of a 4D scan: the image of detectors on the left, the pattern of a position on the right.
+
+import { button, make, show } from "./dom.js";
+import { Curve, profileOf } from "./curve.js";
+import { dragged, formatDetectors, grab, ordered, parseDetectors } from "./detectors.js";
+import { drawDetectorList, newDetector } from "./detector_list.js";
+import { Frame } from "./frame.js";
+import { Latest } from "./latest.js";
+import { drawDetectors, drawLine, drawPosition, drawRegion } from "./overlay.js";
+import { Panel } from "./panel.js";
+import { pythonOfImage, pythonOfPattern } from "./python.js";
+import { initialState, readState, writeState } from "./state.js";
+import { TileImages } from "./tiles.js";
+import { aspectOf, formatBytes, formatLength, formatNumber, positionOf } from "./units.js";
+
+const PRESETS = [["bright_field", "Bright field"], ["annular_dark_field", "Dark field"], ["total_intensity", "Total"]];
+const UNASKED_BYTES = 4 * 1024 ** 3;
+const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+/** The page of a scan. */
+export class ScanPage {
+  constructor(root, transport, about, home) {
+    this.transport = transport;
+    this.about = about;
+    this.scanAxes = about.axes.slice(0, 2);
+    this.detectorAxes = about.axes.slice(2);
+    this.state = readState(location.hash.slice(1), initialState(about), about);
+    this.frame = new Frame(root, about, home);
+    this.chosen = 0;
+    this.tool = { image: "", pattern: "" };
+    this.drag = null;
+    const fail = (error) => this.frame.say(error.message, true);
+    this.patterns = new Latest((_, signal) => this.loadPattern(signal), (error) => { this.patternFailed(error); });
+    this.exactImages = new Latest((detectors, signal) => this.loadImage(detectors, signal), (error) => { this.setStatus("wrong", "not computed"); fail(error); });
+    this.build();
+    addEventListener("hashchange", () => {
+      if (location.hash.slice(1) !== this.written) this.update(readState(location.hash.slice(1), this.state, about));
+    });
+  }
+
+  build() {
+    this.imagePanel = new Panel({
+      label: "Image; arrow keys move the position", percentiles: [0.5, 99.8],
+      onDisplay: (image) => this.update({ image }),
+      onPointer: (kind, point, event) => this.onImage(kind, point, event),
+    });
+    this.patternPanel = new Panel({
+      label: "Pattern", percentiles: [1, 99.95],
+      onDisplay: (pattern) => this.update({ pattern }),
+      onPointer: (kind, point, event) => this.onPattern(kind, point, event),
+    });
+    this.imagePanel.overlay = (context, view) => this.overImage(context, view);
+    this.patternPanel.overlay = (context, view) => this.overPattern(context, view);
+    this.presetButtons = PRESETS.filter(([name]) => this.about.presets[name]).map(([name, text]) => {
+      const element = button(text, () => this.update({ detectors: parseDetectors(this.about.presets[name]) }));
+      return [name, element];
+    });
+    this.status = make("span", { class: "status" });
+    this.exactButton = button(`Compute exactly (${formatBytes(this.about.nbytes)})`, () => this.computeExactly());
+    show(this.exactButton, false);
+    this.imageRead = make("div", { class: "readout" });
+    this.patternRead = make("div", { class: "readout" });
+    this.patternTitle = make("h2", {});
+    this.curve = new Curve("Profile along the line");
+    this.list = make("ul", { class: "detectors" });
+    const add = (shape) => () => this.addDetector(shape);
+    const tools = (panel, entries) => entries.map(([tool, text, hint]) => {
+      const element = button(text, () => this.setTool(panel, this.tool[panel] === tool ? "" : tool), hint);
+      element.dataset.tool = tool;
+      return element;
+    });
+    this.tools = {
+      image: tools("image", [["region", "Region", "Drag a rectangle: its mean pattern (or hold Shift)"], ["profile", "Profile", "Drag a line: the values along it"]]),
+      pattern: tools("pattern", [["profile", "Profile", "Drag a line: the values along it"]]),
+    };
+    this.badButton = this.about.bad_pixels
+      ? button(`Hide ${this.about.bad_pixels} bad pixels`, () => this.update({ bad: !this.state.bad }), "Whether pixels that are marked as bad are hidden") : null;
+    this.profileBox = make("section", {}, make("div", { class: "row" }, make("h2", {}, "Profile"), make("span", { class: "space" }),
+      button("×", () => this.update({ profile: null }), "Remove")), this.curve.element);
+    this.frame.main.replaceChildren(
+      make("section", { class: "panel", "aria-label": "Image" },
+        make("div", { class: "row bar" }, make("div", { class: "group" }, ...this.presetButtons.map(([, element]) => element)),
+          this.status, this.exactButton, make("span", { class: "space" }), ...this.tools.image),
+        this.imagePanel.stage, this.imageRead, this.imagePanel.settings,
+        this.frame.actions(this.imagePanel, () => this.presetName() || "image", () =>
+          pythonOfImage(this.about, this.state.detectors, this.state.image, this.imagePanel.levels || [0, 1, 1]))),
+      make("section", { class: "panel", "aria-label": "Pattern" },
+        make("div", { class: "row bar" }, this.patternTitle, make("span", { class: "space" }), this.badButton, ...this.tools.pattern),
+        this.patternPanel.stage, this.patternRead, this.patternPanel.settings,
+        this.frame.actions(this.patternPanel, () => this.patternName(), () =>
+          pythonOfPattern(this.about, this.state, this.state.pattern, this.patternPanel.levels || [0, 1, 1]))),
+      make("aside", { "aria-label": "Detectors" },
+        make("section", {}, make("h2", {}, "Detectors"), this.list,
+          make("div", { class: "row" }, button("+ Disk", add("disk")), button("+ Ring", add("ring")), button("+ Rectangle", add("rect")))),
+        this.profileBox, this.frame.facts(),
+        make("details", {}, make("summary", {}, "Keys"), make("p", { class: "soft" },
+          "Arrow keys move the position, with Shift by ten. Shift and drag on the image chooses a region. The wheel zooms, Alt and drag pans, a double click shows all. Escape takes region and profile away."))));
+    document.addEventListener("keydown", (event) => this.onKey(event));
+  }
+
+  /** Reads what is shown first; tile sums follow while the person looks. */
+  async start() {
+    this.apply({}, true);
+    if (this.about.bad_pixels) this.badMask = (await this.transport.bad()).values;
+    if (this.badMask) this.showPattern();
+    await this.loadTiles();
+  }
+
+  async loadTiles() {
+    for (let wait = 500; ; wait = Math.min(5000, wait * 1.5)) {
+      const tiles = await this.transport.tiles();
+      if (!this.tiles || tiles.step < this.tiles.tiles.step || tiles.whole) this.tiles = new TileImages(tiles, ...this.detectorAxes);
+      if (!this.isExact) this.drawApproximate();
+      if (tiles.whole) return;
+      await new Promise((done) => setTimeout(done, wait));
+    }
+  }
+
+  /** Changes the state; `live` while something is dragged. */
+  update(change, live = false) {
+    const before = this.state;
+    this.state = { ...before, ...change };
+    this.apply(before, live);
+  }
+
+  apply(before, live) {
+    const { state } = this;
+    const changed = (...names) => names.some((name) => state[name] !== before[name]);
+    this.imagePanel.setDisplay(state.image);
+    this.patternPanel.setDisplay(state.pattern);
+    if (changed("y", "x", "region")) this.patterns.ask(null);
+    if (changed("bad")) this.showPattern();
+    if (changed("detectors")) this.detectorsChanged(live && Boolean(this.tiles));
+    if (changed("profile")) this.drawProfile();
+    this.drawLists();
+    this.imagePanel.redraw();
+    this.patternPanel.redraw();
+    if (!live || !before.image) this.writeAddress();
+  }
+
+  writeAddress() {
+    this.written = writeState(this.state, this.about);
+    history.replaceState(null, "", `#${this.written}`);
+  }
+
+  drawLists() {
+    const { state } = this;
+    const text = formatDetectors(state.detectors);
+    for (const [name, element] of this.presetButtons) element.classList.toggle("on", text === formatDetectors(parseDetectors(this.about.presets[name])));
+    drawDetectorList(this.list, state.detectors, this.chosen, this.detectorAxes[1],
+      (detectors) => this.update({ detectors: detectors.map((each) => ordered(each, ...this.detectorAxes)) }),
+      (number) => { this.chosen = number; this.patternPanel.redraw(); });
+    const region = state.region;
+    this.patternTitle.textContent = region
+      ? `Mean of ${region[2] - region[0]} × ${region[3] - region[1]} patterns` : `Pattern ${state.y}, ${state.x}`;
+    if (this.badButton) this.badButton.classList.toggle("on", state.bad);
+    show(this.profileBox, Boolean(state.profile));
+    for (const panel of ["image", "pattern"]) {
+      for (const element of this.tools[panel]) element.classList.toggle("on", this.tool[panel] === element.dataset.tool);
+    }
+    this.readPosition();
+  }
+
+  // ----- the image
+
+  detectorsChanged(live) {
+    this.isExact = false;
+    if (!this.state.detectors.length) {
+      this.exactImages.stop();
+      this.setStatus("wrong", "no detector");
+      return;
+    }
+    if (this.tiles) this.drawApproximate();
+    if (live) this.exactImages.stop();
+    else if (this.about.nbytes <= UNASKED_BYTES || this.presetName()) this.computeExactly();
+    show(this.exactButton, !live && !this.exactImages.busy && !this.isExact);
+  }
+
+  drawApproximate() {
+    if (!this.tiles) return;
+    const [rows, columns] = this.about.shape;
+    this.imagePanel.setPlane(this.tiles.make(this.state.detectors), this.scanAxes, rows, columns);
+    const { step } = this.tiles.tiles;
+    this.setStatus("rough", step > 1 ? `approximate, every ${step}th position` : "approximate");
+    this.drawProfile();
+    this.readPosition();
+  }
+
+  computeExactly() {
+    this.exactImages.insist(formatDetectors(this.state.detectors));
+    show(this.exactButton, false);
+  }
+
+  async loadImage(detectors, signal) {
+    const timer = setTimeout(() => this.setStatus("rough", this.tiles ? "approximate, computing" : "computing"), 150);
+    try {
+      const plane = await this.transport.image(detectors, signal, (share) => {
+        this.setStatus("rough", `${this.tiles ? "approximate, " : ""}computing ${Math.round(100 * share)} %`);
+      });
+      if (signal.aborted) return;
+      this.isExact = true;
+      this.imagePanel.setPlane(plane, this.scanAxes);
+      this.setStatus("exact", "exact");
+      this.drawProfile();
+      this.readPosition();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  setStatus(kind, text) {
+    this.status.className = `status ${kind}`;
+    this.status.textContent = text;
+  }
+
+  presetName() {
+    const text = formatDetectors(this.state.detectors);
+    const found = PRESETS.find(([name]) => this.about.presets[name] && formatDetectors(parseDetectors(this.about.presets[name])) === text);
+    return found ? found[0] : "";
+  }
+
+  // ----- the pattern
+
+  async loadPattern(signal) {
+    const { y, x, region } = this.state;
+    const plane = region ? await this.transport.mean(region, signal) : await this.transport.pattern(y, x, signal);
+    this.pattern = plane;
+    this.showPattern();
+  }
+
+  patternFailed(error) {
+    this.pattern = null;
+    this.patternPanel.plane = null;
+    const { canvas } = this.patternPanel;
+    canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+    this.patternRead.textContent = error.message;
+    this.frame.say(error.message, true);
+  }
+
+  showPattern() {
+    if (!this.pattern) return;
+    let plane = this.pattern;
+    if (this.badMask && this.state.bad && plane.values.length === this.badMask.length) {
+      const values = Float64Array.from(plane.values);
+      this.badMask.forEach((bad, i) => { if (bad) values[i] = NaN; });
+      plane = { ...plane, values };
+    }
+    this.patternPanel.setPlane(plane, this.detectorAxes, this.detectorAxes[0].size, this.detectorAxes[1].size);
+    this.drawProfile();
+  }
+
+  patternName() {
+    const { y, x, region } = this.state;
+    return region ? `mean-${region.join("-")}` : `pattern-${y}-${x}`;
+  }
+
+  // ----- what the pointer does
+
+  setTool(panel, tool) {
+    this.tool[panel] = tool;
+    this.drawLists();
+  }
+
+  onImage(kind, point, event) {
+    const [rows, columns] = this.about.shape;
+    const y = Math.min(rows - 1, Math.max(0, Math.floor(point.y))), x = Math.min(columns - 1, Math.max(0, Math.floor(point.x)));
+    if (kind === "hover" || kind === "leave") return this.readPosition(kind === "hover" ? { y, x } : null);
+    if (kind === "down") {
+      const tool = event.shiftKey ? "region" : this.tool.image;
+      this.drag = { tool, from: point, y, x };
+    }
+    if (!this.drag) return undefined;
+    const live = kind !== "up";
+    if (this.drag.tool === "profile") this.dragProfile("image", point, live);
+    else if (this.drag.tool === "region") {
+      const ends = [Math.min(y, this.drag.y), Math.min(x, this.drag.x), Math.max(y, this.drag.y) + 1, Math.max(x, this.drag.x) + 1];
+      if (String(ends) !== String(this.state.region) || !live) this.update({ region: ends }, live);
+    } else if (y !== this.state.y || x !== this.state.x || this.state.region || !live) this.update({ y, x, region: null }, live);
+    if (kind === "up") this.drag = null;
+    return undefined;
+  }
+
+  onPattern(kind, point) {
+    const axes = this.detectorAxes;
+    const { canvas } = this.patternPanel;
+    if (kind === "hover" || kind === "leave") {
+      this.readDetector(kind === "hover" ? point : null);
+      const over = kind === "hover" && grab(this.state.detectors, point, point.zoom, ...axes);
+      canvas.style.cursor = this.tool.pattern === "profile" ? "crosshair" : over ? (over.name === "center" ? "move" : "pointer") : "default";
+      return;
+    }
+    if (kind === "down") {
+      const held = this.tool.pattern === "profile" ? null : grab(this.state.detectors, point, point.zoom, ...axes);
+      this.drag = { tool: this.tool.pattern, held, from: point, before: this.state.detectors };
+      if (held) this.chosen = held.number;
+    }
+    if (!this.drag) return;
+    const live = kind !== "up";
+    if (this.drag.tool === "profile") this.dragProfile("pattern", point, live);
+    else if (this.drag.held) {
+      const { held, from, before } = this.drag;
+      const detectors = before.map((each, i) => (i === held.number ? ordered(dragged(each, held.name, from, point, ...axes), ...axes) : each));
+      if (formatDetectors(detectors) !== formatDetectors(this.state.detectors) || !live) this.update({ detectors }, live);
+      this.readDetector(point);
+    }
+    if (kind === "up") this.drag = null;
+  }
+
+  dragProfile(panel, point, live) {
+    const { from } = this.drag;
+    const line = [from.y, from.x, point.y, point.x];
+    if (Math.hypot(line[2] - line[0], line[3] - line[1]) < 1) return;
+    this.update({ profile: { panel, line } }, live);
+    if (!live) this.setTool(panel, "");
+  }
+
+  addDetector(shape) {
+    const first = this.about.presets.total_intensity;
+    const [y, x] = first ? parseDetectors(first)[0].numbers : [0, 0];
+    this.chosen = this.state.detectors.length;
+    this.update({ detectors: [...this.state.detectors, newDetector(shape, this.about, [y, x])] });
+  }
+
+  onKey(event) {
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape") {
+      this.update({ region: null, profile: null });
+      return;
+    }
+    const step = ARROWS[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const by = event.shiftKey ? 10 : 1;
+    const [rows, columns] = this.about.shape;
+    const y = Math.min(rows - 1, Math.max(0, this.state.y + by * step[0])), x = Math.min(columns - 1, Math.max(0, this.state.x + by * step[1]));
+    this.update({ y, x, region: null });
+  }
+
+  // ----- what is read off
+
+  readPosition(place = null) {
+    const { y, x } = place || this.state;
+    const [yAxis, xAxis] = this.scanAxes;
+    const plane = this.imagePanel.plane;
+    const step = plane ? plane.step || 1 : 1;
+    const value = plane ? plane.values[Math.floor(y / step) * plane.width + Math.floor(x / step)] : NaN;
+    const where = yAxis.units === "pixel" ? "" : ` · ${formatLength(positionOf(yAxis, y), yAxis.units)}, ${formatLength(positionOf(xAxis, x), xAxis.units)}`;
+    this.imageRead.textContent = `y ${y}, x ${x}${where}${Number.isFinite(value) ? ` · ${this.isExact ? "" : "about "}${formatNumber(value, 6)}` : ""}`;
+  }
+
+  readDetector(point) {
+    const [yAxis, xAxis] = this.detectorAxes;
+    const i = point ? Math.floor(point.y) : -1, j = point ? Math.floor(point.x) : -1;
+    if (!(i >= 0 && i < yAxis.size && j >= 0 && j < xAxis.size)) {
+      this.patternRead.textContent = "\u00a0";
+      return;
+    }
+    const [cy, cx] = this.about.presets.total_intensity ? parseDetectors(this.about.presets.total_intensity)[0].numbers : [0, 0];
+    const radius = Math.hypot(positionOf(yAxis, point.y - 0.5) - cy, positionOf(xAxis, point.x - 0.5) - cx);
+    const spacing = /^1\/(nm|Å|pm|µm)$/.exec(xAxis.units);
+    const from = `${formatLength(radius, xAxis.units)} from the center${spacing && radius > 0 ? `, d ${formatLength(1 / radius, spacing[1])}` : ""}`;
+    const plane = this.patternPanel.plane;
+    const bin = plane ? plane.step || 1 : 1;
+    const value = plane ? plane.values[Math.floor(i / bin) * plane.width + Math.floor(j / bin)] : NaN;
+    this.patternRead.textContent = `y ${i}, x ${j} · ${from} · ${Number.isNaN(value) ? "bad pixel" : formatNumber(value, 6)}`;
+  }
+
+  drawProfile() {
+    const { profile } = this.state;
+    if (!profile) return;
+    const panel = profile.panel === "image" ? this.imagePanel : this.patternPanel;
+    if (!panel.plane) return;
+    const axis = panel.axes[1], [y0, x0, y1, x1] = profile.line;
+    const values = profileOf(panel.plane, profile.line);
+    const length = Math.hypot((y1 - y0) * aspectOf(...panel.axes), x1 - x0) * Math.abs(axis.scale);
+    this.curve.set(values, 0, length / (values.length - 1), axis.units);
+  }
+
+  overImage(context, view) {
+    const { state } = this;
+    if (state.region) drawRegion(context, view, state.region);
+    else drawPosition(context, view, state.y, state.x);
+    if (state.profile && state.profile.panel === "image") drawLine(context, view, state.profile.line);
+  }
+
+  overPattern(context, view) {
+    const { state } = this;
+    drawDetectors(context, view, state.detectors, this.chosen, ...this.detectorAxes);
+    if (state.profile && state.profile.panel === "pattern") drawLine(context, view, state.profile.line);
+  }
+}
