@@ -27,6 +27,7 @@ from stemzarr.explorer.wire import from_array
 __all__ = ["Explorer", "Subjects"]
 
 _READERS = 2
+_POLL_S = 0.5
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
@@ -107,7 +108,10 @@ class Explorer:
             # What the page asks first is found out while the browser starts.
             with contextlib.suppress(StemzarrError):
                 await work.read(lambda: self.subjects.open("", None).describe())
-            await self._stopped.wait()
+            while not self._stopped.is_set():
+                # Ctrl-C, where another thread gets it, interrupts only waits that end.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopped.wait(), _POLL_S)
         finally:
             server.stop()
             await server.close_all_connections()
