@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_path, shorten_list
 
+if TYPE_CHECKING:
+    from stemzarr_catalog import Lake
+
 
 @click.group()
 def catalog() -> None:
@@ -21,9 +25,15 @@ def catalog() -> None:
 
 
 @catalog.command(cls=Command)
+@click.option(
+    "--measures",
+    is_flag=True,
+    help="Measure scans whose stores are of an earlier version, too: tile sums, centre of mass, "
+    "bad pixels, and pictures where there are none. Reads all their pixels once.",
+)
 @lake_option
 @click.pass_obj
-def rebuild(report: Report, /, *, lake: Path | None) -> None:
+def rebuild(report: Report, /, *, measures: bool, lake: Path | None) -> None:
     """Make the index and catalog.yaml again from the stores and notes.
 
     Results that people added to stores, below analysis, are listed in the stores' metadata, so
@@ -33,6 +43,8 @@ def rebuild(report: Report, /, *, lake: Path | None) -> None:
     from stemzarr_catalog import open_lake
 
     opened = open_lake(lake)
+    if measures:
+        _measure_all(report, opened)
     unlisted = opened.rebuild()
     problems = opened.problems
     record = {"lake": str(opened.path), "entries": len(opened), "problems": problems}
@@ -41,6 +53,19 @@ def rebuild(report: Report, /, *, lake: Path | None) -> None:
         report.note(f"{name} cannot be listed: {problem}")
     for name, problem in unlisted.items():
         report.note(f"the results in {name} cannot be listed: {problem}")
+
+
+def _measure_all(report: Report, lake: Lake) -> None:
+    """Give every store of the lake the measures that it lacks, and name what was added."""
+    from stemzarr.pixels.resources import Resources
+    from stemzarr.store import add_measures
+
+    report.resume = "Run the same command again to measure the rest"
+    for name in lake:
+        with report.attempt(), report.progress(f"measuring {name}") as progress:
+            added = add_measures(lake[name].path, Resources(progress=progress))
+            if added:
+                report.note(f"{name}: added {', '.join(added)}")
 
 
 @catalog.command(cls=Command)

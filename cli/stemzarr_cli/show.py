@@ -74,7 +74,7 @@ def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         "source": format_path(source.get("path") or source.get("name")),
         "size": _sizes(source.get("size"), record.get("stored_bytes")),
         "codec": (ingest.get("options") or {}).get("codec"),
-        "pixels": _bad_pixels(record),
+        "pixels": _bad_pixels(path, record),
         "central disk": _disk(path),
         "layout": (source.get("layout") or {}).get("order"),
         "ingested": ingest.get("finished"),
@@ -84,10 +84,20 @@ def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value not in (None, "")}
 
 
-def _bad_pixels(record: Mapping[str, Any]) -> str | None:
+def _bad_pixels(path: Path, record: Mapping[str, Any]) -> str | None:
+    """Return how many pixels the file names as bad, and how many of which kind were found."""
+    from stemzarr.measure.bad_pixels import BAD_PIXELS, KINDS_OF_BAD
+    from stemzarr.registry import read_source
+
     main = next(document for document in record["documents"] if document["main"])
-    bad = main.get("bad_pixels")  # an index of an older version does not have it
-    return f"{bad} bad" if bad else None
+    named = main.get("bad_pixels") or 0  # an index of an older version does not have it
+    measured = read_source(path).document.measured
+    if measured is None or BAD_PIXELS not in measured.names:
+        return f"{named} bad" if named else None
+    kinds = measured.load(BAD_PIXELS)
+    counts = {name: int((kinds == kind).sum()) for name, kind in KINDS_OF_BAD.items()}
+    listed = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"{sum(counts.values())} bad: {listed}" if listed else None
 
 
 def _disk(path: Path) -> str | None:

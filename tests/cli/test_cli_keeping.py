@@ -13,6 +13,7 @@ import xarray as xr
 
 from stemzarr.registry import read_source
 from stemzarr.testing import write_synthetic_dm4
+from stemzarr.testing.stores import change_store
 from stemzarr_cli.program import run
 
 Lines = list[dict[str, Any]]
@@ -148,6 +149,21 @@ def test_tags_are_found_and_survive(say: Callable[..., Lines]) -> None:
     (line,) = say("tag", "scan", "--remove", "good", "--unset", "rank", "--remark", "")
     assert (line["tags"], line["fields"], line["remark"]) == (["for paper"], {}, "")
     assert say("ls", "tag=good") == []
+
+
+def test_a_rebuild_measures_older_stores(
+    lake: Path, say: Callable[..., Lines], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--measures`` adds what a store lacks, says what, and leaves the lake in order."""
+    store = lake / "stores/scan.zarr"
+    change_store(store, remove=["preview/tile_sums", "preview/com_y"])
+    capsys.readouterr()
+    assert run(["catalog", "rebuild", "--measures", "--lake", str(lake)]) == 0
+    assert "scan: added preview/com_y, preview/tile_sums" in capsys.readouterr().err
+    assert (store / "preview/tile_sums/zarr.json").is_file()
+    assert say("verify", "scan")[0]["ok"]
+    assert run(["catalog", "rebuild", "--measures", "--lake", str(lake)]) == 0
+    assert "added" not in capsys.readouterr().err
 
 
 def test_remove_asks_first(

@@ -271,6 +271,7 @@ class LocalFolder:
             _check_inside(self.root, stage, names)
             with writing(self.root):
                 for name in names:
+                    (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                     with contextlib.suppress(FileNotFoundError):
                         move(stage / name, self.root / name)
                 sync_folder(self.root)

@@ -11,6 +11,7 @@ from stemzarr.store.ingest.write import StoreResult, write_store
 from stemzarr.store.open import open_previews, read_record, read_store
 from stemzarr.store.results import check_no_results, find_added, renew_listing
 from stemzarr.store.upkeep.compare import is_source_of
+from stemzarr.store.upkeep.measure import add_measures
 from stemzarr.store.upkeep.rebuild import RebuildResult, rebuild
 from stemzarr.store.upkeep.redacting import Redaction, find_names, redact_store
 from stemzarr.store.upkeep.restore import restore_metadata
@@ -24,6 +25,7 @@ __all__ = [
     "StorePlan",
     "StoreResult",
     "VerifyReport",
+    "add_measures",
     "check_no_results",
     "expected_bytes",
     "find_added",
