@@ -15,11 +15,11 @@ import stemzarr.accessor  # noqa: F401 - what the engine opens has `.stem`
 from stemzarr.errors import OptionError
 from stemzarr.labelled import to_dataset
 from stemzarr.options import LayoutChoice, ReadOptions, as_path
+from stemzarr.recognition import suffixes_of
 from stemzarr.registry import read_source
 
 __all__ = ["StemzarrBackendEntrypoint"]
 
-_GUESSED = (".dm3", ".dm4", ".dm5", ".hspy", ".mib", ".blo", ".tvips")
 _DECODERS = (
     "mask_and_scale",
     "decode_times",
@@ -141,7 +141,7 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         """Say whether the suffix is one that no other engine of xarray takes."""
         if not isinstance(filename_or_obj, (str, os.PathLike)):
             return False
-        return Path(filename_or_obj).suffix.lower() in _GUESSED
+        return Path(filename_or_obj).suffix.lower() in suffixes_of("guessed")
 
 
 def _check_decoders(given: dict[str, Any]) -> None:

@@ -28,8 +28,10 @@ __all__ = [
     "Reader",
     "lead_by_name",
     "load",
+    "load_added",
     "parts_of",
     "readers",
+    "suffixes_of",
 ]
 
 
@@ -72,7 +74,11 @@ class Reader:
     folders: tuple[str, ...] = ()
     """Those of `suffixes` that folders have."""
     expected: tuple[str, ...] = ()
-    """Suffixes of files that are known by their bytes, and are data where these cannot be read."""
+    """Suffixes of files that are known by their bytes, and damaged where these are others."""
+    guessed: tuple[str, ...] = ()
+    """Suffixes by which xarray guesses its engine: those that no other engine may take."""
+    by_content: tuple[str, ...] = ()
+    """Suffixes of files that another reader knows by their bytes, and hands to this one."""
     parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Names of files that are parts of an acquisition, as expressions, and of its lead."""
     formats: str | tuple[FormatRow, ...] = ()
@@ -122,6 +128,7 @@ READERS: tuple[Reader, ...] = (
         target="stemzarr.formats.dm.reader:read_dm",
         magic=(b"\x00\x00\x00\x03", b"\x00\x00\x00\x04"),
         suffixes=(".dm3", ".dm4"),
+        guessed=(".dm3", ".dm4"),
         parts=(
             (r"(.+)\d\.bin", (r"\1.gtg",)),  # K2-IS
             (r"(.+)\.raw", (r"\1.dm5", r"\1.dm4")),  # K3-IS, Continuum
@@ -141,6 +148,7 @@ READERS: tuple[Reader, ...] = (
         magic=(b"MQ1,", b"HDR,"),
         recognises="stemzarr.formats.merlin.reader:is_merlin",
         suffixes=(".mib",),
+        guessed=(".mib",),
         parts=((r"(.+)\.hdr", (r"\1.mib", r"\1_0000.mib", r"\1_0001.mib")),),
         formats="stemzarr.formats.merlin.reader:FORMATS",
     ),
@@ -148,7 +156,8 @@ READERS: tuple[Reader, ...] = (
         name="hdf5",
         target="stemzarr.formats.hdf5.reader:read_hdf5",
         magic=(b"\x89HDF\r\n\x1a\n",),
-        expected=(".h5", ".hdf5", ".hspy", ".emd"),
+        expected=(".app5", ".dm5", ".emd", ".h5", ".hdf5", ".hspy", ".nxs"),
+        guessed=(".dm5", ".hspy"),
         parts=(
             (r"(.+)_data_\d+\.h5", (r"\1_master.h5",)),  # DECTRIS: frames
             (r"(.+)(?<!_master)\.h5", (r"\1_master.h5",)),  # DECTRIS: the record of the scan
@@ -182,6 +191,8 @@ READERS: tuple[Reader, ...] = (
         # Only what microscopes write: pictures and tables are in the same folders as their data.
         suffixes=(".bcf", ".blo", ".emi", ".mrc", ".prz", ".ser", ".tvips", ".zspy"),
         folders=(".zspy",),
+        guessed=(".blo", ".tvips"),
+        by_content=(".emd", ".nxs", ".de5", ".elid", ".dens"),
         parts=(
             (r"(.+)_(?!000)\d{3}\.tvips", (r"\1_000.tvips",)),
             (r"(.+)_\d+\.ser", (r"\1.emi",)),  # TIA
@@ -199,10 +210,21 @@ JOINER = Reader(name="joined", target="stemzarr.formats.join.reader:read_joined"
 @functools.cache
 def readers() -> tuple[Reader, ...]:
     """Return all readers, those of other packages before the built-in ones that know no bytes."""
-    found = importlib.metadata.entry_points(group="stemzarr.readers")
-    added = tuple(cast("Reader", entry.load()) for entry in found)
     known = [reader for reader in READERS if reader.magic or reader.recognises]
-    return (*known, *added, *(reader for reader in READERS if reader not in known))
+    others = (reader for reader in READERS if reader not in known)
+    return (*known, *load_added("stemzarr.readers"), *others)
+
+
+def load_added(group: str) -> tuple[Any, ...]:
+    """Return what other packages add through a group of entry points."""
+    return tuple(entry.load() for entry in importlib.metadata.entry_points(group=group))
+
+
+@functools.cache
+def suffixes_of(*fields: str, reader: str = "") -> frozenset[str]:
+    """Return the suffixes that readers have in some fields, or one of them, by its name."""
+    chosen = [one for one in readers() if reader in ("", one.name)]
+    return frozenset(suffix for one in chosen for name in fields for suffix in getattr(one, name))
 
 
 @functools.cache

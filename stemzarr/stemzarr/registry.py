@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,16 @@ from stemzarr.metadata.privacy import strip_paths
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, ReadOptions
 from stemzarr.pixels.resources import Resources
-from stemzarr.recognition import JOINER, READERS, Reader, lead_by_name, load, readers
+from stemzarr.recognition import (
+    JOINER,
+    READERS,
+    Reader,
+    lead_by_name,
+    load,
+    load_added,
+    readers,
+    suffixes_of,
+)
 
 __all__ = [
     "EXPORTERS",
@@ -219,8 +227,7 @@ EXPORTERS: tuple[Exporter, ...] = (
 @functools.cache
 def exporters() -> tuple[Exporter, ...]:
     """Return all exporters, those of other packages after the built-in ones."""
-    found = importlib.metadata.entry_points(group="stemzarr.exporters")
-    return (*EXPORTERS, *(cast("Exporter", entry.load()) for entry in found))
+    return (*EXPORTERS, *load_added("stemzarr.exporters"))
 
 
 def find_reader(path: Path) -> Reader:
@@ -242,7 +249,7 @@ def _recognise(path: Path) -> tuple[Reader, bool]:
         if reader.takes(path, head):
             return reader, True
     suffix = path.suffix.lower()
-    if path.is_dir() and not any(suffix in reader.folders for reader in known):
+    if path.is_dir() and suffix not in suffixes_of("folders"):
         return known[-1], False
     able = (reader for reader in known if suffix in (*reader.suffixes, *reader.named))
     return next(able, known[-1]), False
@@ -250,9 +257,9 @@ def _recognise(path: Path) -> tuple[Reader, bool]:
 
 def reads_suffix(suffix: str) -> bool:
     """Return whether a file of a suffix, in lower case and with its dot, is read when named."""
-    if any(suffix in reader.named for reader in readers()):
-        return True
-    return bool(load("stemzarr.formats.rosettasciio.library:plugins_for")(suffix[1:]))
+    return suffix in suffixes_of("named") or bool(
+        load("stemzarr.formats.rosettasciio.library:plugins_for")(suffix[1:])
+    )
 
 
 def is_data(path: Path) -> bool:
@@ -266,7 +273,7 @@ def is_data(path: Path) -> bool:
     try:
         reader, known = _recognise(path)
     except StemzarrError:
-        return any(suffix in (*reader.expected, *reader.suffixes) for reader in readers())
+        return suffix in suffixes_of("expected", "suffixes")
     return known or suffix in (reader.folders if path.is_dir() else reader.suffixes)
 
 

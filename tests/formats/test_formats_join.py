@@ -28,7 +28,7 @@ from stemzarr.formats.join.numbering import natural_key, number_names
 from stemzarr.formats.join.reader import is_set
 from stemzarr.model import read_box
 from stemzarr.options import IngestOptions, ReadOptions
-from stemzarr.registry import read_source
+from stemzarr.registry import lead_of, read_source
 from stemzarr.store import read_store, verify_store, write_store
 from stemzarr.testing import DMAxis, DMImage, write_dm
 from stemzarr.testing.contracts import check_reader
@@ -352,3 +352,20 @@ def test_every_number_is_there_or_said_to_be_missing(numbers: set[int], padded: 
         said = found.gaps.split(" to ")[1].partition(" ")[2].rpartition(" ")[0].rpartition(" ")[0]
         ranges = [list(map(int, one.split("-"))) for one in said.split(", ")]
         assert {n for r in ranges for n in range(r[0], r[-1] + 1)} == missing
+
+
+def test_leads_are_sought_in_one_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that has come to rest is listed once, not once for each of its files."""
+    names = [*(f"scan_{n}.h5" for n in range(20)), "night_MASTER.H5", "night_data_000001.h5"]
+    for name in names:
+        (tmp_path / name).touch()
+    os.utime(tmp_path, (1e9, 1e9))
+    listed = []
+    iterdir = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: listed.append(path) or iterdir(path))
+    leads = {name: lead_of(tmp_path / name) for name in names}
+    assert {name for name, lead in leads.items() if lead is not None} == {names[-1]}
+    assert leads[names[-1]] == tmp_path / "night_MASTER.H5"
+    assert len(listed) == 1
+    (tmp_path / "scan_3_Master.h5").touch()
+    assert lead_of(tmp_path / "scan_3.h5") == tmp_path / "scan_3_Master.h5"

@@ -31,6 +31,7 @@ from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import Facts, find_numbers, iso_datetime, positive_number
 from stemzarr.model import Fact, Source
 from stemzarr.options import ReadOptions
+from stemzarr.storage.acquisitions import names_in
 from stemzarr.storage.reasons import reading
 
 __all__ = ["FORMATS", "described_by", "is_empad", "read_empad"]
@@ -68,10 +69,8 @@ def is_empad(path: Path, head: bytes) -> bool:
 
 def described_by(raw: Path) -> Path | None:
     """Return the ``.xml`` beside a ``.raw`` that names it, None where there is none."""
-    try:
-        beside = sorted(raw.parent.glob("*.[xX][mM][lL]"))
-    except OSError:
-        return None
+    names = sorted(name for folded, name in names_in(raw.parent).items() if folded.endswith(".xml"))
+    beside = map(raw.with_name, names)
     return next((xml for xml in beside if _raw_name(xml) == raw.name), None)
 
 

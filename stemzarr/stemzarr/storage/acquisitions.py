@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["acquisition_name", "find_beside"]
+__all__ = ["acquisition_name", "find_beside", "names_in"]
+
+_SETTLED_NS: Final = 2 * 10**9
+"""Within so long, a folder may change again and keep its time of modification."""
 
 _TAILS: Final = re.compile(r"(.+?)(?:_master(?=\.h5$)|_000(?=\.tvips$))", re.IGNORECASE | re.DOTALL)
 
@@ -16,11 +22,31 @@ def find_beside(path: Path, name: str) -> Path | None:
     found = path.with_name(name)
     if found.is_file():
         return found
-    folded = name.casefold()
+    spelled = names_in(path.parent).get(name.casefold())
+    return None if spelled is None else path.with_name(spelled)
+
+
+def names_in(folder: Path) -> Mapping[str, str]:
+    """Return the names in a folder by their spelling without case; none where it cannot be read.
+
+    A folder that nothing came into for a while is listed once, however many files are looked for.
+    """
     try:
-        return next((one for one in path.parent.iterdir() if one.name.casefold() == folded), None)
+        modified_ns = folder.stat().st_mtime_ns
+        if time.time_ns() - modified_ns > _SETTLED_NS:
+            return _names_once(folder, modified_ns)
+        return _names(folder)
     except OSError:
-        return None
+        return {}
+
+
+def _names(folder: Path) -> Mapping[str, str]:
+    return {one.name.casefold(): one.name for one in sorted(folder.iterdir(), reverse=True)}
+
+
+@functools.lru_cache(maxsize=8)
+def _names_once(folder: Path, _modified_ns: int) -> Mapping[str, str]:
+    return _names(folder)
 
 
 def acquisition_name(path: Path) -> str:

@@ -46,11 +46,10 @@ from stemzarr.formats.hspy.reader import HSPY
 from stemzarr.metadata.clean import clean_json
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
+from stemzarr.recognition import suffixes_of
 
 __all__ = ["read_hdf5"]
 
-_LIBRARY_SUFFIXES: Final = (".emd", ".nxs", ".de5", ".elid", ".dens")
-"""Kinds of HDF5 that RosettaSciIO knows by their suffix."""
 _IN_HSPY: Final = re.compile(
     r"/Experiments/[^/]+/(metadata|original_metadata|mapped_parameters|original_parameters"
     r"|axis-\d+|_list_\d+_axes)/"
@@ -200,7 +199,7 @@ def _read_one(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions) -
 def _library_of(file: h5py.File, path: Path) -> str | None:
     """Return the suffix of the plugin of RosettaSciIO that may know a file that leads nowhere."""
     suffix = ".velox" if _is_velox(file) else path.suffix.lower()
-    if suffix not in (".velox", *_LIBRARY_SUFFIXES):
+    if suffix != ".velox" and suffix not in suffixes_of("by_content"):
         return None
     groups = [file, *(item for _, item in walk(file) if isinstance(item, h5py.Group))]
     return None if any(any(True for _ in foreign_links(group)) for group in groups) else suffix

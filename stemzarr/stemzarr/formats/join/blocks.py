@@ -19,10 +19,8 @@ from stemzarr.formats.tiff.reader import find_single_page
 from stemzarr.model import Blocks
 from stemzarr.registry import read_source
 
-__all__ = ["PAGES", "FileSet", "JoinedFrames", "RawFrames", "ReadFrames"]
+__all__ = ["FileSet", "JoinedFrames", "RawFrames", "ReadFrames"]
 
-PAGES = (".tif", ".tiff")
-"""Suffixes of files that are read without asking RosettaSciIO what else they hold."""
 _OPEN = 16
 
 
@@ -112,6 +110,8 @@ class ReadFrames:
     """Lengths of the dims of a frame."""
     dtype: np.dtype[Any]
     """Type of the values, little-endian."""
+    pages: bool = False
+    """Whether the files are TIFF, read without asking RosettaSciIO what else they hold."""
 
     def read_into(self, out: NDArray[Any], number: int, start: Sequence[int]) -> None:
         """Fill `out` with the box of its shape at `start` of the frame of one file.
@@ -123,7 +123,7 @@ class ReadFrames:
         """
         path, stamp = self.files.path(number), self.files.stamp(number)
         stamp.check(path)
-        blocks = _blocks_of(path, stamp)
+        blocks = _blocks_of(path, stamp, self.pages)
         if blocks.shape != self.shape or blocks.dtype != self.dtype:
             msg = "holds another frame than when it was recognised"
             raise SourceChangedError(msg, path=path, hint="open it again")
@@ -131,8 +131,8 @@ class ReadFrames:
 
 
 @functools.lru_cache(maxsize=_OPEN)
-def _blocks_of(path: Path, stamp: Stamp) -> Blocks:
-    page = find_single_page(path, stamp) if path.suffix.lower() in PAGES else None
+def _blocks_of(path: Path, stamp: Stamp, pages: bool) -> Blocks:  # noqa: FBT001 - lru_cache
+    page = find_single_page(path, stamp) if pages else None
     return read_source(path).document.blocks if page is None else page.base
 
 

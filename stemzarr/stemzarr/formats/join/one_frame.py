@@ -86,7 +86,7 @@ def read_frame(path: Path, source_format: str) -> Frame:
     StemzarrError
         It cannot be read.
     """
-    read = _READ.get(path.suffix.lower()) if source_format in ("mib", "tif") else None
+    read = _READ.get(source_format)
     found = None if read is None else read(path)
     return _read_any(path) if found is None else found
 
@@ -183,8 +183,5 @@ def _read_tif(path: Path) -> Frame | None:
     )
 
 
-_READ: Final[dict[str, Callable[[Path], Frame | None]]] = {
-    ".mib": _read_mib,
-    ".tif": _read_tif,
-    ".tiff": _read_tif,
-}
+_READ: Final[dict[str, Callable[[Path], Frame | None]]] = {"mib": _read_mib, "tif": _read_tif}
+"""How the files of a set are read cheaply, by the format of the first."""

@@ -27,7 +27,6 @@ from stemzarr.errors import (
 )
 from stemzarr.formats.found import FileFacts, Found, build_source, stamp_of_all
 from stemzarr.formats.join.blocks import (
-    PAGES,
     FileSet,
     Frames,
     JoinedFrames,
@@ -41,6 +40,7 @@ from stemzarr.formats.merlin.header import Hdr, read_hdr
 from stemzarr.metadata.clean import clean_json
 from stemzarr.model import Document, Fact, Source
 from stemzarr.options import ReadOptions
+from stemzarr.recognition import suffixes_of
 from stemzarr.registry import is_data, is_store, lead_of, read_source, reads_suffix
 from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.reasons import reading
@@ -117,10 +117,11 @@ def _find_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         raise OptionError(msg, path=folder, hint="leave --join out")
     # Of data, pages, and what is read where it is named, the first that are there are the frames.
     tiers: tuple[list[str], list[str], list[str]] = ([], [], [])
+    pages = suffixes_of("named", reader="tiff")
     for path in _below(folder):
         suffix = path.suffix.lower()
         if is_data(path) or reads_suffix(suffix):
-            tier = 0 if is_data(path) else 1 if suffix in PAGES else 2
+            tier = 0 if is_data(path) else 1 if suffix in pages else 2
             tiers[tier].append(path.relative_to(folder).as_posix())
     found, *others = [tier for tier in tiers if tier] or [[]]
     names = sorted(found, key=natural_key)
@@ -264,7 +265,8 @@ class _Set:
         runs = [frame.run for frame in self.whole]
         forms = {None if run is None else (run.stored, run.flipped) for run in runs}
         if first.run is None or len(forms) > 1:
-            return ReadFrames(files=files, shape=first.shape, dtype=first.dtype)
+            pages = first.format == "tif"
+            return ReadFrames(files=files, shape=first.shape, dtype=first.dtype, pages=pages)
         offsets = (
             frame.run.offset if isinstance(frame, Frame) and frame.run else 0
             for frame in self.frames

@@ -37,12 +37,11 @@ from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import plain_text
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
-from stemzarr.recognition import readers
+from stemzarr.recognition import suffixes_of
 from stemzarr.storage.reasons import reading
 
 __all__ = ["read_rosettasciio"]
 
-_HDF5_SUFFIXES: Final = frozenset({".hspy", ".hdf5", ".h5", ".app5", ".emd", ".nxs", ".dm5"})
 _FRAMES: Final = frozenset({"Blockfile", "TVIPS"})
 """Plugins of detectors that write pattern after pattern."""
 
@@ -67,8 +66,7 @@ def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Sou
     plugins = plugins_for(suffix.removeprefix("."))
     if not plugins:
         refuse_packed(path)
-        named = {suffix for reader in readers() for suffix in reader.named}
-        shown = " ".join(sorted({".npy", *named, *known_suffixes()}))
+        shown = " ".join(sorted({".npy", *suffixes_of("named"), *known_suffixes()}))
         msg = f"unrecognized file format ({suffix!r})"
         raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .mib {shown}")
     refuse_dataset(path, options)
@@ -110,7 +108,7 @@ def _check(path: Path) -> Stamp:
         msg = "is empty"
         raise CorruptFileError(msg, path=path, hint="it may still be written; copy it again")
     with reading(path):
-        is_hdf5 = path.suffix.lower() not in _HDF5_SUFFIXES or h5py.is_hdf5(path)
+        is_hdf5 = path.suffix.lower() not in suffixes_of("expected") or h5py.is_hdf5(path)
     if not is_hdf5:
         msg = f"is not an HDF5 file, as its suffix {path.suffix} says"
         raise CorruptFileError(msg, path=path, hint="it may be truncated; copy it again")
