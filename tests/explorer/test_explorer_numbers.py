@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from stemzarr.explorer.detectors import parse_detectors, sum_detectors
 from stemzarr.explorer.subject import Subject
 from stemzarr.explorer.tile_sums import all_tiles, plan_tiles, sampled_tiles
 from stemzarr.explorer.wire import from_array
-from stemzarr.model import ArrayBlocks, Axis, Document, Source
+from stemzarr.measure.tiles import sum_tiles, tile_side
+from stemzarr.model import ArrayBlocks, Axis, Document, Tiles
 from stemzarr.registry import read_source
 
 NUMBERS = st.floats(-3, 3).map(lambda number: round(number, 2))
@@ -39,13 +41,6 @@ def scan_of(values: np.ndarray[Any, Any], bad: np.ndarray[Any, Any] | None = Non
         axes=axes,
         blocks=ArrayBlocks(values),
         bad_pixels=bad,
-    )
-
-
-def source_of(document: Document) -> Source:
-    """Return a source with one document."""
-    return Source(
-        path=Path("made"), format="made", size=0, modified_ns=0, documents=(document,), main=0
     )
 
 
@@ -98,13 +93,18 @@ def test_the_image_of_detectors_is_that_of_their_masks(
 
 
 @settings(max_examples=25)
-@given(scans(), st.integers(1, 4000))
-def test_tile_sums_are_the_sums_of_tiles(document: Document, budget: int) -> None:
-    """Of every position and of a sample, at any budget, with tiles that the edge cuts."""
+@given(scans(), st.integers(1, 4000), st.booleans())
+def test_tile_sums_are_the_sums_of_tiles(document: Document, budget: int, kept: bool) -> None:
+    """Those of a store, of every position, of a sample, at any budget; tiles at the edge too."""
     values = document.blocks.array.astype(np.float64)  # type: ignore[attr-defined]
     if document.bad_pixels is not None:
         values = values * ~document.bad_pixels
     tile, step = plan_tiles(document, budget)
+    if kept:
+        side = tile_side(document.shape[2:])
+        sums = sum_tiles(values.reshape(-1, *values.shape[2:]), side)
+        blocks = ArrayBlocks(sums.reshape(*values.shape[:2], *sums.shape[1:]))
+        document = dataclasses.replace(document, tiles=Tiles(side=side, blocks=blocks))
     found = all_tiles(document, budget, stop=threading.Event())
     for tiles in (found, sampled_tiles(document, budget)):
         assert tiles.tile == tile

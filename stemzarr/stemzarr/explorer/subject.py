@@ -6,20 +6,18 @@ import dataclasses
 import functools
 import math
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import OptionError, StemzarrError, UnsupportedDataError
+from stemzarr.errors import DamagedStoreError, OptionError, StemzarrError, UnsupportedDataError
 from stemzarr.explorer.detectors import Detector, parse_detectors, sum_detectors
 from stemzarr.explorer.tile_sums import TileSums, all_tiles, sampled_tiles
 from stemzarr.measure.disk import Disk, locate_disk
 from stemzarr.measure.disk_mask import disk_mask
 from stemzarr.model import Document, Progress, Source, read_box
-from stemzarr.store.open import open_previews
 
 __all__ = ["Subject"]
 
@@ -82,35 +80,33 @@ class Subject:
             "facts": {key: value for key, value in document.facts.items() if key != "complete"},
             "notes": [*self.source.notes, *document.notes],
             "presets": self.presets,
-            "bad_pixels": document.bad_pixel_count,
+            "bad_pixels": int(self.bad_pixels().sum()) if self.is_scan else 0,
             "path": str(self.source.path.absolute()),
         }
 
     @functools.cached_property
     def disk(self) -> Disk:
         """The central disk: as the previews of the store have it, else found in a sample."""
-        stored: Disk | None = self._previews.get("disk")
-        return locate_disk(self.document) if stored is None else stored
+        measured = self.document.measured
+        if measured is None:
+            return locate_disk(self.document)
+        return Disk(
+            center_y=float(measured.disk["center_y"]),
+            center_x=float(measured.disk["center_x"]),
+            radius=float(measured.disk["radius"]),
+            inner=float(measured.disk["annulus_inner"]),
+            found=bool(measured.disk["found"]),
+        )
 
-    @functools.cached_property
-    def _previews(self) -> Mapping[str, Any]:
-        """What the store computed when it was written; empty where there is no such store."""
-        if self.source.format != "stemzarr" or not self.is_scan:
-            return {}
+    def _measured(self, name: str) -> NDArray[Any] | None:
+        """Return an array that the store keeps; None where it does not, or it is damaged."""
+        measured = self.document.measured
+        if measured is None or name not in measured.names:
+            return None
         try:
-            previews = open_previews(self.source.path, self.document.index)
-            known = previews.attrs["disk"]
-            disk = Disk(
-                center_y=float(known["center_y"]),
-                center_x=float(known["center_x"]),
-                radius=float(known["radius"]),
-                inner=float(known["annulus_inner"]),
-                found=bool(known["found"]),
-            )
-        except (StemzarrError, KeyError, ValueError, TypeError):
-            return {}  # verify says what is damaged; all of it can be computed
-        images = {str(name): array.to_numpy() for name, array in previews.data_vars.items()}
-        return {**images, "disk": disk}
+            return measured.load(name)
+        except DamagedStoreError:
+            return None  # verify says so; it can be computed
 
     @functools.cached_property
     def presets(self) -> dict[str, str]:
@@ -149,15 +145,9 @@ class Subject:
 
     def _stored_image(self, detectors: tuple[Detector, ...]) -> NDArray[np.float64] | None:
         """Return the preview of the store that these very detectors give, where there is one."""
-        for name, preset in self.presets.items():
-            if (
-                detectors == parse_detectors(preset)
-                and name in self._previews
-                and self._is_exact(name)
-            ):
-                image: NDArray[np.float64] = self._previews[name]
-                return image
-        return None
+        known = {parse_detectors(preset): name for name, preset in self.presets.items()}
+        name = known.get(detectors)
+        return None if name is None or not self._is_exact(name) else self._measured(name)
 
     def _is_exact(self, name: str) -> bool:
         """Return whether a preset selects the same pixels as the preview of that name."""
@@ -211,10 +201,12 @@ class Subject:
             raise OptionError(msg, hint=f"it has {rows} × {columns} positions")
 
     def bad_pixels(self) -> NDArray[np.uint8]:
-        """Return 1 where the source marks a pixel of the detector as bad, (det_y, det_x)."""
-        mask = self.document.bad_pixels
-        shape = self.document.shape[-2:]
-        return np.zeros(shape, np.uint8) if mask is None else mask.astype(np.uint8)
+        """Return 1 where a pixel is bad, as its file or its ingest says, (det_y, det_x)."""
+        bad = np.zeros(self.document.shape[-2:], np.uint8)
+        for mask in (self.document.bad_pixels, self._measured("bad_pixels")):
+            if mask is not None and mask.shape == bad.shape:
+                bad |= mask.astype(np.uint8)
+        return bad
 
     def plane(self, index: int) -> NDArray[Any]:
         """Return the values over the last dims of what is not a 4D scan: an image, a curve.
@@ -257,6 +249,9 @@ class Subject:
             raise UnsupportedDataError("only a 4D scan has tile sums", hint="open a scan")
         with self._lock:
             if self._tiles is None:
+                if self.document.tiles is not None:
+                    self._tiles = all_tiles(self.document, _TILE_BYTES, stop=self._stop)
+                    return self._tiles
                 self._tiles = sampled_tiles(self.document, _TILE_BYTES)
                 if self.document.nbytes <= _COUNTED_AT_ONCE:
                     self._worker = threading.Thread(target=self._sum, name="stemzarr-tiles")

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import SourceChangedError, StemzarrError
-from stemzarr.model import Blocks, Document, Progress, read_box
+from stemzarr.measure.tiles import sum_tiles, tile_side
+from stemzarr.model import Blocks, Document, read_box
 from stemzarr.options import available_threads
 from stemzarr.pixels.boxes import Box
 from stemzarr.pixels.resources import Resources
@@ -19,7 +20,6 @@ from stemzarr.views.slabs import map_document
 
 __all__ = ["TileSums", "all_tiles", "plan_tiles", "sampled_tiles"]
 
-_SMALLEST = 8
 _FEWEST = 64
 _SAMPLED_PATTERNS = 1024
 _SAMPLED_BYTES = 128 * 1024**2
@@ -43,10 +43,12 @@ class TileSums:
 def plan_tiles(document: Document, budget: int) -> tuple[int, int]:
     """Return the side of tiles, and the step of positions, whose sums fit a budget in bytes.
 
-    Tiles are joined 2 × 2 first, and positions left out where fewer than 8 × 8 tiles remain.
+    Tiles, those that the store keeps where it does, are joined 2 × 2 first, and positions left out
+    where fewer than 8 × 8 tiles remain.
     """
     rows, columns, height, width = document.shape
-    tile, step = _SMALLEST, 1
+    tile = document.tiles.side if document.tiles is not None else tile_side((height, width))
+    step = 1
     while 4 * _count(height, tile) * _count(width, tile) * _count(rows, step) * _count(
         columns, step
     ) > max(budget, 4 * _FEWEST):
@@ -79,16 +81,14 @@ def sampled_tiles(document: Document, budget: int) -> TileSums:
         except StemzarrError:
             lost += 1  # this one is drawn black; to look at it says why
             continue
-        sums[(..., *divmod(index, len(xs)))] = _sum_tiles(_clean(document, values), tile)[0, 0]
+        sums[(..., *divmod(index, len(xs)))] = sum_tiles(_clean(document, values)[0], tile)[0]
     if lost == len(ys) * len(xs):
         read_box(document.blocks, (0, 0, 0, 0), (1, 1, height, width))  # raises what is wrong
     return TileSums(sums=sums, tile=tile, step=step, whole=False)
 
 
-def all_tiles(
-    document: Document, budget: int, *, stop: threading.Event, progress: Progress | None = None
-) -> TileSums:
-    """Return the tile sums of all positions that fit a budget, in one pass over the values.
+def all_tiles(document: Document, budget: int, *, stop: threading.Event) -> TileSums:
+    """Return the tile sums of all positions that fit a budget: those of the store, or in one pass.
 
     Parameters
     ----------
@@ -98,13 +98,12 @@ def all_tiles(
         Most bytes of the sums.
     stop
         Ends the pass early with `InterruptedError` when it is set.
-    progress
-        Receives how many bytes of values are done.
     """
     rows, columns, height, width = document.shape
     tile, step = plan_tiles(document, budget)
     shape = (_count(height, tile), _count(width, tile), _count(rows, step), _count(columns, step))
     sums = np.zeros(shape, np.float32)
+    kept = document.tiles
 
     def add(blocks: Blocks, box: Box) -> None:
         if stop.is_set():
@@ -112,17 +111,24 @@ def all_tiles(
         (y0, x0, *_), (ny, nx, *_) = box.start, box.shape
         values = read_box(blocks, box.start, box.shape)
         first_y, first_x = -y0 % step, -x0 % step
-        kept = values[first_y::step, first_x::step]
-        if kept.size:
-            part = _sum_tiles(_clean(document, kept), tile)
-            where_y = slice((y0 + first_y) // step, (y0 + ny - 1) // step + 1)
-            where_x = slice((x0 + first_x) // step, (x0 + nx - 1) // step + 1)
-            sums[:, :, where_y, where_x] = np.moveaxis(part, (2, 3), (0, 1))
+        part = values[first_y::step, first_x::step]
+        if not part.size:
+            return
+        flat = part.reshape(-1, *part.shape[2:])
+        # Tiles that are joined are summed as pixels are.
+        joined = (
+            sum_tiles(_clean(document, flat), tile)
+            if kept is None
+            else sum_tiles(flat, tile // kept.side)
+        )
+        where_y = slice((y0 + first_y) // step, (y0 + ny - 1) // step + 1)
+        where_x = slice((x0 + first_x) // step, (x0 + nx - 1) // step + 1)
+        placed = joined.reshape(*part.shape[:2], *shape[:2])
+        sums[:, :, where_y, where_x] = np.moveaxis(placed, (2, 3), (0, 1))
 
-    resources = Resources(
-        threads=max(1, available_threads() // 2), memory=_MEMORY, progress=progress
-    )
-    for _ in map_document(add, document.blocks, 2, resources):
+    resources = Resources(threads=max(1, available_threads() // 2), memory=_MEMORY)
+    source = document.blocks if kept is None else kept.blocks
+    for _ in map_document(add, source, 2, resources):
         pass
     return TileSums(sums=sums, tile=tile, step=step, whole=True)
 
@@ -134,11 +140,3 @@ def _clean(document: Document, values: NDArray[Any]) -> NDArray[Any]:
     if document.bad_pixels is not None:
         values = values * ~document.bad_pixels
     return values
-
-
-def _sum_tiles(values: NDArray[Any], tile: int) -> NDArray[Any]:
-    """Return the sums over tiles of patterns (…, det_y, det_x), the cut ones at the edge too."""
-    wide = np.float64 if values.dtype.kind == "f" else np.int64
-    down = np.add.reduceat(values, range(0, values.shape[-2], tile), axis=-2, dtype=wide)
-    across: NDArray[Any] = np.add.reduceat(down, range(0, values.shape[-1], tile), axis=-1)
-    return across
