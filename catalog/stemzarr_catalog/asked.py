@@ -15,7 +15,7 @@ from stemzarr.options import IngestOptions
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
 
-__all__ = ["check_asked", "dataset_of", "keep_calibration", "set_by_hand"]
+__all__ = ["asks_nothing", "check_asked", "dataset_of", "keep_calibration", "set_by_hand"]
 
 
 def dataset_of(entry: Entry) -> str | None:
@@ -30,6 +30,13 @@ def _options(entry: Entry) -> dict[str, Any]:
 
 def _read(entry: Entry) -> dict[str, Any]:
     return dict(_options(entry).get("read") or {})
+
+
+def asks_nothing(options: IngestOptions) -> bool:
+    """Return whether nothing is asked for by which an entry could differ from that of a file."""
+    plain = IngestOptions()
+    names = ("read", "codec", "virtual", "redact", "sha256", "facts", "overwrite")
+    return all(getattr(options, name) == getattr(plain, name) for name in names)
 
 
 def check_asked(entry: Entry, source: Source, options: IngestOptions) -> tuple[str, ...]:

@@ -23,6 +23,10 @@ from stemzarr_catalog.rights import may_write
 __all__ = ["IndexManager"]
 
 _WAIT_SECONDS = 120.0
+_LISTING, _DUE = "listing", "due"
+"""State of the index that says that ``catalog.yaml`` lists less than the index does."""
+_SHARE = 20.0
+"""While many entries change, what grows with the lake is done one part in this of the time."""
 _LEFT_ALONE_SECONDS = 3600.0
 """Age from which a folder that was moved aside has no owner any more who could move it back."""
 
@@ -58,6 +62,8 @@ class IndexManager:
         self.index = Index(self._file)
         self._write_yaml = write_yaml
         self._held = threading.local()
+        self._together = False
+        self._next: dict[str, float] = {}
 
     @property
     def read_only(self) -> bool:
@@ -99,11 +105,62 @@ class IndexManager:
             finally:
                 self._held.lock = None
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Let many entries change, each in the same time in any lake.
+
+        The index has every entry at once. The folders are looked through, and ``catalog.yaml`` is
+        written, now and then and at the end; after a crash, by whoever opens the lake next.
+        """
+        self._together = True
+        self._next.clear()
+        try:
+            yield
+        except BaseException:
+            self._together = False
+            with contextlib.suppress(OSError, StemzarrError, sqlite3.Error):
+                self._list(self._is_listing_due())
+            raise
+        self._together = False
+        self._list(self._is_listing_due())
+
+    def _is_due(self, what: str) -> bool:
+        return not self._together or time.monotonic() >= self._next.get(what, 0.0)
+
+    @contextlib.contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        """Put off what the block does for a multiple of the time that it takes."""
+        began = time.monotonic()
+        yield
+        ended = time.monotonic()
+        self._next[what] = ended + _SHARE * (ended - began)
+
+    def _is_listing_due(self) -> bool:
+        return not self.read_only and self.read(
+            lambda connection: tables.get_state(connection, _LISTING) == _DUE
+        )
+
+    def _list(self, changed: bool) -> None:  # noqa: FBT001 - one answer, no option
+        """Write ``catalog.yaml`` where the index changed, or note that this is to be done."""
+        if not self._is_due(_LISTING):
+            return
+        with self._timed(_LISTING):
+            self._write_yaml(changed)
+        if changed and self._is_listing_due():
+            with self.locked():
+                self.write(lambda connection: tables.set_state(connection, _LISTING, ""))
+
     def refresh(self, *, thorough: bool = False) -> None:
         """Bring the index in line with the folders.
 
         Where something cannot be written that was in the way before, it is tried again.
         """
+        if not thorough and not self._is_due("refresh"):
+            return
+        with self._timed("refresh"):
+            self._refresh(thorough=thorough)
+
+    def _refresh(self, *, thorough: bool) -> None:
         if not self._asked:
             self.obstacle = None
             try:
@@ -160,7 +217,7 @@ class IndexManager:
                 self.index.clear()
             changed = self._reconcile(thorough=True)
         # It locks the lake itself, where it has something to write.
-        self._write_yaml(changed)
+        self._list(changed or self._is_listing_due())
 
     def _reconcile(self, *, thorough: bool) -> bool:
         changes = find_changes(self.path, self.index, thorough=thorough)
@@ -247,7 +304,7 @@ class IndexManager:
     def forget(self, name: str) -> None:
         """Drop an entry whose store is gone; the caller holds the lake."""
         self.write(lambda connection: tables.delete_entry(connection, name))
-        self._write_yaml(True)  # noqa: FBT003 - says that the index changed
+        self._list(True)  # noqa: FBT003 - says that the index changed
 
     def update(self, name: str, *, former: str | None = None) -> None:
         """Bring one entry in line with its store, after it was written, revised or renamed.
@@ -268,7 +325,9 @@ class IndexManager:
             if problem:
                 signature = row.record.signature
                 tables.put_problem(connection, name, signature, row.noted, problem)
+            if self._together:
+                tables.set_state(connection, _LISTING, _DUE)
 
         with self.locked():
             self.write(put)
-            self._write_yaml(True)  # noqa: FBT003 - says that the index changed
+            self._list(True)  # noqa: FBT003 - says that the index changed

@@ -14,11 +14,18 @@ from stemzarr.model import Progress
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
 from stemzarr.store import recorded_digest
-from stemzarr_catalog.asked import check_asked, dataset_of, keep_calibration
+from stemzarr_catalog.asked import asks_nothing, check_asked, dataset_of, keep_calibration
 from stemzarr_catalog.known import Given, key_of
 from stemzarr_catalog.names import check_name, fold
 from stemzarr_catalog.naming import Naming, candidate_names, stem_of
-from stemzarr_catalog.recognising import Believe, Match, find_known, recognise, remember
+from stemzarr_catalog.recognising import (
+    Believe,
+    Match,
+    find_known,
+    find_unread,
+    recognise,
+    remember,
+)
 from stemzarr_catalog.record import read_signature
 from stemzarr_catalog.renaming import name_lock
 
@@ -88,6 +95,9 @@ def ingest_into(
     the same source one does, and the others find it unchanged.
     """
     started = time.perf_counter()
+    done = _leave_unread(lake, path, naming, options)
+    if done is not None:
+        return dataclasses.replace(done, seconds=time.perf_counter() - started)
     source = read_source(path, options.read)
     if source.format == "stemzarr":
         hint = "move the folder into the lake's stores to add it"
@@ -103,8 +113,29 @@ def ingest_into(
             result = _replace(lake, entry, given, options, callbacks.progress, same=True)
     else:
         result = _leave(lake, entry, given, options, match)
-        _free(lake, entry.name)
     return dataclasses.replace(result, seconds=time.perf_counter() - started)
+
+
+def _leave_unread(
+    lake: Lake, path: Path, naming: Naming, options: IngestOptions
+) -> Ingested | None:
+    """Say that an entry holds a file already, where its size and time say so; else None."""
+    if naming.name is not None or not asks_nothing(options):
+        return None
+    match = find_unread(lake, path)
+    entry = None if match is None else _of_dataset(match, options)
+    if entry is None or entry.source.get("virtual") or read_signature(entry.path) is None:
+        return None
+    return _say_unchanged(lake, entry, entry.source["size"])
+
+
+def _say_unchanged(lake: Lake, entry: Entry, source_bytes: int) -> Ingested:
+    """Remove what a killed process may have left of an entry, and say that it is there."""
+    from stemzarr.store import remove_unfinished
+
+    remove_unfinished(entry.path)
+    _free(lake, entry.name)
+    return _result(entry, "unchanged", source_bytes)
 
 
 def _find(lake: Lake, given: Given, name: str | None, callbacks: Callbacks) -> Match | None:
@@ -139,13 +170,10 @@ def _leave(
     lake: Lake, entry: Entry, given: Given, options: IngestOptions, match: Match
 ) -> Ingested:
     """Say that an entry holds the file already, and remember where that was found by reading."""
-    from stemzarr.store import remove_unfinished
-
     notes = check_asked(entry, given.source, options)
     if match.is_new:
         remember(lake, given, entry)
-    remove_unfinished(entry.path)
-    result = _result(entry, "unchanged", given.source.size)
+    result = _say_unchanged(lake, entry, given.source.size)
     note = (match.note.replace("{}", entry.name),) if match.note else ()
     return dataclasses.replace(result, notes=(*note, *notes))
 

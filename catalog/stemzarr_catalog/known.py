@@ -31,12 +31,12 @@ from stemzarr_catalog.rights import may_write, replace_by_own
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
 
-__all__ = ["NO_HEADER", "Given", "Known", "KnownFile", "key_of"]
+__all__ = ["NO_HEADER", "TICK_NS", "Given", "Known", "KnownFile", "key_of"]
 
 NO_HEADER = xxhash.xxh3_128_hexdigest(b"")
 """Digest of the header of formats that have none."""
 
-_TICK_NS = 2_000_000_000
+TICK_NS = 2_000_000_000
 """Other file systems keep times less exactly; the coarsest, FAT, to two seconds."""
 
 _HIDDEN = "blake2b:"
@@ -80,7 +80,7 @@ class Given:
 
     def is_in_state(self, state: State, header: str, *, exact: bool = True) -> bool:
         """Return whether size, time and header are those that were recorded."""
-        tolerance = 0 if exact else _TICK_NS
+        tolerance = 0 if exact else TICK_NS
         return header in (self.header, NO_HEADER) and (
             len(state) == len(self.state)
             and all(

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,8 +137,7 @@ class Lake:
         if not changed and self.yaml.is_file():
             return
         with self._manager.locked():
-            entries = self.search(limit=LARGEST + 1)
-            write_yaml(self.yaml, entries if len(entries) <= LARGEST else [])
+            write_yaml(self.yaml, self.search() if len(self) <= LARGEST else [])
 
     def update(self, name: str) -> Entry:
         """Bring one entry in line with its store, after it was written or revised."""
@@ -297,6 +297,14 @@ class Lake:
         )
 
     # -- changes --------------------------------------------------------------------------
+
+    def together(self) -> AbstractContextManager[None]:
+        """Return a context in which many entries change, each in the same time in any lake.
+
+        Stores that others bring are noticed, and ``catalog.yaml`` is written, now and then, and at
+        the end.
+        """
+        return self._manager.together()
 
     def ingest(
         self,

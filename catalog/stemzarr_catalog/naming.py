@@ -25,7 +25,7 @@ from stemzarr_catalog.names import (
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
 
-__all__ = ["Naming", "candidate_names", "count_folders", "stem_of"]
+__all__ = ["Naming", "candidate_names", "count_folders", "expected_name", "stem_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,26 @@ def count_folders(paths: Iterable[Path]) -> dict[Path, int]:
     for path in dict.fromkeys(paths):
         alike[fold(safe_name(acquisition_name(path)))].append(path)
     return {path: _depth(group) for group in alike.values() for path in group}
+
+
+def expected_name(path: Path, folders: int = 0) -> str:
+    """Return the name that the entry of a file gets, where no other entry has it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    folders
+        How many folders the name begins with.
+
+    Examples
+    --------
+    >>> expected_name(Path("/day/Diff 1/SI.dm4"), 1)
+    'Diff_1-SI'
+    """
+    parts = split_path(str(path))[1:-1]
+    own = safe_name(acquisition_name(path))
+    return safe_name("-".join((*parts[max(0, len(parts) - folders) :], own))) if folders else own
 
 
 def _depth(paths: list[Path]) -> int:

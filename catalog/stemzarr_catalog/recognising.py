@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +14,14 @@ from stemzarr.model import Progress
 from stemzarr.storage.fingerprints import combine_digests, digest_files
 from stemzarr.store import is_source_of, recorded_digest
 from stemzarr_catalog import search
-from stemzarr_catalog.known import NO_HEADER, Given, KnownFile, hidden_path, key_of
+from stemzarr_catalog.known import NO_HEADER, TICK_NS, Given, KnownFile, hidden_path, key_of
 from stemzarr_catalog.names import split_path
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
     from stemzarr_catalog.lake import Lake
 
-__all__ = ["Believe", "Match", "find_known", "recognise", "remember"]
+__all__ = ["Believe", "Match", "find_known", "find_unread", "looks_like", "recognise", "remember"]
 
 Believe = Callable[[str, str], bool]
 """Is asked whether what was below the first folder is below the second now."""
@@ -47,12 +49,40 @@ def find_known(lake: Lake, given: Given) -> Match | None:
     is_origin = source.get("path") == path or (
         source.get("redacted") and source.get("name") == given.path.name
     )
-    note = "" if is_origin else _same_file(given)
+    note = "" if is_origin else _same_file(given.path)
     return Match(entries=entries, note=note, is_new=False)
 
 
-def _same_file(given: Given) -> str:
-    return f"{given.path.name} is the same file as {{}}"
+def find_unread(lake: Lake, path: Path) -> Match | None:
+    """Return the entries of a single file that is where it was, of the same size and time.
+
+    It is not opened. One that was written within a tick of the clock before its ingest ended may
+    have been written again in that tick, and has to be looked into.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    entries = _from_path(lake, str(path))
+    state = [(status.st_size, status.st_mtime_ns)]
+    if not entries or not all(_is_settled(entry.source, state) for entry in entries):
+        return None
+    return Match(entries=tuple(entries), is_new=False)
+
+
+def _is_settled(record: dict[str, Any], state: list[tuple[int, int]]) -> bool:
+    """Return whether a store was made of one file of this size and time, a while after that."""
+    files = [(file["size"], file["modified_ns"]) for file in record.get("files") or ()]
+    finished = (record.get("ingest") or {}).get("finished")
+    if files != state or finished is None:
+        return False
+    return dt.datetime.fromisoformat(finished).timestamp() * 1e9 > state[0][1] + TICK_NS
+
+
+def _same_file(path: Path) -> str:
+    return f"{path.name} is the same file as {{}}"
 
 
 def _entries_at(lake: Lake, path: str, given: Given, *, exact: bool = True) -> tuple[Entry, ...]:
@@ -118,6 +148,11 @@ def recognise(
     return Match(entries=entries, note=match.note, is_new=match.is_new) if entries else None
 
 
+def looks_like(lake: Lake, given: Given) -> list[Entry]:
+    """Return the entries whose source has the same size, header and samples, all of them known."""
+    return [entry for entry in _find_alike(lake, given) if entry.source.get("sample_hash")]
+
+
 def _find_alike(lake: Lake, given: Given) -> list[Entry]:
     """Return the entries whose source may have the same bytes, as far as samples tell."""
     headers = (given.header, NO_HEADER)
@@ -151,7 +186,7 @@ def _same_place(given: Given, alike: Iterable[Entry]) -> Match | None:
             continue
         if is_same and given.is_that_of(entry.source):
             entries.append(entry)
-    return Match(entries=tuple(entries), note=_same_file(given)) if entries else None
+    return Match(entries=tuple(entries), note=_same_file(given.path)) if entries else None
 
 
 def _places(lake: Lake, given: Given, alike: Iterable[Entry]) -> Iterator[tuple[str, Entry]]:
@@ -235,7 +270,7 @@ def _same_bytes(
     if not entries:
         return None
     is_origin = entries[0].source.get("path") == str(given.path)
-    return Match(entries=entries, note="" if is_origin else _same_file(given))
+    return Match(entries=entries, note="" if is_origin else _same_file(given.path))
 
 
 def _has_same_bytes(lake: Lake, given: Given, entry: Entry, progress: Progress | None) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,6 +15,7 @@ from stemzarr.registry import EXPORTERS, Exporter, exporters
 from stemzarr.storage.reasons import writing
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import BYTES, PATH
+from stemzarr_cli.parts import split_progress
 from stemzarr_cli.places import Place, find_source
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
@@ -173,7 +173,7 @@ def _export_many(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with report.progress(f"exporting {len(entries)} entries") as progress:
-        parts = _parts(progress, [_size(entry) for entry in entries])
+        parts = split_progress(progress, [_size(entry) for entry in entries])
         for entry, part in zip(entries, parts, strict=True):
             dest = folder / f"{entry.name}{exporter.suffix_for(str(entry.source['format']))}"
             with report.attempt({"dest": str(dest)}):
@@ -186,32 +186,6 @@ def _size(entry: Entry) -> int:
     import numpy as np
 
     return math.prod(entry.shape) * int(np.dtype(entry.dtype).itemsize)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """Moves the display of several exports as far as one of them is."""
-
-    whole: Progress
-    """The display of all."""
-    before: int
-    """Bytes of those that came before."""
-    size: int
-    """Bytes of this one."""
-    total: int
-    """Bytes of all."""
-
-    def __call__(self, done: int, total: int) -> None:
-        """Take how far this one is."""
-        self.whole(self.before + self.size * done // max(1, total), self.total)
-
-
-def _parts(whole: Progress | None, sizes: list[int]) -> Iterator[Progress | None]:
-    """Yield the callback of each export."""
-    before = 0
-    for size in sizes:
-        yield whole and _Part(whole=whole, before=before, size=size, total=sum(sizes))
-        before += size
 
 
 def _exporter(name: str | None) -> Exporter:

@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from stemzarr.options import ReadOptions
+from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr_cli.command import Command, lake_option
-from stemzarr_cli.places import find_source
+from stemzarr_cli.places import describe_left, expand_folder, find_source, is_plain_folder
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_bytes, format_path, printable
 
 
 @click.command(cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...")
 @read_options
 @lake_option
 @click.pass_obj
@@ -28,14 +28,35 @@ def info(
     """Show what is in a file, without reading its pixels.
 
     Documents, dims, dtype, calibration, the meaning of the axes with the evidence for it, and
-    whether the file is complete. FILE may also be a store or a name in the lake.
+    whether the file is complete. FILE may also be a store or a name in the lake. Of a folder, one
+    table: each file, whether the lake has it, and about how much room it needs there, judged by
+    a few chunks.
     """
     import stemzarr
 
     for file in files:
         with report.attempt():
+            if not read.join and is_plain_folder(file):
+                _survey(report, file, lake, read)
+                continue
             found = stemzarr.info(find_source(file, lake).path, read)
             report.result(found, functools.partial(_draw, report, found))
+
+
+def _survey(report: Report, folder: str, lake: Path | None, read: ReadOptions) -> None:
+    import stemzarr
+    from stemzarr_cli.survey import show_survey
+
+    paths, left = expand_folder(folder)
+    if left:
+        report.note(describe_left(folder, left))
+    show_survey(
+        report,
+        paths,
+        lake,
+        IngestOptions(read=read),
+        lambda source: stemzarr.info(source.path, read),
+    )
 
 
 def _draw(report: Report, found: Mapping[str, Any]) -> None:

@@ -8,22 +8,25 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stemzarr.errors import OptionError
 from stemzarr.options import IngestOptions, as_path
 from stemzarr_cli.command import Command, lake_option
-from stemzarr_cli.parameters import MOVED
+from stemzarr_cli.parameters import MOVED, PATH
 from stemzarr_cli.places import describe_left, expand_folder
 from stemzarr_cli.report import Report
 from stemzarr_cli.storing import store_options
-from stemzarr_cli.text import format_bytes, format_path, format_seconds, format_shape
+from stemzarr_cli.text import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from stemzarr.model import Source
+    from stemzarr_catalog import Lake
 
 _MANY = 8
 """From how many files on a folder may be a set of frames."""
-_FAILED = ("name", "store", "kind", "shape", "dtype", "source_bytes", "stored_bytes", "seconds")
 
 
 @click.command(cls=Command)
@@ -36,6 +39,12 @@ _FAILED = ("name", "store", "kind", "shape", "dtype", "source_bytes", "stored_by
     type=MOVED,
     multiple=True,
     help="Take files below NEW for those that were below OLD; 'none' compares all their bytes.",
+)
+@click.option(
+    "--facts-from",
+    type=PATH,
+    metavar="FILE",
+    help="Give a file that ends early what it lost and FILE of the same session knows.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be written, and how.")
 @lake_option
@@ -50,6 +59,7 @@ def ingest(  # noqa: PLR0913 - one argument for each option
     lake: Path | None,
     overwrite: bool,
     moved: tuple[tuple[str, str] | None, ...],
+    facts_from: Path | None,
     dry_run: bool,
 ) -> None:
     """Turn files into labelled, compressed stores.
@@ -67,15 +77,21 @@ def ingest(  # noqa: PLR0913 - one argument for each option
     if name is not None and len(sources) > 1:
         msg = f"--name is {name!r} for {len(sources)} files"
         raise OptionError(msg, hint="give it with one file")
-    if dry_run:
-        for source in sources:
-            with report.attempt():
-                _show_plan(report, source, options)
-        return
     if not sources:
         return
+    if dry_run:
+        _plan(report, sources, lake, options)
+        return
     report.resume = "Run the same command again to resume"
-    _ingest_all(report, sources, lake, options, name, moved)
+    opened = _open_lake(report, sources, lake, options)
+    if opened is None:
+        return
+    from stemzarr_cli.batch import Run
+
+    for move in filter(None, moved):
+        opened.known.add_move(*move)
+    believe = _believe(report, compare=None in moved)
+    Run(report, opened, options, name, facts_from, believe).run(sources)
 
 
 def _expand(report: Report, file: str) -> list[Path]:
@@ -93,41 +109,20 @@ def _expand(report: Report, file: str) -> list[Path]:
     return found
 
 
-def _ingest_all(
-    report: Report,
-    sources: list[Path],
-    where: Path | None,
-    options: IngestOptions,
-    name: str | None,
-    moved: tuple[tuple[str, str] | None, ...],
-) -> None:
+def _open_lake(
+    report: Report, sources: list[Path], where: Path | None, options: IngestOptions
+) -> Lake | None:
+    """Open the lake; a misspelt name makes none."""
     from stemzarr.registry import read_source
     from stemzarr_catalog import open_lake
-    from stemzarr_catalog.naming import count_folders
+    from stemzarr_cli.batch import failure
 
-    if not any(source.exists() for source in sources):
-        for source in sources:  # a misspelt name makes no lake
-            with report.attempt(_failure(name or source.stem)):
-                read_source(source, options.read)
-        return
-    lake = open_lake(where, create=True)
-    for move in filter(None, moved):
-        lake.known.add_move(*move)
-    believe = _believe(report, compare=None in moved)
-    folders = count_folders(sources)
-    for number, source in enumerate(sources, start=1):
-        count = f"{number}/{len(sources)} " if len(sources) > 1 else ""
-        with report.attempt(_failure(name or source.stem)):
-            with report.progress(f"{count}{source.name}") as progress:
-                result = lake.ingest(
-                    source,
-                    name=name,
-                    folders=folders[source],
-                    options=options,
-                    progress=progress,
-                    believe=believe,
-                )
-            report.result(result.json(), functools.partial(_draw, report, result.json()))
+    if any(source.exists() for source in sources):
+        return open_lake(where, create=True)
+    for source in sources:
+        with report.attempt(failure(source.stem)):
+            read_source(source, options.read)
+    return None
 
 
 def _believe(report: Report, *, compare: bool) -> Callable[[str, str], bool] | None:
@@ -145,30 +140,26 @@ def _believe(report: Report, *, compare: bool) -> Callable[[str, str], bool] | N
     return ask
 
 
-def _failure(name: str) -> dict[str, Any]:
-    """Return what is reported of a file that could not be ingested, as JSON."""
-    return {**dict.fromkeys(_FAILED), "name": name, "status": "failed"}
-
-
-def _draw(report: Report, found: Mapping[str, Any]) -> None:
-    ratio = found["source_bytes"] / max(1, found["stored_bytes"])
-    size = f"{format_bytes(found['source_bytes'])} → {format_bytes(found['stored_bytes'])}"
-    what = f"{found['kind']} {format_shape(found['shape'])} {found['dtype']}"
-    spent = "" if found["status"] == "unchanged" else f" in {format_seconds(found['seconds'])}"
-    report.say(f"{found['name']}  {found['status']}{spent}, {what}")
-    report.say(f"  {size} ({ratio:.1f}×) in {format_path(found['store'])}")
-    for note in found["notes"]:
-        report.say(f"  note: {note}", fg="yellow")
-
-
-def _show_plan(report: Report, path: Path, options: IngestOptions) -> None:
+def _plan(report: Report, sources: list[Path], where: Path | None, options: IngestOptions) -> None:
+    """Show how one file would be stored, or what would become of each of several."""
     from stemzarr.registry import read_source
+
+    if len(sources) > 1:
+        from stemzarr_cli.survey import show_survey
+
+        show_survey(report, sources, where, options, functools.partial(_describe_plan, options))
+        return
+    with report.attempt():
+        described = _describe_plan(options, read_source(sources[0], options.read))
+        report.result(described, lambda: _draw_plan(report, sources[0], described))
+
+
+def _describe_plan(options: IngestOptions, source: Source) -> dict[str, Any]:
     from stemzarr.store import expected_bytes, plan_store
 
-    source = read_source(path, options.read)
     plan = plan_store(source, options)
-    described = {**plan.describe(), "expected_bytes": expected_bytes(source, plan)}
-    report.result({"source": str(path), **described}, lambda: _draw_plan(report, path, described))
+    expected = expected_bytes(source, plan)
+    return {"source": str(source.path), **plan.describe(), "expected_bytes": expected}
 
 
 def _draw_plan(report: Report, path: Path, plan: Mapping[str, Any]) -> None:

@@ -20,7 +20,14 @@ from stemzarr.storage.foreign import is_foreign
 if TYPE_CHECKING:
     from stemzarr_catalog import Entry, Lake
 
-__all__ = ["Place", "describe_left", "expand_folder", "find_record", "find_source"]
+__all__ = [
+    "Place",
+    "describe_left",
+    "expand_folder",
+    "find_record",
+    "find_source",
+    "is_plain_folder",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +127,14 @@ def _entry_of(lake: Lake, name: str) -> Entry:
         raise
 
 
+def is_plain_folder(file: str) -> bool:
+    """Return whether a path is a folder of files, and neither a store nor another source."""
+    from stemzarr.registry import is_data, is_store
+
+    path = _path(file)
+    return path.is_dir() and not is_store(path) and not is_data(path)
+
+
 def expand_folder(file: str) -> tuple[list[Path], list[Path]]:
     """Return a file as it is, and for a folder everything below it that a reader is made for.
 
@@ -173,7 +188,8 @@ def _below(folder: Path, left: list[Path]) -> Iterator[Path]:
     from stemzarr.registry import is_data, is_store, lead_of, reads_suffix
 
     try:
-        inside = sorted(folder.iterdir())
+        # `scan` comes before `scan copy`
+        inside = sorted(folder.iterdir(), key=lambda path: (path.stem, path.suffix))
     except OSError:
         yield folder
         return

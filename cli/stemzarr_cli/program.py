@@ -77,8 +77,10 @@ class Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one was probably meant."""
+        """Find the command, or say which one was probably meant; a path alone is for ``info``."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            if _is_path(args[0]):
+                return super().resolve_command(ctx, ["info", *args])
             ctx.fail(f"there is no command {args[0]!r}{_nearest(args[0])}")
         return super().resolve_command(ctx, args)
 
@@ -86,6 +88,14 @@ class Program(click.Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _is_path(text: str) -> bool:
+    """Return whether a word is a file or folder that exists."""
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _nearest(name: str) -> str:

@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.progress import (
     Progress as Display,
 )
+from rich.table import Column
 from rich.text import Text
 
 from stemzarr_cli.text import format_bytes, format_seconds
@@ -25,6 +26,8 @@ from stemzarr_cli.text import format_bytes, format_seconds
 __all__ = ["Bar", "memory_in_use", "show_progress"]
 
 _NARROW = 100
+_LEAST_ROOM = 12
+_LINE = Column(no_wrap=True)
 
 
 def memory_in_use() -> int:
@@ -41,7 +44,7 @@ class _Amount(ProgressColumn):
     """Bytes done of all bytes, or things of all things."""
 
     def __init__(self, counted: str | None) -> None:
-        super().__init__()
+        super().__init__(_LINE)
         self._counted = counted
 
     def render(self, task: Task) -> Text:
@@ -88,15 +91,24 @@ class Bar:
     ----------
     display, task
         The display, running, and its only task.
+    room
+        Columns for what is going on: a display of two lines would erase what is above it.
     """
 
-    def __init__(self, display: Display, task: TaskID) -> None:
+    def __init__(self, display: Display, task: TaskID, room: int) -> None:
         self._display = display
         self._task = task
+        self._room = room
 
     def __call__(self, done: int, total: int) -> None:
         """Move to `done` of `total`."""
         self._display.update(self._task, completed=done, total=total)
+
+    def describe(self, doing: str) -> None:
+        """Say what is going on now."""
+        text = Text(doing)
+        text.truncate(self._room, overflow="ellipsis")
+        self._display.update(self._task, description=text.plain)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -121,19 +133,22 @@ def show_progress(doing: str, console: Console, counted: str | None = None) -> I
     counted
         What is counted, where it is not bytes.
     """
-    wide = console.width >= _NARROW
+    width = console.width
+    wide = width >= _NARROW
     columns: list[ProgressColumn] = [
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30 if wide else 10),
         TextColumn("{task.percentage:>3.0f} %"),
         *((_Amount(counted),) if wide or counted else ()),
-        *(() if counted else (_Rate(),)),
-        _TimeLeft(),
-        *((_Memory(),) if console.width >= _NARROW * 3 // 4 else ()),
+        *((_Rate(_LINE),) if wide and not counted else ()),
+        _TimeLeft(_LINE),
+        *((_Memory(_LINE),) if width >= _NARROW * 3 // 4 else ()),
     ]
     display = Display(
         *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
     )
     with display:
-        yield Bar(display, display.add_task(doing, total=None))
+        bar = Bar(display, display.add_task("", total=None), room=max(_LEAST_ROOM, width * 3 // 8))
+        bar.describe(doing)
+        yield bar

@@ -7,9 +7,10 @@ import functools
 import json
 import os
 import sys
+import textwrap
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -86,6 +87,37 @@ class Report:
             plain = False if "NO_COLOR" in os.environ else None
             click.secho(printable(text), color=plain, **style)
 
+    @property
+    def terminal_width(self) -> int | None:
+        """Columns of the terminal; None where results go to a file or a program, uncut."""
+        return self.console.width if sys.stdout.isatty() else None
+
+    def say_wrapped(self, text: str) -> None:
+        """Print a sentence, on a terminal without a break within a word."""
+        width = self.terminal_width
+        if width is None:
+            self.say(text)
+            return
+        wrap = functools.partial(textwrap.wrap, break_on_hyphens=False, break_long_words=False)
+        for line in wrap(text, width):
+            self.say(line)
+
+    def say_fitting(self, parts: Sequence[str]) -> None:
+        """Print one line of a result: as many of its parts as the terminal has room for.
+
+        Parameters
+        ----------
+        parts
+            The most important first; that one is always shown.
+        """
+        line, width = parts[0], self.terminal_width
+        for part in parts[1:]:
+            longer = f"{line}  {part}"
+            if width is not None and len(longer.rstrip()) > width:
+                break
+            line = longer
+        self.say(line.rstrip())
+
     def show(self, *renderables: RenderableType) -> None:
         """Print what rich can draw; whoever made it has made its text safe."""
         if not (self.quiet or self.as_json):
@@ -114,8 +146,10 @@ class Report:
         self.status = max(self.status, USAGE if wrong_usage else FAILED)
 
     @contextlib.contextmanager
-    def attempt(self, record: Mapping[str, Any] | None = None) -> Iterator[None]:
+    def attempt(self, record: Mapping[str, Any] | None = None) -> Iterator[list[Exception]]:
         """Do one of several things: when it fails, that is said, and the rest is still done.
+
+        The block gets a list, which holds the error after it failed.
 
         Parameters
         ----------
@@ -123,11 +157,13 @@ class Report:
             The result that a failure gives with ``--json``, where there is one; the error is
             added to it.
         """
+        failed: list[Exception] = []
         try:
-            yield
+            yield failed
         except (BrokenPipeError, click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:  # noqa: BLE001 - even a fault of ours must not end the rest
+            failed.append(error)
             self.fail(error)
             self.status = FAILED
             if record is not None:

@@ -10,6 +10,7 @@ from stemzarr_catalog.wording import format_bytes
 
 __all__ = [
     "format_bytes",
+    "format_count",
     "format_number",
     "format_path",
     "format_seconds",
@@ -100,6 +101,18 @@ def format_number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else str(value)
     return printable(value)
+
+
+def format_count(count: int, one: str) -> str:
+    """Return how many there are of something, in singular or plural.
+
+    Examples
+    --------
+    >>> format_count(1, "entry"), format_count(1200, "entry"), format_count(2, "file")
+    ('1 entry', '1,200 entries', '2 files')
+    """
+    many = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def format_shape(sizes: Iterable[int]) -> str:

@@ -442,12 +442,12 @@ def remove_abandoned(folder: Path) -> None:
     clock of the file system. What cannot be removed stays.
     """
     with contextlib.suppress(OSError):
-        for path in [path for path in folder.iterdir() if path.name.startswith(".")]:
-            match = _ABANDONED.search(path.name)
+        for name in os.listdir(folder):  # noqa: PTH208 - of thousands no paths are made
+            match = _ABANDONED.search(name) if name.startswith(".") else None
             if match is not None:
                 with contextlib.suppress(OSError):
-                    if _is_abandoned(path, system=match[1], process=int(match[2])):
-                        remove_tree(path)
+                    if _is_abandoned(folder / name, system=match[1], process=int(match[2])):
+                        remove_tree(folder / name)
 
 
 def _is_abandoned(path: Path, *, system: str, process: int) -> bool:

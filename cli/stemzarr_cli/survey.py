@@ -1,0 +1,210 @@
+"""What is in a folder, and what an ingest of it would do: one table, and nothing is written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stemzarr.errors import StemzarrError, TruncatedFileError
+from stemzarr.options import IngestOptions, as_path
+from stemzarr.registry import read_source
+from stemzarr_catalog.known import NO_HEADER, Given
+from stemzarr_catalog.naming import count_folders, expected_name
+from stemzarr_catalog.opening import find_lake, is_lake, open_lake
+from stemzarr_catalog.recognising import find_known, looks_like
+from stemzarr_cli.batch import file_size
+from stemzarr_cli.parts import split_progress
+from stemzarr_cli.report import Report
+from stemzarr_cli.tables import Listing
+from stemzarr_cli.text import format_bytes, format_count, format_shape
+
+if TYPE_CHECKING:
+    from stemzarr.model import Source
+    from stemzarr_catalog import Lake
+
+__all__ = ["Describe", "show_survey"]
+
+Describe = Callable[["Source"], Mapping[str, Any]]
+"""Makes the JSON line of a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One file."""
+
+    path: Path
+    """Where it is."""
+    size: int
+    """Its bytes."""
+    state: str
+    """``new``, ``known``, ``copy``, ``truncated`` or ``unreadable``."""
+    entry: str = ""
+    """The entry that it is, that it looks like, or that it would become."""
+    kind: str = ""
+    """What its main document is."""
+    shape: tuple[int, ...] = ()
+    """Shape of that."""
+    room: int = 0
+    """About how many bytes its store will take."""
+
+
+@dataclass(slots=True)
+class _Survey:
+    """Files seen so far, by which copies among them are found."""
+
+    lake: Lake | None
+    options: IngestOptions
+    folders: Mapping[Path, int]
+    seen: dict[tuple[int, str, str], str] = field(default_factory=dict)
+
+    def look(self, path: Path, size: int) -> tuple[_Row, Source]:
+        """Return the row of a file, and the file.
+
+        Raises
+        ------
+        StemzarrError
+            It cannot be read, or is not complete.
+        """
+        source = read_source(path, self.options.read)
+        if not (source.complete or self.options.read.salvage):
+            why = "; ".join(source.notes) or "holds less than it declares"
+            hint = "copy it again, or keep what is there with --salvage"
+            raise TruncatedFileError(why, path=path, hint=hint)
+        state, entry = self._recognise(source)
+        row = _Row(
+            path=path,
+            size=size,
+            state=state,
+            entry=entry,
+            kind=source.document.kind,
+            shape=source.document.shape,
+            room=self._room(source) if state == "new" else 0,
+        )
+        return row, source
+
+    def _recognise(self, source: Source) -> tuple[str, str]:
+        given = Given(source)
+        if self.lake is not None:
+            match = find_known(self.lake, given)
+            if match is not None:
+                return "known", match.entries[0].name
+            alike = looks_like(self.lake, given)
+            if alike:
+                return "copy", alike[0].name
+        name = expected_name(source.path, self.folders[source.path])
+        key = (source.size, given.header, given.sample)
+        twin = self.seen.setdefault(key, name) if given.header != NO_HEADER else name
+        return ("new" if twin == name else "copy"), twin
+
+    def _room(self, source: Source) -> int:
+        from stemzarr.store import expected_bytes, plan_store
+
+        return expected_bytes(source, plan_store(source, self.options))
+
+
+def show_survey(
+    report: Report,
+    paths: Sequence[Path],
+    where: Path | None,
+    options: IngestOptions,
+    describe: Describe,
+) -> None:
+    """Print one table of files: what they are, whether the lake has them, the room they need.
+
+    Parameters
+    ----------
+    report
+        Where it is said; with ``--json`` a line a file, that of `describe` with ``state``.
+    paths
+        The files.
+    where
+        The lake; it need not exist.
+    options
+        How they would be ingested.
+    describe
+        Makes the JSON line of a file.
+    """
+    paths = list(map(as_path, paths))
+    folder = find_lake(where)
+    lake = open_lake(folder, read_only=True) if is_lake(folder) else None
+    survey = _Survey(lake, options, count_folders(paths))
+    rows: list[_Row] = []
+    errors: list[Exception] = []
+    for row, line, error in _look(report, survey, paths, describe):
+        rows.append(row)
+        if error is not None:
+            errors.append(error)
+        if report.as_json:
+            report.result({**line, "state": row.state}, lambda: None)
+    if not report.as_json:
+        report.show(_table(rows))
+        report.say()
+        report.say_wrapped(_sum_up(rows, folder))
+    for error in errors:
+        with report.attempt():
+            raise error
+
+
+def _look(
+    report: Report, survey: _Survey, paths: Sequence[Path], describe: Describe
+) -> Iterator[tuple[_Row, Mapping[str, Any], Exception | None]]:
+    sizes = [file_size(path) for path in paths]
+    with report.progress("looking at") as bar:
+        parts = split_progress(bar, sizes)
+        for number, (path, size, _) in enumerate(zip(paths, sizes, parts, strict=True), start=1):
+            if bar is not None:
+                bar.describe(f"{number} of {len(paths)} {path.name}")
+            try:
+                row, source = survey.look(path, size)
+                line = describe(source) if report.as_json else {}
+            except StemzarrError as error:
+                state = "truncated" if isinstance(error, TruncatedFileError) else "unreadable"
+                failed = _Row(path=path, size=size, state=state)
+                yield failed, {"path": str(path), "error": str(error)}, error
+            else:
+                yield row, line, None
+
+
+_WORDS = {"known": "in the lake", "copy": "looks like"}
+
+
+def _table(rows: Sequence[_Row]) -> Listing:
+    above = os.path.commonpath([row.path.parent for row in rows])
+    cells = [
+        {
+            "file": row.path.relative_to(above).as_posix(),
+            "kind": row.kind,
+            "shape": format_shape(row.shape),
+            "size": format_bytes(row.size),
+            "state": _WORDS.get(row.state, row.state),
+            "entry": row.entry,
+            "store": f"≈ {format_bytes(row.room)}" if row.room else "",
+        }
+        for row in rows
+    ]
+    return Listing(cells, dispensable=("store", "entry", "shape", "kind", "size"))
+
+
+def _sum_up(rows: Sequence[_Row], lake: Path) -> str:
+    """Say in one sentence what would be ingested, and the room that is needed and there."""
+    words = {
+        "new": "new",
+        "known": "in the lake already",
+        "copy": "that look like copies",
+        "truncated": "truncated",
+        "unreadable": "unreadable",
+    }
+    counts = {state: sum(row.state == state for row in rows) for state in words}
+    if counts["copy"] == 1:
+        words["copy"] = "that looks like a copy"
+    listed = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count)
+    size = format_bytes(sum(row.size for row in rows))
+    room = sum(row.room for row in rows)
+    existing = next(folder for folder in (lake, *lake.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    needed = f" · about {format_bytes(room)} needed, {format_bytes(free)} free" if room else ""
+    return f"{format_count(len(rows), 'file')}, {size}: {listed}{needed}"
