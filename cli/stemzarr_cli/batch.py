@@ -212,10 +212,8 @@ class Run:
             for number, (path, part) in enumerate(
                 zip(sources, split_progress(bar, sizes), strict=True), start=1
             ):
-                if bar is not None and len(sources) > 1:
-                    bar.describe(f"{number} of {len(sources)} {path.name}")
-                elif bar is not None:
-                    bar.describe(path.name)
+                count = f"{number} of {len(sources)} " if len(sources) > 1 else ""
+                self.report.describe(f"{count}{path.name}")
                 self._ingest_one(path, folders[path], part, tally, alone=len(sources) == 1)
         return tally
 

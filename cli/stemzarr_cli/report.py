@@ -194,6 +194,11 @@ class Report:
             finally:
                 self._bar = None
 
+    def describe(self, doing: str) -> None:
+        """Say in the display of a long operation what is going on now."""
+        if self._bar is not None:
+            self._bar.describe(one_line(doing))
+
     def _paused(self) -> contextlib.AbstractContextManager[None]:
         """Return what takes the progress display away while something is printed."""
         return self._bar.paused() if self._bar is not None else contextlib.nullcontext()

@@ -156,8 +156,7 @@ def _look(
     with report.progress("looking at") as bar:
         parts = split_progress(bar, sizes)
         for number, (path, size, _) in enumerate(zip(paths, sizes, parts, strict=True), start=1):
-            if bar is not None:
-                bar.describe(f"{number} of {len(paths)} {path.name}")
+            report.describe(f"{number} of {len(paths)} {path.name}")
             try:
                 row, source = survey.look(path, size)
                 line = describe(source) if report.as_json else {}
