@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from stemzarr.errors import CorruptFileError, SourceChangedError, TruncatedFileError
-from stemzarr.formats.reordered import ReorderedBlocks
 from stemzarr.model import ArrayBlocks, read_box
 from stemzarr.options import ReadOptions
 from stemzarr.pixels.partial import SpreadBlocks
+from stemzarr.pixels.reordered import ReorderedBlocks
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_blocks, check_reader
 

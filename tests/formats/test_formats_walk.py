@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import Stamp
+from stemzarr.storage.objects import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.labelling import FoundAxis
-from stemzarr.formats.npy.reader import RawBlocks
+from stemzarr.pixels.raw import RawBlocks
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 
@@ -45,7 +45,7 @@ def read_walk(path: Path, options: ReadOptions) -> Source:
     """Return the frames of a file."""
     stamp = Stamp.of(path)
     shape = tuple(np.fromfile(path, "<u4", 4, offset=8).tolist())
-    base = RawBlocks(path=path, stamp=stamp, offset=24, shape=shape, stored=np.dtype("<u2"))
+    base = RawBlocks(path=path, stamp=stamp, offset=24, disk_shape=shape, stored=np.dtype("<u2"))
     found = Found(title="", base=base, axes=tuple(FoundAxis(size=size) for size in shape))
     return build_source(path, FileFacts(format="walk"), [found], options)
 '''

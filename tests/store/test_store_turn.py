@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from stemzarr.errors import WriteError
 from stemzarr.model import LayoutOrder, RotatedBlocks
 from stemzarr.options import IngestOptions
-from stemzarr.pixels.contiguous import ContiguousBlocks
+from stemzarr.pixels.raw import RawBlocks
 from stemzarr.registry import read_source
+from stemzarr.storage.objects import Stamp
 from stemzarr.store import write_store
 from stemzarr.store.format.plan import ArrayPlan
 from stemzarr.store.ingest import write as writing_module
@@ -39,13 +40,14 @@ def values_of(dtype: str, *, wide_rows: int) -> NDArray[Any]:
     return values
 
 
-def scan_fast(folder: Path, values: NDArray[Any]) -> ContiguousBlocks:
+def scan_fast(folder: Path, values: NDArray[Any]) -> RawBlocks:
     """Return blocks over a file that keeps each pixel of all patterns together."""
     path = folder / "pixels.bin"
     path.write_bytes(b"head" + np.ascontiguousarray(values.transpose(2, 3, 0, 1)).tobytes())
     shape = (*values.shape[2:], *values.shape[:2])
-    dtype = values.dtype.str
-    return ContiguousBlocks(path=path, offset=4, disk_shape=shape, disk_dtype=dtype, rotation=2)
+    return RawBlocks(
+        path=path, stamp=Stamp.of(path), offset=4, disk_shape=shape, stored=values.dtype, rotation=2
+    )
 
 
 def plan_of(values: NDArray[Any], shard: tuple[int, int]) -> ArrayPlan:

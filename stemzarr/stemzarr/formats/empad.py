@@ -23,15 +23,16 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
-from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun
+from stemzarr.formats.frames import FrameRun
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import Facts, find_numbers, iso_datetime, positive_number
 from stemzarr.model import Fact, Source
 from stemzarr.options import ReadOptions
+from stemzarr.pixels.raw import RawBlocks
 from stemzarr.storage.acquisitions import names_in
+from stemzarr.storage.objects import Stamp
 from stemzarr.storage.reasons import reading
 
 __all__ = ["FORMATS", "described_by", "is_empad", "read_empad"]
@@ -169,12 +170,14 @@ def _source(path: Path, raw: Path, root: ET.Element, options: ReadOptions) -> So
 def _run(raw: Path, root: ET.Element) -> FrameRun:
     stamp = Stamp.of(raw)
     frames, beyond = divmod(stamp.size, _FRAME_BYTES)
-    blocks = FrameBlocks(
-        parts=(FramePart(path=raw, stamp=stamp, offset=0, frames=frames),),
-        stride=_FRAME_BYTES,
-        lead=0,
-        frame=(_SIDE, _SIDE),
+    blocks = RawBlocks(
+        path=raw,
+        stamp=stamp,
+        offset=0,
+        disk_shape=(frames, _SIDE, _SIDE),
         stored=np.dtype("<f4"),
+        stride=_FRAME_BYTES,
+        pattern_ndim=2,
     )
     series = _number(root, "scan_parameters/series_count")
     if series is not None:

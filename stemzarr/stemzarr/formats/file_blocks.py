@@ -12,44 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import ReadError, SourceChangedError, StemzarrError
-from stemzarr.storage.reasons import reading
+from stemzarr.storage.objects import Stamp
 
-__all__ = ["FileBlocks", "Stamp", "box_of", "one_line"]
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Size and modification time of a file, by which a change is noticed."""
-
-    size: int
-    """Size in bytes."""
-    modified_ns: int
-    """Modification time in nanoseconds since the epoch."""
-
-    @classmethod
-    def of(cls, path: Path) -> Stamp:
-        """Return the stamp of a file as it is now.
-
-        Raises
-        ------
-        ReadError
-            There is no such file, or it may not be read.
-        """
-        with reading(path):
-            status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns)
-
-    def check(self, path: Path) -> None:
-        """Raise where a file is no longer the one that this is the stamp of.
-
-        Raises
-        ------
-        SourceChangedError, ReadError
-            The file has another size or time by now, or cannot be read.
-        """
-        if Stamp.of(path) != self:
-            msg = "changed since it was recognised"
-            raise SourceChangedError(msg, path=path, hint="open it again")
+__all__ = ["FileBlocks", "box_of", "one_line"]
 
 
 def one_line(error: BaseException) -> str:

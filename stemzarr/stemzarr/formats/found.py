@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels, label_axes
 from stemzarr.formats.naming import make_slugs
-from stemzarr.formats.reordered import reorder
 from stemzarr.metadata.finding import Facts, facts_from_hyperspy
 from stemzarr.model import (
     PATTERN_KINDS,
@@ -27,13 +25,16 @@ from stemzarr.model import (
     main_document,
 )
 from stemzarr.options import ReadOptions
+from stemzarr.pixels.reordered import ReorderedBlocks
 from stemzarr.storage.acquisitions import acquisition_name
+from stemzarr.storage.objects import Stamp
 
 __all__ = [
     "FileFacts",
     "Found",
     "build_source",
     "refuse_dataset",
+    "reorder",
     "slugs_of",
     "stamp_of_all",
 ]
@@ -245,3 +246,16 @@ def _check_scan_shape(path: Path, documents: Sequence[Document], options: ReadOp
     held = " and ".join(map(str, counts)) or "no"
     msg = f"a scan of {wanted[0]} x {wanted[1]} needs {math.prod(wanted)} patterns, it holds {held}"
     raise OptionError(msg, path=path, hint="give --scan-shape rows,columns of the whole scan")
+
+
+def reorder(base: Blocks, labels: Labels) -> Blocks:
+    """Return `base` in the order and shape of its labels.
+
+    A colour channel, the one dim that `base` has and the labels do not name, stays last.
+    """
+    channel = len(labels.order) < len(base.shape)
+    order = (*labels.order, len(labels.order)) if channel else labels.order
+    if order == tuple(range(len(base.shape))) and labels.scan is None:
+        return base
+    pattern = len(labels.axes) - 2 + channel if labels.scan else 2
+    return ReorderedBlocks(base=base, order=order, scan=labels.scan, pattern_ndim=pattern)

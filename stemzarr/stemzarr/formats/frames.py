@@ -8,110 +8,22 @@ the scan of it, with a mask of the patterns that are there.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, TruncatedFileError
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import contiguous_block
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.model import Blocks
 from stemzarr.options import ReadOptions
 from stemzarr.pixels.partial import SpreadBlocks
+from stemzarr.pixels.raw import RawBlocks
 from stemzarr.storage.acquisitions import acquisition_name
-from stemzarr.storage.files import open_shared
 
-__all__ = ["FrameBlocks", "FramePart", "FrameRun", "place_frames"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FramePart:
-    """The frames of one file."""
-
-    path: Path
-    """The file."""
-    stamp: Stamp
-    """What the file was when it was recognised."""
-    offset: int
-    """First byte of the first frame's header."""
-    frames: int
-    """Number of frames."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameBlocks:
-    """Frames (frame, y, x) out of one file or several. Picklable and thread-safe."""
-
-    parts: tuple[FramePart, ...]
-    """The files in their order, at least one."""
-    stride: int
-    """Bytes from one frame to the next."""
-    lead: int
-    """Bytes of the header before the pixels of each frame."""
-    frame: tuple[int, int]
-    """Rows and columns of a frame."""
-    stored: np.dtype[Any]
-    """Type of the values in the file, with their byte order."""
-    flipped: bool = False
-    """Whether the rows of a frame are written from the bottom up."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the dims: frames, rows, columns."""
-        return (sum(part.frames for part in self.parts), *self.frame)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values, little-endian."""
-        return self.stored.newbyteorder("<")
-
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """Whole frames of about 16 MiB."""
-        frames = contiguous_block(self.shape, self.stored.itemsize)[0]
-        return (frames, *self.frame)
-
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`.
-
-        Raises
-        ------
-        SourceChangedError, ReadError
-            A file is another one by now, or cannot be read.
-        """
-        if out.size == 0:
-            return
-        first, inner = start[0], tuple(start[1:])
-        if self.flipped:
-            inner = (self.frame[0] - inner[0] - out.shape[1], *inner[1:])
-            out = out[:, ::-1]
-        begin = 0
-        for part in self.parts:
-            low, high = max(first, begin), min(first + out.shape[0], begin + part.frames)
-            if low < high:
-                self._read_part(out[low - first : high - first], part, low - begin, inner)
-            begin += part.frames
-
-    def _read_part(
-        self, out: NDArray[Any], part: FramePart, first: int, inner: tuple[int, ...]
-    ) -> None:
-        part.stamp.check(part.path)
-        rows, row_bytes = out.shape[1], self.frame[1] * self.stored.itemsize
-        whole = out.shape[2] == self.frame[1]
-        direct = whole and out.flags.c_contiguous and self.stored == self.dtype
-        target = out if direct else np.empty((out.shape[0], rows, self.frame[1]), self.stored)
-        offset = part.offset + self.lead + inner[0] * row_bytes
-        offsets = [offset + (first + number) * self.stride for number in range(out.shape[0])]
-        buffer = target.reshape(-1).view(np.uint8).data
-        open_shared(part.path).read_runs_into(buffer, rows * row_bytes, offsets)
-        if not direct:
-            np.copyto(out, target[:, :, inner[1] : inner[1] + out.shape[2]])
+__all__ = ["FrameRun", "place_frames"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,34 +165,24 @@ class FrameRun:
 
 
 def place_frames(
-    blocks: FrameBlocks, numbers: NDArray[np.int64]
-) -> tuple[tuple[int, FrameBlocks], ...]:
+    blocks: RawBlocks, numbers: NDArray[np.int64]
+) -> tuple[tuple[int, RawBlocks], ...]:
     """Return runs of frames, each with the number of its first.
 
     Parameters
     ----------
     blocks
-        Frames in their order on disk.
+        Frames in their order on disk, at a stride.
     numbers
         Number of each frame, rising; those below 0 are left out.
     """
     kept = np.flatnonzero(numbers >= 0)
     steps = (np.diff(kept) != 1) | (np.diff(numbers[kept]) != 1)
     runs = np.split(kept, np.flatnonzero(steps) + 1)
-    return tuple(
-        (int(numbers[run[0]]), _cut(blocks, int(run[0]), int(run[-1]) + 1))
-        for run in runs
-        if run.size
-    )
+    return tuple((int(numbers[run[0]]), _cut(blocks, run)) for run in runs if run.size)
 
 
-def _cut(blocks: FrameBlocks, first: int, end: int) -> FrameBlocks:
-    """Return the frames from number `first` up to `end`, which is not among them."""
-    kept, begin = [], 0
-    for part in blocks.parts:
-        low, high = max(first, begin), min(end, begin + part.frames)
-        if low < high:
-            offset = part.offset + (low - begin) * blocks.stride
-            kept.append(replace(part, offset=offset, frames=high - low))
-        begin += part.frames
-    return replace(blocks, parts=tuple(kept))
+def _cut(blocks: RawBlocks, run: NDArray[np.int64]) -> RawBlocks:
+    """Return some frames that follow one another."""
+    offset = blocks.offset + int(run[0]) * (blocks.stride or 0)
+    return replace(blocks, offset=offset, disk_shape=(run.size, *blocks.shape[1:]))

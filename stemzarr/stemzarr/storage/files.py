@@ -26,6 +26,7 @@ from stemzarr.errors import (
     StoreExistsError,
 )
 from stemzarr.storage.foreign import without_foreign
+from stemzarr.storage.objects import Stamp, changed
 from stemzarr.storage.processes import ProcessRecord, process_state
 from stemzarr.storage.reasons import reading, writing
 
@@ -179,18 +180,29 @@ def _shared_file(path: Path, _process: int, _identity: tuple[int, int]) -> Posit
     return PositionedFile(path)
 
 
-def open_shared(path: Path) -> PositionedFile:
+def open_shared(path: Path, stamp: Stamp | None = None) -> PositionedFile:
     """Return the file from a small cache of open files of this process; the caller never closes it.
 
     A file that was replaced by another of the same name is opened again.
+
+    Parameters
+    ----------
+    path
+        The file.
+    stamp
+        Size and time that it must have; None where it may be any.
 
     Raises
     ------
     ReadError
         The file cannot be opened.
+    SourceChangedError
+        It has another size or time.
     """
     with reading(path):
         state = path.stat()
+    if stamp is not None and (state.st_size, state.st_mtime_ns) != stamp[:2]:
+        raise changed(path, "recognised")
     return _shared_file(path, os.getpid(), (state.st_dev, state.st_ino))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from stemzarr.errors import DamagedStoreError, ReadError, SourceChangedError
+from stemzarr.errors import DamagedStoreError, ReadError
 from stemzarr.storage.files import (
     PositionedFile,
     cache_open_files,
@@ -25,7 +25,7 @@ from stemzarr.storage.files import (
     temporary_path,
 )
 from stemzarr.storage.foreign import without_foreign
-from stemzarr.storage.objects import Address, Readable, Stamp, is_key
+from stemzarr.storage.objects import Address, Readable, Stamp, changed, is_key
 from stemzarr.storage.reasons import reading, writing
 
 __all__ = ["COMMITTED", "REVISION", "LocalFolder", "open_root", "put_text"]
@@ -93,7 +93,7 @@ class LocalFolder:
         path = f"{self.root}/{key}"
         file = _open_file(path, os.getpid(), stamp)
         if _stamp_of(file.status()) != stamp:
-            raise _changed(path)
+            raise changed(path, "opened")
         for start, out in ranges:
             file.read_into(out, start)
 
@@ -370,15 +370,11 @@ def _open_file(path: str, _process: int, stamp: Stamp) -> PositionedFile:
         file = PositionedFile(Path(path))
     except ReadError as error:
         if isinstance(error.__cause__, FileNotFoundError):
-            raise _changed(path) from error
+            raise changed(path, "opened") from error
         raise
     if _stamp_of(file.status()) != stamp:
-        raise _changed(path)
+        raise changed(path, "opened")
     return file
-
-
-def _changed(path: str) -> SourceChangedError:
-    return SourceChangedError("changed since it was opened", path=path, hint="open it again")
 
 
 def _stamp_of(status: os.stat_result) -> Stamp:

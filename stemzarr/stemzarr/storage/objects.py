@@ -12,7 +12,10 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, Self, TypeAlias
+
+from stemzarr.errors import SourceChangedError
+from stemzarr.storage.reasons import reading
 
 __all__ = ["Address", "Publish", "Readable", "Sink", "Stamp", "Stream", "Writable", "is_key"]
 
@@ -26,6 +29,30 @@ class Stamp(NamedTuple):
     """Time of the last change, in nanoseconds since 1970."""
     version: tuple[int, ...] | str = ()
     """What the place counts besides: an inode and its change time, an ETag."""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return size and time of a file or folder, which a copy of it may keep.
+
+        Raises
+        ------
+        ReadError
+            It is missing, or cannot be looked at.
+        """
+        with reading(path):
+            status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns)
+
+    def check(self, path: Path) -> None:
+        """Raise where a file has not the size and time any more that are stamped.
+
+        Raises
+        ------
+        SourceChangedError, ReadError
+            It has another size or time, or cannot be looked at.
+        """
+        if Stamp.of(path) != self:
+            raise changed(path, "recognised")
 
 
 class Get(Protocol):
@@ -152,6 +179,11 @@ class Readable(Get, Stream, GetRanges, Stamped, Listed, Protocol):
 
 class Writable(Readable, Put, PutPieces, PutIfAbsent, Delete, Flush, Protocol):
     """A place that a store is written into."""
+
+
+def changed(path: Path | str, since: str) -> SourceChangedError:
+    """Return the error for what is another object than it was."""
+    return SourceChangedError(f"changed since it was {since}", path=path, hint="open it again")
 
 
 Address: TypeAlias = "Path | Readable"

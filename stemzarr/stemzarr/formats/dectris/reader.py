@@ -23,7 +23,6 @@ from stemzarr.formats.dectris.mask import (
     join_masks,
     read_pixel_mask,
 )
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.frames import FrameRun
 from stemzarr.formats.hdf5.files import (
@@ -49,6 +48,7 @@ from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.recognition import lead_by_name
 from stemzarr.storage.acquisitions import find_beside
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["is_arina", "load_arina_metadata", "read_arina"]
 

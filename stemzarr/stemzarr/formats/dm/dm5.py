@@ -24,11 +24,11 @@ from stemzarr.formats.dm.kinds import Meaning
 from stemzarr.formats.dm.metadata import metadata_of
 from stemzarr.formats.dm.tags import ARRAY, Tag, TagData, TagGroup, TagTree
 from stemzarr.formats.dm.values import describe_type, make_data
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.hdf5.files import Hdf5Blocks, data_set_blocks, open_hdf5
-from stemzarr.formats.reordered import ReorderedBlocks
 from stemzarr.model import Blocks, Source, main_document
 from stemzarr.options import ReadOptions
+from stemzarr.pixels.reordered import ReorderedBlocks
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["read_dm5"]
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from stemzarr.errors import (
     CorruptFileError,
     OptionError,
@@ -32,12 +34,14 @@ from stemzarr.formats.naming import make_slugs
 from stemzarr.metadata.units import is_calibrated, normalise_units
 from stemzarr.model import Axis, Blocks, Document, Fact, Segment, dims_of_kind
 from stemzarr.options import ReadOptions
-from stemzarr.pixels.contiguous import ContiguousBlocks
 from stemzarr.pixels.packing import COLOUR_CHANNELS
 from stemzarr.pixels.partial import PartialBlocks
+from stemzarr.pixels.raw import RawBlocks
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["DMDocuments", "OpenBase", "read_documents"]
 
+_BLOCK_BYTES = 1024**2
 _LONG_NAMES = {
     "scan_y": "scan position y",
     "scan_x": "scan position x",
@@ -261,12 +265,15 @@ def _blocks(image: _Image, path: Path, open_base: OpenBase | None) -> Blocks:
     if open_base is not None:
         base = open_base(image.index, pixels, image.meaning)
     else:
-        base = ContiguousBlocks(
+        base = RawBlocks(
             path=path,
+            stamp=Stamp.of(path),
             offset=pixels.offset,
             disk_shape=pixels.packed_shape if packed else image.meaning.disk_shape,
-            disk_dtype=pixels.dtype,
+            stored=np.dtype(pixels.dtype),
             rotation=image.meaning.rotation,
+            pattern_ndim=2,
+            block_bytes=_BLOCK_BYTES,
         )
     if packed:
         return PackedComplexBlocks(base, width=pixels.shape[-1])

@@ -12,11 +12,10 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from stemzarr.formats.found import Found
+from stemzarr.formats.found import Found, reorder
 from stemzarr.formats.hdf5.arrangement import Arrangement
 from stemzarr.formats.hdf5.files import member, read_mask, walk
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
-from stemzarr.formats.reordered import reorder
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import plain_text
 from stemzarr.model import CHANNEL, Blocks

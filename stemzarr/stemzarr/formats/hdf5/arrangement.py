@@ -9,11 +9,11 @@ from typing import Any
 
 import h5py
 
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
 from stemzarr.formats.hdf5.files import Hdf5Blocks, data_set_blocks
 from stemzarr.formats.hdf5.tree import load_tree
 from stemzarr.formats.labelling import FoundAxis
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["Arrangement", "bare_found"]
 

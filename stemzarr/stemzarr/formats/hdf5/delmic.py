@@ -19,7 +19,6 @@ from stemzarr.formats.found import Found
 from stemzarr.formats.hdf5.arrangement import Arrangement
 from stemzarr.formats.hdf5.files import member, own_data, value_at
 from stemzarr.formats.labelling import FoundAxis, Hints
-from stemzarr.formats.reordered import SqueezedBlocks
 from stemzarr.metadata.finding import (
     Facts,
     finite_number,
@@ -27,6 +26,7 @@ from stemzarr.metadata.finding import (
     plain_text,
     positive_number,
 )
+from stemzarr.pixels.reordered import SqueezedBlocks
 
 __all__ = ["DELMIC"]
 

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError, OptionError, UnsupportedDataError
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
 from stemzarr.formats.hdf5.files import Hdf5Blocks, walk
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import positive_number
 from stemzarr.options import ReadOptions
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["EventBlocks", "find_events"]
 

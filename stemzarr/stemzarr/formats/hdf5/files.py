@@ -20,9 +20,10 @@ from stemzarr.errors import (
     StemzarrError,
     UnsupportedDataError,
 )
-from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
+from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
 from stemzarr.metadata.clean import clean_json
 from stemzarr.pixels.boxes import fill_box
+from stemzarr.storage.objects import Stamp
 
 __all__ = [
     "Hdf5Blocks",

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import EntryNotFoundError, StemzarrError, UnsupportedDataError
 from stemzarr.formats.dectris.mask import find_flagged_pixels, join_masks, read_pixel_mask
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
 from stemzarr.formats.hdf5.arrangement import bare_found
 from stemzarr.formats.hdf5.files import data_set_blocks, walk
@@ -22,6 +21,7 @@ from stemzarr.formats.hdf5.survey import Survey, colours_of, is_data, is_picture
 from stemzarr.metadata.clean import clean_json
 from stemzarr.model import Blocks
 from stemzarr.pixels.packing import COLOUR_CHANNELS
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["choose_data_set", "find_plain"]
 

@@ -23,7 +23,6 @@ from stemzarr.errors import (
 )
 from stemzarr.formats.dectris.reader import is_arina, load_arina_metadata, read_arina
 from stemzarr.formats.emd.reader import EMD
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.hdf5.arrangement import Arrangement
 from stemzarr.formats.hdf5.delmic import DELMIC
@@ -47,6 +46,7 @@ from stemzarr.metadata.clean import clean_json
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.recognition import suffixes_of
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["read_hdf5"]
 

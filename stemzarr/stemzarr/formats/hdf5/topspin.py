@@ -13,7 +13,6 @@ import h5py
 from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found
 from stemzarr.formats.hdf5.arrangement import Arrangement
 from stemzarr.formats.hdf5.files import (
@@ -35,6 +34,7 @@ from stemzarr.metadata.finding import (
     positive_number,
 )
 from stemzarr.model import Fact
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["TOPSPIN"]
 

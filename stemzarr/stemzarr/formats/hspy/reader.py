@@ -12,7 +12,6 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import Found, slugs_of
 from stemzarr.formats.hdf5.arrangement import Arrangement
 from stemzarr.formats.hdf5.files import member, open_hdf5, read_mask
@@ -20,6 +19,7 @@ from stemzarr.formats.hdf5.tree import readable_attributes
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import finite_number, number_or_nan, plain_text
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["HSPY"]
 

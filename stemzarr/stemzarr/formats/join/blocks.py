@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import SourceChangedError
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.hdf5.files import contiguous_block
-from stemzarr.formats.npy.reader import RawBlocks
 from stemzarr.formats.tiff.reader import find_single_page
 from stemzarr.model import Blocks
+from stemzarr.pixels.raw import RawBlocks
 from stemzarr.registry import read_source
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["FileSet", "JoinedFrames", "RawFrames", "ReadFrames"]
 
@@ -87,17 +87,14 @@ class RawFrames:
         SourceChangedError, ReadError
             The file is another one by now, or cannot be read.
         """
-        corner = tuple(start)
-        if self.flipped:
-            corner = (self.shape[0] - corner[0] - out.shape[0], *corner[1:])
-            out = out[::-1]
         RawBlocks(
             path=self.files.path(number),
             stamp=self.files.stamp(number),
             offset=self.offsets[number],
-            shape=self.shape,
+            disk_shape=self.shape,
             stored=self.stored,
-        ).read_into(out, corner)
+            flipped=self.flipped,
+        ).read_into(out, start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,13 @@ from typing import Any, Final
 import numpy as np
 
 from stemzarr.errors import CorruptFileError, TruncatedFileError, UnsupportedDataError
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.merlin.header import Hdr, read_frame_header
 from stemzarr.formats.merlin.reader import find_facts
-from stemzarr.formats.npy.reader import RawBlocks
 from stemzarr.formats.tiff.reader import find_single_page
 from stemzarr.model import Blocks, Document, Fact, Source
-from stemzarr.pixels.contiguous import ContiguousBlocks
+from stemzarr.pixels.raw import RawBlocks
 from stemzarr.registry import read_source
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["Frame", "Run", "check_single", "read_frame"]
 
@@ -132,10 +131,8 @@ def _read_any(path: Path) -> Frame:
 
 
 def _run_of(blocks: Blocks) -> Run | None:
-    if isinstance(blocks, RawBlocks):
-        return Run(offset=blocks.offset, stored=blocks.stored)
-    if isinstance(blocks, ContiguousBlocks) and not blocks.rotation:
-        return Run(offset=blocks.offset, stored=np.dtype(blocks.disk_dtype))
+    if isinstance(blocks, RawBlocks) and not blocks.rotation:
+        return Run(offset=blocks.offset, stored=blocks.stored, flipped=blocks.flipped)
     return None
 
 

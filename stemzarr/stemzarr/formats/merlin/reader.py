@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, SourceNotFoundError, UnsupportedDataError
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source
-from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun, place_frames
+from stemzarr.formats.frames import FrameRun, place_frames
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.merlin.header import (
     MAGIC,
@@ -34,12 +33,14 @@ from stemzarr.formats.merlin.header import (
     read_numbers,
     read_times,
 )
-from stemzarr.formats.reordered import SqueezedBlocks
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import Facts, iso_datetime
 from stemzarr.model import Fact, Source
 from stemzarr.options import ReadOptions
+from stemzarr.pixels.raw import RawBlocks
+from stemzarr.pixels.reordered import SqueezedBlocks
 from stemzarr.storage.acquisitions import find_beside
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["FORMATS", "find_facts", "is_merlin", "read_merlin"]
 
@@ -240,7 +241,7 @@ class _Frames:
 
     path: Path
     header: FrameHeader
-    blocks: FrameBlocks
+    blocks: RawBlocks
     count: int
     beyond: int
 
@@ -252,25 +253,32 @@ class _Frames:
         count, beyond = divmod(stamp.size, stride)
         if count:
             read_last(path, stride, count)
-        blocks = FrameBlocks(
-            parts=(FramePart(path=path, stamp=stamp, offset=0, frames=count),),
-            stride=stride,
-            lead=header.nbytes,
-            frame=header.frame,
+        blocks = RawBlocks(
+            path=path,
+            stamp=stamp,
+            offset=header.nbytes,
+            disk_shape=(count, *header.frame),
             stored=header.stored,
+            stride=stride,
             flipped=True,
+            pattern_ndim=2,
         )
         return cls(path=path, header=header, blocks=blocks, count=count, beyond=beyond)
+
+    @property
+    def stride(self) -> int:
+        """Bytes from one frame to the next."""
+        return self.blocks.stride or 0
 
     def line(self) -> tuple[int, bool] | None:
         """Return the frames of a line, and whether it is sure; None where there are no lines."""
         count = min(self.count, _MOST_TIMES)
-        times = read_times(self.path, self.header, self.blocks.stride, count)
+        times = read_times(self.path, self.header, self.stride, count)
         return None if times is None else _line_of(np.diff(times))
 
     def numbers(self, places: Sequence[int]) -> NDArray[np.int64] | None:
         """Return the numbers in the headers of some frames; None where one has none."""
-        return read_numbers(self.path, self.blocks.stride, places)
+        return read_numbers(self.path, self.stride, places)
 
     def places(self, positions: int | None) -> NDArray[np.int64] | None:
         """Return the place of each frame by its number; None where the numbers do not tell.

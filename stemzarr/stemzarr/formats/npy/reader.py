@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stemzarr.errors import (
     CorruptFileError,
@@ -18,18 +16,18 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import Stamp, one_line
-from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
-from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun
-from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
+from stemzarr.formats.file_blocks import one_line
+from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset, reorder
+from stemzarr.formats.frames import FrameRun
+from stemzarr.formats.hdf5.files import stored_dtype
 from stemzarr.formats.labelling import FoundAxis, Labels
-from stemzarr.formats.reordered import reorder
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
-from stemzarr.storage.files import read_positioned
+from stemzarr.pixels.raw import RawBlocks
+from stemzarr.storage.objects import Stamp
 from stemzarr.storage.reasons import reading
 
-__all__ = ["FORMATS", "RawBlocks", "read_npy"]
+__all__ = ["FORMATS", "read_npy"]
 
 FORMATS = (
     FormatRow(
@@ -104,7 +102,7 @@ def _find_array(path: Path, stamp: Stamp, header: _Header) -> Found:
         path=path,
         stamp=stamp,
         offset=header.offset,
-        shape=(*(shape[::-1] if header.fortran else shape), *channel),
+        disk_shape=(*(shape[::-1] if header.fortran else shape), *channel),
         stored=dtype if dtype.names is None else dtype[0],
     )
     order = tuple(range(len(shape)))
@@ -134,12 +132,13 @@ def _find_cut(
         raise TruncatedFileError(msg, path=path, hint="copy it again")
     stride = math.prod(shape[-2:]) * dtype.itemsize
     frames, beyond = divmod(max(0, stamp.size - header.offset), stride)
-    blocks = FrameBlocks(
-        parts=(FramePart(path=path, stamp=stamp, offset=header.offset, frames=frames),),
-        stride=stride,
-        lead=0,
-        frame=(shape[-2], shape[-1]),
+    blocks = RawBlocks(
+        path=path,
+        stamp=stamp,
+        offset=header.offset,
+        disk_shape=(frames, shape[-2], shape[-1]),
         stored=dtype,
+        pattern_ndim=2,
     )
     run = FrameRun(
         parts=((0, blocks),),
@@ -176,59 +175,3 @@ def _header(path: Path, offset: int) -> _Header:
     except Exception as error:  # numpy evaluates text here and raises whatever it stumbles over
         msg = f"is not a readable .npy file: {one_line(error)}"
         raise CorruptFileError(msg, path=path, hint="save it again with numpy.save") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RawBlocks:
-    """One run of bytes in C order. Picklable and thread-safe."""
-
-    path: Path
-    """The file."""
-    stamp: Stamp
-    """What the file was when it was recognised."""
-    offset: int
-    """First byte of the values."""
-    shape: tuple[int, ...]
-    """Lengths of the dims, slowest first."""
-    stored: np.dtype[Any]
-    """Type of the values in the file, with their byte order."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values, little-endian."""
-        return self.stored.newbyteorder("<")
-
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """About 16 MiB in one run."""
-        return contiguous_block(self.shape, self.stored.itemsize)
-
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the box of its shape at `start`.
-
-        Raises
-        ------
-        SourceChangedError, ReadError
-            The file is another one by now, or cannot be read.
-        """
-        self.stamp.check(self.path)
-        if out.size:
-            self._read(out, tuple(start), 0, self.offset)
-
-    def _read(self, out: NDArray[Any], start: tuple[int, ...], dim: int, offset: int) -> None:
-        """Fill `out` from the dim `dim` on; what is one run in the file is read at once."""
-        row = int(np.prod(self.shape[dim + 1 :], dtype=object)) * self.stored.itemsize
-        offset += start[dim] * row
-        if out.shape[1:] == self.shape[dim + 1 :]:
-            self._read_run(out, offset)
-            return
-        for place in range(out.shape[0]):
-            self._read(out[place], start, dim + 1, offset + place * row)
-
-    def _read_run(self, out: NDArray[Any], offset: int) -> None:
-        swapped = self.stored.newbyteorder("=") != self.stored
-        direct = out.flags.c_contiguous and not swapped
-        target = out if direct else np.empty(out.shape, self.stored)
-        read_positioned(self.path, target.reshape(-1).view(np.uint8).data, offset)
-        if not direct:
-            np.copyto(out, target)

@@ -20,7 +20,7 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
+from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
 from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.labelling import FoundAxis
 from stemzarr.formats.rosettasciio.library import WHOLE_BYTES, quiet
@@ -29,6 +29,7 @@ from stemzarr.metadata.finding import finite_number, positive_number
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.storage.files import cache_open_files
+from stemzarr.storage.objects import Stamp
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -50,7 +50,7 @@ def read_run(
     run = declared.run
     run.check_any_whole(path)
     found = run.find(_whole(declared, _describe_sample(declared, describe)), options, path)
-    parts = tuple(part.path for part in declared.frames.parts if part.path != path)
+    parts = tuple(part.path for part in declared.frames if part.path != path)
     file = FileFacts(
         format=path.suffix.lower().removeprefix("."),
         notes=(*run.notes, *declared.notes),
@@ -73,11 +73,11 @@ def _describe_sample(declared: DeclaredRun, describe: Describe) -> Found | None:
 
 def _whole(declared: DeclaredRun, described: Found | None) -> Found:
     """Return the scan or stack as it is described, with bare axes where it is not."""
-    sizes = declared.frames.frame
+    sizes = declared.frames[0].shape[1:]
     if described is not None and len(described.axes) >= len(sizes):
         return described
     axes = (FoundAxis(size=0), *(FoundAxis(size=size) for size in sizes))
-    return Found(title="", base=declared.frames, axes=axes)
+    return Found(title="", base=declared.run.blocks, axes=axes)
 
 
 def check_delivered(source: Source, declared: DeclaredRun) -> Source:
@@ -90,11 +90,11 @@ def check_delivered(source: Source, declared: DeclaredRun) -> Source:
     """
     run = declared.run
     document = source.document
-    given = document.nbytes // (math.prod(declared.frames.frame) * document.dtype.itemsize)
+    given = document.nbytes // (math.prod(declared.frames[0].shape[1:]) * document.dtype.itemsize)
     if given != run.frames:
         msg = f"holds {run.frames} patterns, of which RosettaSciIO gives {given}"
         raise CorruptFileError(msg, path=source.path, hint="export it again from its program")
-    frames = (part.path for part in declared.frames.parts if part.path != source.path)
+    frames = (part.path for part in declared.frames if part.path != source.path)
     parts = tuple(dict.fromkeys((*source.parts, *frames)))
     stamp = stamp_of_all((source.path, *parts))
     notes = (*source.notes, *run.notes, *declared.notes)

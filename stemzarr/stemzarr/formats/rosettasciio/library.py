@@ -31,8 +31,9 @@ from stemzarr.errors import (
     MissingDependencyError,
     UnsupportedDataError,
 )
-from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
+from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
 from stemzarr.storage.files import cache_open_files
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["LibraryBlocks", "Plugin", "open_signals", "plugins_for"]
 

@@ -15,7 +15,6 @@ from stemzarr.errors import (
     StemzarrError,
     UnknownFormatError,
 )
-from stemzarr.formats.file_blocks import Stamp
 from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import Hints
@@ -38,6 +37,7 @@ from stemzarr.metadata.finding import plain_text
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.recognition import suffixes_of
+from stemzarr.storage.objects import Stamp
 from stemzarr.storage.reasons import reading
 
 __all__ = ["read_rosettasciio"]

@@ -6,6 +6,7 @@ header. So the headers are read here as well, and compared with the size of the 
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from typing import Final
 import numpy as np
 
 from stemzarr.errors import CorruptFileError, SourceNotFoundError, UnsupportedDataError
-from stemzarr.formats.file_blocks import Stamp
-from stemzarr.formats.frames import FrameBlocks, FramePart, FrameRun
+from stemzarr.formats.frames import FrameRun
+from stemzarr.pixels.partial import SpreadBlocks
+from stemzarr.pixels.raw import RawBlocks
 from stemzarr.storage.acquisitions import find_beside
+from stemzarr.storage.objects import Stamp
 from stemzarr.storage.reasons import reading
 
 __all__ = ["DeclaredRun", "find_run"]
@@ -40,8 +43,8 @@ class DeclaredRun:
 
     run: FrameRun
     """The frames, and how many there must be."""
-    frames: FrameBlocks
-    """All whole frames on disk."""
+    frames: tuple[RawBlocks, ...]
+    """All whole frames (frame, y, x) of each file."""
     sample: Callable[[bytes], bytes]
     """Changes the header so that it declares `sampled` frames."""
     header_bytes: int
@@ -58,15 +61,16 @@ class DeclaredRun:
 
         It lets RosettaSciIO describe axes and metadata of a file that is cut.
         """
-        first = self.frames.parts[0].path
+        first = self.frames[0].path
+        nbytes = self.sampled * (self.frames[0].stride or 0)
         with first.open("rb") as file:
             header = file.read(self.header_bytes)
-            frames = file.read(self.sampled * self.frames.stride)
+            frames = file.read(nbytes)
         small = folder / first.name
         with small.open("wb") as file:
             written = file.write(self.sample(header))
             file.write(frames)
-            file.truncate(written + self.sampled * self.frames.stride)
+            file.truncate(written + nbytes)
         return small
 
 
@@ -96,11 +100,37 @@ def _unpack(path: Path, layout: str, head: bytes, offset: int) -> tuple[int, ...
         raise CorruptFileError(msg, path=path, hint="copy it again from its origin") from None
 
 
-def _part(path: Path, offset: int, stride: int) -> tuple[FramePart, int]:
-    """Return the frames of one file, and how many bytes are behind the last whole one."""
-    stamp = Stamp.of(path)
+def _frames(
+    path: Path, offset: int, lead: int, frame: tuple[int, int], dtype: str
+) -> tuple[RawBlocks, int]:
+    """Return the frames of one file, and how many bytes are behind the last whole one.
+
+    Parameters
+    ----------
+    path
+        The file.
+    offset
+        First byte of the first frame.
+    lead
+        Bytes before the pixels of each frame.
+    frame
+        Rows and columns.
+    dtype
+        Type of the values.
+    """
+    stamp, stored = Stamp.of(path), np.dtype(dtype).newbyteorder("<")
+    stride = lead + math.prod(frame) * stored.itemsize
     frames, beyond = divmod(max(0, stamp.size - offset), stride)
-    return FramePart(path=path, stamp=stamp, offset=offset, frames=frames), beyond
+    blocks = RawBlocks(
+        path=path,
+        stamp=stamp,
+        offset=offset + lead,
+        disk_shape=(frames, *frame),
+        stored=stored,
+        stride=stride,
+        pattern_ndim=2,
+    )
+    return blocks, beyond
 
 
 def _find_blockfile(path: Path, head: bytes) -> DeclaredRun | None:
@@ -113,11 +143,7 @@ def _find_blockfile(path: Path, head: bytes) -> DeclaredRun | None:
     columns, rows = _unpack(path, "<2H", head, 24)
     if not (side and columns and rows):
         return None
-    stride = side * side + 6
-    part, beyond = _part(path, offset, stride)
-    blocks = FrameBlocks(
-        parts=(part,), stride=stride, lead=6, frame=(side, side), stored=np.dtype("u1")
-    )
+    blocks, beyond = _frames(path, offset, 6, (side, side), "u1")
     run = FrameRun(
         parts=((0, blocks),), declared=rows * columns, scan=(rows, columns), beyond=beyond
     )
@@ -127,7 +153,7 @@ def _find_blockfile(path: Path, head: bytes) -> DeclaredRun | None:
 
     (image,) = _unpack(path, "<I", head, 8)
     notes = (_VIRTUAL.format(rows, columns),) if offset - image >= rows * columns else ()
-    return DeclaredRun(run=run, frames=blocks, sample=sample, header_bytes=offset, notes=notes)
+    return DeclaredRun(run=run, frames=(blocks,), sample=sample, header_bytes=offset, notes=notes)
 
 
 def _find_mrc(path: Path, head: bytes) -> DeclaredRun | None:
@@ -143,16 +169,13 @@ def _find_mrc(path: Path, head: bytes) -> DeclaredRun | None:
     known = _MRC_TYPES.get(kind)
     if known is None or not (columns and rows) or frames < 2:  # noqa: PLR2004 - one is an image
         return None
-    dtype = np.dtype(known).newbyteorder("<")
-    stride = columns * rows * dtype.itemsize
-    part, beyond = _part(path, _HEADER_BYTES + more, stride)
-    blocks = FrameBlocks(parts=(part,), stride=stride, lead=0, frame=(rows, columns), stored=dtype)
+    blocks, beyond = _frames(path, _HEADER_BYTES + more, 0, (rows, columns), known)
     run = FrameRun(parts=((0, blocks),), declared=frames, beyond=beyond)
 
     def sample(header: bytes) -> bytes:
         return header[:8] + struct.pack("<I", 4) + header[12:]
 
-    return DeclaredRun(run=run, frames=blocks, sample=sample, header_bytes=_HEADER_BYTES + more)
+    return DeclaredRun(run=run, frames=(blocks,), sample=sample, header_bytes=_HEADER_BYTES + more)
 
 
 def _find_tvips(path: Path, head: bytes) -> DeclaredRun | None:
@@ -166,21 +189,16 @@ def _find_tvips(path: Path, head: bytes) -> DeclaredRun | None:
     dtype = {8: "<u1", 16: "<u2"}.get(bits)
     if dtype is None or not (columns and rows) or version != 2:  # noqa: PLR2004 - what is written
         return None
-    stride = lead + columns * rows * np.dtype(dtype).itemsize
     parts, missing = _tvips_parts(first)
-    found = [_part(one, size if one == first else 0, stride) for one in parts]
+    found = [
+        _frames(one, size if one == first else 0, lead, (rows, columns), dtype) for one in parts
+    ]
     cut = [f"{part.path.name} ends with {rest} bytes of a frame" for part, rest in found if rest]
-    blocks = FrameBlocks(
-        parts=tuple(part for part, _ in found),
-        stride=stride,
-        lead=lead,
-        frame=(rows, columns),
-        stored=np.dtype(dtype),
-    )
+    frames = tuple(part for part, _ in found)
     beyond = sum(rest for _, rest in found)
     return DeclaredRun(
-        run=FrameRun(parts=((0, blocks),), beyond=beyond, missing=missing),
-        frames=blocks,
+        run=FrameRun(parts=SpreadBlocks.join(frames).parts, beyond=beyond, missing=missing),
+        frames=frames,
         sample=bytes,
         header_bytes=size,
         notes=tuple(cut[: len(found) - 1]),

@@ -24,12 +24,10 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
-from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
+from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
+from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset, reorder
 from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
-from stemzarr.formats.npy.reader import RawBlocks
-from stemzarr.formats.reordered import reorder
 from stemzarr.formats.rosettasciio.axes import find_axes
 from stemzarr.formats.rosettasciio.library import WHOLE_BYTES, quiet
 from stemzarr.formats.rosettasciio.metadata import find_value, map_metadata
@@ -38,7 +36,9 @@ from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import plain_text
 from stemzarr.model import Blocks, Source
 from stemzarr.options import ReadOptions
+from stemzarr.pixels.raw import RawBlocks
 from stemzarr.storage.files import cache_open_files
+from stemzarr.storage.objects import Stamp
 
 if TYPE_CHECKING:
     from tifffile import TiffFrame, TiffPage, TiffPageSeries
@@ -239,7 +239,7 @@ def _blocks(path: Path, stamp: Stamp, number: int, series: TiffPageSeries) -> Bl
     if series.dataoffset is not None:
         stored = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
         return RawBlocks(
-            path=path, stamp=stamp, offset=series.dataoffset, shape=series.shape, stored=stored
+            path=path, stamp=stamp, offset=series.dataoffset, disk_shape=series.shape, stored=stored
         )
     page = series.keyframe.shape
     leading = series.shape[: len(series.shape) - len(page)]

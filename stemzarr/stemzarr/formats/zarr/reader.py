@@ -26,7 +26,7 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import FileBlocks, Stamp, box_of, one_line
+from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.hdf5.files import stored_dtype
 from stemzarr.formats.hdf5.tree import KEPT_VALUES
@@ -37,6 +37,7 @@ from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import finite_number, plain_text
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
+from stemzarr.storage.objects import Stamp
 
 __all__ = ["FORMATS", "ZarrBlocks", "read_zarr_folder"]
 

@@ -1,9 +1,11 @@
-"""Boxes out of one contiguous, uncompressed run of pixels in a file, in canonical order."""
+"""Boxes out of uncompressed pixels in a file, in canonical order."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,11 @@ from numpy.typing import NDArray
 from stemzarr.pixels.boxes import cut, fill_box
 from stemzarr.pixels.transposing import transpose_into
 from stemzarr.storage.files import open_shared
+from stemzarr.storage.objects import Stamp
 
-__all__ = ["ContiguousBlocks"]
+__all__ = ["RawBlocks"]
 
-_ROW_BLOCK_BYTES = 1024**2
+_BLOCK_BYTES = 16 * 1024**2
 _SLAB_BYTES = 256 * 1024**2
 _SCRATCH_BYTES = 8 * 1024**2
 _CALL_BYTES = 16 * 1024
@@ -26,8 +29,8 @@ _CALL_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContiguousBlocks:
-    """Pixels in one unaligned run of bytes.
+class RawBlocks:
+    """Pixels in one unaligned run of bytes, or in runs of one length at one distance.
 
     Picklable and thread-safe: it holds a path and numbers. Where the disk has the canonical order
     (`rotation` 0), a box is read in its maximal contiguous runs, straight into the caller's
@@ -37,14 +40,24 @@ class ContiguousBlocks:
 
     path: Path
     """The file."""
+    stamp: Stamp
+    """Size and time of the file when it was recognised."""
     offset: int
     """First byte of the pixels."""
     disk_shape: tuple[int, ...]
     """Lengths of the dims on disk, slowest first."""
-    disk_dtype: str
-    """numpy type string of the values on disk, with their byte order."""
+    stored: np.dtype[Any]
+    """Type of the values in the file, with their byte order."""
     rotation: int = 0
     """How many of the leading dims on disk come last in canonical order."""
+    stride: int | None = None
+    """Bytes from one entry of the first dim to the next; None where they follow one another."""
+    flipped: bool = False
+    """Whether the rows, the last dim but one, are written from the bottom up."""
+    pattern_ndim: int = 0
+    """How many of the last dims no block splits."""
+    block_bytes: int = _BLOCK_BYTES
+    """About how large a block is, unless it is rotated."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -54,25 +67,24 @@ class ContiguousBlocks:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the values, little-endian."""
-        return np.dtype(self.disk_dtype).newbyteorder("<")
+        return self.stored.newbyteorder("<")
 
     @property
     def block_shape(self) -> tuple[int, ...]:
         """The box that is cheapest to read as a whole.
 
-        In canonical order on disk: as many of the last dims as fit into 1 MiB, and part of the
-        next one; at least the last two dims. Rotated: everything that is slow in canonical order
-        and as much as fits into 256 MiB, because a smaller part costs one short read for each
-        detector pixel or energy.
+        In canonical order on disk: as many of the last dims as fit into `block_bytes`, and part of
+        the next one. Rotated: everything that is slow in canonical order and as much as fits into
+        256 MiB, because a smaller part costs one short read for each detector pixel or energy.
         """
         shape = self.shape
-        budget = _SLAB_BYTES if self.rotation else _ROW_BLOCK_BYTES
-        whole = len(shape) - (self.rotation or min(2, len(shape)))
+        budget = _SLAB_BYTES if self.rotation else self.block_bytes
+        whole = len(shape) - (self.rotation or min(self.pattern_ndim, len(shape)))
         least = (*[1] * whole, *shape[whole:])
         return fill_box(shape, budget // self.dtype.itemsize, least=least)
 
     @property
-    def unrotated(self) -> ContiguousBlocks:
+    def unrotated(self) -> RawBlocks:
         """The values in the order of the disk, (pixels, …), the dims that come first as one."""
         pixels = math.prod(self.disk_shape[: self.rotation])
         shape = (pixels, *self.disk_shape[self.rotation :])
@@ -84,10 +96,13 @@ class ContiguousBlocks:
         Raises
         ------
         SourceChangedError, ReadError
-            The file shrank or cannot be read; `out` then holds nothing meaningful.
+            The file is another one by now, or cannot be read; `out` then holds nothing meaningful.
         """
         if out.size == 0:
             return
+        if self.flipped:
+            row = self.disk_shape[-2] - start[-2] - out.shape[-2]
+            out, start = out[..., ::-1, :], (*start[:-2], row, start[-1])
         if self.rotation:
             self._read_rotated(out, tuple(start))
         elif out.flags.c_contiguous:
@@ -99,25 +114,30 @@ class ContiguousBlocks:
 
     def _read_disk_box(self, out: NDArray[Any], start: tuple[int, ...]) -> None:
         """Fill contiguous `out` with a box whose dims and `start` are in disk order."""
-        strides = _item_strides(self.disk_shape)
+        strides = self._strides()
         dim, span = _plan_reads(out.shape, strides, out.itemsize)
-        first = sum(index * stride for index, stride in zip(start, strides, strict=True))
-        starts = _positions(out.shape[:dim], strides) + first
-        offsets = (self.offset + starts * out.itemsize).tolist()
-        file = open_shared(self.path)
-        if span == math.prod(out.shape[dim:]):
-            room, step = out.reshape(-1).view(np.uint8).data, span * out.itemsize
-            file.read_runs_into(room, step, offsets)
+        first = self.offset + sum(map(operator.mul, start, strides))
+        offsets = (_positions(out.shape[:dim], strides) + first).tolist()
+        file = open_shared(self.path, self.stamp)
+        if span == math.prod(out.shape[dim:]) * out.itemsize:
+            file.read_runs_into(out.reshape(-1).view(np.uint8).data, span, offsets)
         else:
-            scratch = np.empty(span, out.dtype)
-            byte_strides = tuple(stride * out.itemsize for stride in strides[dim:])
-            picked = np.lib.stride_tricks.as_strided(scratch, out.shape[dim:], byte_strides)
+            scratch = memoryview(bytearray(span))
+            picked = np.ndarray(out.shape[dim:], out.dtype, scratch, strides=strides[dim:])
             units = out.reshape(len(offsets), *out.shape[dim:])
             for number, offset in enumerate(offsets):
-                file.read_into(scratch.view(np.uint8).data, offset)
+                file.read_into(scratch, offset)
                 units[number] = picked
-        if np.dtype(self.disk_dtype).byteorder == ">":
+        if self.stored != self.dtype:
             out.byteswap(inplace=True)
+
+    def _strides(self) -> tuple[int, ...]:
+        """Return how many bytes are between neighbours in every dim on disk."""
+        lengths = itertools.accumulate(
+            self.disk_shape[:0:-1], operator.mul, initial=self.stored.itemsize
+        )
+        first, *others = reversed(list(lengths))
+        return (self.stride or first, *others)
 
     def _read_rotated(self, out: NDArray[Any], start: tuple[int, ...]) -> None:
         """Read tiles of the disk and transpose each into its columns of `out`."""
@@ -139,23 +159,18 @@ class ContiguousBlocks:
             out[...] = contiguous
 
 
-def _item_strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return how many values are between neighbours in every dim, in C order."""
-    return tuple(math.prod(shape[dim + 1 :]) for dim in range(len(shape)))
-
-
 def _plan_reads(box: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[int, int]:
-    """Return from which dim on a box is read by one call, and how many values that spans.
+    """Return from which dim on a box is read by one call, and how many bytes that spans.
 
     The span holds values that nobody asked for where that costs less than further calls.
     """
-    best, best_cost = (len(box), 1), math.inf
+    best, best_cost = (len(box), itemsize), math.inf
     for dim in range(len(box), -1, -1):
-        span = 1 + sum((n - 1) * s for n, s in zip(box[dim:], strides[dim:], strict=True))
-        wasted = span - math.prod(box[dim:])
-        if wasted and span * itemsize > _SCRATCH_BYTES:
+        span = itemsize + sum((n - 1) * s for n, s in zip(box[dim:], strides[dim:], strict=True))
+        wasted = span - math.prod(box[dim:]) * itemsize
+        if wasted and span > _SCRATCH_BYTES:
             continue
-        cost = math.prod(box[:dim]) * (_CALL_BYTES + (span + 2 * bool(wasted) * span) * itemsize)
+        cost = math.prod(box[:dim]) * (_CALL_BYTES + span + 2 * bool(wasted) * span)
         if cost < best_cost:
             best, best_cost = (dim, span), cost
     return best

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.formats.labelling import Labels
 from stemzarr.model import Blocks
 
-__all__ = ["ReorderedBlocks", "SqueezedBlocks", "reorder"]
+__all__ = ["ReorderedBlocks", "SqueezedBlocks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,19 +94,6 @@ class ReorderedBlocks:
             return
         inverse = np.argsort(self.order)
         self.base.read_into(out.transpose(inverse), tuple(start[dim] for dim in inverse))
-
-
-def reorder(base: Blocks, labels: Labels) -> Blocks:
-    """Return `base` in the order and shape of its labels.
-
-    A colour channel, the one dim that `base` has and the labels do not name, stays last.
-    """
-    channel = len(labels.order) < len(base.shape)
-    order = (*labels.order, len(labels.order)) if channel else labels.order
-    if order == tuple(range(len(base.shape))) and labels.scan is None:
-        return base
-    pattern = len(labels.axes) - 2 + channel if labels.scan else 2
-    return ReorderedBlocks(base=base, order=order, scan=labels.scan, pattern_ndim=pattern)
 
 
 @dataclass(frozen=True, slots=True)
