@@ -37,6 +37,8 @@ def format_value(name: str, value: object) -> str:
     --------
     >>> format_value("beam_energy_keV", 300.0), format_value("exposure_s", 0.0005)
     ('300 keV', '0.5 ms')
+    >>> format_value("tilt_alpha_deg", -0.0)
+    '0 °'
     >>> format_value("acquired", "2026-01-15T10:20:30"), format_value("complete", 1)
     ('2026-01-15 10:20', 'yes')
     """
@@ -54,7 +56,7 @@ def format_value(name: str, value: object) -> str:
 
 def _number(value: object) -> str:
     if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.6g}"
+        return f"{value + 0.0:.6g}"  # a negative zero is none
     return str(value)
 
 

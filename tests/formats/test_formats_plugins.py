@@ -261,15 +261,16 @@ def test_direct_electron_is_calibrated_by_its_record(tmp_path: Path) -> None:
     assert (virtual.kind, calibration(virtual.axes)) == ("image", [(0.4, "nm"), (0.3, "nm")])
 
 
-@pytest.mark.parametrize("said", ["-1", "0", "nan", None])
+@pytest.mark.parametrize("said", ["-1", "0", "nan", "", None])
 def test_what_a_record_does_not_know_is_no_calibration(tmp_path: Path, said: str | None) -> None:
-    """-1, 0, nan and an absent line count pixels, and a note names the line."""
+    """-1, 0, nan, no value and an absent line count pixels, and a note names the line."""
     write_record(tmp_path / "s_info.txt", Diffraction__Pixel__Size__X=said)
     write_mrc(tmp_path / "s_final.mrc", noise(1, 8, 6))
     document = check_reader(tmp_path / "s_final.mrc").document
     assert document.axes[0].calibrated
     assert not document.axes[1].calibrated
-    assert any("Diffraction Pixel Size X" in note for note in document.notes)
+    wanted = f"says {said or 'nothing'} for 'Diffraction Pixel Size X'"
+    assert any(wanted in note for note in document.notes)
 
 
 def test_a_direct_electron_movie_without_scan_is_a_stack_in_time(tmp_path: Path) -> None:

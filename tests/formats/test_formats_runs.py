@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stemzarr.errors import (
+    CorruptFileError,
     OptionError,
     SourceNotFoundError,
     StemzarrError,
@@ -305,6 +306,33 @@ def test_what_empad_records(tmp_path: Path) -> None:
     assert document.axis("scan_x").scale == pytest.approx(2.0)
     assert document.axis("det_x").scale == pytest.approx(0.25)
     assert document.axis("det_x").units == "1/nm"
+
+
+def test_two_scans_of_an_empad_are_said(tmp_path: Path) -> None:
+    """Where the description and the name of the frames contradict each other, a note has both."""
+    path, _ = write_empad(tmp_path)
+    before = tmp_path / "frames.raw"
+    for rows, columns in (SCAN, (SCAN[1] + 1, SCAN[0])):
+        raw = before.rename(tmp_path / f"scan_x{columns}_y{rows}.raw")
+        path.write_text(path.read_text().replace(before.name, raw.name))
+        before, document = raw, read_source(path).document
+        notes = [note for note in document.notes if "declares" in note]
+        assert document.shape[:2] == SCAN
+        assert bool(notes) is ((rows, columns) != SCAN)
+        both = f"{SCAN[0]} x {SCAN[1]}", f"{rows} x {columns}", f"{SCAN[0]} x {SCAN[1]} is taken"
+        assert all(part in note for note in notes for part in both)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_recording_that_ends_in_its_header_says_so(tmp_path: Path, version: int) -> None:
+    """Wherever the header of a TVIPS file is cut, in files of either version."""
+    path, _ = write_tvips(tmp_path)
+    head = bytearray(path.read_bytes()[:256])
+    head[4] = version
+    for nbytes in (1, 19, 20, 51, 52, 100, 255):
+        path.write_bytes(head[:nbytes])
+        with pytest.raises(CorruptFileError, match=f"inside its header, after {nbytes} bytes"):
+            read_source(path)
 
 
 def test_frames_given_alone_name_the_file_to_give(tmp_path: Path) -> None:

@@ -226,6 +226,14 @@ def test_a_root_whose_attributes_went_is_restored_with_the_results(store: Path) 
     assert (store / "zarr.json").read_bytes() == before
 
 
+def test_a_group_in_another_place_names_the_right_one(store: Path) -> None:
+    """Results beside `analysis` are refused with the place where they would be kept."""
+    image(store).to_zarr(store, group="strain", mode="a")
+    with pytest.raises(DamagedStoreError, match="strain was added") as refused:
+        read_store(store)
+    assert "group='analysis/NAME'" in (refused.value.hint or "")
+
+
 def test_what_is_changed_beside_the_results_is_found(store: Path) -> None:
     """Metadata in zarr's words are compared value by value, and byte by byte with those words."""
     add(store)

@@ -155,6 +155,7 @@ def _source(path: Path, raw: Path, root: ET.Element, options: ReadOptions) -> So
         axes=_axes(root, run.scan),
         hints=Hints(signal_type="electron_diffraction", frames=_EVIDENCE),
         facts=_facts(root),
+        notes=_contradiction(raw, root, run),
     )
     parts = () if path == raw else (raw,)
     file = FileFacts(
@@ -196,11 +197,29 @@ def _run(raw: Path, root: ET.Element) -> FrameRun:
     )
 
 
+def _contradiction(raw: Path, root: ET.Element, run: FrameRun) -> tuple[str, ...]:
+    """Say where the ``.xml`` and the name of the ``.raw`` declare two scans, and which is taken."""
+    stated, named = _stated(root), _NAMED.search(raw.stem)
+    if stated is None or named is None or stated == (int(named[2]), int(named[1])):
+        return ()
+    taken = "neither" if run.scan is None else "{} x {}".format(*run.scan)
+    note = (
+        f"the .xml declares a scan of {stated[0]} x {stated[1]}, and the name of {raw.name} one of "
+        f"{int(named[2])} x {int(named[1])}: {taken} is taken"
+    )
+    return (note,)
+
+
+def _stated(root: ET.Element) -> tuple[int, int] | None:
+    columns, rows = _number(root, "pix_x"), _number(root, "pix_y")
+    return (rows, columns) if columns and rows else None
+
+
 def _shapes(raw: Path, root: ET.Element) -> Iterator[tuple[int, int]]:
     """Yield the shapes (scan_y, scan_x) that are declared, the most telling first."""
-    columns, rows = _number(root, "pix_x"), _number(root, "pix_y")
-    if columns and rows:
-        yield rows, columns
+    stated = _stated(root)
+    if stated is not None:
+        yield stated
     match = _NAMED.search(raw.stem)
     if match is not None and int(match[1]) and int(match[2]):
         yield int(match[2]), int(match[1])

@@ -90,7 +90,7 @@ def _from_record(
                 units=units,
             )
             if step is None:
-                stated = record.get(wanted, "nothing")
+                stated = record.get(wanted) or "nothing"
                 notes.append(f"{name} says {stated} for {wanted!r}, so it is not calibrated here")
     if len(axes) == 3:  # noqa: PLR2004 - frame, y, x
         found[0] = _frames(record, axes[0])

@@ -96,8 +96,12 @@ def _unpack(path: Path, layout: str, head: bytes, offset: int) -> tuple[int, ...
     try:
         return struct.unpack_from(layout, head, offset)
     except struct.error:
-        msg = f"ends inside its header, after {len(head)} bytes"
-        raise CorruptFileError(msg, path=path, hint="copy it again from its origin") from None
+        raise _ends_early(path, head) from None
+
+
+def _ends_early(path: Path, head: bytes) -> CorruptFileError:
+    msg = f"ends inside its header, after {len(head)} bytes"
+    return CorruptFileError(msg, path=path, hint="copy it again from its origin")
 
 
 def _frames(
@@ -186,6 +190,8 @@ def _find_tvips(path: Path, head: bytes) -> DeclaredRun | None:
     first = _first_tvips(path)
     size, version, columns, rows, bits = _unpack(first, "<5I", head, 0)
     (lead,) = _unpack(first, "<I", head, 48)
+    if Stamp.of(first).size < size:
+        raise _ends_early(first, head)
     dtype = {8: "<u1", 16: "<u2"}.get(bits)
     if dtype is None or not (columns and rows) or version != 2:  # noqa: PLR2004 - what is written
         return None

@@ -25,6 +25,7 @@ from stemzarr.store.format.schema import Nodes, to_json
 from stemzarr.store.format.tree import (
     MANIFEST,
     RESTORE,
+    RESULTS,
     Tree,
     is_result,
     read_small_array,
@@ -246,4 +247,6 @@ def _changed(path: Path, name: str, difference: Difference | None) -> DamagedSto
     """Return what to say of metadata that another program, a person or the disk changed."""
     what = f"see {name}" if difference is None else str(difference)
     msg = f"its metadata changed since stemzarr wrote them: {what}"
-    return DamagedStoreError(msg, path=path, hint=RESTORE)
+    added = difference is not None and difference.written is None and not difference.name
+    place = f"results go below {RESULTS}/, as by to_zarr(store, group='{RESULTS}/NAME'); "
+    return DamagedStoreError(msg, path=path, hint=place + RESTORE if added else RESTORE)
