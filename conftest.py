@@ -1,11 +1,40 @@
-"""What pytest leaves out where an extra is not installed."""
+"""What every run of pytest has: extras that are not installed, and tests that are slow."""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Generator
 from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
 
 collect_ignore_glob = (
     []
     if find_spec("torch")
     else ["stemzarr/stemzarr/formats/torch_tensor/writer.py", "stemzarr/stemzarr/torch/*"]
 )
+
+SLOW = Path(__file__).parent / "tests" / "slow.json"
+"""Processor seconds of the tests that take the most, which `tests/slow_tests.py` writes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that are known to be slow: ``-m "not slow"`` leaves them out."""
+    slow = json.loads(SLOW.read_text("utf-8"))
+    for item in items:
+        if item.nodeid.partition("[")[0] in slow:
+            item.add_marker("slow")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Append the processor seconds of a test to the file that ``STEMZARR_DURATIONS`` names."""
+    kept = os.environ.get("STEMZARR_DURATIONS")
+    before = sum(os.times()[:4])
+    result = yield
+    if kept:
+        with Path(kept).open("a", encoding="utf-8") as file:
+            file.write(f"{sum(os.times()[:4]) - before:.3f} {item.nodeid}\n")
+    return result

@@ -51,3 +51,10 @@ def test_hosted_steps_name_what_is_here(path: Path) -> None:
                 assert extra in PROJECT["optional-dependencies"]
         if part.endswith("constraints.txt") or part.startswith("./."):
             assert (ROOT / part).exists()
+
+
+def test_slow_tests_are_tests() -> None:
+    """What is left out as slow is there; another name would leave out nothing, or a new test."""
+    for name in json.loads((ROOT / "tests/slow.json").read_text("utf-8")):
+        path, _, test = name.partition("::")
+        assert test.partition("::")[0] in (ROOT / path).read_text("utf-8"), name

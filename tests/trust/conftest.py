@@ -70,7 +70,7 @@ class Tiny:
 class Sweep:
     """Runs something again and again, each time with the fault at a later call."""
 
-    points = 24
+    points = 12
     """Moments that are tried, spread over all calls, others in every run of the suite."""
 
     def __call__(
