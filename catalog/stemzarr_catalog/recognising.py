@@ -60,6 +60,7 @@ def find_unread(lake: Lake, path: Path) -> Match | None:
     have been written again in that tick, and has to be looked into.
     """
     try:
+        str(path).encode()  # a path that is no text is refused by whoever opens it
         status = path.stat()
     except (OSError, ValueError):
         return None

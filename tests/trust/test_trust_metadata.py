@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import stemzarr
 from stemzarr.errors import DamagedStoreError, SourceNotFoundError, StemzarrError, WriteError
+from stemzarr.storage.local import LocalFolder
 from stemzarr.store import read_store, restore_metadata, revise, verify_store
 from stemzarr.store.format.manifest import read_manifest, write_manifest
 from stemzarr.store.format.tree import Tree, read_nodes
@@ -152,7 +153,7 @@ def test_what_cannot_be_restored_is_said(store: Path, tmp_path: Path) -> None:
     nodes = read_nodes(store)
     files = read_manifest(store, nodes).files
     for added in ({"../evil": nodes["det_x"]}, {"a\\b": nodes["det_x"]}):
-        write_manifest(Tree(folder=store, nodes={**nodes, **added}), files)
+        write_manifest(Tree(store=LocalFolder(store), nodes={**nodes, **added}), files)
         with pytest.raises(DamagedStoreError, match="not sound"):
             restore_metadata(store)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.zarr"]

@@ -15,7 +15,7 @@ import pytest
 import stemzarr
 from stemzarr.errors import ReadError, StemzarrError, UnsupportedDataError
 from stemzarr.registry import is_data
-from stemzarr.storage.files import read_error, write_error
+from stemzarr.storage.reasons import read_error, write_error
 from stemzarr_catalog import open_lake
 from stemzarr_cli.program import run
 

@@ -16,6 +16,7 @@ import xxhash
 from stemzarr.errors import SourceChangedError
 from stemzarr.model import Source
 from stemzarr.storage.files import PIECE_BYTES, iterate_file
+from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.objects import Stream
 from stemzarr.storage.reasons import reading
 
@@ -35,8 +36,6 @@ _PIECES = 16
 """Pieces that are sampled of one file; of several files as many in all."""
 _MOST_FILES = 256
 """Files of which a piece is sampled, where an acquisition has more."""
-_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""What file managers leave in folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,7 @@ def files_below(path: Path) -> tuple[Path, ...]:
         Path(folder, name)
         for folder, _, names in os.walk(path)
         for name in names
-        if name not in _LITTER and not name.startswith(("._", ".nfs"))
+        if not is_foreign(name)
     )
     return tuple(sorted(found, key=lambda file: file.relative_to(path).as_posix()))
 
