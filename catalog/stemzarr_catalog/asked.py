@@ -130,6 +130,8 @@ def set_by_hand(entry: Entry) -> dict[str, Fact]:
 
     found: dict[str, Fact] = expand_facts(_options(entry).get("facts") or {})
     for revision in entry.source.get("revisions") or ():
+        if "undone" in revision:
+            continue
         for change in revision.get("changes") or ():
             if "fact" in change and "after" in change:
                 found[change["fact"]] = change["after"]

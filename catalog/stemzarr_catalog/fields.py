@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from stemzarr.errors import QueryError
 from stemzarr.metadata.facts import FACTS, FactType
+from stemzarr.metadata.units import UNITS, spell_unit, unit_factor
 
 __all__ = [
     "FIELDS",
+    "NUMBER",
     "Field",
     "field_of",
     "nearest",
     "nearest_fields",
+    "read_number",
 ]
+
+NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s.].*)?")
+"""A number, and the unit that may follow it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,3 +162,31 @@ def nearest_fields(text: str, more: Iterable[str] = ()) -> list[str]:
         parts = {part for part in re.split(r"[\W_]+", text.lower()) if len(part) > _SHORT}
         close = [name for name in FIELDS if parts & set(name.lower().split("_"))]
     return list(dict.fromkeys(_SPELLINGS.get(name.lower(), name) for name in close))
+
+
+def read_number(field: Field, text: str) -> float:
+    """Return a number that a person wrote for a field, in the field's unit.
+
+    Raises
+    ------
+    QueryError
+        It is no number, or has a unit of another quantity.
+
+    Examples
+    --------
+    >>> read_number(FIELDS["camera_length_mm"], "12cm")
+    120.0
+    """
+    match = NUMBER.fullmatch(text.strip())
+    if match is None or not math.isfinite(float(match[1])):
+        hint = f"write {field.name}=100{field.unit}, or a range as 100..200"
+        raise QueryError(f"{field.name} is a number, not {text!r}", hint=hint)
+    number, unit = float(match[1]), match[2]
+    if unit is None:
+        return number
+    known = UNITS.get(field.unit, {})
+    spelled = spell_unit(unit, field.unit)
+    if spelled is None:
+        hint = f"known units: {', '.join(known)}" if known else f"write {field.name}={match[1]}"
+        raise QueryError(f"{field.name} has no unit {unit!r}", hint=hint)
+    return number * unit_factor(spelled, field.unit)

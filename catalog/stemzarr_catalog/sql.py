@@ -5,15 +5,21 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import json
-import math
 import re
 import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 from stemzarr.errors import QueryError
-from stemzarr.metadata.units import UNITS, spell_unit, unit_factor
-from stemzarr_catalog.fields import FIELDS, Field, field_of, nearest, nearest_fields
+from stemzarr_catalog.fields import (
+    FIELDS,
+    NUMBER,
+    Field,
+    field_of,
+    nearest,
+    nearest_fields,
+    read_number,
+)
 from stemzarr_catalog.query import And, Comparison, Not, Operator, Or, Query, Words
 
 __all__ = ["Condition", "compile_query", "sort_column"]
@@ -27,7 +33,6 @@ _AMONG = "id IN ("
 _COMMON = 2000
 """Rows from which a condition is common, so that looking at them all would take longer than
 finding out."""
-_NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s.].*)?")
 _DATE = re.compile(
     r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2})(?:[T ](\d{1,2})(?::(\d{2})(?::(\d{2}(?:\.\d+)?))?)?)?)?)?Z?"
 )
@@ -190,29 +195,13 @@ def _number(field: Field, column: str, operator: Operator, text: str) -> Conditi
         raise _wrong_operator(field, operator, "= != < <= > >=")
     low, dots, high = text.partition("..")
     if dots and operator == "=":
-        return f"{column} BETWEEN ? AND ?", (_to_number(field, low), _to_number(field, high))
-    number = _to_number(field, text)
+        return f"{column} BETWEEN ? AND ?", (read_number(field, low), read_number(field, high))
+    number = read_number(field, text)
     if operator == "=":
         # What was calibrated in float32, or converted between units, is equal to 6 digits.
         margin = abs(number) * 1e-6
         return f"{column} BETWEEN ? AND ?", (number - margin, number + margin)
     return f"{column} {operator} ?", (number,)
-
-
-def _to_number(field: Field, text: str) -> float:
-    match = _NUMBER.fullmatch(text.strip())
-    if match is None or not math.isfinite(float(match[1])):
-        hint = f"write {field.name}=100{field.unit}, or a range as 100..200"
-        raise QueryError(f"{field.name} is a number, not {text!r}", hint=hint)
-    number, unit = float(match[1]), match[2]
-    if unit is None:
-        return number
-    known = UNITS.get(field.unit, {})
-    spelled = spell_unit(unit, field.unit)
-    if spelled is None:
-        hint = f"known units: {', '.join(known)}" if known else f"write {field.name}={match[1]}"
-        raise QueryError(f"{field.name} has no unit {unit!r}", hint=hint)
-    return number * unit_factor(spelled, field.unit)
 
 
 def _text(field: Field, column: str, operator: Operator, text: str) -> Condition:
@@ -341,10 +330,10 @@ def _untyped(query: Comparison) -> Condition:
             parts.append(_number(number, "number", query.operator, value))
             continue
         parts.append(_text(text, "text", query.operator, value))
-        if query.operator == "=" and _NUMBER.fullmatch(value) and "*" not in value:
+        if query.operator == "=" and NUMBER.fullmatch(value) and "*" not in value:
             parts.append(_number(number, "number", "=", value))
         low, dots, high = value.partition("..")
-        if query.operator == "=" and dots and _NUMBER.fullmatch(low) and _NUMBER.fullmatch(high):
+        if query.operator == "=" and dots and NUMBER.fullmatch(low) and NUMBER.fullmatch(high):
             parts.append(_number(number, "number", "=", value))
     return _join(parts, " OR ", empty="0")
 

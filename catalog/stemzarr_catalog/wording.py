@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 
 from stemzarr.metadata.facts import FACTS
@@ -31,7 +32,7 @@ def label(name: str) -> str:
 
 
 def format_value(name: str, value: object) -> str:
-    """Return the value of a fact: six digits, its unit, dates to the minute.
+    """Return the value of a fact: six digits, its unit, dates to the minute in local time.
 
     Examples
     --------
@@ -43,7 +44,7 @@ def format_value(name: str, value: object) -> str:
     ('2026-01-15 10:20', 'yes')
     """
     if name in ("acquired", "ingested"):
-        return str(value)[:_MINUTES].replace("T", " ")
+        return _local(str(value))[:_MINUTES].replace("T", " ")
     if name == "complete":
         return "yes" if value else "no, the source ends early"
     unit = _UNITS.get(_ending(name), "")
@@ -52,6 +53,15 @@ def format_value(name: str, value: object) -> str:
             if 0.1 / factor <= value < 100 / factor:
                 return f"{_number(value * factor)} {smaller}"
     return f"{_number(value)} {unit}".rstrip()
+
+
+def _local(date: str) -> str:
+    """Return a date with a time zone in that of this machine, any other as it is."""
+    try:
+        moment = dt.datetime.fromisoformat(date)
+    except ValueError:
+        return date
+    return date if moment.tzinfo is None else moment.astimezone().isoformat()
 
 
 def _number(value: object) -> str:

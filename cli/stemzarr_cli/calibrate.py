@@ -1,50 +1,177 @@
-"""``stemzarr calibrate``: revises calibration and facts of a store."""
+"""``stemzarr calibrate``: revises calibration and facts of stores."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from stemzarr.errors import OptionError
 from stemzarr_cli.command import Command, lake_option
-from stemzarr_cli.parameters import ASSIGNMENT, gather
-from stemzarr_cli.places import find_source
+from stemzarr_cli.parameters import ASSIGNMENT, Parsed, gather
+from stemzarr_cli.places import Place, find_source
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_number
+from stemzarr_cli.selecting import confirm_many, find_entries, query_options
+from stemzarr_cli.text import format_count, format_number, shorten_list
+
+if TYPE_CHECKING:
+    from stemzarr.model import Fact
+    from stemzarr.store import Change
+
+
+def _disk(text: str) -> float:
+    from stemzarr_catalog.calibrating import read_disk_radius
+
+    return read_disk_radius(text)
+
+
+def _spacing(text: str) -> tuple[float, float]:
+    from stemzarr_catalog.calibrating import read_spacing
+
+    return read_spacing(text)
 
 
 @click.command(cls=Command)
-@click.argument("name")
-@click.argument("facts", nargs=-1, required=True, type=ASSIGNMENT, metavar="FACT=VALUE...")
+@click.argument("words", nargs=-1, metavar="[NAME] FACT=VALUE...")
+@query_options
+@click.option(
+    "--disk-radius",
+    type=Parsed("ANGLE", _disk),
+    help="The convergence semi-angle, such as 20mrad: the central disk gives the step.",
+)
+@click.option(
+    "--known-spacing",
+    type=Parsed("SPACING@RADIUS", _spacing),
+    help="A lattice spacing, and the radius in pixels of its reflection: 0.224nm@31.5.",
+)
+@click.option("--undo", is_flag=True, help="Put back what the last revision changed.")
 @lake_option
 @click.pass_obj
-def calibrate(
-    report: Report, /, *, name: str, facts: tuple[tuple[str, Any], ...], lake: Path | None
+def calibrate(  # noqa: PLR0913 - one argument for each option
+    report: Report,
+    /,
+    *,
+    words: tuple[str, ...],
+    query: str | None,
+    yes: bool,
+    disk_radius: float | None,
+    known_spacing: tuple[float, float] | None,
+    undo: bool,
+    lake: Path | None,
 ) -> None:
     """Revise calibration and facts of a store.
 
     The pixels stay as they are, and the earlier values are kept in the store's record. FACT is a
-    fact (camera_length_mm=115), a property of an axis (det_x.scale=0.021 det_x.units=1/nm) or of
-    the values (brightness.scale=0.5); another document's begins with its slug (survey/x.scale=2).
+    fact (camera_length=12cm), a property of an axis (det.scale=0.021/nm) or of the values
+    (brightness.scale=0.5); another document's begins with its slug (survey/x.scale=2). With
+    --query, all entries that it finds are revised, after a preview and a question.
     """
-    from stemzarr.store import revise
+    name, facts = _split(words, has_name=query is None)
+    if known_spacing is not None:
+        facts |= {"det.scale": 1 / known_spacing[0] / known_spacing[1], "det.units": "1/nm"}
+    if undo == bool(facts or disk_radius):
+        msg = "needs FACT=VALUE, --disk-radius or --known-spacing" if not undo else "only undoes"
+        raise OptionError(msg, hint="give either what to set, or --undo")
+    places = [find_source(name, lake)] if name is not None else find_entries(query or "", lake)
+    if undo:
+        _undo_all(report, places, yes=yes or query is None)
+        return
+    planned = [(place, _facts_of(place, facts, disk_radius)) for place in places]
+    if query is not None and not _confirmed(report, planned, yes=yes):
+        return
+    for place, given in planned:
+        with report.attempt():
+            _revise(report, place, given)
 
-    given = gather(facts)
-    place = find_source(name, lake)
+
+def _split(words: Sequence[str], *, has_name: bool) -> tuple[str | None, dict[str, Fact]]:
+    """Return the name of the entry, which comes first where there is one, and the facts."""
+    from stemzarr_catalog.calibrating import spell_facts
+
+    if has_name and not words:
+        raise OptionError("needs NAME, or --query", hint="'stemzarr ls' lists the names")
+    if has_name and "=" in words[0] and not Path(words[0]).exists():
+        msg = f"{words[0]!r} is where NAME is expected"
+        raise OptionError(msg, hint="name the entry first, or many with --query")
+    name, rest = (words[0], words[1:]) if has_name else (None, words)
+    return name, spell_facts(gather(ASSIGNMENT(word) for word in rest))
+
+
+def _facts_of(place: Place, facts: Mapping[str, Fact], disk: float | None) -> dict[str, Fact]:
+    """Return what is set of one store: by the angle, where its own central disk is needed."""
+    if disk is None:
+        return dict(facts)
+    from stemzarr_catalog.calibrating import scale_by_disk
+
+    return {**scale_by_disk(place.path, disk), **facts}
+
+
+def _confirmed(
+    report: Report, planned: Sequence[tuple[Place, Mapping[str, Fact]]], *, yes: bool
+) -> bool:
+    """Show what would change, the same change of several entries once, and ask."""
+    from stemzarr_catalog.calibrating import plan_changes
+
+    found: dict[str, list[str]] = defaultdict(list)
+    changed = set()
+    for place, facts in planned:
+        for change in plan_changes(place.path, facts):
+            found[_describe(change)].append(place.path.stem)
+            changed.add(place.path.stem)
+    same = len(planned) - len(changed)
+    lines = [f"{change} in {shorten_list(names)}" for change, names in found.items()]
+    if same:
+        lines.append(f"{format_count(same, 'entry')} {'is' if same == 1 else 'are'} so already")
+    if not changed:
+        report.say(lines[0] if lines else "nothing is different")
+        return False
+    return confirm_many(report, lines, f"Calibrate {format_count(len(changed), 'entry')}?", yes=yes)
+
+
+def _revise(report: Report, place: Place, facts: Mapping[str, Fact]) -> None:
     if place.entry is not None and place.lake is not None:
-        changes = place.lake.calibrate(place.entry.name, given)
+        changes = place.lake.calibrate(place.entry.name, facts)
     else:
-        changes = revise(place.path, given)
+        from stemzarr.store import revise
+
+        changes = revise(place.path, facts)
     record = {"name": place.path.stem, "changes": [dataclasses.asdict(one) for one in changes]}
-    report.result(record, functools.partial(_draw, report, record))
+    report.result(record, functools.partial(_draw, report, place.path.stem, changes))
 
 
-def _draw(report: Report, record: dict[str, Any]) -> None:
-    for change in record["changes"]:
-        before = "not known" if change["before"] is None else format_number(change["before"])
-        report.say(f"{change['fact']}: {before} → {format_number(change['after'])}")
-    if not record["changes"]:
-        report.say(f"{record['name']}: nothing is different")
+def _undo_all(report: Report, places: Sequence[Place], *, yes: bool) -> None:
+    from stemzarr.store import undo_revision
+
+    question = f"Undo the last revision of {format_count(len(places), 'entry')}?"
+    names = [shorten_list([place.path.stem for place in places])]
+    if not yes and not confirm_many(report, names, question, yes=False):
+        return
+    for place in places:
+        with report.attempt():
+            changes = undo_revision(place.path)
+            if place.lake is not None:
+                place.lake.update(place.path.stem)
+            undone = [{**dataclasses.asdict(one)} for one in changes]
+            record: dict[str, Any] = {"name": place.path.stem, "undone": undone}
+            report.result(record, functools.partial(_draw, report, place.path.stem, changes, -1))
+
+
+def _draw(report: Report, name: str, changes: Sequence[Change], direction: int = 1) -> None:
+    for change in changes:
+        report.say(f"{name}  {_describe(change, direction)}")
+    if not changes:
+        report.say(f"{name}  nothing is different")
+
+
+def _describe(change: Change, direction: int = 1) -> str:
+    """Return a change in words, or backwards what undid it."""
+    before, after = (
+        "not known" if value is None else format_number(value)
+        for value in (change.before, change.after)[::direction]
+    )
+    return f"{change.fact}: {before} → {after}"

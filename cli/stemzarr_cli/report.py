@@ -92,15 +92,15 @@ class Report:
         """Columns of the terminal; None where results go to a file or a program, uncut."""
         return self.console.width if sys.stdout.isatty() else None
 
-    def say_wrapped(self, text: str) -> None:
+    def say_wrapped(self, text: str, **style: Any) -> None:  # noqa: ANN401 - as `say`
         """Print a sentence, on a terminal without a break within a word."""
         width = self.terminal_width
         if width is None:
-            self.say(text)
+            self.say(text, **style)
             return
         wrap = functools.partial(textwrap.wrap, break_on_hyphens=False, break_long_words=False)
         for line in wrap(text, width):
-            self.say(line)
+            self.say(line, **style)
 
     def say_fitting(self, parts: Sequence[str]) -> None:
         """Print one line of a result: as many of its parts as the terminal has room for.

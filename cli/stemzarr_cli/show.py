@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from stemzarr_catalog.wording import format_value, label
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.places import find_record
 from stemzarr_cli.report import Report
@@ -61,6 +62,8 @@ def _draw(report: Report, path: Path, record: Mapping[str, Any]) -> None:
         "",
         facts_table(_facts(path, record)),
     )
+    for note in record["source"].get("notes") or ():
+        report.say_wrapped(f"note: {note}", fg="yellow")
     _draw_pictures(report, path)
 
 
@@ -80,6 +83,7 @@ def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         "ingested": ingest.get("finished"),
         "original can be rebuilt": "yes" if source.get("rebuildable") else "no",
         **_notes(record.get("notes") or {}),
+        **_revisions(source.get("revisions") or ()),
     }
     return {name: value for name, value in known.items() if value not in (None, "")}
 
@@ -115,12 +119,35 @@ def _disk(path: Path) -> str | None:
     return f"{how} {place}; bright field {ends[0]}, annular dark field {ends[1]}"
 
 
+def _revisions(revisions: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what was revised, when, and from what; the latest first."""
+    found = {}
+    for revision in reversed(list(revisions)):
+        what = ", ".join(
+            f"{label(change['fact'])} {_value(change, 'before')} → {_value(change, 'after')}"
+            for change in revision.get("changes") or ()
+        )
+        when = format_value("ingested", revision["at"])
+        if revision.get("redacted"):
+            what = "redacted"
+        if "undone" in revision:
+            what = f"{what} (undone {format_value('ingested', revision['undone'])})"
+        found[f"revised {when}"] = what
+    return found
+
+
+def _value(change: Mapping[str, Any], which: str) -> str:
+    value = change[which]
+    return "not known" if value is None else format_value(change["fact"], value)
+
+
 def _notes(notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return what people added, and where exports went."""
     return {
         "tags": ", ".join(notes.get("tags", ())),
         "remark": notes.get("remark"),
         **notes.get("fields", {}),
+        "formerly": ", ".join(notes.get("formerly", ())),
         "exports": ", ".join(str(export.get("dest")) for export in notes.get("exports", ())),
     }
 

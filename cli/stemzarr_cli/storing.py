@@ -53,12 +53,14 @@ def store_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def wrapped(*args: Any, **given: Any) -> Any:  # noqa: ANN401 - whatever the command takes
+        from stemzarr_catalog.calibrating import spell_facts
+
         plain = {name: value for name in _PLAIN if (value := given.pop(name)) is not None}
         options = IngestOptions(
             read=given.pop("read"),
             preview=not given.pop("no_preview"),
             sync=not given.pop("no_sync"),
-            facts=gather(given.pop("facts")),
+            facts=spell_facts(gather(given.pop("facts"))),
             **plain,
         )
         return function(*args, options=options, **given)

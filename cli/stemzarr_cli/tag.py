@@ -13,14 +13,16 @@ from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import ASSIGNMENT, gather
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_number
+from stemzarr_cli.selecting import confirm_many, find_entries, query_options
+from stemzarr_cli.text import format_count, format_number, shorten_list
 
 if TYPE_CHECKING:
     from stemzarr_catalog import Entry, Lake
 
 
 @click.command(cls=Command)
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...")
+@query_options
 @click.option("--add", "-a", multiple=True, metavar="TAG", help="Add a tag; may be repeated.")
 @click.option("--remove", "-r", multiple=True, metavar="TAG", help="Take a tag away.")
 @click.option("--remark", metavar="TEXT", help="Set the remark; an empty text takes it away.")
@@ -40,6 +42,8 @@ def tag(  # noqa: PLR0913 - one argument for each option
     /,
     *,
     names: tuple[str, ...],
+    query: str | None,
+    yes: bool,
     add: tuple[str, ...],
     remove: tuple[str, ...],
     remark: str | None,
@@ -50,7 +54,8 @@ def tag(  # noqa: PLR0913 - one argument for each option
     """Add tags, remarks and fields of your own to entries.
 
     They are beside the stores, survive a rebuild, and are found by 'stemzarr ls'. Without
-    options the present ones are shown.
+    options the present ones are shown. With --query, all entries that it finds are changed, after
+    a question.
     """
     from stemzarr_catalog import open_lake
 
@@ -59,9 +64,16 @@ def tag(  # noqa: PLR0913 - one argument for each option
     if both:
         msg = f"{', '.join(sorted(both))} is to be added and to be taken away"
         raise OptionError(msg, hint="say one of them")
+    if bool(names) == (query is not None):
+        raise OptionError("needs NAME..., or --query", hint="'stemzarr ls' lists the names")
     opened = open_lake(lake)
     own = {**dict.fromkeys(unset), **given}
     changes = add or remove or own or remark is not None
+    if query is not None:
+        names = tuple(place.path.stem for place in find_entries(query, lake))
+        question = f"Tag {format_count(len(names), 'entry')}?"
+        if changes and not confirm_many(report, [shorten_list(names)], question, yes=yes):
+            return
     for name in names:
         with report.attempt():
             entry = _find(opened, name, None if changes else names[0])

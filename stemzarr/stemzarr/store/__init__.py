@@ -15,7 +15,7 @@ from stemzarr.store.upkeep.measure import add_measures
 from stemzarr.store.upkeep.rebuild import RebuildResult, rebuild
 from stemzarr.store.upkeep.redacting import Redaction, find_names, redact_store
 from stemzarr.store.upkeep.restore import restore_metadata
-from stemzarr.store.upkeep.revise import revise
+from stemzarr.store.upkeep.revise import revise, undo_revision
 from stemzarr.store.upkeep.verify import VerifyReport, verify_store
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "renew_listing",
     "restore_metadata",
     "revise",
+    "undo_revision",
     "verify_store",
     "write_store",
 ]

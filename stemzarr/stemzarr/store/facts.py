@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr.metadata.facts import FACTS, FactRow
 from stemzarr.model import Axis, Brightness, Document, Fact, Source
 
-__all__ = ["Change", "apply_facts", "expand_facts"]
+__all__ = ["Change", "apply_facts", "expand_facts", "restore_facts"]
 
 _SETTABLE = {fact.name: fact for fact in FACTS if fact.type != "flag"}
 _AXIS_FIELDS = ("scale", "offset", "units")
@@ -74,6 +74,52 @@ def apply_facts(source: Source, facts: Mapping[str, Fact]) -> tuple[Source, tupl
             changes += _shift_offset(documents, document.index, name, current, facts)
     ordered = tuple(documents[document.index] for document in source.documents)
     return dataclasses.replace(source, documents=ordered), tuple(changes)
+
+
+def restore_facts(source: Source, changes: Sequence[Change]) -> Source:
+    """Return the source with the values that it had before some changes, whatever they were.
+
+    Parameters
+    ----------
+    source
+        What was revised.
+    changes
+        What was set, in the order in which it was.
+
+    Raises
+    ------
+    EntryNotFoundError
+        There is no such document or axis any more.
+    """
+    documents = {document.index: document for document in source.documents}
+    for change in reversed(changes):
+        slug, slash, fact = change.fact.rpartition("/")
+        index = (source.find(slug) if slash else source.document).index
+        documents[index] = _restore(documents[index], fact, change.before)
+    ordered = tuple(documents[document.index] for document in source.documents)
+    return dataclasses.replace(source, documents=ordered)
+
+
+def _restore(document: Document, name: str, value: Fact | None) -> Document:
+    """Return the document with one value put back; None where there was none."""
+    owner, dot, field = name.partition(".")
+    put: dict[str, Any] = {field: value}
+    if name == "title":
+        return dataclasses.replace(document, title=str(value))
+    if not dot:
+        facts = {key: known for key, known in document.facts.items() if key != name}
+        paths = {key: path for key, path in document.fact_paths.items() if key != name}
+        put_back = {} if value is None else {name: value}
+        return dataclasses.replace(document, facts=facts | put_back, fact_paths=paths)
+    if owner == "brightness":
+        put = {field: getattr(Brightness(), field) if value is None else value}
+        before = dataclasses.replace(document.brightness or Brightness(), **put)
+        kept = None if value is None and before == Brightness() else before
+        return dataclasses.replace(document, brightness=kept)
+    changed = dataclasses.replace(document.axis(owner), **put)
+    changed = dataclasses.replace(changed, calibrated=changed.units != "pixel")
+    axes = tuple(changed if axis.name == owner else axis for axis in document.axes)
+    return dataclasses.replace(document, axes=axes)
 
 
 def expand_facts(facts: Mapping[str, Fact]) -> dict[str, Fact]:

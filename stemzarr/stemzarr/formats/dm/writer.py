@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import Source
 from stemzarr.registry import Exported, ExportRequest
 from stemzarr.store import read_record, rebuild
+from stemzarr.store.format.form import RevisionRecord
 from stemzarr.views.render import ViewBlocks
 
 __all__ = ["write_dm_source"]
@@ -38,11 +40,27 @@ def write_dm_source(request: ExportRequest) -> Exported:
         raise UnsupportedDataError(msg, path=source.path, hint="export .hspy, .emd or .zarr")
     if source.rebuildable:
         _check_suffix(request)
+    notes: tuple[str, ...] = ()
     if source.format == "stemzarr":
         rebuild(source.path, request.dest, progress=request.progress)
+        notes = _name_revised(read_record(source.path)["revisions"])
     else:
         shutil.copyfile(source.path, request.dest)
-    return Exported(shape=document.shape, dtype=document.dtype.name)
+    return Exported(shape=document.shape, dtype=document.dtype.name, notes=notes)
+
+
+def _name_revised(revisions: Sequence[RevisionRecord]) -> tuple[str, ...]:
+    """Say which values of the store are not in the file, which has those of the microscope."""
+    changed = [
+        change["fact"]
+        for revision in revisions
+        if "undone" not in revision
+        for change in revision["changes"]
+    ]
+    if not changed:
+        return ()
+    named = ", ".join(dict.fromkeys(changed))
+    return (f"carries the microscope's values, not those that were revised since: {named}",)
 
 
 def _check_suffix(request: ExportRequest) -> None:

@@ -230,11 +230,12 @@ class ChangeRecord(TypedDict):
 
 
 class RevisionRecord(TypedDict):
-    """One revision; the earlier values are kept."""
+    """One revision; the earlier values are kept, and hold again where it was undone."""
 
     at: str
     changes: list[ChangeRecord]
     redacted: NotRequired[bool]
+    undone: NotRequired[str]
 
 
 class FilesRecord(TypedDict):

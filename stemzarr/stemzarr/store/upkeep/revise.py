@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stemzarr.errors import OptionError
 from stemzarr.model import Document, Fact
 from stemzarr.storage.fingerprints import digest_of
 from stemzarr.storage.local import LocalFolder
-from stemzarr.store.facts import Change, apply_facts
+from stemzarr.store.facts import Change, apply_facts, restore_facts
 from stemzarr.store.format.manifest import Manifest, read_manifest, write_manifest
 from stemzarr.store.format.records import document_record
 from stemzarr.store.format.schema import (
@@ -25,10 +26,10 @@ from stemzarr.store.format.schema import (
 from stemzarr.store.format.tree import Tree, write_labels
 from stemzarr.store.ingest.journal import revising_store
 from stemzarr.store.ingest.preview import ome_block
-from stemzarr.store.open import read_checked, read_store
+from stemzarr.store.open import read_checked, read_record, read_store
 from stemzarr.store.results import listed_results
 
-__all__ = ["relabel", "revise", "stage_nodes"]
+__all__ = ["relabel", "revise", "stage_nodes", "undo_revision"]
 
 
 def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
@@ -63,8 +64,51 @@ def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
         source = read_store(path)
         revised, changes = apply_facts(source, facts)
         if changes:
-            _revise(path, stage, revised.documents, source.main, changes)
+            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            listed = [dataclasses.asdict(change) for change in changes]
+            revisions = [*_revisions(path), {"at": now, "changes": listed}]
+            _revise(path, stage, revised.documents, source.main, revisions)
         return changes
+
+
+def undo_revision(path: Path) -> tuple[Change, ...]:
+    """Put back the values that the last revision of a store changed, which stays on record.
+
+    Parameters
+    ----------
+    path
+        The store.
+
+    Returns
+    -------
+    tuple of Change
+        What had been changed; the earlier values hold again.
+
+    Raises
+    ------
+    OptionError
+        Nothing was revised, or all of it is undone.
+    SourceNotFoundError, CorruptFileError, SchemaVersionError, DamagedStoreError
+        There is no store, or it is damaged.
+    StoreBusyError, WriteError
+        Another process revises it, or it cannot be written.
+    """
+    with revising_store(path) as stage:
+        revisions = _revisions(path)
+        open_ones = [one for one in revisions if one["changes"] and "undone" not in one]
+        if not open_ones:
+            hint = "'stemzarr show' lists what was revised"
+            raise OptionError("there is no revision to undo", path=path, hint=hint)
+        changes = tuple(Change(**change) for change in open_ones[-1]["changes"])
+        open_ones[-1]["undone"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        source = read_store(path)
+        restored = restore_facts(source, changes)
+        _revise(path, stage, restored.documents, source.main, revisions)
+        return changes
+
+
+def _revisions(path: Path) -> list[dict[str, Any]]:
+    return [{**revision} for revision in read_record(path)["revisions"]]
 
 
 def _revise(
@@ -72,7 +116,7 @@ def _revise(
     stage: LocalFolder,
     documents: tuple[Document, ...],
     main: int,
-    changes: tuple[Change, ...],
+    revisions: list[dict[str, Any]],
 ) -> None:
     """Write all files that differ below `stage`."""
     nodes = copy.deepcopy(read_checked(path))
@@ -81,7 +125,7 @@ def _revise(
     tree = Tree(store=stage, nodes=nodes)
     for document in documents:
         relabel(tree, document, main)
-    _record(nodes, documents, changes)
+    _record(nodes, documents, revisions)
     stage_nodes(path, tree, before, manifest)
 
 
@@ -126,12 +170,10 @@ def relabel(tree: Tree, document: Document, main: int) -> None:
 def _record(
     nodes: dict[str, dict[str, Any]],
     documents: tuple[Document, ...],
-    changes: tuple[Change, ...],
+    revisions: list[dict[str, Any]],
 ) -> None:
     record = nodes["source"]["attributes"]
     record["documents"] = [
         document_record(document, virtual=record["virtual"]) for document in documents
     ]
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    listed = [dataclasses.asdict(change) for change in changes]
-    record["revisions"] = [*record["revisions"], {"at": now, "changes": listed}]
+    record["revisions"] = revisions
