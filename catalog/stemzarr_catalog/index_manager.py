@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from stemzarr.errors import StemzarrError, WriteError
 from stemzarr.storage.files import remove_tree
@@ -33,6 +33,7 @@ _LEFT_ALONE_SECONDS = 3600.0
 _RIGHTS = "check its owner and its permissions"
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 class IndexManager:
@@ -273,11 +274,16 @@ class IndexManager:
                     if now - path.lstat().st_ctime > _LEFT_ALONE_SECONDS:
                         remove_tree(path)
 
-    def read(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Ask the index; one that turns out to be broken is rebuilt, once."""
+    def ask(
+        self,
+        question: Callable[Concatenate[sqlite3.Connection, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """Return what a question finds in the index; one that is broken is rebuilt, once."""
         try:
             with self.index.reading() as connection:
-                return function(connection)
+                return question(connection, *args, **kwargs)
         except (sqlite3.DatabaseError, WriteError) as error:
             if isinstance(error, sqlite3.OperationalError | WriteError):
                 # It cannot even be read here: what it says is read from the stores.
@@ -291,7 +297,7 @@ class IndexManager:
             else:
                 self.rebuild()
             with self.index.reading() as connection:
-                return function(connection)
+                return question(connection, *args, **kwargs)
 
     def write(self, function: Callable[[sqlite3.Connection], None]) -> None:
         """Change the index in one transaction; the caller holds the lake."""

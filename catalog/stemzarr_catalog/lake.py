@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from stemzarr.errors import EntryNotFoundError, StemzarrError
 from stemzarr.options import IngestOptions, as_path
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from stemzarr_catalog.recognising import Believe
 
 __all__ = ["YAML", "Lake"]
+
+_P = ParamSpec("_P")
 
 YAML = "catalog.yaml"
 """Name of the catalog for intake."""
@@ -147,16 +149,14 @@ class Lake:
     # -- entries --------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return self._manager.read(search.count)
+        return self._manager.ask(search.count)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, sorted."""
-        return iter(self._manager.read(search.names))
+        return iter(self.names())
 
     def __contains__(self, name: object) -> bool:
-        return (
-            isinstance(name, str) and self._manager.read(lambda c: search.row(c, name)) is not None
-        )
+        return isinstance(name, str) and bool(self._manager.ask(search.rows_with, {"name": name}))
 
     def __getitem__(self, name: str) -> Entry:
         """Return the entry of a name.
@@ -166,26 +166,30 @@ class Lake:
         EntryNotFoundError
             The lake has no such entry; the message names the nearest ones.
         """
-        row = self._manager.read(lambda connection: search.row(connection, name))
-        if row is None:
-            hint = self._manager.read(lambda connection: search.hint_for(connection, name))
-            raise EntryNotFoundError(f"there is no entry {name!r}", path=self.path, hint=hint)
-        return self._entry(row)
+        for entry in self.find(search.rows_with, {"name": name}):
+            return entry
+        hint = self._manager.ask(search.hint_for, name)
+        raise EntryNotFoundError(f"there is no entry {name!r}", path=self.path, hint=hint)
 
     def find_folded(self, name: str) -> Entry | None:
         """Return the entry that has a name but for case."""
-        return next(iter(self._find(folded=fold(name))), None)
+        return next(iter(self.find(search.rows_with, {"folded": fold(name)})), None)
 
     def find_hash(self, digest: str) -> EntryList:
         """Return the entries whose source has this digest: the same header and values."""
-        return self._find(hash=digest)
+        return self.find(search.rows_with, {"hash": digest})
 
-    def _find(self, **values: Fact) -> EntryList:
-        return self.find_rows(lambda connection: search.rows_with(connection, values))
-
-    def find_rows(self, read: Callable[[Connection], list[search.Row]]) -> EntryList:
-        """Return the entries of rows that a function reads from the index."""
-        return EntryList(map(self._entry, self._manager.read(read)))
+    def find(
+        self,
+        question: Callable[Concatenate[Connection, _P], list[search.Row]],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> EntryList:
+        """Return the entries of the rows that a question finds in the index."""
+        return EntryList(
+            Entry(name, self.stores / f"{name}.zarr", record, notes)
+            for name, record, notes in self._manager.ask(question, *args, **kwargs)
+        )
 
     def sessions(self, query: str = "") -> list[Session]:
         """Group the entries of a query by instrument, operator and day, the latest first.
@@ -195,11 +199,7 @@ class Lake:
         QueryError
             The query cannot be understood.
         """
-        return self._manager.read(lambda connection: read_sessions(connection, query))
-
-    def _entry(self, row: tuple[str, str, str]) -> Entry:
-        name, record, notes = row
-        return Entry(name, self.stores / f"{name}.zarr", record, notes)
+        return self._manager.ask(read_sessions, query)
 
     def search(
         self,
@@ -227,11 +227,7 @@ class Lake:
         QueryError
             The query cannot be understood, or names a field that does not exist.
         """
-        return self.find_rows(
-            lambda connection: search.rows(
-                connection, query, sort=sort, limit=limit, descending=descending
-            )
-        )
+        return self.find(search.rows, query, sort=sort, limit=limit, descending=descending)
 
     def briefs(
         self,
@@ -248,11 +244,8 @@ class Lake:
         QueryError
             As `search`.
         """
-        return self._manager.read(
-            lambda connection: search.briefs(
-                connection, query, sort=sort, limit=limit, descending=descending
-            )
-        )
+        asked = search.briefs
+        return self._manager.ask(asked, query, sort=sort, limit=limit, descending=descending)
 
     def unknown_values(self, query: str) -> list[str]:
         """Say which values that a query asks for no entry has, and what was probably meant.
@@ -262,7 +255,7 @@ class Lake:
         QueryError
             The query cannot be understood.
         """
-        return self._manager.read(lambda connection: search.unknown_values(connection, query))
+        return self._manager.ask(search.unknown_values, query)
 
     def names(self, query: str = "") -> list[str]:
         """Return the names of the entries that a query is true of, sorted.
@@ -272,7 +265,7 @@ class Lake:
         QueryError
             As `search`.
         """
-        return self._manager.read(lambda connection: search.names_of(connection, query))
+        return self._manager.ask(search.names, query)
 
     def facets(self, field: str, query: str = "") -> dict[Fact | None, int]:
         """Count the values of a field among the entries of a query, the most frequent first.
@@ -287,14 +280,12 @@ class Lake:
         QueryError
             There is no such field, or the query cannot be understood.
         """
-        return self._manager.read(lambda connection: search.facets(connection, field, query))
+        return self._manager.ask(search.facets, field, query)
 
     @property
     def problems(self) -> dict[str, str]:
         """Stores that are there and cannot be read, and why."""
-        return self._manager.read(
-            lambda connection: dict(tables.fetch(connection, "SELECT name, error FROM problem"))
-        )
+        return dict(self._manager.ask(tables.fetch, "SELECT name, error FROM problem"))
 
     # -- changes --------------------------------------------------------------------------
 

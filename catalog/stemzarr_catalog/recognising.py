@@ -96,7 +96,7 @@ def _entries_at(lake: Lake, path: str, given: Given, *, exact: bool = True) -> t
 
 def _from_path(lake: Lake, path: str) -> list[Entry]:
     """Return the entries whose source was at a path when it was ingested."""
-    return lake.find_rows(lambda connection: search.rows_with(connection, {"origin": path}))
+    return lake.find(search.rows_with, {"origin": path})
 
 
 def _entries_of(lake: Lake, known: KnownFile) -> list[Entry]:
@@ -158,9 +158,9 @@ def _find_alike(lake: Lake, given: Given) -> list[Entry]:
     """Return the entries whose source may have the same bytes, as far as samples tell."""
     headers = (given.header, NO_HEADER)
     size = given.source.size
-    if not lake.find_rows(lambda connection: search.rows_of_size(connection, size, headers)):
+    if not lake.find(search.rows_of_size, size, headers):
         return []
-    return lake.find_rows(lambda c: search.rows_of_size(c, size, headers, given.sample))
+    return lake.find(search.rows_of_size, size, headers, given.sample)
 
 
 def _find_moved(lake: Lake, given: Given) -> Match | None:

@@ -25,8 +25,6 @@ __all__ = [
     "facets",
     "hint_for",
     "names",
-    "names_of",
-    "row",
     "rows",
     "rows_of_size",
     "rows_with",
@@ -46,30 +44,20 @@ Row = tuple[str, str, str]
 """Name, record and notes of an entry, the last two as JSON text."""
 
 
-def count(connection: sqlite3.Connection, query: str = "") -> int:
-    """Return how many entries a query is true of."""
-    condition, values = compile_query(parse_query(query), connection)
-    found = fetch(connection, f"SELECT count(*) FROM entry WHERE {condition}", values)
-    return int(found[0][0])
-
-
-def names(connection: sqlite3.Connection) -> list[str]:
-    """Return all names, sorted."""
-    return [name for (name,) in fetch(connection, "SELECT name FROM entry ORDER BY name")]
-
-
-def row(connection: sqlite3.Connection, name: str) -> Row | None:
-    """Return name, record and notes of an entry; None where there is none of that name."""
-    found = connection.execute(f"{_ROW}{_FROM} WHERE name = ? COLLATE BINARY", (name,)).fetchone()
-    return None if found is None else (found[0], found[1], found[2])
+def count(connection: sqlite3.Connection) -> int:
+    """Return how many entries there are."""
+    return int(fetch(connection, "SELECT count(*) FROM entry")[0][0])
 
 
 def rows_with(connection: sqlite3.Connection, values: Mapping[str, Fact]) -> list[Row]:
-    """Return name, record and notes of the entries whose columns have these values, by name."""
-    condition = " AND ".join(f'"{column}" = ?' for column in values)
+    """Return name, record and notes of the entries whose columns have these values, by name.
+
+    Names are compared with their case, unlike other texts.
+    """
+    exact = {"name": " COLLATE BINARY"}
+    condition = " AND ".join(f'"{column}" = ?{exact.get(column, "")}' for column in values)
     sql = f"{_ROW}{_FROM} WHERE {condition} ORDER BY name"
-    found = fetch(connection, sql, tuple(values.values()))
-    return [(name, record, notes) for name, record, notes in found]
+    return [(row[0], row[1], row[2]) for row in fetch(connection, sql, tuple(values.values()))]
 
 
 def rows_of_size(
@@ -84,7 +72,7 @@ def rows_of_size(
     most = -1 if sample else 1
     sql = f"{_ROW}{_FROM} WHERE {condition} ORDER BY name LIMIT {most}"
     found = fetch(connection, sql, (size, *headers, sample))
-    return [(name, record, notes) for name, record, notes in found]
+    return [(row[0], row[1], row[2]) for row in found]
 
 
 def _renamed(connection: sqlite3.Connection, name: str) -> list[str]:
@@ -187,7 +175,7 @@ def _look_up(
         yield from (by_id[entry] for entry in ids)
 
 
-def names_of(connection: sqlite3.Connection, query: str) -> list[str]:
+def names(connection: sqlite3.Connection, query: str) -> list[str]:
     """Return the names of the entries that a query is true of, sorted."""
     return [name for name, _ in fetch(connection, *_ordered(connection, query))]
 

@@ -18,7 +18,7 @@ from stemzarr_catalog import Lake
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.notes import Notes
 from stemzarr_catalog.record import flatten_tags, read_record
-from stemzarr_catalog.search import names_of
+from stemzarr_catalog.search import names
 from stemzarr_catalog.tables import NewRow, fetch, put_rows
 
 FOUND = {
@@ -243,9 +243,9 @@ def test_any_tag_tree_can_be_indexed(template: Path, tree: dict[str, Any], numbe
             changed = dataclasses.replace(record, tags=tree)
             put_rows(connection, [NewRow(record=changed, notes=Notes(), noted="")])
     with index.reading() as connection:
-        assert names_of(connection, f'tag:own.number="{float(number)}"') == ["scan"]
-        assert names_of(connection, "tag:own.text=nan") == ["scan"]
-        assert names_of(connection, "tag:own.text>0") == []
+        assert names(connection, f'tag:own.number="{float(number)}"') == ["scan"]
+        assert names(connection, "tag:own.text=nan") == ["scan"]
+        assert names(connection, "tag:own.text>0") == []
         postings = fetch(connection, "SELECT count(*) FROM tag_posting")[0][0]
         # A list may hold equal numbers, 1 and 1.0, or a number and its text: one query finds both.
         found = dict.fromkeys(flatten_tags(tree))
