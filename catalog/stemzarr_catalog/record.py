@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import DamagedStoreError, StemzarrError
+from stemzarr.metadata.describe import describe_document
 from stemzarr_catalog.fields import FIELDS
 from stemzarr_catalog.names import split_path
 
@@ -24,6 +25,8 @@ Signature = str
 _LONGEST_TEXT = 512
 _LONGEST_LIST = 64
 _LARGEST_INTEGER = 2**63
+_OF_ENTRY = ("title", "kind", "dims", "shape", "dtype")
+"""What an entry says of its main document."""
 _BULKY = {"documents", "segments", "main"}
 _STATISTICS = ("min", "max", "mean", "std", "zero_fraction")
 
@@ -120,7 +123,10 @@ def _read(store: Path, name: str) -> Record:
     if "source/manifest" in nodes:
         files = json.loads(read_small_array(store, nodes, "source/manifest").tobytes())["files"]
         columns["stored"] = sum(size for size, _ in files.values())
-    documents = [_describe(document, opened.main) for document in opened.documents]
+    documents = [
+        {**describe_document(document), "main": document.index == opened.main}
+        for document in opened.documents
+    ]
     return Record(
         name=name,
         signature=signature,
@@ -129,11 +135,7 @@ def _read(store: Path, name: str) -> Record:
         more=_more(main, facts),
         json={
             "name": name,
-            **{
-                key: value
-                for key, value in _describe(main, opened.main).items()
-                if key in ("title", "kind", "dims", "shape", "dtype")
-            },
+            **{key: value for key, value in describe_document(main).items() if key in _OF_ENTRY},
             "facts": facts,
             "source": provenance,
             "documents": documents,
@@ -152,33 +154,6 @@ def _facts(attributes: Mapping[str, Any]) -> dict[str, Fact]:
         key: value
         for key, value in attributes.items()
         if isinstance(value, str | int | float) and value != ""
-    }
-
-
-def _describe(document: Document, main: int) -> Json:
-    """Return one document as the entry lists it."""
-    return {
-        "index": document.index,
-        "slug": document.slug,
-        "main": document.index == main,
-        "thumbnail": document.thumbnail,
-        "title": document.title,
-        "kind": document.kind,
-        "dims": list(document.dims),
-        "shape": list(document.shape),
-        "dtype": document.dtype.name,
-        "bad_pixels": document.bad_pixel_count,
-        "axes": [
-            {
-                "name": axis.name,
-                "size": axis.size,
-                "offset": axis.offset,
-                "scale": axis.scale,
-                "units": axis.units,
-                "calibrated": axis.calibrated,
-            }
-            for axis in document.axes
-        ],
     }
 
 

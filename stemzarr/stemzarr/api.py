@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import OptionError
+from stemzarr.metadata.describe import describe_document
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, IngestOptions, ReadOptions, as_path
 from stemzarr.registry import Exporter, ExportRequest, find_exporter, read_source
@@ -115,28 +116,10 @@ def info(path: PathLike, options: ReadOptions | None = None) -> dict[str, Any]:
 
 
 def _describe(document: Document) -> dict[str, Any]:
+    layout = document.layout
     return {
-        "index": document.index,
-        "slug": document.slug,
-        "title": document.title,
-        "kind": document.kind,
-        "thumbnail": document.thumbnail,
-        "dims": list(document.dims),
-        "shape": list(document.shape),
-        "dtype": document.dtype.name,
-        "bad_pixels": document.bad_pixel_count,
-        "axes": [
-            {
-                "name": axis.name,
-                "size": axis.size,
-                "offset": axis.offset,
-                "scale": axis.scale,
-                "units": axis.units,
-                "calibrated": axis.calibrated,
-            }
-            for axis in document.axes
-        ],
-        "layout": None if document.layout is None else dataclasses.asdict(document.layout),
+        **describe_document(document),
+        "layout": None if layout is None else dataclasses.asdict(layout),
         "facts": dict(document.facts),
         "notes": list(document.notes),
     }
