@@ -80,8 +80,9 @@ def _compile(query: Query, connection: sqlite3.Connection, *, denied: bool) -> C
 def _all_of(parts: tuple[Query, ...], connection: sqlite3.Connection) -> Condition:
     """Return the condition that all parts are true, which begins with the rarest of them.
 
-    SQLite has no numbers by which it could choose: it would look up every entry with a common
-    word, though only a handful are of that day.
+    SQLite has no numbers by which it could choose, not even after ``ANALYZE``, which knows columns
+    and neither words nor values: it would look up every entry with a common word, though only a
+    handful are of that day.
     """
     compiled = [_compile(part, connection, denied=False) for part in parts]
     fewest, first = _COMMON, None
