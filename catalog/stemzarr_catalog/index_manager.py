@@ -137,9 +137,7 @@ class IndexManager:
         self._next[what] = ended + _SHARE * (ended - began)
 
     def _is_listing_due(self) -> bool:
-        return not self.read_only and self.read(
-            lambda connection: tables.get_state(connection, _LISTING) == _DUE
-        )
+        return not self.read_only and self.ask(tables.get_state, _LISTING) == _DUE
 
     def _list(self, changed: bool) -> None:  # noqa: FBT001 - one answer, no option
         """Write ``catalog.yaml`` where the index changed, or note that this is to be done."""
@@ -149,7 +147,7 @@ class IndexManager:
             self._write_yaml(changed)
         if changed and self._is_listing_due():
             with self.locked():
-                self.write(lambda connection: tables.set_state(connection, _LISTING, ""))
+                self.write(tables.set_state, _LISTING, "")
 
     def refresh(self, *, thorough: bool = False) -> None:
         """Bring the index in line with the folders.
@@ -299,17 +297,22 @@ class IndexManager:
             with self.index.reading() as connection:
                 return question(connection, *args, **kwargs)
 
-    def write(self, function: Callable[[sqlite3.Connection], None]) -> None:
+    def write(
+        self,
+        change: Callable[Concatenate[sqlite3.Connection, _P], None],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> None:
         """Change the index in one transaction; the caller holds the lake."""
         with self.index.writing() as connection:
-            function(connection)
+            change(connection, *args, **kwargs)
             lock = getattr(self._held, "lock", None)
             if lock is not None:
                 lock.check(now=True)
 
     def forget(self, name: str) -> None:
         """Drop an entry whose store is gone; the caller holds the lake."""
-        self.write(lambda connection: tables.delete_entry(connection, name))
+        self.write(tables.delete_entry, name)
         self._list(True)  # noqa: FBT003 - says that the index changed
 
     def update(self, name: str, *, former: str | None = None) -> None:

@@ -474,9 +474,7 @@ class Lake:
             notes = change(read_notes(path))
             write_notes(path, notes)
             noted = note_signature(path)
-            self._manager.write(
-                lambda connection: tables.replace_notes(connection, entry.name, notes, noted)
-            )
+            self._manager.write(tables.replace_notes, entry.name, notes, noted)
         return self[name]
 
     def _repr_html_(self) -> str:
