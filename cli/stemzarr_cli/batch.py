@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stemzarr_catalog import Entry, Lake
     from stemzarr_catalog.ingesting import Ingested
 
-__all__ = ["Run", "Tally", "failure", "file_size", "next_command"]
+__all__ = ["Outcome", "Run", "failure", "file_size", "next_command"]
 
 _LONGEST_REASON = 60
 _WIDEST_NAME = 40
@@ -47,7 +47,7 @@ def file_size(path: Path) -> int:
 
 
 @dataclass(slots=True)
-class Tally:
+class Outcome:
     """What became of the files of one command."""
 
     report: Report
@@ -196,17 +196,17 @@ class Run:
     def run(self, sources: Sequence[Path]) -> None:
         """Ingest files, ask once whether those that end early are salvaged, and sum up."""
         sources = list(map(as_path, sources))
-        tally = self.ingest(sources)
-        if tally.truncated and not self.options.read.salvage:
-            tally = self.salvage(sources, tally)
+        outcome = self.ingest(sources)
+        if outcome.truncated and not self.options.read.salvage:
+            outcome = self.salvage(sources, outcome)
         if len(sources) > 1:
-            tally.summarize(next_command())
+            outcome.summarize(next_command())
 
-    def ingest(self, sources: Sequence[Path], tally: Tally | None = None) -> Tally:
+    def ingest(self, sources: Sequence[Path], outcome: Outcome | None = None) -> Outcome:
         """Ingest files under one display, with a line for each."""
         folders = count_folders(sources)
         width = max(len(expected_name(path, folders[path])) for path in sources)
-        tally = tally or Tally(self.report, width)
+        outcome = outcome or Outcome(self.report, width)
         sizes = [file_size(path) for path in sources]
         with self.report.progress("ingesting") as bar, self.lake.together():
             for number, (path, part) in enumerate(
@@ -214,11 +214,11 @@ class Run:
             ):
                 count = f"{number} of {len(sources)} " if len(sources) > 1 else ""
                 self.report.describe(f"{count}{path.name}")
-                self._ingest_one(path, folders[path], part, tally, alone=len(sources) == 1)
-        return tally
+                self._ingest_one(path, folders[path], part, outcome, alone=len(sources) == 1)
+        return outcome
 
     def _ingest_one(
-        self, path: Path, folders: int, part: Progress | None, tally: Tally, *, alone: bool
+        self, path: Path, folders: int, part: Progress | None, outcome: Outcome, *, alone: bool
     ) -> None:
         with self.report.attempt(failure(self.name or path.stem)) as failed:
             options = self.options
@@ -232,18 +232,18 @@ class Run:
                 progress=part,
                 believe=self.believe,
             )
-            tally.add(path, result, self.lake[result.name], alone=alone)
+            outcome.add(path, result, self.lake[result.name], alone=alone)
         for error in failed:
-            tally.fail(path, error)
+            outcome.fail(path, error)
 
-    def salvage(self, sources: Sequence[Path], tally: Tally) -> Tally:
+    def salvage(self, sources: Sequence[Path], outcome: Outcome) -> Outcome:
         """Say what a salvage would recover, ask once whether to, and do it."""
         can = {}
-        for path in tally.truncated:
+        for path in outcome.truncated:
             found = count_recoverable(path, self.options.read, self.facts_from)
             how = "--salvage" if found else "--salvage --scan-shape Y,X, or --facts-from OTHER,"
             much = f"{found[0]:,} of {found[1]:,} patterns" if found else "what is complete"
-            tally.failed[path] = f"truncated; {how} recovers {much}"
+            outcome.failed[path] = f"truncated; {how} recovers {much}"
             if found:
                 can[path] = much
         is_watched = sys.stdin.isatty() and not (self.report.as_json or self.report.quiet)
@@ -251,16 +251,16 @@ class Run:
         if not (can and is_watched) or not self.report.ask(
             f"{listed} can be recovered", "Ingest what is there?"
         ):
-            return tally
+            return outcome
         read = dataclasses.replace(self.options.read, salvage=True)
         again = dataclasses.replace(self, options=dataclasses.replace(self.options, read=read))
         for path in can:
-            tally.truncated.remove(path)
-            del tally.failed[path]
-        before, self.report.status = self.report.status if tally.failed else 0, 0
-        tally = again.ingest(list(can), tally if len(sources) > 1 else None)
+            outcome.truncated.remove(path)
+            del outcome.failed[path]
+        before, self.report.status = self.report.status if outcome.failed else 0, 0
+        outcome = again.ingest(list(can), outcome if len(sources) > 1 else None)
         self.report.status = max(before, self.report.status)
-        return tally
+        return outcome
 
 
 def failure(name: str) -> dict[str, Any]:

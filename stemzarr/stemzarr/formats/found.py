@@ -197,12 +197,12 @@ def _document(index: int, slug: str, title: str, found: Found, options: ReadOpti
 def _told_facts(found: Found, slug: str) -> Facts:
     """Return the facts in HyperSpy's metadata, and others in the tags that it made them from."""
     facts, paths = facts_from_hyperspy(found.metadata, f"{slug}/metadata")
-    told = {name: (value, paths[name]) for name, value in facts.items()}
+    stated = {name: (value, paths[name]) for name, value in facts.items()}
     if "ImageList" not in found.original:
-        return told
+        return stated
     from stemzarr.formats.dm.hyperspy_tags import facts_from_tags
 
-    return {**facts_from_tags(found.original, f"{slug}/original_metadata"), **told}
+    return {**facts_from_tags(found.original, f"{slug}/original_metadata"), **stated}
 
 
 def _bad_pixels(found: Found, labels: Labels) -> NDArray[np.bool_] | None:
