@@ -170,7 +170,7 @@ def read_number(field: Field, text: str) -> float:
     Raises
     ------
     QueryError
-        It is no number, or has a unit of another quantity.
+        It is not a number, or has a unit of another quantity.
 
     Examples
     --------

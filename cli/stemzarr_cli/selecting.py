@@ -53,7 +53,7 @@ def confirm_many(report: Report, preview: Sequence[str], question: str, *, yes: 
     Raises
     ------
     OptionError
-        There is no terminal to ask at.
+        Standard input is not a terminal.
     """
     for line in preview:
         report.note(line)
