@@ -8,6 +8,7 @@ the scan of it, with a mask of the patterns that are there.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.model import Blocks
 from stemzarr.options import ReadOptions
 from stemzarr.pixels.partial import SpreadBlocks
-from stemzarr.pixels.raw import RawBlocks
 from stemzarr.storage.acquisitions import acquisition_name
 
 __all__ = ["FrameRun", "place_frames"]
@@ -111,10 +111,19 @@ class FrameRun:
         shape = (options.scan_shape or self.scan) if options.salvage else None
         if shape is None:
             return [self._stack(whole, self.blocks)]
-        positions = math.prod(shape)
+        self._check_scan(options, math.prod(shape), path)
+        return self.spread(whole, shape, path)
+
+    @property
+    def _end(self) -> int:
+        """Number behind that of the last frame."""
         last, blocks = self.parts[-1]
-        every = SpreadBlocks(parts=self.parts, frames=max(positions, last + blocks.shape[0]))
-        self._check_scan(options, positions, every.frames, path)
+        return last + blocks.shape[0]
+
+    def spread(self, whole: Found, shape: tuple[int, int], path: Path) -> list[Found]:
+        """Return the scan of a shape with each frame at its number, and frames beyond it."""
+        positions = math.prod(shape)
+        every = SpreadBlocks(parts=self.parts, frames=max(positions, self._end))
         scan = every.cut(0, positions)
         valid = scan.valid().reshape(shape)
         found = replace(self._labelled(whole, scan, shape), valid=None if valid.all() else valid)
@@ -130,11 +139,11 @@ class FrameRun:
             msg = f"holds no whole pattern: {self.note}"
             raise TruncatedFileError(msg, path=path, hint="copy it again from its origin")
 
-    def _check_scan(self, options: ReadOptions, positions: int, frames: int, path: Path) -> None:
+    def _check_scan(self, options: ReadOptions, positions: int, path: Path) -> None:
         """Raise OptionError where the scan that is asked for is not that of all frames."""
         if options.scan_shape is None:
             return
-        less = self.declared is None and positions < frames
+        less = self.declared is None and positions < self._end
         if less or self.declared not in (None, positions):
             held = "it holds more" if less else self.note
             rows, columns = options.scan_shape
@@ -165,24 +174,20 @@ class FrameRun:
 
 
 def place_frames(
-    blocks: RawBlocks, numbers: NDArray[np.int64]
-) -> tuple[tuple[int, RawBlocks], ...]:
+    numbers: NDArray[np.int64], cut: Callable[[int, int], Blocks]
+) -> tuple[tuple[int, Blocks], ...]:
     """Return runs of frames, each with the number of its first.
 
     Parameters
     ----------
-    blocks
-        Frames in their order on disk, at a stride.
     numbers
-        Number of each frame, rising; those below 0 are left out.
+        Number of each frame in their order on disk, rising; those below 0 are left out.
+    cut
+        Gives the frames from one place on disk up to another, which is not among them.
     """
     kept = np.flatnonzero(numbers >= 0)
     steps = (np.diff(kept) != 1) | (np.diff(numbers[kept]) != 1)
     runs = np.split(kept, np.flatnonzero(steps) + 1)
-    return tuple((int(numbers[run[0]]), _cut(blocks, run)) for run in runs if run.size)
-
-
-def _cut(blocks: RawBlocks, run: NDArray[np.int64]) -> RawBlocks:
-    """Return some frames that follow one another."""
-    offset = blocks.offset + int(run[0]) * (blocks.stride or 0)
-    return replace(blocks, offset=offset, disk_shape=(run.size, *blocks.shape[1:]))
+    return tuple(
+        (int(numbers[run[0]]), cut(int(run[0]), int(run[-1]) + 1)) for run in runs if run.size
+    )

@@ -17,6 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stemzarr.errors import (
     CorruptFileError,
     OptionError,
@@ -26,13 +29,8 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.formats.found import FileFacts, Found, build_source, stamp_of_all
-from stemzarr.formats.join.blocks import (
-    FileSet,
-    Frames,
-    JoinedFrames,
-    RawFrames,
-    ReadFrames,
-)
+from stemzarr.formats.frames import FrameRun, place_frames
+from stemzarr.formats.join.blocks import JoinedFrames
 from stemzarr.formats.join.numbering import Numbering, natural_key, number_names, pattern_of
 from stemzarr.formats.join.one_frame import Frame, check_single, read_frame
 from stemzarr.formats.labelling import FoundAxis, Hints
@@ -225,14 +223,9 @@ class _Set:
     """What describes all of them, where there is such a file."""
 
     @property
-    def whole(self) -> tuple[Frame, ...]:
-        """The frames that are there."""
-        return tuple(frame for frame in self.frames if isinstance(frame, Frame))
-
-    @property
-    def there(self) -> tuple[int, ...]:
-        """Places of the files whose frames are there."""
-        return tuple(n for n, frame in enumerate(self.frames) if isinstance(frame, Frame))
+    def whole(self) -> dict[int, Frame]:
+        """The frames that are there, by the places of their files."""
+        return {n: frame for n, frame in enumerate(self.frames) if isinstance(frame, Frame)}
 
     @property
     def declared(self) -> int | None:
@@ -249,45 +242,33 @@ class _Set:
     @property
     def parts(self) -> tuple[Path, ...]:
         """All files, the frames first."""
-        further = (part for frame in self.whole for part in frame.parts)
+        further = (part for frame in self.whole.values() for part in frame.parts)
         hdr = () if self.hdr[0] is None else (self.hdr[0],)
         frames = (self.folder / name for name in self.names)
         return tuple(dict.fromkeys((*frames, *further, *hdr)))
 
-    def open_frames(self) -> Frames:
-        """Return access to the frames of all files, in their order."""
-        first = self.whole[0]
-        stamps = tuple(
-            (frame.stamp.size, frame.stamp.modified_ns) if isinstance(frame, Frame) else (0, 0)
-            for frame in self.frames
-        )
-        files = FileSet(folder=self.folder, names=self.names, stamps=stamps)
-        runs = [frame.run for frame in self.whole]
-        forms = {None if run is None else (run.stored, run.flipped) for run in runs}
-        if first.run is None or len(forms) > 1:
-            pages = first.format == "tif"
-            return ReadFrames(files=files, shape=first.shape, dtype=first.dtype, pages=pages)
-        offsets = (
-            frame.run.offset if isinstance(frame, Frame) and frame.run else 0
-            for frame in self.frames
-        )
-        return RawFrames(
-            files=files,
-            offsets=tuple(offsets),
-            shape=first.shape,
-            stored=first.run.stored,
-            flipped=first.run.flipped,
+    def open_frames(self) -> JoinedFrames:
+        """Return access to the frames that are there, in their order."""
+        whole = self.whole
+        first, *_ = whole.values()
+        runs = [frame.run for frame in whole.values() if frame.run is not None]
+        alike = len(runs) == len(whole) and len({(run.stored, run.flipped) for run in runs}) == 1
+        return JoinedFrames(
+            folder=self.folder,
+            names=tuple(self.names[number] for number in whole),
+            stamps=tuple((one.stamp.size, one.stamp.modified_ns) for one in whole.values()),
+            frame=first.shape,
+            stored=runs[0].stored if alike else first.dtype,
+            offsets=tuple(run.offset for run in runs) if alike else (),
+            flipped=alike and runs[0].flipped,
+            pages=first.format == "tif",
         )
 
     def varying(self) -> dict[str, list[Fact | None]]:
         """Return the facts that differ between frames, each with its value for every file."""
-        names = dict.fromkeys(name for frame in self.whole for name in frame.facts)
-        columns = {
-            name: [
-                frame.facts.get(name) if isinstance(frame, Frame) else None for frame in self.frames
-            ]
-            for name in names
-        }
+        facts = [one.facts if isinstance(one, Frame) else {} for one in self.frames]
+        names = dict.fromkeys(itertools.chain(*facts))
+        columns = {name: [each.get(name) for each in facts] for name in names}
         return {name: values for name, values in columns.items() if len(set(values)) > 1}
 
     def table(self) -> dict[str, Any]:
@@ -312,50 +293,38 @@ class _Set:
             listed = ", ".join(differing)
             yield f"{listed}: not the same for all frames; the metadata has the value of each"
         yield from self._unlike()
-        others = [(n, one) for n, frame in enumerate(self.whole) for one in frame.others]
+        others = [(n, one) for n, frame in self.whole.items() for one in frame.others]
         if others:
             number, slug = others[0]
-            name = _last(self.names[self.there[number]])
             yield (
                 f"{len(others)} further data sets of the files are left out, such as {slug} in"
-                f" {name}; stemzarr ingest without --join takes them"
+                f" {_last(self.names[number])}; stemzarr ingest without --join takes them"
             )
 
     def _unlike(self) -> Iterator[str]:
-        first = self.whole[0]
-        unlike = [n for n in self.there if self._frame(n).calibration != first.calibration]
+        first, *_ = (frame.calibration for frame in self.whole.values())
+        unlike = [n for n, frame in self.whole.items() if frame.calibration != first]
         if unlike:
             yield (
                 f"the calibration of {len(unlike)} frames is not that of the first, which is kept;"
                 f" the first of them is {_last(self.names[unlike[0]])}"
             )
 
-    def _frame(self, number: int) -> Frame:
-        frame = self.frames[number]
-        assert isinstance(frame, Frame)  # noqa: S101 - `there` has no other
-        return frame
-
 
 def _found(
     frames: _Set, document: Document, options: ReadOptions
 ) -> tuple[list[Found], tuple[str, ...]]:
     """Return the data sets that the frames make, and what is said of their places."""
-    base = JoinedFrames(frames=frames.open_frames(), numbers=frames.there)
+    base = frames.open_frames()
     shape = _shape(frames, options)
-    whole = _describe(frames, document, base)
-    if shape is None or math.prod(shape) == len(frames.there) == len(frames.names):
-        return [_with_scan(whole, frames, shape)], ()
-    places, note = _places(frames, math.prod(shape))
-    surplus = tuple(n for n in frames.there if n not in set(places))
-    scan = replace(whole, base=replace(base, numbers=places))
-    valid = scan.base.valid() if isinstance(scan.base, JoinedFrames) else None
-    if valid is not None and not valid.all():
-        scan = replace(scan, valid=valid.reshape(shape))
-    found = [_with_scan(scan, frames, shape)]
-    if surplus:
-        rest = replace(whole, base=replace(base, numbers=surplus))
-        found.append(replace(_with_scan(rest, frames, None), title=f"{whole.title} surplus"))
-    return found, (note,) if note else ()
+    whole = _describe(frames, document, base, shape)
+    why = "ScanX and ScanY of the .hdr"
+    run = FrameRun(parts=((0, base),), scan=shape, scan_evidence=why, evidence=_EVIDENCE)
+    if shape is None or math.prod(shape) == base.shape[0] == len(frames.names):
+        return run.find(whole, options, frames.folder), ()
+    numbers, note = _places(frames, math.prod(shape))
+    run = replace(run, parts=place_frames(numbers, base.cut))
+    return run.spread(whole, shape, frames.folder), (note,) if note else ()
 
 
 def _shape(frames: _Set, options: ReadOptions) -> tuple[int, int] | None:
@@ -366,7 +335,7 @@ def _shape(frames: _Set, options: ReadOptions) -> tuple[int, int] | None:
     OptionError
         They do not make the scan that was asked for.
     """
-    count, wanted = len(frames.there), options.scan_shape
+    count, wanted = len(frames.whole), options.scan_shape
     if wanted is None:
         scan = frames.hdr[1].scan
         fits = scan is not None and (options.salvage or math.prod(scan) == count)
@@ -381,8 +350,8 @@ def _shape(frames: _Set, options: ReadOptions) -> tuple[int, int] | None:
     return wanted
 
 
-def _places(frames: _Set, positions: int) -> tuple[tuple[int, ...], str]:
-    """Return the number of the file at each position of a scan, -1 for none, and a note.
+def _places(frames: _Set, positions: int) -> tuple[NDArray[np.int64], str]:
+    """Return the position of each frame that is there, some beyond the last one, and a note.
 
     Where files are missing, the numbers of the others say where each belongs.
 
@@ -407,17 +376,17 @@ def _places(frames: _Set, positions: int) -> tuple[tuple[int, ...], str]:
         msg = f"{count} frames do not say where in {positions} they are: {frames.numbering.gaps}"
         hint = "give a --scan-shape that their numbers fit, or leave it out for a stack"
         raise OptionError(msg, path=frames.folder, hint=hint)
-    places = [-1] * positions
-    for place, number in enumerate(numbers):
-        if number < positions and isinstance(frames.frames[place], Frame):
-            places[number] = place
-    there = sum(place >= 0 for place in places)
+    places = np.array([numbers[number] for number in frames.whole], np.int64)
+    there = int(np.count_nonzero(places < positions))
+    places[there:] = np.arange(positions, positions + places.size - there)  # without a gap
     missing = f"recovered {there} of {positions} frames; the rest is zero"
     said = [missing] if there < positions else []
-    return tuple(places), "; ".join([*said, note] if note else said)
+    return places, "; ".join([*said, note] if note else said)
 
 
-def _describe(frames: _Set, document: Document, base: JoinedFrames) -> Found:
+def _describe(
+    frames: _Set, document: Document, base: JoinedFrames, shape: tuple[int, int] | None
+) -> Found:
     """Return the data set of all frames, described by the first."""
     facts = {
         name: (value, document.fact_paths.get(name, ""))
@@ -437,6 +406,8 @@ def _describe(frames: _Set, document: Document, base: JoinedFrames) -> Found:
         )
         for axis in document.axes
     )
+    if shape is not None and shape == frames.hdr[1].scan:
+        axes = (FoundAxis(size=0, name="scan_y"), FoundAxis(size=0, name="scan_x"), *axes)
     is_pattern = document.kind == "diffraction"
     return Found(
         title=frames.folder.name,
@@ -449,15 +420,6 @@ def _describe(frames: _Set, document: Document, base: JoinedFrames) -> Found:
         notes=tuple(note for note in document.notes if "detector is not calibrated" not in note),
         bad_pixels=document.bad_pixels,
     )
-
-
-def _with_scan(whole: Found, frames: _Set, shape: tuple[int, int] | None) -> Found:
-    axes = (FoundAxis(size=whole.base.shape[0], name="frame"), *whole.axes)
-    if shape is None or shape != frames.hdr[1].scan:
-        return replace(whole, axes=axes)
-    scan = (FoundAxis(size=shape[0], name="scan_y"), FoundAxis(size=shape[1], name="scan_x"))
-    why = "ScanX and ScanY of the .hdr"
-    return replace(whole, axes=axes, hints=replace(whole.hints, scan=scan, scan_evidence=why))
 
 
 def _load_metadata(first: Path, table: dict[str, Any]) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def _run(
     if scan is not None and line and asked in (None, scan):
         return _without_idle(run, frames, scan, line, numbers)
     if numbers is not None:
-        run = dataclasses.replace(run, parts=place_frames(frames.blocks, numbers))
+        run = dataclasses.replace(run, parts=place_frames(numbers, frames.cut))
     if not run.complete or asked is not None:
         return run, numbers, ()
     (shape, why, sure), note = _scan_of(scan, per_trigger, frames)
@@ -209,7 +209,7 @@ def _without_idle(
     kept = np.where(places % line < columns, places // line * columns + places % line, -1)
     run = dataclasses.replace(
         run,
-        parts=place_frames(frames.blocks, kept),
+        parts=place_frames(kept, frames.cut),
         declared=rows * columns,
         scan=scan,
         scan_evidence="ScanX and ScanY of the .hdr, the rest of each line is idle",
@@ -269,6 +269,12 @@ class _Frames:
     def stride(self) -> int:
         """Bytes from one frame to the next."""
         return self.blocks.stride or 0
+
+    def cut(self, first: int, end: int) -> RawBlocks:
+        """Return the frames from number `first` up to `end`, which is not among them."""
+        offset = self.blocks.offset + first * (self.blocks.stride or 0)
+        shape = (end - first, *self.blocks.shape[1:])
+        return dataclasses.replace(self.blocks, offset=offset, disk_shape=shape)
 
     def line(self) -> tuple[int, bool] | None:
         """Return the frames of a line, and whether it is sure; None where there are no lines."""
