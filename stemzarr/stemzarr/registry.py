@@ -84,6 +84,15 @@ class ExportRequest:
         options = self.options
         return Resources(threads=options.threads, memory=options.memory, progress=self.progress)
 
+    def resources_of(self, number: int) -> Resources:
+        """Return those of one of the documents, its progress counted in that of all of them."""
+        report, sizes = self.progress, [document.nbytes for document in self.documents]
+        if report is None:
+            return self.resources
+        return dataclasses.replace(
+            self.resources, progress=lambda done, _: report(sum(sizes[:number]) + done, sum(sizes))
+        )
+
     def provenance_of(self, number: int) -> dict[str, Any]:
         """Return the provenance of one of the documents: view and image are of the first alone."""
         if not number:

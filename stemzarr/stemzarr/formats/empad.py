@@ -18,12 +18,11 @@ import numpy as np
 
 from stemzarr.errors import (
     CorruptFileError,
-    OptionError,
     SourceNotFoundError,
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.found import FileFacts, Found, build_source
+from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.frames import FrameRun
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
@@ -130,9 +129,7 @@ def read_empad(path: Path, options: ReadOptions) -> Source:
     TruncatedFileError, OptionError
         No frame is whole; the frames do not make the scan that was asked for.
     """
-    if options.dataset is not None:
-        hint = "leave --dataset out: it is for HDF5"
-        raise OptionError("an EMPAD's file has no data sets with paths", path=path, hint=hint)
+    refuse_dataset(path, options)
     if path.suffix.lower() == ".raw":
         xml = described_by(path)
         if xml is not None:

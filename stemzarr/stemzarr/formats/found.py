@@ -90,7 +90,7 @@ def refuse_dataset(path: Path, options: ReadOptions) -> None:
     """
     if options.dataset is not None:
         msg = f"files of the suffix {path.suffix} have no data set {options.dataset!r}"
-        raise OptionError(msg, path=path, hint="leave --dataset out; it is for HDF5 and Zarr")
+        raise OptionError(msg, path=path, hint="leave --dataset out: all that it holds is read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

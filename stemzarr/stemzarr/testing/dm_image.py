@@ -11,28 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import UnsupportedDataError
+from stemzarr.formats.dm.image import RGBA, TYPES
 from stemzarr.formats.dm.tags import ARRAY, TagData
-from stemzarr.formats.dm.values import ByteOrder
+from stemzarr.formats.dm.values import ByteOrder, describe_type
 from stemzarr.model import Kind, LayoutOrder
 from stemzarr.testing.arrays import StreamedArray
 
 __all__ = ["DMAxis", "DMImage"]
 
-DATA_TYPES = {
-    "i2": 1, "f4": 2, "c8": 3, "u1": 6, "i4": 7, "i1": 9, "u2": 10, "u4": 11, "f8": 12,
-    "c16": 13, "b1": 14, "i8": 39, "u8": 40,
-}  # fmt: skip
-"""DM's ``DataType`` of each numpy type."""
-RGBA = 23
-
-PACKED_COMPLEX = {"c8": 27, "c16": 28}
-"""``DataType`` of an FFT plane of which only one half is stored."""
-
-_TAG_TYPES = {
-    1: (2,), 2: (6,), 6: (10,), 7: (3,), 9: (9,), 10: (4,), 11: (5,), 12: (7,), 14: (8,),
-    39: (11,), 40: (12,), 23: (3,), 27: (6,), 28: (7,),
-    3: (15, 0, 2, 0, 6, 0, 6), 13: (15, 0, 2, 0, 7, 0, 7),
-}  # fmt: skip
+_CODES = {encoding: {t[0]: code for code, t in TYPES.items() if t[1] == encoding}
+          for encoding in ("plain", "packed-complex")}  # fmt: skip
+"""DM's ``DataType`` of each numpy type, by how the bytes become values."""
 _ROTATION = {"4d-stem": 2, "spectrum-image": 1}
 _KINDS: dict[int, Kind] = {1: "spectrum", 2: "image", 3: "stack", 4: "4d-stem"}
 
@@ -110,10 +99,10 @@ class DMImage:
         if self.color:
             return RGBA
         code = np.dtype(self.data.dtype).str[1:]
-        table = PACKED_COMPLEX if self.packed else DATA_TYPES
-        if code not in table:
+        found = _CODES["packed-complex" if self.packed else "plain"].get(code)
+        if found is None:
             raise UnsupportedDataError(f"DM has no images of type {self.data.dtype}")
-        return table[code]
+        return found
 
     def on_disk(self, canonical: Sequence[Any]) -> list[Any]:
         """Return what belongs to the canonical dims in DM's order, the fastest dim first."""
@@ -156,15 +145,16 @@ class DMImage:
 
     def pixels(self, order: ByteOrder) -> TagData:
         """Return the type of the tag ``Data``, whose payload is written later."""
-        info = _TAG_TYPES[self.data_type]
         values = math.prod(self.pixel_shape)
         dtype = np.dtype("i4") if self.color else np.dtype(self.data.dtype)
         if self.packed:
             height, width = self.pixel_shape
             values = 2 * height * (width // 2 + 1)
             dtype = np.dtype(f"f{dtype.itemsize // 2}")
+        half = f"f{dtype.itemsize // 2}"
+        described = np.dtype(f"{half},{half}") if dtype.kind == "c" else dtype
         return TagData(
-            info=(ARRAY, *info, values),
+            info=(ARRAY, *describe_type(described), values),
             dtype=dtype.newbyteorder(order),
             count=values,
             offset=0,

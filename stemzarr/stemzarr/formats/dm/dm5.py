@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
-from stemzarr.errors import CorruptFileError, OptionError, UnsupportedDataError
+from stemzarr.errors import CorruptFileError, UnsupportedDataError
 from stemzarr.formats.dm.documents import read_documents
 from stemzarr.formats.dm.image import DMPixels
 from stemzarr.formats.dm.kinds import Meaning
 from stemzarr.formats.dm.metadata import metadata_of
 from stemzarr.formats.dm.tags import ARRAY, Tag, TagData, TagGroup, TagTree
 from stemzarr.formats.dm.values import describe_type, make_data
+from stemzarr.formats.found import refuse_dataset
 from stemzarr.formats.hdf5.files import Hdf5Blocks, data_set_blocks, open_hdf5
 from stemzarr.model import Blocks, Source, main_document
 from stemzarr.options import ReadOptions
-from stemzarr.pixels.reordered import ReorderedBlocks
+from stemzarr.pixels.reordered import ReorderedBlocks, SqueezedBlocks
 from stemzarr.storage.objects import Stamp
 
 __all__ = ["read_dm5"]
@@ -48,9 +47,7 @@ def read_dm5(path: Path, options: ReadOptions) -> Source:
     UnsupportedDataError
         The pixels are in another file, as those of K3-IS do.
     """
-    if options.dataset is not None:
-        hint = "leave --dataset out: all of its documents are read"
-        raise OptionError("a DM5 file is read as a whole", path=path, hint=hint)
+    refuse_dataset(path, options)
     stamp = Stamp.of(path)
     with open_hdf5(path) as file:
         tree = _read_tree(file, path, stamp.size)
@@ -188,37 +185,10 @@ def _open_base(
     turn, ndim = meaning.rotation, len(base.shape)
     added = len(meaning.disk_shape) - ndim
     if added < 0:
-        return _RowBlocks(base)
+        return SqueezedBlocks(base, (0,))  # the one row of an image of height 1
     if added == 0 and turn == 0:
         return base
     scan = meaning.scan_shape if added else None
     pattern_ndim = len(meaning.disk_shape) - len(("scan_y", "scan_x"))
     order = (*range(turn, ndim), *range(turn))
     return ReorderedBlocks(base=base, order=order, scan=scan, pattern_ndim=pattern_ndim)
-
-
-@dataclass(frozen=True, slots=True)
-class _RowBlocks:
-    """The one row of an image of height 1."""
-
-    base: Blocks
-    """The image."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of the row."""
-        return self.base.shape[1:]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """That of the image."""
-        return self.base.dtype
-
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """That of the image."""
-        return self.base.block_shape[1:]
-
-    def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
-        """Fill `out` with the part of its shape at `start`."""
-        self.base.read_into(out[np.newaxis], (0, *start))

@@ -10,14 +10,14 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from stemzarr.errors import CorruptFileError, UnsupportedDataError
-from stemzarr.formats.dm.tags import ARRAY, TagData, TagGroup
+from stemzarr.formats.dm.tags import ARRAY, BOOLEAN, SIMPLE, TagData, TagGroup
 from stemzarr.model import Brightness
 
 __all__ = ["RGBA", "Calibration", "DMPixels", "read_calibration", "read_dimensions", "read_pixels"]
 
 Encoding = Literal["plain", "packed-complex", "packed-complex-old", "bgra"]
 
-_TYPES: Final[dict[int | None, tuple[str | None, Encoding]]] = {
+TYPES: Final[dict[int | None, tuple[str | None, Encoding]]] = {
     1: ("i2", "plain"), 2: ("f4", "plain"), 3: ("c8", "plain"), 5: ("f4", "packed-complex-old"),
     6: ("u1", "plain"), 7: ("i4", "plain"), 8: ("u4", "bgra"), 9: ("i1", "plain"),
     10: ("u2", "plain"), 11: ("u4", "plain"), 12: ("f8", "plain"), 13: ("c16", "plain"),
@@ -27,10 +27,7 @@ _TYPES: Final[dict[int | None, tuple[str | None, Encoding]]] = {
 """numpy type and encoding of each ``DataType`` of DM."""
 RGBA: Final = 23
 """``DataType`` of colour pictures."""
-_ELEMENTS: Final = {
-    2: "i2", 3: "i4", 4: "u2", 5: "u4", 6: "f4", 7: "f8", 8: "b1", 9: "i1", 10: "u1",
-    11: "i8", 12: "u8",
-}  # fmt: skip
+_ELEMENTS: Final = {**SIMPLE, BOOLEAN: "b1"}
 """numpy type of the tag's own type code, for a ``DataType`` that we do not know."""
 
 
@@ -114,7 +111,7 @@ def read_pixels(
     code = _code(group.value("DataType"))
     kind: str | None
     encoding: Encoding
-    kind, encoding = _TYPES.get(code, (None, "plain"))
+    kind, encoding = TYPES.get(code, (None, "plain"))
     notes: tuple[str, ...] = ()
     if kind is None:
         kind = _ELEMENTS.get(data.info[1]) if len(data.info) == len((ARRAY, 0, 0)) else None

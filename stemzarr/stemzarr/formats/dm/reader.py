@@ -7,7 +7,6 @@ from pathlib import Path
 
 from stemzarr.errors import (
     CorruptFileError,
-    OptionError,
     StemzarrError,
     TruncatedFileError,
     UnsupportedDataError,
@@ -17,6 +16,7 @@ from stemzarr.formats.dm.documents import read_documents
 from stemzarr.formats.dm.metadata import read_metadata
 from stemzarr.formats.dm.salvage import describe_loss, is_cut
 from stemzarr.formats.dm.tags import TagTree, read_tags
+from stemzarr.formats.found import refuse_dataset
 from stemzarr.model import Document, Segment, Source, main_document
 from stemzarr.options import ReadOptions
 from stemzarr.storage.files import read_positioned
@@ -60,9 +60,7 @@ def read_dm(path: Path, options: ReadOptions) -> Source:
     UnsupportedDataError
         The pixels are in another file.
     """
-    if options.dataset is not None:
-        hint = "leave --dataset out: all of its documents are read"
-        raise OptionError("a DM file has no data sets with paths", path=path, hint=hint)
+    refuse_dataset(path, options)
     tree = read_tags(path)
     if tree.early_end is not None and not (options.salvage and is_cut(tree)):
         raise _early_end(tree, path)

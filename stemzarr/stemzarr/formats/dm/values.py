@@ -7,16 +7,13 @@ from typing import Any, Literal
 import numpy as np
 
 from stemzarr.errors import UnsupportedDataError
-from stemzarr.formats.dm.tags import ARRAY, BOOLEAN, STRUCT, TEXT, TagData
+from stemzarr.formats.dm.tags import ARRAY, BOOLEAN, SIMPLE, STRUCT, TagData
 
 __all__ = ["ByteOrder", "describe_type", "make_data"]
 
 ByteOrder = Literal["<", ">"]
 
-_CODES = {
-    "i2": 2, "i4": 3, "u2": TEXT, "u4": 5, "f4": 6, "f8": 7,
-    "b1": BOOLEAN, "i1": 9, "u1": 10, "i8": 11, "u8": 12,
-}  # fmt: skip
+_CODES = {kind: code for code, kind in SIMPLE.items()} | {"b1": BOOLEAN}
 
 
 def make_data(value: Any, order: ByteOrder) -> TagData:  # noqa: ANN401 - any value

@@ -14,7 +14,7 @@ import numpy as np
 
 from stemzarr.formats.found import Found, reorder
 from stemzarr.formats.hdf5.arrangement import Arrangement
-from stemzarr.formats.hdf5.files import member, read_mask, walk
+from stemzarr.formats.hdf5.files import groups_of, member, read_mask
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import plain_text
@@ -78,9 +78,7 @@ def _is_colour(axes: tuple[FoundAxis, ...]) -> bool:
 
 def _arrays(file: h5py.File) -> Iterator[tuple[h5py.Dataset, h5py.Group]]:
     """Yield data set and group of each group that the format marks as an array."""
-    for _, group in walk(file):
-        if not isinstance(group, h5py.Group):
-            continue
+    for _, group in groups_of(file):
         if str(clean_json(group.attrs.get("emd_group_type"))) not in _GROUP_TYPES:
             continue
         for name in _DATA_NAMES:

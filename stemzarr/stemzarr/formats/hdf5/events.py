@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import CorruptFileError, OptionError, UnsupportedDataError
 from stemzarr.formats.found import Found
-from stemzarr.formats.hdf5.files import Hdf5Blocks, walk
+from stemzarr.formats.hdf5.files import Hdf5Blocks, groups_of, member
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import positive_number
@@ -50,19 +50,14 @@ def find_events(file: h5py.File, path: Path, stamp: Stamp, options: ReadOptions)
     OptionError
         ``scan_shape`` has more positions than the file, and no salvage was asked for.
     """
-    return [_found(group, path, stamp, options) for group in _groups(file)]
-
-
-def _groups(file: h5py.File) -> list[h5py.Group]:
-    groups = [file, *(item for _, item in walk(file) if isinstance(item, h5py.Group))]
-    return [group for group in groups if _is_counted(group)]
+    return [
+        _found(group, path, stamp, options) for _, group in groups_of(file) if _is_counted(group)
+    ]
 
 
 def _is_counted(group: h5py.Group) -> bool:
-    if not isinstance(group.get(_FRAMES, getlink=True), h5py.HardLink):
-        return False
-    frames = group[_FRAMES]
-    if not isinstance(frames, h5py.Dataset) or not 1 <= len(frames.shape or ()) <= 2:  # noqa: PLR2004 - positions, frames
+    frames = member(group, _FRAMES)
+    if frames is None or not 1 <= len(frames.shape or ()) <= 2:  # noqa: PLR2004 - positions, frames
         return False
     base = h5py.check_vlen_dtype(frames.dtype)
     return base is not None and np.dtype(base).kind in "iu" and 0 not in frames.shape

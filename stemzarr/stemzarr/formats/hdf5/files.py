@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -23,6 +23,7 @@ from stemzarr.errors import (
 from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
 from stemzarr.metadata.clean import clean_json
 from stemzarr.pixels.boxes import fill_box
+from stemzarr.pixels.packing import COLOUR_CHANNELS
 from stemzarr.storage.objects import Stamp
 
 __all__ = [
@@ -136,12 +137,19 @@ def value_at(group: h5py.Group, path: str) -> Any:  # noqa: ANN401 - any JSON
     return None if data is None else clean_json(data[()])
 
 
-def foreign_links(group: h5py.Group) -> Iterator[tuple[str, str]]:
-    """Yield name and target of the links of a group that lead out of the file's own folder."""
-    for name in group:
-        link = group.get(name, getlink=True)
-        if isinstance(link, h5py.ExternalLink) and not is_beside(link.filename):
-            yield name, link.filename
+def groups_of(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
+    """Yield path and object of every group of a file, the root first."""
+    yield "", file
+    yield from ((name, item) for name, item in walk(file) if isinstance(item, h5py.Group))
+
+
+def outer_links(groups: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield the path of each link to another file, and the name of that file."""
+    for path, group in groups:
+        for name in group if isinstance(group, h5py.Group) else ():
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                yield f"{path}/{name}".strip("/"), link.filename
 
 
 def is_beside(name: str) -> bool:
@@ -219,8 +227,7 @@ def stored_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, ...]] 
     if names not in (("R", "G", "B"), ("R", "G", "B", "A")) or len(types) != 1:
         return None
     base: np.dtype[Any] = types.pop()
-    colours = ("red", "green", "blue", "alpha")[: len(names)]
-    return (base.newbyteorder("<"), colours) if base.kind == "u" else None
+    return (base.newbyteorder("<"), COLOUR_CHANNELS[: len(names)]) if base.kind == "u" else None
 
 
 def read_mask(group: h5py.Group, path: str, shape: Sequence[int]) -> NDArray[np.bool_] | None:

@@ -14,7 +14,7 @@ import h5py
 
 from stemzarr.formats.found import Found
 from stemzarr.formats.hdf5.arrangement import Arrangement
-from stemzarr.formats.hdf5.files import member, own_data, walk
+from stemzarr.formats.hdf5.files import groups_of, member, own_data
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import Facts, positive_number
@@ -57,9 +57,7 @@ def _pattern_sets(file: h5py.File) -> Iterator[tuple[h5py.Dataset, h5py.Group | 
         data = member(file, name)
         if data is not None:
             yield data, None
-    for _, group in walk(file):
-        if not isinstance(group, h5py.Group):
-            continue
+    for _, group in groups_of(file):
         below, header = (member(group, name, h5py.Group) for name in ("Data", "Header"))
         for name in _PATTERNS if None not in (below, header) else ():
             data = member(below, name)

@@ -28,12 +28,12 @@ from stemzarr.formats.hdf5.arrangement import Arrangement
 from stemzarr.formats.hdf5.delmic import DELMIC
 from stemzarr.formats.hdf5.events import find_events
 from stemzarr.formats.hdf5.files import (
-    foreign_links,
+    groups_of,
     is_beside,
     open_hdf5,
+    outer_links,
     unwritten_chunks,
     value_at,
-    walk,
 )
 from stemzarr.formats.hdf5.h5ebsd import EBSD
 from stemzarr.formats.hdf5.nion import NION
@@ -201,8 +201,8 @@ def _library_of(file: h5py.File, path: Path) -> str | None:
     suffix = ".velox" if _is_velox(file) else path.suffix.lower()
     if suffix != ".velox" and suffix not in suffixes_of("by_content"):
         return None
-    groups = [file, *(item for _, item in walk(file) if isinstance(item, h5py.Group))]
-    return None if any(any(True for _ in foreign_links(group)) for group in groups) else suffix
+    links = outer_links(groups_of(file))
+    return suffix if all(is_beside(name) for _, name in links) else None
 
 
 def _is_velox(file: h5py.File) -> bool:
@@ -233,17 +233,11 @@ def _refuse_empty(file: h5py.File, path: Path) -> None:
     UnsupportedDataError
         Always.
     """
-    groups = [file, *(item for _, item in walk(file) if isinstance(item, h5py.Group))]
-    links = [
-        link.filename
-        for group in groups
-        for name in group
-        if isinstance(link := group.get(name, getlink=True), h5py.ExternalLink)
-    ]
-    if links:
-        msg = f"holds no data itself, only links to {links[0]!r}"
-        beside = is_beside(links[0])
-        hint = f"read {links[0]} instead" if beside else "links to elsewhere are not followed"
+    link = next((name for _, name in outer_links(groups_of(file))), None)
+    if link is not None:
+        msg = f"holds no data itself, only links to {link!r}"
+        hint = "links to elsewhere are not followed"
+        hint = f"read {link} instead" if is_beside(link) else hint
         raise UnsupportedDataError(msg, path=path, hint=hint)
     msg = "holds no data set of numbers"
     raise UnsupportedDataError(msg, path=path, hint="the data may be in a file beside it")

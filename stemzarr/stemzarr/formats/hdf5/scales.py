@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import h5py
 
 from stemzarr.formats.hdf5.files import member
+from stemzarr.formats.hdf5.survey import axis_names
 from stemzarr.formats.labelling import FoundAxis
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import plain_text
@@ -16,7 +15,8 @@ __all__ = ["found_axes"]
 
 def found_axes(data: h5py.Dataset) -> tuple[FoundAxis, ...]:
     """Return the axes of a data set, bare ones where the file says nothing of them."""
-    named = _nexus_axes(data.parent, len(data.shape))
+    named = axis_names(data.parent)
+    named = named if len(named) == len(data.shape) else [""] * len(data.shape)
     axes = []
     for dim, size in enumerate(data.shape):
         scale = _dimension_scale(data, dim)
@@ -25,14 +25,6 @@ def found_axes(data: h5py.Dataset) -> tuple[FoundAxis, ...]:
         label = data.dims[dim].label or named[dim]
         axes.append(_axis(scale, label if label != "." else "", size))
     return tuple(axes)
-
-
-def _nexus_axes(group: h5py.Group, ndim: int) -> Sequence[str]:
-    names = clean_json(group.attrs.get("axes"))
-    if isinstance(names, str):
-        names = names.split(":")
-    fits = isinstance(names, list) and len(names) == ndim
-    return [str(name) for name in names] if fits else [""] * ndim
 
 
 def _dimension_scale(data: h5py.Dataset, dim: int) -> h5py.Dataset | None:

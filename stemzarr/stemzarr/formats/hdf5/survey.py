@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import h5py
 
-from stemzarr.formats.hdf5.files import stored_dtype, walk
+from stemzarr.formats.hdf5.files import outer_links, stored_dtype, walk
 from stemzarr.formats.hdf5.tree import KEPT_VALUES
 from stemzarr.metadata.clean import clean_json
 
 __all__ = [
     "Survey",
+    "axis_names",
     "colours_of",
     "describe_left_out",
     "is_data",
@@ -69,7 +70,7 @@ def survey(file: h5py.File, taken: Collection[str] = ()) -> Survey:
     aside: list[str] = []
     notes = [
         f"{name!r} is a link to the file {link!r} and is left out: links are not followed"
-        for name, link in _outer_links([("", file), *items])
+        for name, link in outer_links([("", file), *items])
     ]
     for relative, item in items:
         name = f"/{relative}"
@@ -158,13 +159,14 @@ def _is_side(name: str, data: h5py.Dataset, lengths: Collection[int]) -> bool:
     if _true_rank(data) > 1:
         return False
     last = name.rpartition("/")[2]
-    named = _PLAIN_DIM.fullmatch(last) or last in _axis_names(data.parent)
+    named = _PLAIN_DIM.fullmatch(last) or last in axis_names(data.parent)
     known = data.size < _LEAST_LINE or data.size in lengths
     packed = data.dtype == "u1" and _SIDE_PICTURES.search(name)  # the bytes of a .jpg
     return bool(named or known or packed or h5py.h5ds.is_scale(data.id))
 
 
-def _axis_names(group: h5py.Group) -> list[str]:
+def axis_names(group: h5py.Group) -> list[str]:
+    """Return the names of axes that a group has by NeXus' attribute ``axes``."""
     names = clean_json(group.attrs.get("axes"))
     if isinstance(names, str):
         names = names.split(":")
@@ -182,16 +184,3 @@ def _foreign(name: str, data: h5py.Dataset) -> list[str]:
     return [
         f"{name.strip('/')!r} ({data.size} {what}) is left out: only arrays of numbers are read"
     ]
-
-
-def _outer_links(
-    items: Iterable[tuple[str, h5py.Group | h5py.Dataset]],
-) -> Iterator[tuple[str, str]]:
-    """Yield path and target of each link to another file."""
-    for path, group in items:
-        if not isinstance(group, h5py.Group):
-            continue
-        for name in group:
-            link = group.get(name, getlink=True)
-            if isinstance(link, h5py.ExternalLink):
-                yield f"{path}/{name}".strip("/"), link.filename

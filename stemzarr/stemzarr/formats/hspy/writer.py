@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from stemzarr.formats.hdf5.writer import create_hdf5, write_dataset
 from stemzarr.formats.hspy.metadata import axis_dict, metadata_of, signal_ndim, write_tree
-from stemzarr.formats.writing.progress import share_resources
 from stemzarr.metadata.tags import own_tags, plain_tags
 from stemzarr.model import Blocks, Document, read_box
 from stemzarr.registry import Exported, ExportRequest
@@ -75,7 +74,7 @@ def _write_experiment(
     write_tree(metadata, group.create_group("metadata"))
     write_tree({"_lazy": False, "ragged": False}, group.create_group("attributes"))
     group.create_group("learning_results")
-    resources = share_resources(request, number)
+    resources = request.resources_of(number)
     blocks, pattern_ndim = document.blocks, document.pattern_ndim
     if document.channels:
         blocks, pattern_ndim = (

@@ -18,9 +18,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import OptionError, SourceNotFoundError, UnsupportedDataError
+from stemzarr.errors import SourceNotFoundError, UnsupportedDataError
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.found import FileFacts, Found, build_source
+from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.frames import FrameRun, place_frames
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.formats.merlin.header import (
@@ -97,9 +97,7 @@ def read_merlin(path: Path, options: ReadOptions) -> Source:
     OptionError
         The frames do not make the scan that was asked for.
     """
-    if options.dataset is not None:
-        hint = "leave --dataset out: it is for HDF5"
-        raise OptionError("a Merlin's file has no data sets with paths", path=path, hint=hint)
+    refuse_dataset(path, options)
     if path.suffix.lower() == ".hdr":
         _refuse_hdr(path)
     header = read_frame_header(path)

@@ -28,6 +28,7 @@ from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import finite_number, positive_number
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
+from stemzarr.pixels.packing import COLOUR_CHANNELS
 from stemzarr.storage.files import cache_open_files
 from stemzarr.storage.objects import Stamp
 
@@ -49,7 +50,6 @@ FORMATS = (
 )
 """Rows of docs/formats.md."""
 
-_COLOURS: Final = ("red", "green", "blue", "alpha")
 _PLAIN: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N", "RGB", "RGBA"})
 """Pillow's modes whose arrays are the values of the file."""
 _WIDENED: Final = {"LA": "RGBA", "PA": "RGBA", "RGBX": "RGB"}
@@ -135,7 +135,7 @@ def _open(path: Path, _stamp: Stamp, _process: int) -> _Picture:
 
 def _decode(path: Path, image: Image) -> _Picture:
     count = int(getattr(image, "n_frames", 1))
-    nbytes = image.width * image.height * len(_COLOURS) * count
+    nbytes = image.width * image.height * len(COLOUR_CHANNELS) * count
     if nbytes > WHOLE_BYTES:
         msg = f"unpacks to {nbytes} bytes, more than the {WHOLE_BYTES} that are read whole"
         raise UnsupportedDataError(msg, path=path, hint=_SAVE_AS)
@@ -170,7 +170,7 @@ def _coloured(values: NDArray[Any]) -> NDArray[Any]:
     """Return a frame with four colours, as those of an animation may differ in."""
     if values.ndim == 2:  # noqa: PLR2004 - y, x
         values = np.repeat(values[..., None], 3, axis=-1)
-    if values.shape[-1] == len(_COLOURS):
+    if values.shape[-1] == len(COLOUR_CHANNELS):
         return values
     opaque = np.full((*values.shape[:-1], 1), np.iinfo(values.dtype).max, values.dtype)
     return np.concatenate([values, opaque], axis=-1)
@@ -185,7 +185,7 @@ def _grey_or_colour(values: NDArray[Any], *, colour: bool, tags: dict[str, Any])
         note = "its colours are equal in every pixel: one of them is kept"
         values = np.ascontiguousarray(values[..., 0])
         return _Picture(values=values, channels=(), tags=tags, notes=(note,))
-    channels = _COLOURS[: values.shape[-1]]
+    channels = COLOUR_CHANNELS[: values.shape[-1]]
     return _Picture(values=values, channels=channels, tags=tags, notes=())
 
 

@@ -36,6 +36,7 @@ from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import plain_text
 from stemzarr.model import Blocks, Source
 from stemzarr.options import ReadOptions
+from stemzarr.pixels.packing import COLOUR_CHANNELS
 from stemzarr.pixels.raw import RawBlocks
 from stemzarr.storage.files import cache_open_files
 from stemzarr.storage.objects import Stamp
@@ -59,7 +60,6 @@ FORMATS = (
 """Rows of docs/formats.md."""
 
 _BLOCK_BYTES: Final = 16 * 1024**2
-_COLOURS: Final = ("red", "green", "blue", "alpha")
 _RGB, _PALETTE = 2, 3
 _LOCK = threading.RLock()
 
@@ -164,7 +164,7 @@ def _found(
     original = signal.get("original_metadata") or {}
     axes = calibrate_axes(series, number, kept, axes, original)
     metadata = clean_json(map_metadata("TIFF", path, signal))
-    channels = _COLOURS[: series.shape[colour]] if colour is not None else ()
+    channels = COLOUR_CHANNELS[: series.shape[colour]] if colour is not None else ()
     return Found(
         title=plain_text(find_value(metadata, "General.title")),
         base=base,
