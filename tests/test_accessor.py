@@ -131,3 +131,29 @@ def test_angles_need_the_beam_energy_and_a_calibrated_detector(store: Path) -> N
     scan.det_y.attrs["units"] = "pixel"
     with pytest.raises(OptionError, match="det_y is in pixel"):
         scan.stem.with_angles()
+
+
+def test_the_measures_are_asked_by_the_accessor(tmp_path: Path) -> None:
+    """Each method gives what the function of its name gives, of a store and of its source."""
+    pytest.importorskip("matplotlib").use("agg")
+    write_synthetic_dm4(tmp_path / "a.dm4", (6, 7), (24, 32))
+    stemzarr.ingest(tmp_path / "a.dm4", tmp_path / "a.zarr")
+    kept, scan = stemzarr.open(tmp_path / "a.zarr"), stemzarr.open(tmp_path / "a.dm4")
+    mask = np.zeros((24, 32), bool)
+    mask[8:16, 16:] = True
+    for one in (kept, scan):
+        np.testing.assert_array_equal(one.stem.pattern(2, 3), scan["intensity"][2, 3])
+        mean = scan["intensity"][1:3].mean(("scan_y", "scan_x"))
+        np.testing.assert_allclose(one.stem.mean_pattern("scan_y=1:3"), mean)
+        image = scan["intensity"].to_numpy()[..., mask].sum(axis=-1)
+        np.testing.assert_array_equal(one.stem.virtual_image(mask=mask), image)
+        assert one.stem.likeness((0, 0)).dims == ("scan_y", "scan_x")
+        assert one.stem.radial_profile().dims == ("radius",)
+        assert len(one.stem.plot().axes) == 2
+        assert len(one.stem.plot(one.stem.likeness((1, 2))).axes) == 2
+    for how in ({}, {"rotation": 20.0, "flip": True}, {"mask": mask}):
+        found, expected = (one.stem.center_of_mass(**how) for one in (kept, scan))
+        np.testing.assert_allclose(found.to_array(), expected.to_array(), atol=1e-9)
+    assert {"magnitude", "direction"} <= set(kept.stem.dpc().data_vars)
+    with pytest.raises(OptionError, match="image has dims"):
+        kept.stem.plot(kept.stem.pattern(0, 0))

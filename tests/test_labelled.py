@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import stemzarr
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.labelled import dask_chunks, from_dataset, to_dataset
 from stemzarr.model import ArrayBlocks, Axis, Document, dims_of_kind, read_box
+from stemzarr.options import IngestOptions
+from stemzarr.store import write_store
+from stemzarr.testing.sources import counted, document_of, source_of
 from stemzarr.views import View, apply
 
 VALUES = np.arange(7 * 5 * 4 * 6, dtype=np.uint16).reshape(7, 5, 4, 6)
@@ -156,3 +162,30 @@ def test_values_of_another_byte_order_are_read_as_numbers() -> None:
     values = read_box(document.blocks, (0, 0, 0, 0), document.shape)
     np.testing.assert_array_equal(values, counts)
     assert values.dtype.isnative
+
+
+@pytest.mark.parametrize("chunks", ["source", None, {"scan_y": 2}])
+def test_what_a_store_knows_is_not_lost_on_the_way(tmp_path: Path, chunks: Any) -> None:
+    """A Dataset as it was opened has tile sums and measures; one that was changed has not."""
+    source = source_of(tmp_path / "a.dm4", [document_of(counted((4, 5, 16, 20)))])
+    write_store(source, tmp_path / "a.zarr", IngestOptions(sync=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # chunks that split those of the store
+        opened = stemzarr.open(tmp_path / "a.zarr", chunks=chunks)
+    document = from_dataset(opened)
+    assert document.tiles is not None
+    assert document.measured is not None
+    assert from_dataset(opened.assign_attrs(title="other")).tiles is not None
+    for changed in (
+        opened * 2,
+        opened.isel(scan_y=slice(1, 3)),
+        opened.isel(det_x=slice(0, 8)),
+        opened.isel(scan_y=[0, 2]),
+        opened.isel(scan_x=slice(None, None, -1)),
+        opened.assign(bad_pixels=(("det_y", "det_x"), np.eye(16, 20) > 0)),
+    ):
+        document = from_dataset(changed)
+        assert (document.tiles, document.measured) == (None, None)
+    loaded = opened.copy(deep=True).load()
+    loaded["intensity"][0, 0] = 7
+    assert from_dataset(loaded).tiles is None

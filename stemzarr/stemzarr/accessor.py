@@ -5,16 +5,25 @@ Whatever stemzarr opens has it already.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from stemzarr.errors import OptionError
 from stemzarr.labelled import from_dataset, to_dataset
 from stemzarr.metadata.optics import mrad_per_inverse_nm
 from stemzarr.model import Document
 from stemzarr.views import View, apply, virtual_image
+from stemzarr.views.deflection import Correction, center_of_mass, deflection
+from stemzarr.views.likeness import likeness
 from stemzarr.views.notebook import document_html
+from stemzarr.views.patterns import mean_pattern, pattern, radial_profile
+from stemzarr.views.plot import plot_scan
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["StemAccessor"]
 
@@ -129,27 +138,163 @@ class StemAccessor:
         *,
         inner: float = 0.0,
         outer: float | None = None,
-        center: tuple[float, float] | None = None,
+        center: Sequence[float] | None = None,
+        rect: Sequence[float] | None = None,
+        mask: ArrayLike | None = None,
+        approximate: bool = False,
     ) -> xr.DataArray:
-        """Return the sum over a ring of the detector at every scan position, computed at once.
+        """Return the sum over a part of the detector at every scan position, computed at once.
 
         Parameters
         ----------
         inner, outer
-            Radii of the ring in the units of the detector axes; a pixel counts when its centre is
+            Radii of a ring in the units of the detector axes; a pixel counts when its centre is
             at least `inner` and less than `outer` away from `center`. No `outer` means all beyond.
         center
-            Position (det_y, det_x) in the units of the detector axes; by default the centre of
-            mass of the bright central disk.
+            Position (det_y, det_x) in the units of the detector axes; by default the centre of the
+            bright central disk.
+        rect
+            (top, bottom, left, right) in the same units instead, the upper ends left out.
+        mask
+            (det_y, det_x) booleans instead.
+        approximate
+            Whether tile sums that a store keeps may stand for the pixels at the edge of the
+            detector; the attribute ``largest_error`` then says how far off a value may be.
 
         Returns
         -------
         xarray.DataArray
-            (scan_y, scan_x); integers for integer data, so that nothing overflows or rounds.
+            (scan_y, scan_x); integers for integer data, so that nothing overflows or rounds. A
+            detector that is made of whole tiles takes a hundredth of the time.
 
         Raises
         ------
         OptionError, UnsupportedDataError
-            The ring is empty, `center` is not a pair of numbers, or this is not a 4D-STEM scan.
+            The detector is empty or has not its form, or this is not a 4D-STEM scan.
         """
-        return virtual_image(self.document, inner=inner, outer=outer, center=center)
+        return virtual_image(
+            self.document,
+            inner=inner,
+            outer=outer,
+            center=center,
+            rect=rect,
+            mask=mask,
+            approximate=approximate,
+        )
+
+    def center_of_mass(
+        self,
+        *,
+        mask: ArrayLike | None = None,
+        center: tuple[float, float] | None = None,
+        rotation: float = 0.0,
+        flip: bool = False,
+        **ring: Any,  # noqa: ANN401 - radii, or rect
+    ) -> xr.Dataset:
+        """Return the centre of mass of every pattern, as its shift from a centre.
+
+        Parameters
+        ----------
+        mask
+            (det_y, det_x) booleans: the pixels that count; all by default.
+        center
+            What shifts are counted from, in the units of the detector axes; by default the centre
+            of the central disk.
+        rotation, flip
+            Rotation of the shifts in degrees, clockwise on the screen, and whether their y
+            component is negated before, as LiberTEM has them.
+        **ring
+            `inner`, `outer` or `rect` in place of `mask`, as in `virtual_image`.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``com_y`` and ``com_x`` (scan_y, scan_x) in the units of the detector axes, NaN where a
+            pattern is empty. Of the whole detector they are there in a store.
+
+        Raises
+        ------
+        OptionError, UnsupportedDataError
+            The detector is empty or has not its form, its axes have units that do not go
+            together, or this is not a 4D-STEM scan.
+        """
+        correction = Correction(rotation=rotation, flip=flip)
+        detector = {"mask": mask, **ring}
+        return center_of_mass(self.document, center=center, correction=correction, **detector)
+
+    def dpc(
+        self,
+        *,
+        rotation: float | None = None,
+        flip: bool | None = None,
+        **how: Any,  # noqa: ANN401 - as in center_of_mass
+    ) -> xr.Dataset:
+        """Return the deflection of the beam at every position (differential phase contrast).
+
+        Parameters
+        ----------
+        rotation, flip
+            As in `center_of_mass`; where neither is given, those that leave the least curl.
+        **how
+            The other arguments of `center_of_mass`.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``com_y``, ``com_x``, ``magnitude`` and ``direction``, the mean subtracted; attributes
+            say rotation and flip. Negative divergence is at atoms, as in LiberTEM.
+
+        Raises
+        ------
+        OptionError, UnsupportedDataError
+            As `center_of_mass`, or the scan is too small to have a curl.
+        """
+        return deflection(self.document, rotation=rotation, flip=flip, **how)
+
+    def radial_profile(
+        self, region: str | ArrayLike = "", *, center: Sequence[float] | None = None
+    ) -> xr.DataArray:
+        """Return the mean intensity over rings around a centre, (radius,).
+
+        Parameters
+        ----------
+        region
+            Which positions, as in `mean_pattern`.
+        center
+            As in `virtual_image`.
+        """
+        return radial_profile(self.document, region, center=center)
+
+    def pattern(self, y: int, x: int) -> xr.DataArray:
+        """Return the pattern (det_y, det_x) at a scan position, counted from 0."""
+        return pattern(self.document, y, x)
+
+    def mean_pattern(self, region: str | ArrayLike = "") -> xr.DataArray:
+        """Return the mean pattern (det_y, det_x) of the scan or of a region of it.
+
+        Parameters
+        ----------
+        region
+            ``scan_y=10:20,scan_x=5:9`` as in a view's `roi`, or booleans (scan_y, scan_x).
+        """
+        return mean_pattern(self.document, region)
+
+    def likeness(self, like: tuple[int, int] | ArrayLike) -> xr.DataArray:
+        """Return how much each pattern resembles one, from -1 to 1, (scan_y, scan_x).
+
+        Parameters
+        ----------
+        like
+            Its position (scan_y, scan_x), or a pattern (det_y, det_x).
+        """
+        return likeness(self.document, like)
+
+    def plot(self, image: xr.DataArray | None = None) -> Figure:
+        """Return a figure of an image over the scan and the mean pattern, with scale bars.
+
+        Parameters
+        ----------
+        image
+            (scan_y, scan_x), such as a virtual image; the bright field by default.
+        """
+        return plot_scan(self.document, image)

@@ -45,11 +45,14 @@ class BlocksArray(BackendArray):
         The pixels in canonical order.
     pattern_ndim
         How many of the last dims are one pattern.
+    document
+        The document that they are all pixels of, where there is one.
     """
 
-    def __init__(self, blocks: Blocks, pattern_ndim: int) -> None:
+    def __init__(self, blocks: Blocks, pattern_ndim: int, document: Document | None = None) -> None:
         self.blocks = blocks
         self.pattern_ndim = pattern_ndim
+        self.document = document
         self.shape = blocks.shape
         self.dtype = blocks.dtype
 
@@ -141,7 +144,8 @@ def to_dataset(document: Document, prefix: str = "") -> xr.Dataset:
         Nothing is read until values are asked for.
     """
     dims = tuple(prefix + name for name in document.dims)
-    lazy = indexing.LazilyIndexedArray(BlocksArray(document.blocks, document.pattern_ndim))
+    values = BlocksArray(document.blocks, document.pattern_ndim, document)
+    lazy = indexing.LazilyIndexedArray(values)
     intensity = xr.Variable(dims, lazy, document.intensity_attributes())
     chunks = dask_chunks(document.blocks, document.pattern_ndim)
     intensity.encoding["preferred_chunks"] = dict(zip(dims, chunks, strict=True))
@@ -227,19 +231,51 @@ def from_dataset(dataset: xr.Dataset) -> Document:
         str(k): cast("Fact", v) for k, v in dataset.attrs.items() if k not in ("title", "kind")
     }
     title = str(dataset.attrs.get("title", "scan"))
+    valid = _mask_of(dataset, "valid", names[:2]) if names[:2] == _SCAN else None
+    bad = _mask_of(dataset, "bad_pixels", names[-2:]) if kind in PATTERN_KINDS else None
+    origin = _origin(array)
+    same = origin is not None and _equal(valid, origin.valid) and _equal(bad, origin.bad_pixels)
     return Document(
         index=0,
         slug="main",
         title=title,
         kind=cast("Kind", kind),
         axes=tuple(_axis_of(dataset, name) for name in names),
-        blocks=DataArrayBlocks(array),
+        blocks=DataArrayBlocks(array) if origin is None else origin.blocks,
         brightness=brightness,
         channels=channels,
         facts=facts,
-        valid=_mask_of(dataset, "valid", names[:2]) if names[:2] == _SCAN else None,
-        bad_pixels=_mask_of(dataset, "bad_pixels", names[-2:]) if kind in PATTERN_KINDS else None,
+        valid=valid,
+        bad_pixels=bad,
+        tiles=origin.tiles if origin is not None and same else None,
+        measured=origin.measured if origin is not None and same else None,
     )
+
+
+def _origin(array: xr.DataArray) -> Document | None:
+    """Return the document whose pixels, all of them and unchanged, an array is; None elsewhere.
+
+    What xarray has not computed with is still the lazy array that `to_dataset` made, in wrappers
+    of xarray's and, where it was opened with chunks, as the only source of a dask array.
+    """
+    lazy: Any = array.variable._data  # noqa: SLF001 - `data` would read the values
+    if array.chunks is not None:
+        graph = array.data.dask
+        node = graph.get(f"original-{array.data.name}") if len(graph.layers) == 2 else None  # noqa: PLR2004
+        lazy = getattr(node, "value", node)
+    while not isinstance(lazy, BlocksArray):
+        key = lazy.key.tuple if hasattr(lazy, "key") else ()
+        whole = all(isinstance(item, slice) and item == slice(None) for item in key)
+        if not (whole and hasattr(lazy, "array")):
+            return None
+        lazy = lazy.array
+    return lazy.document
+
+
+def _equal(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
 
 
 def _mask_of(dataset: xr.Dataset, name: str, dims: tuple[str, ...]) -> NDArray[np.bool_] | None:

@@ -1,31 +1,32 @@
-"""Virtual images: what a ring of the detector counts at every scan position."""
+"""Virtual images: what a part of the detector counts at every scan position."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.errors import UnsupportedDataError
 from stemzarr.measure.disk import locate_disk
 from stemzarr.model import Blocks, Document, Progress, read_box
 from stemzarr.options import available_threads
 from stemzarr.pixels.boxes import Box
 from stemzarr.pixels.resources import Resources
+from stemzarr.views.detectors import make_detector
 from stemzarr.views.kernels import sum_dtype, working_dtype
 from stemzarr.views.normalize import cast_checked
 from stemzarr.views.overflow import check_integers, check_range
 from stemzarr.views.slabs import map_document
+from stemzarr.views.tiled import sum_by_tiles
 from stemzarr.views.view import View
 from stemzarr.views.viewed import apply
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["find_center", "virtual_image"]
+__all__ = ["find_center", "find_center_pixel", "label_scan", "virtual_image"]
 
 _MEMORY = 256 * 1024**2
 
@@ -35,12 +36,15 @@ def virtual_image(  # noqa: PLR0913 - what may vary, one by one
     *,
     inner: float = 0.0,
     outer: float | None = None,
-    center: tuple[float, float] | None = None,
+    center: Sequence[float] | None = None,
+    rect: Sequence[float] | None = None,
+    mask: ArrayLike | None = None,
+    approximate: bool = False,
     threads: int | None = None,
     memory: int = _MEMORY,
     progress: Progress | None = None,
 ) -> xr.DataArray:
-    """Return the sum over a ring of the detector at every scan position.
+    """Return the sum over a ring, a rectangle or a mask of the detector at every scan position.
 
     Parameters
     ----------
@@ -52,59 +56,68 @@ def virtual_image(  # noqa: PLR0913 - what may vary, one by one
     center
         Position (det_y, det_x) in the units of the detector axes; by default the centre of the
         bright central disk. Without radii it does not matter.
+    rect, mask
+        Other detectors, as in `make_detector`.
+    approximate
+        Whether tiles that the edge of the detector cuts through may count by the share of their
+        pixels in it, where a store keeps tile sums; the result then has an error.
     threads, memory
         Threads and budget in bytes of the one pass over the values.
     progress
-        Receives how many bytes of the ring's rectangle are done.
+        Receives how many bytes of the detector's rectangle are done.
 
     Returns
     -------
     xarray.DataArray
-        (scan_y, scan_x) with calibrated coordinates; exact integers for integer data.
+        (scan_y, scan_x) with calibrated coordinates, 0 where a salvage recovered nothing; exact
+        integers for integer data. With `approximate` float64, and the attribute ``largest_error``
+        is what no value is farther from the exact one than: it follows from the tile sums alone,
+        and is 0 for a detector of whole tiles, and where there are no tile sums.
 
     Raises
     ------
     OptionError
-        The ring holds no pixel, or `center` is not a pair of numbers.
+        The detector holds no pixel, or has not its form.
     UnsupportedDataError
         The document is not a 4D scan, its values are complex, or a sum is too large for its type.
-    """
-    import xarray as xr
 
+    Notes
+    -----
+    A detector of whole tiles is summed from the tile sums that a store keeps, any other from the
+    pixels; integers are the same by both ways.
+    """
     if document.kind != "4d-stem" or document.dtype.kind == "c":
         msg = f"the document {document.slug!r} is {document.kind} of {document.dtype}"
         raise UnsupportedDataError(msg, hint="virtual images need a 4D scan of real values")
-    whole = inner <= 0 and outer is None
     if center is None:
-        center = (0.0, 0.0) if whole else find_center(document)
-    elif np.shape(center) != (2,):
-        msg = f"center is {center!r}"
-        raise OptionError(msg, hint="give (det_y, det_x) in the units of the detector axes")
-    mask = _ring(document, inner, math.inf if outer is None else outer, center)
+        no_ring = inner <= 0 and outer is None
+        center = (0.0, 0.0) if no_ring else find_center(document)
+    detector = make_detector(
+        document, inner=inner, outer=outer, center=center, rect=rect, mask=mask
+    )
     resources = Resources(threads=threads or available_threads(), memory=memory, progress=progress)
-    image = _sum_masked(document, mask, resources)
+    summed = sum_by_tiles(document, detector.mask, resources, approximate=approximate)
+    image = _sum_masked(document, detector.mask, resources) if summed is None else summed.image
+    if document.valid is not None:
+        image = np.where(document.valid, image, image.dtype.type(0))
+    attributes = {"long_name": "virtual image", **detector.attributes}
+    if approximate:
+        attributes["largest_error"] = 0.0 if summed is None else summed.largest_error
+        image = image.astype(np.float64)
+    return label_scan(document, image, "virtual_image", attributes)
+
+
+def label_scan(
+    document: Document, image: NDArray[Any], name: str, attributes: Mapping[str, Any]
+) -> xr.DataArray:
+    """Return an image over the scan with its coordinates."""
+    import xarray as xr
+
     coords = {
         axis.name: xr.Variable((axis.name,), axis.values(), axis.attributes())
         for axis in document.axes[:2]
     }
-    attributes = {"long_name": "virtual image", "inner": inner, "center": list(center)}
-    attributes |= {} if outer is None else {"outer": outer}
-    return xr.DataArray(image, coords, document.dims[:2], "virtual_image", attributes)
-
-
-def _ring(
-    document: Document, inner: float, outer: float, center: tuple[float, float]
-) -> NDArray[np.bool_]:
-    y, x = (axis.values() - place for axis, place in zip(document.axes[2:], center, strict=True))
-    distance = np.hypot(y[:, np.newaxis], x[np.newaxis, :])
-    mask: NDArray[np.bool_] = (distance >= inner) & (distance < outer)
-    if document.bad_pixels is not None:
-        mask &= ~document.bad_pixels
-    if not mask.any():
-        units = document.axes[3].units
-        msg = f"the ring from {inner:g} to {outer:g} {units} holds no pixel of the detector"
-        raise OptionError(msg, hint=f"the detector reaches to {distance.max():.4g} {units}")
-    return mask
+    return xr.DataArray(image, coords, document.dims[:2], name, dict(attributes))
 
 
 def _sum_masked(
@@ -169,9 +182,14 @@ def find_center(document: Document) -> tuple[float, float]:
 
     It is that of the disk which the previews of a store are made with.
     """
-    disk = locate_disk(document)
+    y, x = find_center_pixel(document)
     y_axis, x_axis = document.axes[2:]
-    return (
-        y_axis.offset + disk.center_y * y_axis.scale,
-        x_axis.offset + disk.center_x * x_axis.scale,
-    )
+    return y_axis.offset + y * y_axis.scale, x_axis.offset + x * x_axis.scale
+
+
+def find_center_pixel(document: Document) -> tuple[float, float]:
+    """Return the same in pixels."""
+    if document.measured is not None:
+        return document.measured.disk["center_y"], document.measured.disk["center_x"]
+    disk = locate_disk(document)
+    return disk.center_y, disk.center_x

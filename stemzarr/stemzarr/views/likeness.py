@@ -1,0 +1,113 @@
+"""How much the patterns of a scan resemble one pattern: correlation of tile sums."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stemzarr.errors import OptionError
+from stemzarr.measure.tiles import sum_tiles, tile_side
+from stemzarr.model import Blocks, Document, read_box
+from stemzarr.pixels.boxes import Box
+from stemzarr.pixels.resources import Resources
+from stemzarr.views.counted import check_scan, map_counts, real_counts
+from stemzarr.views.patterns import pattern
+from stemzarr.views.slabs import map_document
+from stemzarr.views.virtual import label_scan
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["correlate", "likeness", "tiles_like"]
+
+
+def likeness(
+    document: Document, like: tuple[int, int] | ArrayLike, resources: Resources | None = None
+) -> xr.DataArray:
+    """Return how much each pattern of a scan resembles one.
+
+    Parameters
+    ----------
+    document
+        A 4D scan.
+    like
+        Position (scan_y, scan_x) of a pattern of the scan, or a pattern (det_y, det_x).
+    resources
+        Threads, memory and progress of the pass over the tile sums, or over the pixels where no
+        tile sums are kept.
+
+    Returns
+    -------
+    xarray.DataArray
+        (scan_y, scan_x) float32 from -1 to 1: Pearson's correlation of the tile sums of both
+        patterns; NaN where a pattern is the same everywhere.
+
+    Raises
+    ------
+    OptionError, UnsupportedDataError
+        There is no such position, the pattern has another shape, or this is not a 4D scan.
+    """
+    check_scan(document)
+    model = tiles_like(document, like)
+    image = np.full(document.shape[:2], np.nan, np.float32)
+    chosen = resources or Resources()
+
+    def compare(sums: NDArray[Any], place: tuple[slice, ...]) -> None:
+        rows = sums.reshape(-1, model.size)
+        image[place] = correlate(rows, model).reshape(image[place].shape)
+
+    if document.tiles is None:
+        side = tile_side(document.shape[2:])
+
+        def sum_and_compare(values: NDArray[np.float64], place: tuple[slice, ...]) -> None:
+            compare(sum_tiles(values.reshape(-1, *values.shape[2:]), side), place)
+
+        passes = map_counts(sum_and_compare, document, chosen)
+    else:
+
+        def read_and_compare(readable: Blocks, box: Box) -> None:
+            compare(read_box(readable, box.start, box.shape), box.slices()[:2])
+
+        passes = map_document(read_and_compare, document.tiles.blocks, 2, chosen)
+    for _ in passes:
+        pass
+    return label_scan(document, image, "likeness", {"long_name": "likeness"})
+
+
+def tiles_like(document: Document, like: tuple[int, int] | ArrayLike) -> NDArray[np.float64]:
+    """Return the tile sums of a pattern in the tiles of a scan, (tiles,)."""
+    side = tile_side(document.shape[2:]) if document.tiles is None else document.tiles.side
+    chosen = np.asarray(like)
+    if chosen.shape == (2,):
+        chosen = pattern(document, chosen[0], chosen[1]).to_numpy()
+    if chosen.shape != document.shape[2:]:
+        msg = f"a pattern of shape {chosen.shape} is not one of {document.shape[2:]}"
+        raise OptionError(msg, hint="give (scan_y, scan_x), or a pattern of the same detector")
+    counts = real_counts(chosen[np.newaxis], document.bad_pixels)
+    return sum_tiles(counts, side).reshape(-1)
+
+
+def correlate(rows: NDArray[Any], model: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Pearson's correlation of each row with a model.
+
+    Parameters
+    ----------
+    rows
+        (n, tiles).
+    model
+        (tiles,).
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,), NaN where a row or the model has the same value everywhere.
+    """
+    wide = rows.astype(np.float64)
+    wide -= wide.mean(axis=1, keepdims=True)
+    centered = model - model.mean()
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide)) * np.sqrt(centered @ centered)
+    found = np.full(len(wide), np.nan)
+    np.divide(wide @ centered, lengths, out=found, where=lengths > 0)
+    return found
