@@ -216,7 +216,8 @@ class Lake:
         query
             Such as ``beam_energy_keV>=200 kind=4d-stem SrTiO3``; see `stemzarr_catalog.query`.
         sort
-            The field to order by, unknown values last; the name by default.
+            The field to order by, unknown values last; the name by default. ``newest`` is when it
+            was acquired, else ingested.
         limit
             The most entries to return.
         descending
@@ -484,4 +485,6 @@ class Lake:
         return lake_html(str(self.path), len(self), self.facets("kind"), first)
 
     def __repr__(self) -> str:
-        return f"<Lake {str(self.path)!r} with {len(self)} entries>"
+        return (
+            f"<Lake {str(self.path)!r} with {len(self)} {'entry' if len(self) == 1 else 'entries'}>"
+        )

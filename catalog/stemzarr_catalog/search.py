@@ -133,6 +133,10 @@ class Brief:
     """Bytes of the source."""
     acquired: str
     """When it was acquired; empty where that is not known."""
+    folder: str
+    """Folder of its source; empty where that is not known."""
+    tags: tuple[str, ...]
+    """Tags that people gave it."""
 
 
 def briefs(
@@ -148,7 +152,10 @@ def briefs(
     Of a record only what is asked for is parsed: of thousands, the rest would take seconds.
     """
     ordered = _ordered(connection, query, sort, limit, descending=descending)
-    sql = "SELECT name, title, kind, record ->> '$.shape', dtype, size, acquired"
+    sql = (
+        "SELECT name, title, kind, record ->> '$.shape', dtype, size, acquired, folder,"
+        " notes ->> '$.tags'"
+    )
     return [
         Brief(
             name=name,
@@ -158,8 +165,12 @@ def briefs(
             dtype=dtype,
             size=size or 0,
             acquired=acquired or "",
+            folder=folder or "",
+            tags=tuple(json.loads(tags)),
         )
-        for name, title, kind, shape, dtype, size, acquired in _look_up(connection, sql, ordered)
+        for name, title, kind, shape, dtype, size, acquired, folder, tags in _look_up(
+            connection, sql, ordered
+        )
     ]
 
 
@@ -204,9 +215,10 @@ def _ordered(
             )
             return sql, (*values, limit)
     column, sort_values = sort_column(sort or "name", connection)
+    names = direction if sort in (None, "name") else "ASC"
     sql = (
         f"SELECT name, id FROM entry WHERE {condition}"
-        f" ORDER BY {column} {direction} NULLS LAST, name {direction} LIMIT ?"
+        f" ORDER BY {column} {direction} NULLS LAST, name {names} LIMIT ?"
     )
     return sql, (*values, *sort_values, -1 if limit is None else limit)
 

@@ -22,7 +22,10 @@ from stemzarr_catalog.fields import (
 )
 from stemzarr_catalog.query import And, Comparison, Not, Operator, Or, Query, Words
 
-__all__ = ["Condition", "compile_query", "sort_column"]
+__all__ = ["NEWEST", "Condition", "compile_query", "sort_column"]
+
+NEWEST = "newest"
+"""Orders by when entries were acquired, or else ingested."""
 
 Condition = tuple[str, tuple[Any, ...]]
 """SQL over the table ``entry``, and the values of its parameters."""
@@ -381,6 +384,8 @@ def sort_column(name: str, connection: sqlite3.Connection) -> Condition:
     QueryError
         There is no such field.
     """
+    if name == NEWEST:
+        return "coalesce(acquired, ingested)", ()
     field = field_of(name)
     if field is not None:
         return f'"{field.name}"', ()

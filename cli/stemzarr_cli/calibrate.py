@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stemzarr.errors import OptionError
+from stemzarr.errors import OptionError, StemzarrError, UnsupportedDataError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import ASSIGNMENT, Parsed, gather
 from stemzarr_cli.places import Place, find_source
@@ -22,6 +23,8 @@ from stemzarr_cli.text import format_count, format_number, shorten_list
 if TYPE_CHECKING:
     from stemzarr.model import Fact
     from stemzarr.store import Change
+
+    _Planned = tuple[Place, Mapping[str, Fact], tuple[Change, ...]]
 
 
 def _disk(text: str) -> float:
@@ -81,12 +84,16 @@ def calibrate(  # noqa: PLR0913 - one argument for each option
     if undo:
         _undo_all(report, places, yes=yes or query is None)
         return
-    planned = [(place, _facts_of(place, facts, disk_radius)) for place in places]
-    if query is not None and not _confirmed(report, planned, yes=yes):
+    if query is None:
+        _revise(report, places[0], _facts_of(places[0], facts, disk_radius))
         return
-    for place, given in planned:
+    planned = _plan(report, places, facts, disk_radius)
+    if not _confirmed(report, planned, yes=yes):
+        return
+    for place, given, _ in planned:
         with report.attempt():
-            _revise(report, place, given)
+            _revise(report, place, given, is_shown=False)
+    report.say(f"{format_count(sum(bool(one[2]) for one in planned), 'entry')} calibrated")
 
 
 def _split(words: Sequence[str], *, has_name: bool) -> tuple[str | None, dict[str, Fact]]:
@@ -111,29 +118,47 @@ def _facts_of(place: Place, facts: Mapping[str, Fact], disk: float | None) -> di
     return {**scale_by_disk(place.path, disk), **facts}
 
 
-def _confirmed(
-    report: Report, planned: Sequence[tuple[Place, Mapping[str, Fact]]], *, yes: bool
-) -> bool:
-    """Show what would change, the same change of several entries once, and ask."""
+def _plan(
+    report: Report, places: Sequence[Place], facts: Mapping[str, Fact], disk: float | None
+) -> list[_Planned]:
+    """Return what is set of each store and what that changes; those that it does not fit fail."""
     from stemzarr_catalog.calibrating import plan_changes
 
+    planned: list[_Planned] = []
+    unfit: dict[str, list[str]] = defaultdict(list)
+    for place in places:
+        try:
+            given = _facts_of(place, facts, disk)
+            planned.append((place, given, plan_changes(place.path, given)))
+        except StemzarrError as error:
+            unfit[re.sub(r"^document '[^']*' ", "it ", error.message)].append(place.path.stem)
+    for why, names in unfit.items():
+        msg = f"{format_count(len(names), 'entry')} left out, {shorten_list(names)}: {why}"
+        hint = "narrow the query, such as by kind=4d-stem, to leave out none"
+        report.fail(UnsupportedDataError(msg, hint=hint))
+    return planned
+
+
+def _confirmed(report: Report, planned: Sequence[_Planned], *, yes: bool) -> bool:
+    """Show what would change, the same change of several entries once, and ask."""
     found: dict[str, list[str]] = defaultdict(list)
-    changed = set()
-    for place, facts in planned:
-        for change in plan_changes(place.path, facts):
+    for place, _, changes in planned:
+        for change in changes:
             found[_describe(change)].append(place.path.stem)
-            changed.add(place.path.stem)
-    same = len(planned) - len(changed)
+    changed = sum(bool(changes) for _, _, changes in planned)
     lines = [f"{change} in {shorten_list(names)}" for change, names in found.items()]
+    same = len(planned) - changed
     if same:
         lines.append(f"{format_count(same, 'entry')} {'is' if same == 1 else 'are'} so already")
     if not changed:
         report.say(lines[0] if lines else "nothing is different")
         return False
-    return confirm_many(report, lines, f"Calibrate {format_count(len(changed), 'entry')}?", yes=yes)
+    return confirm_many(report, lines, f"Calibrate {format_count(changed, 'entry')}?", yes=yes)
 
 
-def _revise(report: Report, place: Place, facts: Mapping[str, Fact]) -> None:
+def _revise(
+    report: Report, place: Place, facts: Mapping[str, Fact], *, is_shown: bool = True
+) -> None:
     if place.entry is not None and place.lake is not None:
         changes = place.lake.calibrate(place.entry.name, facts)
     else:
@@ -141,7 +166,8 @@ def _revise(report: Report, place: Place, facts: Mapping[str, Fact]) -> None:
 
         changes = revise(place.path, facts)
     record = {"name": place.path.stem, "changes": [dataclasses.asdict(one) for one in changes]}
-    report.result(record, functools.partial(_draw, report, place.path.stem, changes))
+    draw = functools.partial(_draw, report, place.path.stem, changes)
+    report.result(record, draw if is_shown else lambda: None)
 
 
 def _undo_all(report: Report, places: Sequence[Place], *, yes: bool) -> None:

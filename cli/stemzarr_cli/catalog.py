@@ -13,7 +13,7 @@ from stemzarr.errors import DamagedStoreError, OptionError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_path, shorten_list
+from stemzarr_cli.text import format_count, format_path, shorten_list
 
 if TYPE_CHECKING:
     from stemzarr_catalog import Lake
@@ -48,7 +48,9 @@ def rebuild(report: Report, /, *, measures: bool, lake: Path | None) -> None:
     unlisted = opened.rebuild()
     problems = opened.problems
     record = {"lake": str(opened.path), "entries": len(opened), "problems": problems}
-    report.result(record, lambda: report.say(f"{opened.path}: {len(opened)} entries"))
+    report.result(
+        record, lambda: report.say(f"{opened.path}: {format_count(len(opened), 'entry')}")
+    )
     for name, problem in problems.items():
         report.note(f"{name} cannot be listed: {problem}")
     for name, problem in unlisted.items():
@@ -138,7 +140,7 @@ def validate(report: Report, /, *, lake: Path | None) -> None:
         report.result(finding.json(), lambda: None)
         report.fail(DamagedStoreError(finding.message, path=finding.path))
     if sound and not report.as_json:
-        report.say(f"{opened.path}: {len(opened)} entries, all as they should be")
+        report.say(f"{opened.path}: {format_count(len(opened), 'entry')}, all as they should be")
 
 
 @catalog.command(cls=Command)
@@ -175,4 +177,5 @@ def export(
     write = export_parquet if chosen == "parquet" else export_stac
     written = write(open_lake(lake), dest, " ".join(query), overwrite=overwrite)
     record = {"dest": str(dest.absolute()), "format": chosen, "entries": written}
-    report.result(record, lambda: report.say(f"{format_path(dest)}  {chosen}  {written} entries"))
+    count = format_count(written, "entry")
+    report.result(record, lambda: report.say(f"{format_path(dest)}  {chosen}  {count}"))

@@ -19,7 +19,7 @@ from stemzarr_cli.parts import split_progress
 from stemzarr_cli.places import Place, find_source
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_bytes, format_path, format_seconds, format_shape
+from stemzarr_cli.text import format_bytes, format_count, format_path, format_seconds, format_shape
 from stemzarr_cli.viewing import view_options
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _export_many(
         raise OptionError("is not a folder", path=folder, hint="name a folder with --to")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with report.progress(f"exporting {len(entries)} entries") as progress:
+    with report.progress(f"exporting {format_count(len(entries), 'entry')}") as progress:
         parts = split_progress(progress, [_size(entry) for entry in entries])
         for entry, part in zip(entries, parts, strict=True):
             dest = folder / f"{entry.name}{exporter.suffix_for(str(entry.source['format']))}"

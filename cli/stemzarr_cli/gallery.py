@@ -9,7 +9,7 @@ import click
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_path
+from stemzarr_cli.text import format_count, format_path
 
 
 @click.command(cls=Command)
@@ -44,4 +44,6 @@ def gallery(
         )
     page = dest / "index.html" if dest.is_dir() else dest
     record = {"dest": str(page.absolute()), "entries": shown, "bytes": page.stat().st_size}
-    report.result(record, lambda: report.say(f"{format_path(page)}  {shown} entries"))
+    report.result(
+        record, lambda: report.say(f"{format_path(page)}  {format_count(shown, 'entry')}")
+    )

@@ -12,7 +12,7 @@ import click
 from stemzarr.errors import OptionError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_number
+from stemzarr_cli.text import format_count, format_number
 
 if TYPE_CHECKING:
     from stemzarr_catalog import Lake
@@ -44,6 +44,7 @@ def ls(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """List the lake, or the part of it that a query finds.
 
+    The newest come first: by when they were acquired, or else ingested.
     QUERY is made of comparisons and words, all of which must hold:
     'beam_energy_keV>=200' kind=4d-stem SrTiO3. Quote what the shell would take for itself.
     """
@@ -62,8 +63,8 @@ def ls(  # noqa: PLR0913 - one argument for each option
     if sessions:
         _list_sessions(report, opened, words, limit)
         return
-    descending = sort is not None and sort.startswith("-")
-    field = sort.removeprefix("-") if sort else None
+    descending = sort in (None, "newest") or sort.startswith("-")
+    field = sort.removeprefix("-") if sort else "newest"
     if report.as_json:
         for entry in opened.search(words, sort=field, limit=limit, descending=descending):
             report.result(entry.json(), lambda: None)
@@ -71,10 +72,24 @@ def ls(  # noqa: PLR0913 - one argument for each option
         from stemzarr_cli.tables import entries_table
 
         report.show(entries_table(found))
+        report.note(_count_entries(opened, words, len(found)))
     else:
         _report_no_match(report, opened, words)
     for name, problem in opened.problems.items():
         report.note(f"{name} cannot be listed: {problem}")
+
+
+def _count_entries(lake: Lake, query: str, listed: int) -> str:
+    """Say how many entries are listed, of how many that were found, of how many there are."""
+    there = format_count(len(lake), "entry")
+    found = len(lake.names(query)) if query else len(lake)
+    if found == len(lake):
+        return f"the first {listed:,} of {there}" if listed < found else there
+    return (
+        f"the first {listed:,} of {found:,} that match, of {there}"
+        if listed < found
+        else (f"{found:,} of {there}")
+    )
 
 
 def _report_no_match(report: Report, lake: Lake, query: str) -> None:

@@ -98,7 +98,24 @@ def _is_path(text: str) -> bool:
         return False
 
 
+_CALLED = {
+    **dict.fromkeys(("list", "dir", "search", "find", "query"), "'stemzarr ls'"),
+    **dict.fromkeys(("open", "view", "display", "cat"), "'stemzarr show'"),
+    **dict.fromkeys(("delete", "del", "rm"), "'stemzarr catalog remove'"),
+    **dict.fromkeys(("import", "add", "convert", "load"), "'stemzarr ingest'"),
+    **dict.fromkeys(("mv", "move"), "'stemzarr rename'"),
+    **dict.fromkeys(("check", "test"), "'stemzarr verify'"),
+    **dict.fromkeys(("save", "write"), "'stemzarr export'"),
+    "undo": "'stemzarr calibrate NAME --undo'",
+    "help": "'stemzarr -h'",
+    "rebuild": "'stemzarr catalog rebuild'",
+}
+"""What people type, and what it is called here."""
+
+
 def _nearest(name: str) -> str:
+    if name.lower() in _CALLED:
+        return f"; it is {_CALLED[name.lower()]}"
     close = difflib.get_close_matches(name, COMMANDS, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 

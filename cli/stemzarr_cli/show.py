@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from stemzarr.errors import EntryNotFoundError
 from stemzarr_catalog.wording import format_value, label
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.places import find_record
@@ -27,8 +28,8 @@ _LEAST_COLUMNS = 24
     "--metadata",
     is_flag=False,
     flag_value="",
-    metavar="[PATH]",
-    help="Print the tag tree of the source, or the part of it at PATH.",
+    metavar="[PATH|WORD]",
+    help="Print the tag tree of the source, the part of it at PATH, or all tags with WORD in them.",
 )
 @lake_option
 @click.pass_obj
@@ -187,8 +188,16 @@ def _draw_pictures(report: Report, path: Path) -> None:
 
 def _show_metadata(report: Report, path: Path, wanted: str) -> None:
     from stemzarr.registry import read_source
-    from stemzarr_cli.tagtree import draw_tags, find_tag
+    from stemzarr_cli.tagtree import draw_found, draw_tags, find_tag, search_tags
 
-    tree = find_tag(read_source(path).load_metadata(), wanted)
-    label = wanted or path.stem
-    report.result({"path": wanted, "value": tree}, lambda: report.show(draw_tags(tree, label)))
+    tags = read_source(path).load_metadata()
+    try:
+        tree = find_tag(tags, wanted)
+    except EntryNotFoundError:
+        found = dict(search_tags(tags, wanted))
+        if not found:
+            raise
+        report.result({"word": wanted, "tags": found}, lambda: report.show(draw_found(found)))
+        return
+    shown = wanted or path.stem
+    report.result({"path": wanted, "value": tree}, lambda: report.show(draw_tags(tree, shown)))

@@ -76,10 +76,10 @@ class Listing:
     def _lines(self, columns: Sequence[str], widths: Sequence[int]) -> Iterator[Segment]:
         """Draw what needs no folding as rich's table does, in a tenth of its time."""
         bold = Style(bold=True)
-        yield Segment(_aligned(columns, widths), bold)
+        yield Segment(_aligned(columns, widths).rstrip(" "), bold)
         yield Segment("\n" + "─" * (sum(widths) + _GAP * (len(widths) - 1)) + "\n")
         for number, row in enumerate(self._rows):
-            line = _aligned([row[column] for column in columns], widths)
+            line = _aligned([row[column] for column in columns], widths).rstrip(" ")
             yield Segment(line, bold if number == self._marked else None)
             yield Segment("\n")
 
@@ -186,11 +186,14 @@ def entries_table(entries: Iterable[Brief]) -> Listing:
             "dtype": entry.dtype,
             "source": format_bytes(entry.size),
             "acquired": format_value("acquired", entry.acquired),
+            "tags": ", ".join(entry.tags),
             "title": entry.title,
+            "folder": entry.folder,
         }
         for entry in entries
     ]
-    return Listing(rows, dispensable=("title", "dtype", "source", "acquired"))
+    hidden = ("folder", "title", "tags", "dtype", "source", "acquired", "shape", "kind")
+    return Listing(rows, dispensable=hidden)
 
 
 def sessions_table(sessions: Iterable[Mapping[str, Any]]) -> Listing:

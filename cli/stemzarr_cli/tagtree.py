@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.text import Text
@@ -11,7 +12,7 @@ from rich.tree import Tree
 from stemzarr.errors import EntryNotFoundError
 from stemzarr_cli.text import format_number, printable
 
-__all__ = ["draw_tags", "find_tag"]
+__all__ = ["draw_found", "draw_tags", "find_tag", "search_tags"]
 
 _LIST_SHOWN = 8
 
@@ -49,6 +50,24 @@ def find_tag(tree: Any, path: str) -> Any:  # noqa: ANN401 - any part of a JSON 
     close = difflib.get_close_matches(rest, names, n=3, cutoff=0.4) or names[:5]
     hint = f"beside it are {', '.join(close)}" if names else "what is before it is a single value"
     raise EntryNotFoundError(f"the metadata has no {rest!r} there", hint=hint)
+
+
+def search_tags(tree: Any, word: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON
+    """Give path and value of each tag that has a word in its path or its value, without case."""
+    wanted = word.casefold()
+    waiting: list[tuple[str, Any]] = [("", tree)]
+    while waiting:
+        path, value = waiting.pop()
+        inside = [] if _is_row_of_values(value) else _children(value)
+        below = f"{path}/" if path else ""
+        waiting += [(f"{below}{name}", child) for name, child in reversed(inside)]
+        if not inside and path and wanted in f"{path} {value}".casefold():
+            yield path, value
+
+
+def draw_found(found: Mapping[str, Any]) -> Text:
+    """Return a line for each tag that was found, by its path."""
+    return Text("\n").join(_leaf(path, value) for path, value in found.items())
 
 
 def _children(tree: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - any part of a JSON document

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import functools
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stemzarr.errors import DamagedStoreError, OptionError
+from stemzarr.errors import DamagedStoreError, OptionError, UnsupportedDataError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.places import find_source
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_bytes, format_path, format_seconds, one_line, shorten_list
+from stemzarr_cli.text import (
+    format_bytes,
+    format_count,
+    format_path,
+    format_seconds,
+    one_line,
+    shorten_list,
+)
 
 if TYPE_CHECKING:
     from stemzarr.store import VerifyReport
@@ -39,13 +48,15 @@ if TYPE_CHECKING:
     is_flag=True,
     help="First put back metadata that another program or the disk changed.",
 )
+@click.option("--all", "everything", is_flag=True, help="Check all stores of the lake.")
 @lake_option
 @click.pass_obj
-def verify(
+def verify(  # noqa: PLR0913 - one argument for each option
     report: Report,
     /,
     *,
     names: tuple[str, ...],
+    everything: bool,
     source: Path | None,
     originals: bool,
     restore: bool,
@@ -67,10 +78,10 @@ def verify(
             raise OptionError("--originals finds the sources itself and changes nothing", hint=hint)
         _list_originals(report, names, lake)
         return
-    if not names or (source is not None and len(names) > 1):
-        msg = "needs NAME..., and just one with --source"
-        raise OptionError(msg, hint="'stemzarr ls' lists the names of a lake")
-    for name in names:
+    if source is not None and len(names) != 1:
+        hint = "'stemzarr ls' lists the names of a lake"
+        raise OptionError("--source needs just one NAME", hint=hint)
+    for name in names or _all_names(report, lake, everything=everything):
         with report.attempt():
             path = find_source(name, lake).path
             if restore:
@@ -79,7 +90,39 @@ def verify(
                 import stemzarr
 
                 found = stemzarr.verify(path, source=source, progress=progress)
+            if source is not None and not found.ok and stemzarr.verify(path).ok:
+                _tell_other(report, found)
+                continue
             _tell(report, found)
+
+
+def _all_names(report: Report, where: Path | None, *, everything: bool) -> tuple[str, ...]:
+    """Return the names of all entries, which must be asked for: it may take hours."""
+    from stemzarr_catalog import open_lake
+
+    lake = open_lake(where)
+    names = tuple(sorted({*lake, *lake.problems}))
+    size = format_bytes(sum(entry.stored_bytes for entry in lake.search()))
+    what = f"{format_count(len(names), 'store')}, {size}"
+    if everything:
+        return names
+    if not sys.stdin.isatty() or report.as_json:
+        hint = "name stores, or give --all"
+        raise OptionError(f"would check all of {lake.path}: {what}", hint=hint)
+    return names if report.ask(f"{lake.path}: {what}", "Check them all?") else ()
+
+
+def _tell_other(report: Report, found: VerifyReport) -> None:
+    """Say that a sound store was compared with a file that it was not made from."""
+    name = found.path.stem
+    report.result(
+        {**found.json(), "other": True},
+        lambda: report.say(f"{name}  sound, and made from another file"),
+    )
+    differs = found.problems[0]
+    more = len(found.problems) - 1
+    msg = f"is not the file that {name} came from: {differs}{f', and {more} more' if more else ''}"
+    report.fail(UnsupportedDataError(msg, path=found.original))
 
 
 def _restore(report: Report, path: Path) -> None:
@@ -100,9 +143,9 @@ def _tell(report: Report, found: VerifyReport) -> None:
 
 
 def _draw(report: Report, found: VerifyReport) -> None:
-    wrong = "DAMAGED" if found.original is None else "DAMAGED, or another file"
-    state = "sound" if found.ok else f"{wrong}, {len(found.problems)} problems"
-    checked = f"{found.files} files and {found.chunks} chunks"
+    count = format_count(len(found.problems), "problem")
+    state = "sound" if found.ok else f"DAMAGED, {count}"
+    checked = f"{format_count(found.files, 'file')} and {format_count(found.chunks, 'chunk')}"
     amount = f"{format_bytes(found.nbytes)} in {format_seconds(found.seconds)}"
     report.say(f"{found.path.stem}  {state}: {checked}, {amount}")
     if found.added:
@@ -118,12 +161,38 @@ def _list_originals(report: Report, names: tuple[str, ...], where: Path | None) 
     from stemzarr_catalog import open_lake
 
     lake = open_lake(where)
+    judged = _Judged()
     for name in names or tuple(lake):
         with report.attempt():
-            _judge(report, lake[name])
+            _judge(report, lake[name], judged)
+    judged.show(report)
 
 
-def _judge(report: Report, entry: Entry) -> None:
+@dataclass(slots=True)
+class _Judged:
+    """Originals for a person to read under headings; for a program they are lines at once."""
+
+    safe: dict[str, int] = field(default_factory=dict)
+    """Bytes of each that can be deleted."""
+    keep: dict[str, str] = field(default_factory=dict)
+    """Why each other one cannot."""
+
+    def show(self, report: Report) -> None:
+        """Print both groups on a terminal."""
+        if report.terminal_width is None:
+            return
+        if self.safe:
+            size = format_bytes(sum(self.safe.values()))
+            report.say(f"Safe to delete: {format_count(len(self.safe), 'file')}, {size}", bold=True)
+        for path in self.safe:
+            report.say(f"  {format_path(path)}")
+        if self.keep:
+            report.say(f"To keep: {format_count(len(self.keep), 'file')}", bold=True)
+        for path, why in self.keep.items():
+            report.say_wrapped(f"  {format_path(path)}: {why}")
+
+
+def _judge(report: Report, entry: Entry, judged: _Judged) -> None:
     """Print the original of an entry if it is safe to delete, or say on stderr why it is not."""
     import stemzarr
 
@@ -135,16 +204,21 @@ def _judge(report: Report, entry: Entry) -> None:
         if found.notes or not found.ok:
             _tell(report, found)
             why_not = "its store is damaged, or it is another file now"
+    is_read = report.terminal_width is not None and not report.as_json
     if why_not is not None:
-        report.note(f"keep {original}: {why_not}")
+        judged.keep[str(original)] = why_not
+        if not is_read:
+            report.note(f"keep {original}: {why_not}")
         return
+    judged.safe[str(original)] = int(entry.source.get("size") or 0)
     record: dict[str, Any] = {
         "name": entry.name,
         "original": str(original),
         "bytes": entry.source.get("size"),
         "safe": True,
     }
-    report.result(record, functools.partial(report.say, one_line(original)))
+    said = (lambda: None) if is_read else functools.partial(report.say, one_line(original))
+    report.result(record, said)
 
 
 def _reason_to_keep(entry: Entry) -> str | None:
@@ -153,6 +227,8 @@ def _reason_to_keep(entry: Entry) -> str | None:
     path = source.get("path")
     if source.get("virtual"):
         return "its entry is virtual, so the pixels are nowhere else"
+    if not source.get("virtual") and entry.facts.get("complete") == 0:
+        return "it ends early, and its store holds what could be recovered"
     if not source.get("rebuildable"):
         return f"a store cannot give {source.get('format')} files back byte for byte"
     if source.get("redacted"):

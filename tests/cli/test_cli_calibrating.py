@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stemzarr.store import read_record, read_store, undo_revision, verify_store
@@ -88,7 +89,7 @@ def test_many_are_calibrated_and_given_back(
     assert run(["calibrate", "camera_length=12cm", *words]) == 0
     said = capsys.readouterr()
     assert said.err.splitlines() == ["camera_length_mm: 115 → 120 in Mon-SI, Tue-SI"]
-    assert len(said.out.splitlines()) == 2
+    assert said.out == "2 entries calibrated\n"
     between = {name: labels(lake, name) for name in lake}
     say("calibrate", "exposure=3ms", "det.scale=2mrad", "brightness.offset=4", "title=x", *words)
     assert lake.search("exposure=3ms camera_length=12cm").names == ["Mon-SI", "Tue-SI"]
@@ -104,6 +105,19 @@ def test_many_are_calibrated_and_given_back(
     assert ["undone" in revision for revision in record["revisions"]] == [True, True]
     assert verify_store(lake["Mon-SI"].path).ok
     assert lake.search("camera_length=115").names == ["Mon-SI", "Tue-SI"]
+
+
+def test_entries_that_do_not_fit_are_named_and_the_rest_is_done(
+    lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An image has no detector axes."""
+    np.save(tmp_path / "image.npy", np.zeros((4, 5), np.uint16))
+    lake.ingest(tmp_path / "image.npy")
+    words = ["--query", "", "det.scale=0.03/nm", "--yes", "--lake", str(lake.path)]
+    assert run(["calibrate", *words]) == 1
+    said = capsys.readouterr()
+    assert "1 entry left out, image: it has no axis 'det_y'" in said.err
+    assert lake.search("det_x.scale=0.03").names == ["Mon-SI", "Tue-SI"]
 
 
 def test_a_fact_that_was_not_known_is_unknown_again(lake: Lake) -> None:

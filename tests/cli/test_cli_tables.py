@@ -59,7 +59,8 @@ def test_a_table_that_fits_looks_like_one_of_rich(
         console = Console(file=screen, width=200, markup=False, highlight=False)
         console.print(one)
         shown.append(screen.getvalue())
-    assert shown[0] == shown[1]
+    ours, theirs = (text.splitlines() for text in shown)
+    assert ours == [line.rstrip(" ") for line in theirs]
 
 
 def test_columns_go_in_their_order() -> None:
