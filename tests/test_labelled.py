@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import stemzarr
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.labelled import dask_chunks, from_dataset, to_dataset
+from stemzarr.lazy import SelectedBlocks, find_selection
 from stemzarr.model import ArrayBlocks, Axis, Document, dims_of_kind, read_box
 from stemzarr.options import IngestOptions
 from stemzarr.store import write_store
@@ -189,3 +190,87 @@ def test_what_a_store_knows_is_not_lost_on_the_way(tmp_path: Path, chunks: Any) 
     loaded = opened.copy(deep=True).load()
     loaded["intensity"][0, 0] = 7
     assert from_dataset(loaded).tiles is None
+
+
+STEPS = st.lists(
+    st.dictionaries(
+        st.sampled_from(["scan_y", "scan_x", "det_y", "det_x"]),
+        st.one_of(
+            st.integers(0, 1),
+            st.builds(
+                slice,
+                st.integers(0, 4) | st.none(),
+                st.integers(5, 30) | st.none(),
+                st.integers(1, 3) | st.none(),
+            ),
+            st.just(slice(None, None, -1)),
+        ),
+        max_size=3,
+    ),
+    max_size=3,
+)
+
+
+@given(
+    steps=STEPS, chunks=st.sampled_from([None, {"scan_y": 2, "scan_x": 3}, {}]), late=st.booleans()
+)
+def test_what_is_selected_leads_back_to_the_blocks(
+    steps: list[dict[str, int | slice]],
+    chunks: dict[str, int] | None,
+    late: bool,
+) -> None:
+    """Any chain of slices and positions, in dask or not, gives the values of the selection."""
+    values = np.arange(7 * 8 * 6 * 9, dtype=np.uint16).reshape(7, 8, 6, 9)
+    opened = to_dataset(scan(values))
+    opened = opened if chunks is None or late else opened.chunk(chunks)
+    for step in steps:
+        sizes = opened.intensity.sizes
+        kept = {
+            dim: item
+            for dim, item in step.items()
+            if dim in sizes and (isinstance(item, slice) or item < sizes[dim])
+        }
+        opened = opened.isel(kept)
+    opened = opened.chunk() if chunks is not None and late else opened
+    found = find_selection(opened["intensity"])
+    assert found is not None
+    assert (found.shape, found.dtype) == (opened["intensity"].shape, values.dtype)
+    out = np.empty(found.shape, found.dtype)
+    found.read_into(out, (0,) * out.ndim)
+    np.testing.assert_array_equal(out, opened["intensity"].to_numpy())
+    inner = tuple(min(1, n) for n in found.shape)
+    part = np.empty([n - a for n, a in zip(found.shape, inner, strict=True)], found.dtype)
+    found.read_into(part, inner)
+    np.testing.assert_array_equal(part, out[tuple(slice(a, None) for a in inner)])
+    assert len(found.block_shape) == out.ndim
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ds: ds * 2,
+        lambda ds: ds.astype(np.uint32),
+        lambda ds: ds.roll(scan_y=1),
+        lambda ds: ds.map(np.sqrt),
+        lambda ds: ds.isel(scan_y=[0, 2, 5]),
+        lambda ds: ds.transpose("scan_x", "scan_y", ...),
+        lambda ds: ds.compute(),
+        lambda ds: ds.where(ds.scan_y > 0, 0),
+        lambda ds: xr.concat([ds, ds], "scan_y"),
+    ],
+)
+@pytest.mark.parametrize("chunks", [None, {"scan_y": 2}])
+def test_what_is_computed_does_not(change: Any, chunks: dict[str, int] | None) -> None:
+    """Arithmetic, other types, orders and lists are xarray's; so is what is in memory."""
+    values = np.arange(6 * 3 * 2 * 2, dtype=np.uint16).reshape(6, 3, 2, 2)
+    opened = to_dataset(scan(values))[["intensity"]]
+    changed = change(opened if chunks is None else opened.chunk(chunks))["intensity"]
+    assert find_selection(changed) is None
+
+
+def test_a_whole_dataset_is_its_own_blocks() -> None:
+    """Nothing is between an opened Dataset and the blocks of its document."""
+    document = scan(np.zeros((4, 3, 2, 2), np.uint8))
+    for opened in (to_dataset(document), to_dataset(document).chunk({"scan_y": 1})):
+        assert from_dataset(opened).blocks is document.blocks
+    assert isinstance(from_dataset(opened.isel(scan_y=slice(1, 3))).blocks, SelectedBlocks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args
@@ -11,10 +10,10 @@ from typing import Any, cast, get_args
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from stemzarr.errors import UnsupportedDataError
+from stemzarr.lazy import BlocksArray, find_selection
 from stemzarr.model import (
     CHANNEL,
     PATTERN_KINDS,
@@ -28,86 +27,10 @@ from stemzarr.model import (
 )
 from stemzarr.pixels.boxes import fill_box
 
-__all__ = ["BlocksArray", "dask_chunks", "from_dataset", "to_dataset"]
+__all__ = ["dask_chunks", "from_dataset", "to_dataset"]
 
 _DASK_CHUNK_BYTES = 64 * 1024**2
 _SCAN = ("scan_y", "scan_x")
-
-
-class BlocksArray(BackendArray):
-    """The values of a document as xarray indexes them; what is not asked for is not read.
-
-    Positions closer to each other than a block of the disk are read through in one go.
-
-    Parameters
-    ----------
-    blocks
-        The pixels in canonical order.
-    pattern_ndim
-        How many of the last dims are one pattern.
-    document
-        The document that they are all pixels of, where there is one.
-    """
-
-    def __init__(self, blocks: Blocks, pattern_ndim: int, document: Document | None = None) -> None:
-        self.blocks = blocks
-        self.pattern_ndim = pattern_ndim
-        self.document = document
-        self.shape = blocks.shape
-        self.dtype = blocks.dtype
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[Any]:
-        values: NDArray[Any] = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
-        return values
-
-    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
-        """Read the positions that an orthogonal index names."""
-        leading = len(self.shape) - self.pattern_ndim
-        wanted = [_positions(item, size) for item, size in zip(key, self.shape, strict=True)]
-        unique = [np.unique(positions) for positions in wanted]
-        box: NDArray[Any] = np.empty([u.size for u in unique], self.dtype)
-        if box.size:
-            gaps = [*self.blocks.block_shape[:leading], *self.shape[leading:]]
-            groups = [_groups(u, gap) for u, gap in zip(unique, gaps, strict=True)]
-            for group in itertools.product(*groups):
-                self._read_group(box, unique, group)
-        for dim, (positions, known) in enumerate(zip(wanted, unique, strict=True)):
-            if not np.array_equal(positions, known):
-                box = box.take(np.searchsorted(known, positions), axis=dim)
-        scalars = tuple(0 if isinstance(item, (int, np.integer)) else slice(None) for item in key)
-        return box[scalars]
-
-    def _read_group(
-        self, box: NDArray[Any], unique: Sequence[NDArray[np.intp]], group: Sequence[slice]
-    ) -> None:
-        """Read the box that encloses one group of positions, straight into place if it can be."""
-        inside = [positions[part] for positions, part in zip(unique, group, strict=True)]
-        start = [int(positions[0]) for positions in inside]
-        shape = tuple(int(p[-1]) - first + 1 for p, first in zip(inside, start, strict=True))
-        target = box[tuple(group)]
-        if target.shape == shape:
-            self.blocks.read_into(target, start)
-            return
-        enclosing: NDArray[Any] = np.empty(shape, self.dtype)
-        self.blocks.read_into(enclosing, start)
-        picks = [positions - first for positions, first in zip(inside, start, strict=True)]
-        target[...] = enclosing[np.ix_(*picks)]
-
-
-def _positions(item: Any, size: int) -> NDArray[np.intp]:  # noqa: ANN401 - an indexer of xarray's
-    """Return the positions that one item of an index names, counted from the front."""
-    if isinstance(item, slice):
-        return np.arange(*item.indices(size), dtype=np.intp)
-    positions = np.atleast_1d(np.asarray(item, dtype=np.intp))
-    return np.where(positions < 0, positions + size, positions)
-
-
-def _groups(positions: NDArray[np.intp], gap: int) -> list[slice]:
-    """Cut sorted positions where more than `gap` is between neighbours: no block is shared."""
-    cuts = [0, *(np.flatnonzero(np.diff(positions) > max(1, gap)) + 1).tolist(), positions.size]
-    return [slice(a, b) for a, b in itertools.pairwise(cuts)]
 
 
 def dask_chunks(blocks: Blocks, pattern_ndim: int) -> tuple[int, ...]:
@@ -233,7 +156,8 @@ def from_dataset(dataset: xr.Dataset) -> Document:
     title = str(dataset.attrs.get("title", "scan"))
     valid = _mask_of(dataset, "valid", names[:2]) if names[:2] == _SCAN else None
     bad = _mask_of(dataset, "bad_pixels", names[-2:]) if kind in PATTERN_KINDS else None
-    origin = _origin(array)
+    selected = find_selection(array)
+    origin = selected.source.document if selected is not None and selected.is_whole else None
     same = origin is not None and _equal(valid, origin.valid) and _equal(bad, origin.bad_pixels)
     return Document(
         index=0,
@@ -241,7 +165,7 @@ def from_dataset(dataset: xr.Dataset) -> Document:
         title=title,
         kind=cast("Kind", kind),
         axes=tuple(_axis_of(dataset, name) for name in names),
-        blocks=DataArrayBlocks(array) if origin is None else origin.blocks,
+        blocks=DataArrayBlocks(array) if selected is None else selected.simplest(),
         brightness=brightness,
         channels=channels,
         facts=facts,
@@ -250,26 +174,6 @@ def from_dataset(dataset: xr.Dataset) -> Document:
         tiles=origin.tiles if origin is not None and same else None,
         measured=origin.measured if origin is not None and same else None,
     )
-
-
-def _origin(array: xr.DataArray) -> Document | None:
-    """Return the document whose pixels, all of them and unchanged, an array is; None elsewhere.
-
-    What xarray has not computed with is still the lazy array that `to_dataset` made, in wrappers
-    of xarray's and, where it was opened with chunks, as the only source of a dask array.
-    """
-    lazy: Any = array.variable._data  # noqa: SLF001 - `data` would read the values
-    if array.chunks is not None:
-        graph = array.data.dask
-        node = graph.get(f"original-{array.data.name}") if len(graph.layers) == 2 else None  # noqa: PLR2004
-        lazy = getattr(node, "value", node)
-    while not isinstance(lazy, BlocksArray):
-        key = lazy.key.tuple if hasattr(lazy, "key") else ()
-        whole = all(isinstance(item, slice) and item == slice(None) for item in key)
-        if not (whole and hasattr(lazy, "array")):
-            return None
-        lazy = lazy.array
-    return lazy.document
 
 
 def _equal(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
