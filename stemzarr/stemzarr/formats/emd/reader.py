@@ -14,14 +14,14 @@ import numpy as np
 
 from stemzarr.formats.found import Found, reorder
 from stemzarr.formats.hdf5.arrangement import Arrangement
-from stemzarr.formats.hdf5.files import groups_of, member, read_mask
+from stemzarr.formats.hdf5.files import groups_of, member, read_masks
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import plain_text
 from stemzarr.model import CHANNEL, Blocks
 from stemzarr.pixels.packing import COLOUR_CHANNELS
 
-__all__ = ["EMD"]
+__all__ = ["EMD", "MARK", "OURS"]
 
 _DATA_NAMES: Final = ("data", "datacube", "realslice", "counted_datacube")
 _GROUP_TYPES: Final = ("1", "array")
@@ -29,10 +29,10 @@ _PATTERNS: Final = ("VirtualDiffraction", "DiffractionSlice", "Probe")
 _HYPERSPY: Final = ("microscope", "sample", "user", "comments")
 """Groups that HyperSpy makes in each of its files, empty or not."""
 _FEWEST_AXES = 2
-_VALID: Final = "stemzarr_root/metadatabundle/stemzarr/valid"
-"""Mask of a salvaged scan that stemzarr exported."""
-_BAD_PIXELS: Final = "stemzarr_root/metadatabundle/stemzarr/bad_pixels"
-"""Mask of bad pixels that stemzarr exported."""
+MARK: Final = "emd_group_type"
+"""Attribute of groups that says what each is."""
+OURS: Final = ("stemzarr_root", "metadatabundle", "stemzarr")
+"""Groups, one in the other, of what stemzarr adds to the files that it exports."""
 
 
 def _describe(bare: Found, _data: h5py.Dataset, group: h5py.Group) -> Found:
@@ -52,8 +52,7 @@ def _describe(bare: Found, _data: h5py.Dataset, group: h5py.Group) -> Found:
         axes=axes,
         hints=Hints(signal_type="diffraction" if pattern else "", names_order=berkeley),
         channels=channels,
-        valid=read_mask(group.file, _VALID, base.shape[:2]),
-        bad_pixels=read_mask(group.file, _BAD_PIXELS, base.shape[-2:]),
+        **read_masks(group.file, "/".join(OURS), base.shape),
     )
 
 
@@ -79,7 +78,7 @@ def _is_colour(axes: tuple[FoundAxis, ...]) -> bool:
 def _arrays(file: h5py.File) -> Iterator[tuple[h5py.Dataset, h5py.Group]]:
     """Yield data set and group of each group that the format marks as an array."""
     for _, group in groups_of(file):
-        if str(clean_json(group.attrs.get("emd_group_type"))) not in _GROUP_TYPES:
+        if str(clean_json(group.attrs.get(MARK))) not in _GROUP_TYPES:
             continue
         for name in _DATA_NAMES:
             data = member(group, name)

@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.formats.hdf5.writer import create_hdf5, write_dataset
+from stemzarr.formats.emd.reader import MARK, OURS
+from stemzarr.formats.hdf5.writer import create_hdf5, masks_of, write_dataset
 from stemzarr.metadata.tags import plain_tags
 from stemzarr.model import CHANNEL, Axis, Document, Source
 from stemzarr.registry import Exported, ExportRequest
@@ -24,7 +25,6 @@ from stemzarr.store.format.tree import read_nodes
 __all__ = ["write_emd"]
 
 _UNITS = {"pixel": ("pixels", 1.0), "1/nm": ("A^-1", 0.1), "1/Å": ("A^-1", 1.0), "Å": ("A", 1.0)}
-_ROOT = "stemzarr_root"
 _ROUNDINGS = 100
 
 
@@ -40,7 +40,7 @@ def write_emd(request: ExportRequest) -> Exported:
     with create_hdf5(request.dest) as file:
         file.attrs.update(
             {
-                "emd_group_type": "file",
+                MARK: "file",
                 "version_major": 1,
                 "version_minor": 0,
                 "UUID": str(uuid.uuid4()),
@@ -48,8 +48,8 @@ def write_emd(request: ExportRequest) -> Exported:
                 "authoring_user": _user(),
             }
         )
-        root = _group(file, _ROOT, "root", "Root")
-        bundle = _group(root, "metadatabundle", "metadatabundle")
+        root = _group(file, OURS[0], "root", "Root")
+        bundle = _group(root, OURS[1], "metadatabundle")
         if cube:
             _write_metadata(bundle, "calibration", "Calibration", _calibration(request))
             # py4DSTEM calibrates what these two name together.
@@ -59,10 +59,9 @@ def write_emd(request: ExportRequest) -> Exported:
             "facts": {**document.facts, **document.attributes},
             "provenance": request.provenance,
             "original_metadata": plain_tags(request.source.load_metadata()),
-            **({} if document.valid is None else {"valid": document.valid}),
-            **({} if document.bad_pixels is None else {"bad_pixels": document.bad_pixels}),
+            **masks_of(document),
         }
-        _write_metadata(bundle, "stemzarr", "Metadata", tags)
+        _write_metadata(bundle, OURS[2], "Metadata", tags)
         name = "datacube" if cube else document.slug
         array = _group(root, name, "array", "DataCube" if cube else "Array")
         channel = [Axis(name=CHANNEL, size=len(document.channels), units="")]
@@ -89,7 +88,7 @@ def _user() -> str:
 
 def _group(parent: h5py.Group, name: str, kind: str, python_class: str = "") -> h5py.Group:
     group = parent.create_group(name)
-    group.attrs["emd_group_type"] = kind
+    group.attrs[MARK] = kind
     if python_class:
         group.attrs["python_class"] = python_class
     return group

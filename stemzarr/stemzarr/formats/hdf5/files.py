@@ -32,7 +32,7 @@ __all__ = [
     "member",
     "open_hdf5",
     "own_data",
-    "read_mask",
+    "read_masks",
     "stored_dtype",
     "unwritten_chunks",
     "value_at",
@@ -230,13 +230,20 @@ def stored_dtype(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, ...]] 
     return (base.newbyteorder("<"), COLOUR_CHANNELS[: len(names)]) if base.kind == "u" else None
 
 
-def read_mask(group: h5py.Group, path: str, shape: Sequence[int]) -> NDArray[np.bool_] | None:
-    """Return a data set of booleans of a known shape below a group; None where there is no such."""
-    item = own_data(group, path)
-    if item is None or item.shape != tuple(shape) or item.dtype != np.bool_:
-        return None
-    mask: NDArray[np.bool_] = item[()]
-    return mask
+def read_masks(group: h5py.Group, path: str, shape: Sequence[int]) -> dict[str, Any]:
+    """Return the masks that stemzarr exported to a group below another, by their names.
+
+    Parameters
+    ----------
+    shape
+        That of the array: ``valid`` has its first two dims, ``bad_pixels`` its last two.
+    """
+    masks = {}
+    for name, fitting in (("valid", shape[:2]), ("bad_pixels", shape[-2:])):
+        item = own_data(group, f"{path}/{name}")
+        if item is not None and item.shape == tuple(fitting) and item.dtype == np.bool_:
+            masks[name] = item[()]
+    return masks
 
 
 def unwritten_chunks(data: h5py.Dataset) -> tuple[int, int]:

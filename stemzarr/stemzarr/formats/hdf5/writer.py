@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.formats.writing.isal import deflate
-from stemzarr.model import Blocks
+from stemzarr.model import Blocks, Document
 from stemzarr.pixels.boxes import Box, fill_box, grid
 from stemzarr.pixels.buffers import borrow
 from stemzarr.pixels.resources import Resources
 from stemzarr.storage.files import write_all
 from stemzarr.views.slabs import map_document
 
-__all__ = ["chunk_shape", "create_hdf5", "write_dataset"]
+__all__ = ["chunk_shape", "create_hdf5", "masks_of", "write_dataset"]
 
 _CHUNK_BYTES = 1024**2
 _LEVEL = 1
@@ -102,6 +102,12 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int, pattern_ndim: int) -> tup
     """
     least = (*[1] * (len(shape) - pattern_ndim), *shape[-pattern_ndim:])
     return fill_box(shape, _CHUNK_BYTES // itemsize, least=least, even=True)
+
+
+def masks_of(document: Document) -> dict[str, NDArray[np.bool_]]:
+    """Return the masks that a document has, by the names under which `read_masks` finds them."""
+    masks = {"valid": document.valid, "bad_pixels": document.bad_pixels}
+    return {name: mask for name, mask in masks.items() if mask is not None}
 
 
 def write_dataset(

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.formats.hdf5.writer import chunk_shape
+from stemzarr.formats.hdf5.writer import chunk_shape, masks_of
+from stemzarr.formats.hspy.reader import MARKS, NOTHING
 from stemzarr.metadata.facts import FACTS, rank_last
 from stemzarr.model import Axis, Document, Fact, Source
 
@@ -20,8 +21,6 @@ _SIGNAL_DIMS = {"spectrum-image": 1, "spectrum": 1, "profile": 1}
 _LAST = ("dwell_time_s", "scan_rotation_deg", "instrument")
 """What a group has behind all other facts, so that the bytes of files stay."""
 _LARGEST_INTEGER = 2**63
-_MARKS = ("_list_", "_tuple_", "_sig_", "_bs_", "_datetime_", "_ragged_", "_hspy_AxesManager_")
-"""Begins of names that HyperSpy's reader gives a meaning."""
 
 
 def signal_ndim(document: Document) -> int:
@@ -70,13 +69,14 @@ def metadata_of(
                 "original_axes_manager": None,
             }
         },
-        "stemzarr": {**facts, **document.attributes, "provenance": dict(provenance)},
+        "stemzarr": {
+            **facts,
+            **document.attributes,
+            "provenance": dict(provenance),
+            **masks_of(document),
+        },
+        **known,
     }
-    if document.valid is not None:
-        metadata["stemzarr"]["valid"] = document.valid
-    if document.bad_pixels is not None:
-        metadata["stemzarr"]["bad_pixels"] = document.bad_pixels
-    metadata |= known
     if document.kind == "4d-stem":
         instrument = metadata.setdefault("Acquisition_instrument", {})
         instrument.setdefault("TEM", {})["acquisition_mode"] = "STEM"
@@ -165,7 +165,7 @@ def _write_array(value: NDArray[Any], key: str, group: h5py.Group) -> None:
 def _write_list(values: Sequence[Any], key: str, group: h5py.Group) -> None:
     kinds = {type(value) for value in values}
     if not values:
-        group.attrs[f"_list_empty_{key}"] = "_None_"
+        group.attrs[f"_list_empty_{key}"] = NOTHING
     elif kinds == {str}:
         group.create_dataset(f"_list_{key}", data=list(values), dtype=h5py.string_dtype())
     elif kinds <= {int, float} and all(abs(value) < _LARGEST_INTEGER for value in values):
@@ -179,7 +179,7 @@ def _write_list(values: Sequence[Any], key: str, group: h5py.Group) -> None:
 
 def _name(name: str) -> str:
     look_alike = name.replace(".", "․") or "_"  # noqa: RUF001 - on purpose
-    return "ˍ" + look_alike[1:] if look_alike.startswith(_MARKS) else look_alike
+    return "ˍ" + look_alike[1:] if look_alike.startswith(MARKS) else look_alike
 
 
 def _group_name(key: str) -> str:
@@ -188,7 +188,7 @@ def _group_name(key: str) -> str:
 
 def _attribute(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if value is None:
-        return "_None_"
+        return NOTHING
     if isinstance(value, int) and not -_LARGEST_INTEGER <= value < 2 * _LARGEST_INTEGER:
         return str(value)
     if isinstance(value, str):

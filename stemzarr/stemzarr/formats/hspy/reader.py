@@ -14,21 +14,23 @@ import numpy as np
 
 from stemzarr.formats.found import Found, slugs_of
 from stemzarr.formats.hdf5.arrangement import Arrangement
-from stemzarr.formats.hdf5.files import member, open_hdf5, read_mask
+from stemzarr.formats.hdf5.files import member, open_hdf5, read_masks
 from stemzarr.formats.hdf5.tree import readable_attributes
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import finite_number, number_or_nan, plain_text
 from stemzarr.storage.objects import Stamp
 
-__all__ = ["HSPY"]
+__all__ = ["HSPY", "LISTS", "MARKS", "NOTHING"]
 
 _METADATA: Final = ("metadata", "mapped_parameters")
 _ORIGINAL: Final = ("original_metadata", "original_parameters")
-_VALID: Final = "metadata/stemzarr/valid"
 _UNDEFINED: Final = ("t", "t.Undefined", "<undefined>")
-_BAD_PIXELS: Final = "metadata/stemzarr/bad_pixels"
-"""Mask of a salvaged scan that stemzarr exported."""
+LISTS: Final = ("_list_", "_tuple_")
+MARKS: Final = (*LISTS, "_sig_", "_bs_", "_datetime_", "_ragged_", "_hspy_AxesManager_")
+"""Begins of names to which HyperSpy gives a meaning."""
+NOTHING: Final = "_None_"
+"""How HyperSpy writes None, and a list without members."""
 _MOST_VALUES = 2**20
 _DEEPEST = 64
 
@@ -44,7 +46,6 @@ def _experiments(file: h5py.File) -> Iterator[tuple[h5py.Dataset, h5py.Group]]:
 
 def _describe(bare: Found, _data: h5py.Dataset, group: h5py.Group) -> Found:
     metadata = _child(group, _METADATA)
-    shape = bare.base.shape
     return replace(
         bare,
         title=_title(metadata, str(group.name).rpartition("/")[2]),
@@ -52,8 +53,7 @@ def _describe(bare: Found, _data: h5py.Dataset, group: h5py.Group) -> Found:
         hints=Hints(signal_type=_signal_type(metadata)),
         metadata=metadata,
         original=_child(group, _ORIGINAL) if _is_of_dm(group) else {},
-        valid=read_mask(group, _VALID, shape[:2]),
-        bad_pixels=read_mask(group, _BAD_PIXELS, shape[-2:]),
+        **read_masks(group, "metadata/stemzarr", bare.base.shape),
     )
 
 
@@ -169,7 +169,7 @@ def _decode(group: h5py.Group, depth: int) -> dict[str, Any]:
 
 def _split(key: str) -> tuple[str, str]:
     """Return the prefix and the name of a key such as ``_list_3_detectors``."""
-    for prefix in ("_list_", "_tuple_"):
+    for prefix in LISTS:
         if key.startswith(prefix):
             rest = key.removeprefix(prefix)
             count, _, name = rest.partition("_")
@@ -178,9 +178,9 @@ def _split(key: str) -> tuple[str, str]:
 
 
 def _decode_attribute(key: str, value: object) -> tuple[str, object]:
-    for prefix in ("_list_empty_", "_tuple_empty_"):
-        if key.startswith(prefix):
-            return key.removeprefix(prefix), []
+    for prefix in LISTS:
+        if key.startswith(f"{prefix}empty_"):
+            return key.removeprefix(f"{prefix}empty_"), []
     if key.startswith("_bs_") and isinstance(value, (np.void, np.ndarray, np.bytes_)):
         return key.removeprefix("_bs_"), value.tobytes()
     if key.startswith("_datetime_") and isinstance(value, str):
@@ -189,7 +189,7 @@ def _decode_attribute(key: str, value: object) -> tuple[str, object]:
         value = value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray) and value.dtype.kind == "S":
         value = [item.decode("utf-8", "replace") for item in value.ravel().tolist()]
-    return key, None if isinstance(value, str) and value == "_None_" else value
+    return key, None if isinstance(value, str) and value == NOTHING else value
 
 
 def _decode_datetime(text: str) -> str:

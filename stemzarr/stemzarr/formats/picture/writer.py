@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.formats.picture.png import MOST_CHANNELS, encode_png
+from stemzarr.formats.tiff.axes import IMAGEJ_LETTERS
 from stemzarr.model import ArrayBlocks, Axis, Document, read_box
 from stemzarr.registry import Exported, ExportRequest
 from stemzarr.views.render import ViewBlocks
@@ -177,7 +178,7 @@ def _latin(text: str) -> bytes:
 
 def _imagej(document: Document) -> bytes:
     """Return the description in which ImageJ keeps the unit, which has to be ASCII."""
-    unit = document.axes[1].units.replace("µ", "\\u00B5").replace("Å", "\\u00C5")
+    unit = "".join(IMAGEJ_LETTERS.get(letter, letter) for letter in document.axes[1].units)
     return f"ImageJ=1.53k\nunit={unit}\n".encode("ascii", "backslashreplace") + b"\0"
 
 

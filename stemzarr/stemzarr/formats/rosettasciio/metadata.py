@@ -31,7 +31,7 @@ _FURTHER: Final[dict[str, dict[str, tuple[str, Callable[[Any], Any] | None]]]] =
 
 def map_metadata(plugin: str, path: Path, signal: Mapping[str, Any]) -> dict[str, Any]:
     """Return a signal's metadata, with what HyperSpy would derive from the original on loading."""
-    metadata = _plain(signal.get("metadata") or {})
+    metadata = _merge(signal.get("metadata") or {}, {})
     original = signal.get("original_metadata") or {}
     mapping = {**(signal.get("mapping") or {}), **_FURTHER.get(plugin, {})}
     for key, (target, convert) in mapping.items():
@@ -96,23 +96,13 @@ def _slug(key: object) -> str:
     return re.sub(r"[^\w-]", "", str(key).replace(" ", "_"), flags=re.ASCII)
 
 
-def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a tree of dicts that may be written to."""
-    return {
-        str(key): _plain(value) if isinstance(value, Mapping) else value
-        for key, value in tree.items()
-    }
-
-
 def _merge(over: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two trees as one; what `over` has outranks."""
-    merged = dict(below)
-    for key, value in over.items():
-        known = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(known, Mapping):
-            merged[key] = _merge(value, known)
-        else:
-            merged[key] = value
+    """Return two trees as one of dicts that may be written to; what `over` has outranks."""
+    merged = {str(key): value for key, value in {**below, **over}.items()}
+    for key, value in merged.items():
+        if isinstance(value, Mapping):
+            known = below.get(key)
+            merged[key] = _merge(value, known if isinstance(known, Mapping) else {})
     return merged
 
 

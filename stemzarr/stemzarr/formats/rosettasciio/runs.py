@@ -138,13 +138,11 @@ def _frames(
 
 
 def _find_blockfile(path: Path, head: bytes) -> DeclaredRun | None:
-    """Frames of ``.blo``: u32 offset at byte 12, u16 side at 20, u16 columns and rows at 24.
+    """Frames of ``.blo``: their offset, that of an image of them, and sizes from byte 8 on.
 
-    Each frame has 6 bytes before its pixels. The u32 at byte 8 is the offset of an image of them.
+    Each frame has 6 bytes before its pixels.
     """
-    (offset,) = _unpack(path, "<I", head, 12)
-    (side,) = _unpack(path, "<H", head, 20)
-    columns, rows = _unpack(path, "<2H", head, 24)
+    image, offset, side, columns, rows = _unpack(path, "<2I4xH2x2H", head, 8)
     if not (side and columns and rows):
         return None
     blocks, beyond = _frames(path, offset, 6, (side, side), "u1")
@@ -155,7 +153,6 @@ def _find_blockfile(path: Path, head: bytes) -> DeclaredRun | None:
     def sample(header: bytes) -> bytes:
         return header[:24] + struct.pack("<2H", 2, 2) + header[28:]
 
-    (image,) = _unpack(path, "<I", head, 8)
     notes = (_VIRTUAL.format(rows, columns),) if offset - image >= rows * columns else ()
     return DeclaredRun(run=run, frames=(blocks,), sample=sample, header_bytes=offset, notes=notes)
 

@@ -9,16 +9,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from stemzarr.formats.labelling import FoundAxis
-from stemzarr.metadata.finding import finite_number, positive_number
+from stemzarr.metadata.finding import finite_number, plain_text, positive_number
 from stemzarr.metadata.units import is_calibrated, normalise_units
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-__all__ = ["calibrate_axes", "resolution_note"]
+__all__ = ["IMAGEJ_LETTERS", "calibrate_axes", "resolution_note"]
 
 _NAMES: Final = {"X": "x", "Y": "y", "Z": "z", "T": "time", "C": "channel", "S": "channel"}
 _CENTIMETER: Final = 3
+IMAGEJ_LETTERS: Final = {"\N{MICRO SIGN}": "\\u00B5", "\u00c5": "\\u00C5"}
+"""Letters of units beyond ASCII, as ImageJ spells them out."""
 
 _Record = Mapping[str, tuple[float, float, str]]
 """Step, offset and units by the letter of an axis."""
@@ -101,9 +103,10 @@ def _imagej(series: TiffPageSeries, tiff: TiffFile) -> _Record:
 
 def _unit(value: object) -> str:
     """Return a unit as ImageJ writes it, with its letters beyond ASCII spelled out undone."""
-    if not isinstance(value, str):
-        return ""
-    return value.replace("\\u00B5", "\N{MICRO SIGN}").replace("\\u00C5", "\u00c5")
+    unit = plain_text(value)
+    for letter, spelled in IMAGEJ_LETTERS.items():
+        unit = unit.replace(spelled, letter)
+    return unit
 
 
 def _step(page: TiffPage, tag: str) -> float:

@@ -25,4 +25,16 @@ def file_reader(filename: str, lazy: bool = False) -> list[dict[str, Any]]:  # n
         ZipStore(path, mode="r") if zipfile.is_zipfile(path) else LocalStore(path, read_only=True)
     )
     signals: list[dict[str, Any]] = reader(zarr.open_group(store, mode="r")).read(lazy=lazy)
+    for signal in signals:
+        for name in ("metadata", "original_metadata"):
+            signal[name] = _in_order(signal.get(name) or {})
     return signals
+
+
+def _in_order(tree: Any) -> Any:  # noqa: ANN401 - any tree
+    """Return a tree with its groups by their names: zarr lists them in an order of chance."""
+    if not isinstance(tree, dict):
+        return tree
+    groups = sorted(name for name, value in tree.items() if isinstance(value, dict))
+    values = {name: value for name, value in tree.items() if not isinstance(value, dict)}
+    return {**values, **{name: _in_order(tree[name]) for name in groups}}
