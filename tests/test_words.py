@@ -39,6 +39,13 @@ INSTEAD = {
     r"\b[Tt]ally\b": "counter",
     r"\b[Kk]eeper\b|\bwrite_face\b|\bits face\b|\bintake face\b": "index manager, catalog.yaml",
     r"\bturned through\b|\bturn the order\b": "transpose, reverse",
+    r"\bTurn(Task|edBlocks)\b|\b(is|are) turned\b(?! away)": "transpose",
+    r"(?<!\")\bfolds?\b|\bfolded (to|through|at|in)\b": "accumulate, partial sums, measure",
+    r"\b(the|more|no|such|much) room\b(?! for a)": "space, size, budget",
+    r"\bnot sound\b|\bfirst days\b|\bnone of ours\b|\bastray\b": "not valid, an early version",
+    r"\bknows no\b": "does not take",
+    r"(?<!here )\b(is|are) no (error|matter|angle|JSON|text|number)\b": "is not a …",
+    r"\b[Tt]wins?\b|\b[Ss]trangers?\b": "copy, unknown source",
 }
 """What a person of the field would stumble over, as an expression → what is said instead."""
 

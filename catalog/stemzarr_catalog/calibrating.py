@@ -73,7 +73,7 @@ def read_disk_radius(text: str) -> float:
     Raises
     ------
     ValueError
-        It is no angle above zero.
+        It is not an angle above zero.
     """
     return _quantity(text, "mrad", "angle")
 

@@ -16,7 +16,7 @@ from stemzarr.registry import read_source
 from stemzarr.store import recorded_digest
 from stemzarr_catalog.asked import asks_nothing, check_asked, dataset_of, keep_calibration
 from stemzarr_catalog.known import Given, key_of
-from stemzarr_catalog.names import check_name, fold
+from stemzarr_catalog.names import casefold, check_name
 from stemzarr_catalog.naming import Naming, candidate_names, stem_of
 from stemzarr_catalog.recognising import (
     Believe,
@@ -141,7 +141,7 @@ def _say_unchanged(lake: Lake, entry: Entry, source_bytes: int) -> Ingested:
 def _find(lake: Lake, given: Given, name: str | None, callbacks: Callbacks) -> Match | None:
     """Return the entries of a file; with a name, that entry alone where it is of this file."""
     if name is not None:
-        folded = fold(check_name(name))
+        folded = casefold(check_name(name))
         lake.refresh()
         standing = lake.find_folded(name)
         if standing is None:
@@ -150,7 +150,7 @@ def _find(lake: Lake, given: Given, name: str | None, callbacks: Callbacks) -> M
             lake,
             given,
             believe=callbacks.believe,
-            within=lambda entry: fold(entry.name) == folded,
+            within=lambda entry: casefold(entry.name) == folded,
             progress=callbacks.progress,
         )
     match = find_known(lake, given)
@@ -226,14 +226,14 @@ def _merge(lake: Lake, result: Ingested, given: Given) -> Ingested:
     with lake.known.locked():
         lake.refresh()
         own = lake[result.name]
-        for twin in lake.find_hash(own.source.get("hash") or ""):
-            is_same = (key_of(twin), dataset_of(twin)) == (key_of(own), dataset_of(own))
+        for other in lake.find_hash(own.source.get("hash") or ""):
+            is_same = (key_of(other), dataset_of(other)) == (key_of(own), dataset_of(own))
             has_proof = own.source.get("rebuildable") or recorded_digest(own.source)
-            if twin.name != own.name and is_same and has_proof:
+            if other.name != own.name and is_same and has_proof:
                 lake.remove(own.name)
-                remember(lake, given, twin)
-                note = f"{given.path.name} is the same file as {twin.name}"
-                found = _result(twin, "unchanged", given.source.size)
+                remember(lake, given, other)
+                note = f"{given.path.name} is the same file as {other.name}"
+                found = _result(other, "unchanged", given.source.size)
                 return dataclasses.replace(found, notes=(note,))
     return result
 

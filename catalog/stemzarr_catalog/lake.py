@@ -17,7 +17,7 @@ from stemzarr_catalog.entry import Entry, EntryList
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.index_manager import IndexManager
 from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
-from stemzarr_catalog.names import fold, lookup_name
+from stemzarr_catalog.names import casefold, lookup_name
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
 from stemzarr_catalog.reconcile import list_results, note_signature
 from stemzarr_catalog.redacting import redact_entry
@@ -173,7 +173,7 @@ class Lake:
 
     def find_folded(self, name: str) -> Entry | None:
         """Return the entry that has a name but for case."""
-        return next(iter(self.find(search.rows_with, {"folded": fold(name)})), None)
+        return next(iter(self.find(search.rows_with, {"folded": casefold(name)})), None)
 
     def find_hash(self, digest: str) -> EntryList:
         """Return the entries whose source has this digest: the same header and values."""
@@ -437,7 +437,7 @@ class Lake:
         tags
             Tags to add.
         remove
-            Tags to take away; a tag that is not there is no error.
+            Tags to take away; a tag that does not exist is not an error.
         remark
             The new remark; None leaves the present one, an empty text takes it away.
         fields

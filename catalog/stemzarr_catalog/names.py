@@ -9,8 +9,8 @@ from stemzarr.errors import EntryNotFoundError, OptionError
 
 __all__ = [
     "LAKE_ENTRY",
+    "casefold",
     "check_name",
-    "fold",
     "is_device_name",
     "lookup_name",
     "safe_name",
@@ -37,7 +37,7 @@ def is_device_name(name: str) -> bool:
     return _DEVICES.fullmatch(name.split(".", 1)[0].rstrip()) is not None
 
 
-def fold(name: str) -> str:
+def casefold(name: str) -> str:
     """Return the form under which two names are the same on a file system without case."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
@@ -45,7 +45,7 @@ def fold(name: str) -> str:
 def safe_name(text: str) -> str:
     """Return `text` as the name of an entry: ``[A-Za-z0-9._-]`` and safe Unicode letters.
 
-    Letters are safe where they are no other spelling of something else: full-width forms,
+    Letters are safe where they are not another spelling of something else: full-width forms,
     ligatures and every separator, control and direction mark become ``_``. Device names and the
     reserved name ``lake`` come back unchanged, since only a suffix can tell them apart.
 
@@ -82,7 +82,7 @@ def check_name(name: str) -> str:
     OptionError
         The name is not safe on every system, or is reserved.
     """
-    if fold(name) == LAKE_ENTRY or is_device_name(name):
+    if casefold(name) == LAKE_ENTRY or is_device_name(name):
         raise OptionError(f"the name {name!r} is reserved", hint="choose another one")
     if name != safe_name(name):
         hint = f"a name that is safe everywhere: {safe_name(name)}"

@@ -15,8 +15,8 @@ from stemzarr.storage.acquisitions import acquisition_name
 from stemzarr_catalog.known import NO_HEADER, Given
 from stemzarr_catalog.names import (
     LAKE_ENTRY,
+    casefold,
     check_name,
-    fold,
     is_device_name,
     safe_name,
     split_path,
@@ -59,7 +59,7 @@ def count_folders(paths: Iterable[Path]) -> dict[Path, int]:
     """
     alike: dict[str, list[Path]] = defaultdict(list)
     for path in dict.fromkeys(paths):
-        alike[fold(safe_name(acquisition_name(path)))].append(path)
+        alike[casefold(safe_name(acquisition_name(path)))].append(path)
     return {path: _depth(group) for group in alike.values() for path in group}
 
 
@@ -95,7 +95,7 @@ def _depth(paths: list[Path]) -> int:
 
 def _folders(path: str) -> list[str]:
     """Return the folders of a path, as names compare, without its root."""
-    return [fold(safe_name(part)) for part in split_path(path)[1:-1] if part]
+    return [casefold(safe_name(part)) for part in split_path(path)[1:-1] if part]
 
 
 def candidate_names(
@@ -133,7 +133,7 @@ def candidate_names(
     own = stem.replace(".", "_") if is_device_name(stem) else stem
     if dataset:
         own = safe_name(f"{own}-{dataset.strip('/').replace('/', '_')}")
-    if fold(stem) == LAKE_ENTRY or is_device_name(stem):
+    if casefold(stem) == LAKE_ENTRY or is_device_name(stem):
         if dataset:
             yield own
     else:

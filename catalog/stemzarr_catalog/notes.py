@@ -68,7 +68,7 @@ class Notes:
         own = {**self.fields, **fields}
         return dataclasses.replace(
             self,
-            tags=tuple(tag for folded, tag in kept.items() if folded not in gone),
+            tags=tuple(tag for lower, tag in kept.items() if lower not in gone),
             remark=self.remark if remark is None else remark,
             fields={key: value for key, value in own.items() if value is not None},
         )

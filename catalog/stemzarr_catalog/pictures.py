@@ -182,7 +182,7 @@ def shade(picture: Picture, rows: int, columns: int) -> NDArray[np.uint8]:
     picture
         What is to be shown.
     rows, columns
-        The room, which a curve fills and an image stays inside of, in its proportions.
+        The size, which a curve fills and an image stays inside of, in its proportions.
     """
     if picture.look == "curve":
         return _draw_curve(picture.values, rows, columns)

@@ -1,6 +1,6 @@
 """Opens a file in a process of its own first, which can be stopped when it does not come back.
 
-HDF5 decodes in C, and a few flipped bytes can make it turn in circles for ever or end the process.
+HDF5 decodes in C, and a few flipped bytes can make it loop for ever or end the process.
 Nothing inside a process can stop that, so whoever reads files that nobody looks at, as `watch`
 does, lets another process try them.
 """
@@ -64,7 +64,7 @@ def probe_source(path: Path, options: ReadOptions, *, longest_s: float = _LONGES
 
 
 def try_source(path: str, options: str) -> None:
-    """Open a file and read a corner of each document; errors of ours are no matter here."""
+    """Open a file and read a corner of each document; errors of ours do not matter here."""
     chosen = json.loads(options)
     shape = chosen["scan_shape"]
     chosen["scan_shape"] = None if shape is None else tuple(shape)

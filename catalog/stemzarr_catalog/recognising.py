@@ -60,7 +60,7 @@ def find_unread(lake: Lake, path: Path) -> Match | None:
     have been written again in that tick, and has to be looked into.
     """
     try:
-        str(path).encode()  # a path that is no text is refused by whoever opens it
+        str(path).encode()  # a path that is not text is refused by whoever opens it
         status = path.stat()
     except (OSError, ValueError):
         return None
@@ -131,7 +131,7 @@ def recognise(
     Raises
     ------
     StoreExistsError
-        It looks like a file that was elsewhere, and there is nobody to ask.
+        It looks like a file that was elsewhere, and nobody can be asked.
     ReadError, SourceChangedError
         It cannot be read.
     """

@@ -10,7 +10,7 @@ from stemzarr.errors import StoreExistsError
 from stemzarr.storage.files import move, remove_file
 from stemzarr.storage.locks import FileLock
 from stemzarr.storage.reasons import writing
-from stemzarr_catalog.names import check_name, fold
+from stemzarr_catalog.names import casefold, check_name
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _WAIT_SECONDS = 10.0
 
 def name_lock(lake: Lake, name: str, timeout_s: float) -> FileLock:
     """Return the lock that whoever writes or renames an entry of this name holds."""
-    path = lake.stores / f".{fold(name)}.name.lock"
+    path = lake.stores / f".{casefold(name)}.name.lock"
     return FileLock(path, timeout_s=timeout_s, what=f"the name {name}")
 
 
@@ -54,7 +54,7 @@ def rename_entry(lake: Lake, manager: IndexManager, entry: Entry, new: str) -> N
         lake.refresh()
         target = lake.store_path(new)
         other = lake.find_folded(new)
-        is_same = fold(new) == fold(entry.name)
+        is_same = casefold(new) == casefold(entry.name)
         if not is_same and (other is not None or target.exists()):
             hint = "choose another name"
             raise StoreExistsError(f"another entry has the name {new!r}", path=target, hint=hint)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stemzarr_catalog.fields import FIELDS, field_of, nearest
-from stemzarr_catalog.names import fold
+from stemzarr_catalog.names import casefold
 from stemzarr_catalog.query import And, Comparison, Or, Query, parse_query
 from stemzarr_catalog.sql import compile_query, sort_column
 from stemzarr_catalog.tables import fetch
@@ -86,7 +86,7 @@ def _renamed(connection: sqlite3.Connection, name: str) -> list[str]:
 
 def _close_names(connection: sqlite3.Connection, name: str) -> list[str]:
     """Return names that are the same but for case, or spelled much alike."""
-    same = fetch(connection, "SELECT name FROM entry WHERE folded = ?", (fold(name),))
+    same = fetch(connection, "SELECT name FROM entry WHERE folded = ?", (casefold(name),))
     if same:
         return [found for (found,) in same]
     known = fetch(connection, "SELECT name FROM entry LIMIT ?", (_MOST_SIMILAR,))

@@ -75,8 +75,8 @@ def _compile(query: Query, connection: sqlite3.Connection, *, denied: bool) -> C
         return _deny(_words(query), denied=denied)
     if query.operator in _DENIED:
         operator = _DENIED[query.operator]
-        turned = Comparison(query.scope, query.field, operator, query.values)
-        return _compile(turned, connection, denied=not denied)
+        opposite = Comparison(query.scope, query.field, operator, query.values)
+        return _compile(opposite, connection, denied=not denied)
     return _deny(_comparison(query, connection), denied=denied)
 
 
@@ -296,9 +296,9 @@ _COMPARE: dict[str, Callable[[Field, str, Operator, str], Condition]] = {
 
 def _wrong_operator(field: Field, operator: str, known: str) -> QueryError:
     kinds = {"number": "a number", "flag": "yes or no", "date": "a date"}
-    message = f"{field.name} is {kinds.get(field.type, 'a text')} and knows no {operator!r}"
+    message = f"{field.name} is {kinds.get(field.type, 'a text')} and does not take {operator!r}"
     nearest_one = "=" if operator == "~" else "~"
-    return QueryError(message, hint=f"did you mean {nearest_one}; it knows {known}")
+    return QueryError(message, hint=f"did you mean {nearest_one}; it takes {known}")
 
 
 def _document(query: Comparison, connection: sqlite3.Connection) -> Condition:

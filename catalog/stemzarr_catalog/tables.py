@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stemzarr_catalog.fields import FIELDS
-from stemzarr_catalog.names import fold
+from stemzarr_catalog.names import casefold
 from stemzarr_catalog.notes import Notes
 from stemzarr_catalog.record import Record, Signature, flatten_tags
 
@@ -265,7 +265,7 @@ def _put_entry(connection: sqlite3.Connection, row: NewRow) -> int:
     values: dict[str, Any] = {
         **record.columns,
         **_noted_columns(notes),
-        "folded": fold(record.name),
+        "folded": casefold(record.name),
         "signature": record.signature,
         "digest": record.digest,
         "noted": row.noted,

@@ -10,7 +10,7 @@ from typing import Any
 from stemzarr.errors import StemzarrError
 from stemzarr.storage.foreign import is_foreign
 from stemzarr_catalog.lake import Lake
-from stemzarr_catalog.names import fold, is_device_name, safe_name
+from stemzarr_catalog.names import casefold, is_device_name, safe_name
 from stemzarr_catalog.notes import read_notes
 from stemzarr_catalog.reconcile import list_stores
 
@@ -80,7 +80,7 @@ def validate_store(store: Path, name: str | None = None) -> Iterator[Finding]:
 
 
 def _stray_folders(lake: Lake) -> Iterator[Finding]:
-    """Give what is among the stores and is none."""
+    """Give what is among the stores and is not a store."""
     known = set(list_stores(lake.path))
     for path in sorted(lake.stores.iterdir()):
         name = path.name.removesuffix(".zarr")
@@ -116,7 +116,7 @@ def _twins(lake: Lake) -> Iterator[Finding]:
     """Give names that are one on a file system without case."""
     names: dict[str, str] = {}
     for name in lake:
-        other = names.setdefault(fold(name), name)
+        other = names.setdefault(casefold(name), name)
         if other != name:
             message = (
                 f"cannot be distinguished from {other} on a file system without case; rename it"

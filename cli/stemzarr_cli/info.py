@@ -29,7 +29,7 @@ def info(
 
     Documents, dims, dtype, calibration, the meaning of the axes with the evidence for it, and
     whether the file is complete. FILE may also be a store or a name in the lake. Of a folder, one
-    table: each file, whether the lake has it, and about how much room it needs there, judged by
+    table: each file, whether the lake has it, and about how much space it needs there, judged by
     a few chunks.
     """
     import stemzarr

@@ -175,5 +175,5 @@ def _draw_plan(report: Report, path: Path, plan: Mapping[str, Any]) -> None:
     report.say(f"codec {plan['codec']}, {plan['threads']} threads, {memory}, {time}")
     temporary = sum(array["temporary_bytes"] for array in plan["arrays"])
     if temporary and not plan["virtual"]:
-        room = f"{format_bytes(temporary)} beside the store for the time of the ingest"
-        report.say(f"scan-fast: takes up to {room}")
+        space = f"{format_bytes(temporary)} beside the store for the time of the ingest"
+        report.say(f"scan-fast: takes up to {space}")

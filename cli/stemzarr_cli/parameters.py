@@ -62,7 +62,7 @@ class LocalPath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's interface
-        """Make the path, or say that it is none."""
+        """Make the path, or say that it is not one."""
         from stemzarr.options import as_path
 
         try:

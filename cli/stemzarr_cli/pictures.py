@@ -17,14 +17,14 @@ _RAMP = " .:-=+*#%@"
 
 
 def grow(shades: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
-    """Return an image that fills its room in one direction, each of its pixels a block.
+    """Return an image that fills its size in one direction, each of its pixels a block.
 
     Parameters
     ----------
     shades
-        (y, x), no larger than the room.
+        (y, x), no larger than the size.
     rows, columns
-        The room.
+        The size.
     """
     height, width = shades.shape
     factor = min(rows / height, columns / width)

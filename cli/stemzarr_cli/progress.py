@@ -26,7 +26,7 @@ from stemzarr_cli.text import format_bytes, format_seconds
 __all__ = ["Bar", "memory_in_use", "show_progress"]
 
 _NARROW = 100
-_LEAST_ROOM = 12
+_LEAST_WIDTH = 12
 _LINE = Column(no_wrap=True)
 
 
@@ -91,14 +91,14 @@ class Bar:
     ----------
     display, task
         The display, running, and its only task.
-    room
+    width
         Columns for what is going on: a display of two lines would erase what is above it.
     """
 
-    def __init__(self, display: Display, task: TaskID, room: int) -> None:
+    def __init__(self, display: Display, task: TaskID, width: int) -> None:
         self._display = display
         self._task = task
-        self._room = room
+        self._width = width
 
     def __call__(self, done: int, total: int) -> None:
         """Move to `done` of `total`."""
@@ -107,7 +107,7 @@ class Bar:
     def describe(self, doing: str) -> None:
         """Say what is going on now."""
         text = Text(doing)
-        text.truncate(self._room, overflow="ellipsis")
+        text.truncate(self._width, overflow="ellipsis")
         self._display.update(self._task, description=text.plain)
 
     @contextlib.contextmanager
@@ -149,6 +149,8 @@ def show_progress(doing: str, console: Console, counted: str | None = None) -> I
         *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
     )
     with display:
-        bar = Bar(display, display.add_task("", total=None), room=max(_LEAST_ROOM, width * 3 // 8))
+        bar = Bar(
+            display, display.add_task("", total=None), width=max(_LEAST_WIDTH, width * 3 // 8)
+        )
         bar.describe(doing)
         yield bar

@@ -103,7 +103,7 @@ class Report:
             self.say(line, **style)
 
     def say_fitting(self, parts: Sequence[str]) -> None:
-        """Print one line of a result: as many of its parts as the terminal has room for.
+        """Print one line of a result: as many of its parts as fit into the terminal.
 
         Parameters
         ----------

@@ -48,7 +48,7 @@ class _Row:
     """What its main document is."""
     shape: tuple[int, ...] = ()
     """Shape of that."""
-    room: int = 0
+    space: int = 0
     """About how many bytes its store will take."""
 
 
@@ -82,7 +82,7 @@ class _Survey:
             entry=entry,
             kind=source.document.kind,
             shape=source.document.shape,
-            room=self._room(source) if state == "new" else 0,
+            space=self._space(source) if state == "new" else 0,
         )
         return row, source
 
@@ -97,10 +97,10 @@ class _Survey:
                 return "copy", alike[0].name
         name = expected_name(source.path, self.folders[source.path])
         key = (source.size, given.header, given.sample)
-        twin = self.seen.setdefault(key, name) if given.header != NO_HEADER else name
-        return ("new" if twin == name else "copy"), twin
+        first = self.seen.setdefault(key, name) if given.header != NO_HEADER else name
+        return ("new" if first == name else "copy"), first
 
-    def _room(self, source: Source) -> int:
+    def _space(self, source: Source) -> int:
         from stemzarr.store import expected_bytes, plan_store
 
         return expected_bytes(source, plan_store(source, self.options))
@@ -113,7 +113,7 @@ def show_survey(
     options: IngestOptions,
     describe: Describe,
 ) -> None:
-    """Print one table of files: what they are, whether the lake has them, the room they need.
+    """Print one table of files: what they are, whether the lake has them, the space they need.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def _table(rows: Sequence[_Row]) -> Listing:
             "size": format_bytes(row.size),
             "state": _WORDS.get(row.state, row.state),
             "entry": row.entry,
-            "store": f"≈ {format_bytes(row.room)}" if row.room else "",
+            "store": f"≈ {format_bytes(row.space)}" if row.space else "",
         }
         for row in rows
     ]
@@ -189,7 +189,7 @@ def _table(rows: Sequence[_Row]) -> Listing:
 
 
 def _sum_up(rows: Sequence[_Row], lake: Path) -> str:
-    """Say in one sentence what would be ingested, and the room that is needed and there."""
+    """Say in one sentence what would be ingested, and the space that is needed and there."""
     words = {
         "new": "new",
         "known": "in the lake already",
@@ -202,8 +202,8 @@ def _sum_up(rows: Sequence[_Row], lake: Path) -> str:
         words["copy"] = "that looks like a copy"
     listed = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count)
     size = format_bytes(sum(row.size for row in rows))
-    room = sum(row.room for row in rows)
+    space = sum(row.space for row in rows)
     existing = next(folder for folder in (lake, *lake.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
-    needed = f" · about {format_bytes(room)} needed, {format_bytes(free)} free" if room else ""
+    needed = f" · about {format_bytes(space)} needed, {format_bytes(free)} free" if space else ""
     return f"{format_count(len(rows), 'file')}, {size}: {listed}{needed}"

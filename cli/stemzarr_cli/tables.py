@@ -59,7 +59,7 @@ class Listing:
         self._marked = marked
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the columns that fit; text of the first one is folded where even they do not."""
+        """Draw the columns that fit; text of the first one is wrapped where even they do not."""
         columns = self._fitting(options.max_width)
         widths = [self._width(column) for column in columns]
         if sum(widths) + _GAP * (len(columns) - 1) <= options.max_width:

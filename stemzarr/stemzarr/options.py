@@ -158,7 +158,7 @@ class IngestOptions:
     memory: int = 512 * 1024**2
     """Budget in bytes for the buffers of the ingest, whatever the size of the source."""
     threads: int = field(default_factory=available_threads)
-    """Threads that read, fold and encode."""
+    """Threads that read, measure and encode."""
     workers: int = 0
     """Worker processes of a local dask cluster; 0 uses threads of this process."""
     scheduler: str | None = None

@@ -20,7 +20,7 @@ from stemzarr.errors import OptionError, StoreExistsError
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.testing import DMImage, write_dm
 from stemzarr_catalog import Lake, known, open_lake, recognising
-from stemzarr_catalog.names import fold, safe_name
+from stemzarr_catalog.names import casefold, safe_name
 from stemzarr_catalog.naming import count_folders
 
 OPTIONS = IngestOptions(sync=False, threads=1)
@@ -126,13 +126,13 @@ def test_folders_tell_apart_whatever_they_can(files: list[tuple[list[str], str]]
     depths = count_folders(paths)
 
     def safe(path: Path, depth: int) -> tuple[str, ...]:
-        return tuple(fold(safe_name(p)) for p in (*path.parts[1:-1][-depth or 99 :], path.stem))
+        return tuple(casefold(safe_name(p)) for p in (*path.parts[1:-1][-depth or 99 :], path.stem))
 
     for one in paths:
         for other in paths:
             names = safe(one, depths[one] or 99), safe(other, depths[other] or 99)
             same = safe(one, 99) == safe(other, 99)
-            assert fold(one.stem) != fold(other.stem) or (names[0] == names[1]) == same
+            assert casefold(one.stem) != casefold(other.stem) or (names[0] == names[1]) == same
 
 
 def test_a_copy_is_found_to_hold_the_same(empty: Lake, write: Write) -> None:

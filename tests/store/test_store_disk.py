@@ -180,7 +180,7 @@ def test_a_journal_of_another_form_is_not_continued(
     monkeypatch.setattr(f"stemzarr.store.ingest.write.{name}", value)
     done = write_store(source, store, options)
     assert done.status == "ingested"
-    assert any("fold changed" in note for note in done.notes)
+    assert any("measures changed" in note for note in done.notes)
 
 
 def test_patterns_of_one_pixel_have_no_disk() -> None:

@@ -167,7 +167,7 @@ def test_changed_options_start_afresh_and_say_so(tmp_path: Path) -> None:
     assert any("the options and plan changed" in note for note in result.notes)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "gone", "shard", "fold"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "gone", "shard", "partial"])
 def test_a_damaged_journal_never_spoils_the_store(tmp_path: Path, damage: str) -> None:
     """Whatever is broken of the unfinished ingest is done again."""
     interrupted(tmp_path)
@@ -175,7 +175,7 @@ def test_a_damaged_journal_never_spoils_the_store(tmp_path: Path, damage: str) -
     journal = folder / "journal"
     content = journal.read_bytes()
     shards = [path for path in (folder / "tree").rglob("*") if path.is_file()]
-    folds = list((folder / "folds").iterdir())
+    partials = list((folder / "partials").iterdir())
     match damage:
         case "cut":
             journal.write_bytes(content[:-20])
@@ -187,8 +187,8 @@ def test_a_damaged_journal_never_spoils_the_store(tmp_path: Path, damage: str) -
             journal.unlink()
         case "shard":
             shards[0].write_bytes(shards[0].read_bytes()[:-1])
-        case "fold":
-            folds[0].write_bytes(b"")
+        case "partial":
+            partials[0].write_bytes(b"")
     write_store(scan_of(tmp_path), tmp_path / "x.zarr", NO_SYNC)
     assert verify_store(tmp_path / "x.zarr").ok
     document = read_store(tmp_path / "x.zarr").document
@@ -200,7 +200,14 @@ def test_a_line_cut_off_by_a_crash_does_not_swallow_the_next(tmp_path: Path) -> 
     """After a torn line the journal is whole again and later lines count."""
     folder = tmp_path / "ingest"
     record = ShardRecord(
-        array=0, number=0, path="c/0", size=0, digest="", chunks="", fold=None, fold_digest=None
+        array=0,
+        number=0,
+        path="c/0",
+        size=0,
+        digest="",
+        chunks="",
+        partial=None,
+        partial_digest=None,
     )
     journal, _ = open_journal(folder, {"source": 1}, lambda **_: None, sync=False)
     journal.add(record)

@@ -22,7 +22,7 @@ from stemzarr.model import read_box
 from stemzarr.registry import read_source
 from stemzarr.testing import DMAxis, DMImage, write_dm
 from stemzarr_catalog import open_lake
-from stemzarr_catalog.names import check_name, fold, is_device_name, lookup_name, safe_name
+from stemzarr_catalog.names import casefold, check_name, is_device_name, lookup_name, safe_name
 from stemzarr_cli.program import run
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def test_no_name_leaves_the_lake(tmp_path: Path, tiny: Any, tiny_dm4: Path, name
     if name:
         with pytest.raises(OptionError):
             lake.ingest(tiny_dm4, name=name, options=tiny.fast)
-    if fold(name) != "lake":
+    if casefold(name) != "lake":
         with pytest.raises(EntryNotFoundError):
             lookup_name(name)
     for act in (lake.__getitem__, lake.remove):
@@ -59,7 +59,7 @@ def test_every_text_becomes_one_safe_component(text: str) -> None:
     assert not name.startswith((".", "-"))
     assert safe_name(name) == name
     assert len(name.encode()) <= 160
-    if fold(name) != "lake" and not is_device_name(name):
+    if casefold(name) != "lake" and not is_device_name(name):
         assert check_name(name) == name
 
 

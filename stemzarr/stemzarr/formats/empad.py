@@ -69,7 +69,7 @@ def is_empad(path: Path, head: bytes) -> bool:
 
 def described_by(raw: Path) -> Path | None:
     """Return the ``.xml`` beside a ``.raw`` that names it, None where there is none."""
-    names = sorted(name for folded, name in names_in(raw.parent).items() if folded.endswith(".xml"))
+    names = sorted(name for lower, name in names_in(raw.parent).items() if lower.endswith(".xml"))
     beside = map(raw.with_name, names)
     return next((xml for xml in beside if _raw_name(xml) == raw.name), None)
 

@@ -1,9 +1,9 @@
-"""Counts, integers from 0 to 65535, folded at the speed of the memory.
+"""Counts, integers from 0 to 65535, measured at the speed of the memory.
 
-Counts are folded through their histogram, from which every statistic follows exactly. It is cheap
+Counts are measured by their histogram, from which every statistic follows exactly. It is cheap
 where counts are sparse: of a pixel that never exceeds 2 among a group of patterns, the sum and the
 number of counts that are not zero tell how many are 1 and 2; only the other pixels are binned one
-by one. The rest are a few reductions of large arrays in narrow types: threads that fold at the same
+by one. The rest are a few reductions of large arrays in narrow types: threads that count at one
 time lose more by taking turns at Python's lock between small steps than by missing the cache.
 """
 

@@ -52,7 +52,7 @@ def entry_list(entries: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def encoded_array(
     dtype: np.dtype[Any], count: int | None, *, payload: bytes | None = None, offset: int = 0
 ) -> dict[str, Any]:
-    """Return an array that is no JSON list.
+    """Return an array whose form is not a JSON list.
 
     Parameters
     ----------

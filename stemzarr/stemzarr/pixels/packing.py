@@ -82,7 +82,7 @@ def unpack_plane_old(packed: NDArray[np.float32]) -> NDArray[np.complex64]:
     packed
         Shape (2N, 2N), as many real numbers as the plane has pixels. As (2N, N) complex numbers
         they are the right half of the plane, whose column of frequency 0 holds each conjugate
-        pair once, the values of the corners in the room that this leaves.
+        pair once, the values of the corners in the bytes that this leaves.
 
     Returns
     -------

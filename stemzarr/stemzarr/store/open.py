@@ -80,7 +80,7 @@ def read_store(address: Address, options: ReadOptions | None = None) -> Source:
     Raises
     ------
     SourceNotFoundError, CorruptFileError, SchemaVersionError
-        There is no store, it is none of ours, or it is newer than this program.
+        There is no store, it is not one of stemzarr, or it is newer than this program.
     DamagedStoreError
         Its metadata are not those that were written.
     """

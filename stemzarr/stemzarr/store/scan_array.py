@@ -22,7 +22,7 @@ __all__ = ["ScanArrayBlocks"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanArrayBlocks:
-    """Values over the scan that `write_scan_array` wrote; a lost chunk raises, it is no zeros."""
+    """Values over the scan that `write_scan_array` wrote; a lost chunk raises."""
 
     store: Readable
     """The store."""

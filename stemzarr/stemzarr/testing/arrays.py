@@ -1,4 +1,4 @@
-"""Arrays that are made while they are written, so that their size is no matter of memory."""
+"""Arrays that are made while they are written, so that their size does not matter for memory."""
 
 from __future__ import annotations
 

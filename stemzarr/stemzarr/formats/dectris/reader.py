@@ -200,7 +200,7 @@ def _numbered(files: Sequence[_DataFile]) -> Iterator[tuple[int, Hdf5Blocks]]:
 
 
 def _file_notes(files: Sequence[_DataFile]) -> Iterator[str]:
-    """Say which data file does not continue the one before: one copied twice, or a stranger.
+    """Say which data file does not continue the one before: a copy, or one of another scan.
 
     Nothing is known of that where files are missing. Chunks that were never written are counted.
     """

@@ -5,7 +5,7 @@ compressed. Every Zarr v3 implementation reads it. Blosc runs in its contextual 
 per call, without the GIL: its own threads would write blocks in any order, so the same values
 would not always give the same bytes. It compresses a chunk in one block: in its usual ones of
 32 KiB zstd takes half as long again to encode counts, twice as long to decode them, and a tenth
-more room.
+more space.
 """
 
 from __future__ import annotations

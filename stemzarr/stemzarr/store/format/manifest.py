@@ -58,7 +58,7 @@ class Manifest:
     root: str
     """xxh3-128 in hex of the root's node without the consolidated metadata."""
     nodes: Nodes
-    """Every node but the manifest's own as it was written; empty in stores of the first days."""
+    """Every node but the manifest's own as it was written; empty in stores of early versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def digest_node(node: dict[str, object]) -> str:
 
 
 def walk_files(store: Readable) -> Iterator[str]:
-    """Yield the keys of all files that stemzarr put in a store, and of those astray in it.
+    """Yield the keys of all files that stemzarr put in a store, and of others in it.
 
     Not those of a revision, which may come and go meanwhile, and not the results that people add.
     """
@@ -238,7 +238,7 @@ def check_digests(store: Readable, nodes: Nodes) -> Nodes:
 def _written(path: Path, nodes: Nodes) -> Nodes:
     wrong = check_nodes(nodes)
     if wrong:
-        msg = f"its manifest holds metadata that are not sound: {wrong}"
+        msg = f"its manifest holds metadata that are not valid: {wrong}"
         raise DamagedStoreError(msg, path=path, hint="stemzarr verify says what is damaged")
     return nodes
 

@@ -104,7 +104,7 @@ class ArrayPlan:
     """Lengths of a shard, multiples of the chunk's."""
     box: tuple[int, ...]
     """Lengths of what is read at once, multiples of the chunk's."""
-    turned: bool = False
+    transposed: bool = False
     """Whether the source keeps each pixel of all patterns together, so that it is first split by
     shards into a temporary file of the same size."""
 
@@ -180,7 +180,7 @@ class ArrayPlan:
             "shard": list(self.shard),
             "shards": self.shards,
             "read_bytes": self.box_bytes,
-            "temporary_bytes": self.nbytes if self.turned else 0,
+            "temporary_bytes": self.nbytes if self.transposed else 0,
         }
 
 
@@ -234,9 +234,9 @@ def _working_bytes(array: ArrayPlan) -> int:
 
 
 def box_shape(
-    blocks: Blocks, chunk: Sequence[int], shard: Sequence[int], room: int
+    blocks: Blocks, chunk: Sequence[int], shard: Sequence[int], budget: int
 ) -> tuple[int, ...]:
-    """Return what to read at once: the source's own blocks, else about 4 MiB, within `room`.
+    """Return what to read at once: the source's own blocks, else about 4 MiB, within `budget`.
 
     A box is a run of chunks in C order, so that the bytes of a shard do not depend on it.
 
@@ -246,7 +246,7 @@ def box_shape(
         The pixels.
     chunk, shard
         How they are cut in the store.
-    room
+    budget
         Bytes of the read buffer; a single chunk is read even where it is larger.
     """
     shape, itemsize = blocks.shape, blocks.dtype.itemsize
@@ -256,12 +256,12 @@ def box_shape(
     preferred = zip(most, blocks.block_shape, chunk, strict=True)
     wanted = [min(m, max(1, math.ceil(b / c))) for m, b, c in preferred]
     first = next((dim for dim, count in enumerate(wanted) if count > 1), len(wanted))
-    least = fill_box((*wanted[: first + 1], *most[first + 1 :]), room // chunk_bytes)
-    counts = fill_box(most, min(_BOX_BYTES, room) // chunk_bytes, least=least)
+    least = fill_box((*wanted[: first + 1], *most[first + 1 :]), budget // chunk_bytes)
+    counts = fill_box(most, min(_BOX_BYTES, budget) // chunk_bytes, least=least)
     return tuple(n * c for n, c in zip(counts, chunk, strict=True))
 
 
-def _is_turned(blocks: Blocks, pattern_ndim: int) -> bool:
+def _is_transposed(blocks: Blocks, pattern_ndim: int) -> bool:
     return isinstance(blocks, RotatedBlocks) and blocks.rotation == pattern_ndim
 
 
@@ -270,14 +270,14 @@ def _least_box(array: ArrayPlan) -> int:
 
     A smaller part of a shard that is pixel after pixel costs as much to read as all of it.
     """
-    if not array.turned:
+    if not array.transposed:
         return array.chunk_bytes
     shard = math.prod(array.shard) * np.dtype(array.dtype).itemsize
     return max(array.chunk_bytes, min(shard, _LEAST_SHARD))
 
 
-def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
-    """Return how a document is cut, reading `room` bytes at once at most.
+def plan_array(document: Document, path: str, budget: int) -> ArrayPlan:
+    """Return how a document is cut, reading `budget` bytes at once at most.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
         What is stored.
     path
         Path of its array in the store.
-    room
+    budget
         Bytes of the read buffer; a single chunk is read even where it is larger.
     """
     shape, itemsize = document.shape, document.dtype.itemsize
@@ -301,8 +301,8 @@ def plan_array(document: Document, path: str, room: int) -> ArrayPlan:
         pattern_ndim=document.pattern_ndim,
         chunk=chunk,
         shard=shard,
-        box=box_shape(document.blocks, chunk, shard, room),
-        turned=several and _is_turned(document.blocks, document.pattern_ndim),
+        box=box_shape(document.blocks, chunk, shard, budget),
+        transposed=several and _is_transposed(document.blocks, document.pattern_ndim),
     )
 
 

@@ -156,7 +156,7 @@ def read_nodes(address: Address) -> Nodes:
     Raises
     ------
     SourceNotFoundError, ReadError, CorruptFileError, SchemaVersionError
-        There is no store, it cannot be read, is none of ours, or is newer than this program.
+        There is no store, it cannot be read, is not one of stemzarr, or is newer than this program.
     """
     store = open_root(address)
     path = store.root
@@ -183,7 +183,7 @@ def read_nodes(address: Address) -> Nodes:
     nodes[""] = root
     wrong = check_nodes(nodes)
     if wrong:
-        raise CorruptFileError(f"its metadata are not sound: {wrong}", path=path, hint=RESTORE)
+        raise CorruptFileError(f"its metadata are not valid: {wrong}", path=path, hint=RESTORE)
     return nodes
 
 

@@ -1,4 +1,4 @@
-"""The journal of an unfinished store: which shards are done, and what they folded to.
+"""The journal of an unfinished store: which shards are done, and their partial sums.
 
 It is beside the tree that will become the store, in one hidden folder. Each line is JSON after
 its own xxh3-64, so that a line cut off by a crash is distinguished from a whole one.
@@ -55,9 +55,9 @@ class ShardRecord:
     """xxh3-128 of its file, in hex."""
     chunks: str
     """xxh3-128 of the raw values of its chunks in C order, in hex, one after the other."""
-    fold: str | None
-    """Name of the file with what the shard folded to."""
-    fold_digest: str | None
+    partial: str | None
+    """Name of the file with the partial sums of the shard."""
+    partial_digest: str | None
     """xxh3-128 of that file, in hex."""
 
 
@@ -80,9 +80,9 @@ class Journal:
         return LocalFolder(self.place.root / _TREE, parts=self.place.root / _PARTS)
 
     @property
-    def folds(self) -> LocalFolder:
-        """What the shards folded to."""
-        return LocalFolder(self.place.root / "folds", parts=self.place.root / _PARTS)
+    def partials(self) -> LocalFolder:
+        """Partial sums of the shards."""
+        return LocalFolder(self.place.root / "partials", parts=self.place.root / _PARTS)
 
     def add(self, record: ShardRecord) -> None:
         """Note that a shard is done.
@@ -149,8 +149,8 @@ def open_journal(
 
     Notes
     -----
-    A shard counts as done when its line is whole and its file and its fold have the digests that
-    the line tells.
+    A shard counts as done when its line is whole, and its file and its partial sums have the
+    digests in that line.
     """
     journal = Journal(place=LocalFolder(folder), records={}, sync=sync, check=check)
     lines: list[bytes] = []
@@ -231,9 +231,9 @@ def _difference(head: dict[str, Any] | None, identity: dict[str, Any]) -> str:
 def _is_whole(journal: Journal, record: ShardRecord) -> bool:
     if not _has(journal.tree, record.path, record.digest):
         return False
-    if record.fold is None or record.fold_digest is None:
+    if record.partial is None or record.partial_digest is None:
         return True
-    return _has(journal.folds, record.fold, record.fold_digest)
+    return _has(journal.partials, record.partial, record.partial_digest)
 
 
 def _has(place: LocalFolder, key: str, digest: str) -> bool:

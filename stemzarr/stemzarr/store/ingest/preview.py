@@ -45,7 +45,7 @@ _OME_UNITS = {
 class ShardPartials:
     """What the shards of an array were measured to."""
 
-    folds: Readable
+    partials: Readable
     """Where the partial results are."""
     records: Sequence[ShardRecord]
     """All shards of the array, by number."""
@@ -77,12 +77,12 @@ class ShardPartials:
         return list(self.array.chunks_of(self.array.shard_box(record.number)))
 
     def _load(self, record: ShardRecord) -> Partial:
-        key = str(record.fold)
+        key = str(record.partial)
         try:
-            return Partial.from_bytes(self.folds.get(key))
+            return Partial.from_bytes(self.partials.get(key))
         except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
             raise CorruptFileError(
-                f"cannot be read: {error}", path=self.folds.root / key
+                f"cannot be read: {error}", path=self.partials.root / key
             ) from error
 
 

@@ -26,15 +26,15 @@ from stemzarr.storage.local import LocalFolder
 from stemzarr.store.format.plan import ArrayPlan, Box
 from stemzarr.store.ingest.task import Cancelled, Workspace
 
-__all__ = ["TurnTask", "TurnedBlocks", "has_room", "turn"]
+__all__ = ["TransposeTask", "TransposedBlocks", "has_space", "transpose"]
 
 _TILE_BYTES = 16 * 1024**2
-_ROOM = 1.25
+_SPACE = 1.25
 _BYTE = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnedBlocks:
+class TransposedBlocks:
     """Pixels in files, each with some pixels of all patterns: those of a shard after another's.
 
     Boxes may not reach over the end of a shard, and have whole patterns.
@@ -116,12 +116,12 @@ class TurnedBlocks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnTask:
+class TransposeTask:
     """Some pixels of all patterns: read in one piece, transposed, laid into a file."""
 
     blocks: Blocks
     """The source in its own order: (pixels, …)."""
-    turned: TurnedBlocks
+    transposed: TransposedBlocks
     """Where they go."""
     first: int
     """The first pixel."""
@@ -139,14 +139,14 @@ class TurnTask:
         if workspace.stop.is_set():
             raise Cancelled
         pixels, *lead = self.blocks.shape
-        size = min(self.turned.step, pixels - self.first)
+        size = min(self.transposed.step, pixels - self.first)
         tile = workspace.buffer.array((size, *lead), self.blocks.dtype)
         self.blocks.read_into(tile, (self.first, *(0 for _ in lead)))
         values = narrowed(tile)
-        folder = self.turned.folder
+        folder = self.transposed.folder
         with LocalFolder(folder, parts=folder).writing(str(self.first)) as file:
-            for shard in self.turned.shards:
-                start, shape = self.turned.patterns(shard)
+            for shard in self.transposed.shards:
+                start, shape = self.transposed.patterns(shard)
                 part = values[:, *_slices(start, (0,) * len(start), shape)]
                 file.write(transposed(part.reshape(size, -1)).reshape(-1).view(np.uint8).data)
         workspace.tell(tile.nbytes)
@@ -154,9 +154,9 @@ class TurnTask:
 
 def transposed(matrix: NDArray[Any]) -> NDArray[Any]:
     """Return the transpose of a matrix as a new array in C order."""
-    turned = np.empty(matrix.shape[::-1], matrix.dtype)
-    transpose_into(turned, matrix)
-    return turned
+    transposed = np.empty(matrix.shape[::-1], matrix.dtype)
+    transpose_into(transposed, matrix)
+    return transposed
 
 
 def narrowed(values: NDArray[Any]) -> NDArray[Any]:
@@ -173,14 +173,14 @@ def _slices(start: Sequence[int], corner: Sequence[int], shape: Sequence[int]) -
     return tuple(slice(a - c, a - c + n) for a, c, n in zip(start, corner, shape, strict=True))
 
 
-def has_room(folder: Path, nbytes: int) -> bool:
+def has_space(folder: Path, nbytes: int) -> bool:
     """Return whether that many bytes fit into a folder beside the store."""
-    return shutil.disk_usage(folder).free > _ROOM * nbytes
+    return shutil.disk_usage(folder).free > _SPACE * nbytes
 
 
-def turn(
-    source: RotatedBlocks, folder: Path, array: ArrayPlan, shards: Sequence[int], room: int
-) -> tuple[TurnedBlocks, list[TurnTask]]:
+def transpose(
+    source: RotatedBlocks, folder: Path, array: ArrayPlan, shards: Sequence[int], budget: int
+) -> tuple[TransposedBlocks, list[TransposeTask]]:
     """Return where the pixels of a source will be, and the tasks that lay them there.
 
     Parameters
@@ -193,13 +193,15 @@ def turn(
         How they are cut.
     shards
         Shards that are wanted.
-    room
+    budget
         Bytes that one task may hold; a single pixel of all patterns is read even where it is
         larger.
     """
     blocks = source.unrotated
     pixel_bytes = math.prod(blocks.shape[1:]) * blocks.dtype.itemsize
-    step = max(1, min(_TILE_BYTES, room // 3) // pixel_bytes)
-    turned = TurnedBlocks(folder=folder, array=array, shards=tuple(shards), step=step)
+    step = max(1, min(_TILE_BYTES, budget // 3) // pixel_bytes)
+    transposed = TransposedBlocks(folder=folder, array=array, shards=tuple(shards), step=step)
     firsts = range(0, blocks.shape[0], step)
-    return turned, [TurnTask(blocks=blocks, turned=turned, first=first) for first in firsts]
+    return transposed, [
+        TransposeTask(blocks=blocks, transposed=transposed, first=first) for first in firsts
+    ]

@@ -62,7 +62,7 @@ class ShardTask:
     """How chunks are encoded."""
     tree: Writable
     """The store."""
-    folds: Writable | None
+    partials: Writable | None
     """Where the partial sums of previews and statistics go; None where none are wanted."""
     mask: DiskMask | None
     """Pixels of the virtual images, for scans."""
@@ -102,8 +102,8 @@ class ShardTask:
             size=shard.size,
             digest=digest,
             chunks=b"".join(digests).hex(),
-            fold=name,
-            fold_digest=partial_digest,
+            partial=name,
+            partial_digest=partial_digest,
         )
 
     def _write(self, shard: ShardWriter, workspace: Workspace) -> tuple[list[bytes], Accumulator]:
@@ -120,7 +120,7 @@ class ShardTask:
             values = workspace.buffer.array(box[1], dtype)
             self.blocks.read_into(values, box[0])
             digests += self._write_chunks(shard, box, values)
-            if self.folds is not None:
+            if self.partials is not None:
                 sizes = [math.prod(n[:lead]) for _, n in self.array.chunks_of(box)]
                 sums.add(values.reshape(-1, pixels), sizes, self._valid_in(box))
             workspace.tell(values.nbytes)
@@ -147,11 +147,11 @@ class ShardTask:
         return digests
 
     def _write_partial(self, sums: Accumulator) -> tuple[str | None, str | None]:
-        if self.folds is None:
+        if self.partials is None:
             return None, None
         name = f"{self.place}-{self.number}"
         content = sums.partial().to_bytes()
-        with self.folds.writing(name, sync=self.sync) as sink:
+        with self.partials.writing(name, sync=self.sync) as sink:
             sink.write(content)
         return name, xxhash.xxh3_128_hexdigest(content)
 

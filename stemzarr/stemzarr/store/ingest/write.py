@@ -65,7 +65,7 @@ from stemzarr.store.ingest.origin import Origin
 from stemzarr.store.ingest.preview import ShardPartials, write_preview
 from stemzarr.store.ingest.run import ProgressCounter, checking, run_in_threads
 from stemzarr.store.ingest.sample import choose_codec
-from stemzarr.store.ingest.scan_fast import has_room, turn
+from stemzarr.store.ingest.scan_fast import has_space, transpose
 from stemzarr.store.ingest.task import ShardTask, hash_values
 from stemzarr.store.results import check_no_results
 
@@ -122,7 +122,7 @@ class _Ingest:
         return self.glances[document.index]
 
     def codec(self, place: int, blocks: Blocks) -> ChunkCodec:
-        """Return the codec of an array, chosen once, by its pixels in the source or turned."""
+        """Return the codec of an array, chosen once, by its pixels in the source or transposed."""
         if place not in self.codecs:
             self.codecs[place] = choose_codec(blocks, self.plan.arrays[place], self.plan.codec)
         return self.codecs[place]
@@ -276,7 +276,7 @@ def _identity(
         "version": f"{stemzarr.__version__}, schema {SCHEMA_VERSION}",
         "source": [source.format, source.size, source.modified_ns, header_digest.hex()],
         "options": shown,
-        "fold": [PARTIAL_FORM, *(measure.name for measure in MEASURES)],
+        "measures": [PARTIAL_FORM, *(measure.name for measure in MEASURES)],
         "plan": [
             [
                 *(array.path, array.dtype),
@@ -297,8 +297,8 @@ def _identity(
 def _write_pixels(ingest: _Ingest, progress: Progress | None) -> None:
     if ingest.plan.virtual:
         return
-    turned = sum(array.nbytes for array in ingest.plan.arrays if array.turned)
-    counter = ProgressCounter(total=ingest.plan.nbytes + turned, progress=progress)
+    transposed = sum(array.nbytes for array in ingest.plan.arrays if array.transposed)
+    counter = ProgressCounter(total=ingest.plan.nbytes + transposed, progress=progress)
     tasks: list[ShardTask] = []
     for place, array in enumerate(ingest.plan.arrays):
         tasks += _tasks_of(ingest, place, array, counter)
@@ -319,10 +319,10 @@ def _tasks_of(
     itemsize = document.dtype.itemsize
     for number in set(range(array.shards)) - set(missing):
         counter.add(int(np.prod(array.shard_box(number)[1])) * itemsize)
-    blocks = _turn(ingest, array, missing, counter) if array.turned else document.blocks
+    blocks = _transpose(ingest, array, missing, counter) if array.transposed else document.blocks
     glance = ingest.glance(document) if missing and ingest.options.preview else None
     mask = None if glance is None else disk_mask(glance.disk, document.shape[-2:])
-    # Of what is turned, only missing shards are there.
+    # Of what is transposed, only missing shards are there.
     codec = ingest.codec(place, blocks if len(missing) == array.shards else document.blocks)
     return [
         ShardTask(
@@ -332,7 +332,7 @@ def _tasks_of(
             blocks=blocks,
             codec=codec,
             tree=ingest.journal.tree,
-            folds=ingest.journal.folds if ingest.options.preview else None,
+            partials=ingest.journal.partials if ingest.options.preview else None,
             mask=mask,
             valid=document.valid,
             bad=document.bad_pixels,
@@ -342,17 +342,19 @@ def _tasks_of(
     ]
 
 
-def _turn(ingest: _Ingest, array: ArrayPlan, shards: list[int], counter: ProgressCounter) -> Blocks:
+def _transpose(
+    ingest: _Ingest, array: ArrayPlan, shards: list[int], counter: ProgressCounter
+) -> Blocks:
     """Return the pixels of a source that keeps each of them together, split by shards."""
     source, folder = ingest.document(array).blocks, ingest.journal.place.root
-    if not shards or not has_room(folder, array.nbytes) or not isinstance(source, RotatedBlocks):
+    if not shards or not has_space(folder, array.nbytes) or not isinstance(source, RotatedBlocks):
         counter.add(array.nbytes)
         return source
     threads = ingest.plan.threads
-    room = ingest.plan.memory // threads
-    turned, tasks = turn(source, ingest.journal.new_folder(), array, shards, room)
+    budget = ingest.plan.memory // threads
+    transposed, tasks = transpose(source, ingest.journal.new_folder(), array, shards, budget)
     run_in_threads(tasks, threads, lambda _: None, counter)
-    return turned
+    return transposed
 
 
 def _complete(ingest: _Ingest) -> None:
@@ -377,7 +379,7 @@ def _complete(ingest: _Ingest) -> None:
         records = ingest.records(place)
         known |= {record.path: (record.size, record.digest) for record in records}
         if ingest.options.preview:
-            partials = ShardPartials(ingest.journal.folds, records, array)
+            partials = ShardPartials(ingest.journal.partials, records, array)
             glance = ingest.glance(document)
             reduction, statistics = write_preview(tree, document, main, partials, glance)
             if reduction.integral and document.dtype.kind == "f" and statistics.count:

@@ -73,13 +73,13 @@ def add_measures(path: Path, resources: Resources | None = None) -> tuple[str, .
         before = copy.deepcopy(nodes)
         manifest = read_manifest(path, nodes)
         tree = Tree(store=stage, nodes=nodes)
-        folds = LocalFolder(path.with_name(f".{path.name}.measures"))
+        folder = LocalFolder(path.with_name(f".{path.name}.measures"))
         try:
             for document in source.documents:
-                folds.delete("")
-                _measure(tree, document, source.main, folds, resources or Resources())
+                folder.delete("")
+                _measure(tree, document, source.main, folder, resources or Resources())
         finally:
-            folds.delete("")
+            folder.delete("")
         added = tuple(sorted(set(nodes) - set(before)))
         if added:
             stage_nodes(path, tree, before, manifest)
@@ -87,7 +87,7 @@ def add_measures(path: Path, resources: Resources | None = None) -> tuple[str, .
 
 
 def _measure(
-    tree: Tree, document: Document, main: int, folds: LocalFolder, resources: Resources
+    tree: Tree, document: Document, main: int, folder: LocalFolder, resources: Resources
 ) -> None:
     """Write what a scan lacks, and note its nodes."""
     group = f"{prefix_of(document, main)}preview"
@@ -100,13 +100,13 @@ def _measure(
     plan = plan_of(document, document.blocks, None)
     mask = disk_mask(glance.disk, document.shape[2:])
     tasks = [
-        _MeasureTask(document=document, array=plan, number=number, mask=mask, folds=folds)
+        _MeasureTask(document=document, array=plan, number=number, mask=mask, folder=folder)
         for number in range(plan.shards)
     ]
     counter = ProgressCounter(total=document.nbytes, progress=resources.progress)
     records: list[ShardRecord] = []
     run_in_threads(tasks, resources.threads, records.append, counter)
-    partials = ShardPartials(folds, sorted(records, key=lambda record: record.number), plan)
+    partials = ShardPartials(folder, sorted(records, key=lambda record: record.number), plan)
     if document.measured is None:
         write_preview(tree, document, main, partials, glance)
         return
@@ -140,7 +140,7 @@ class _MeasureTask:
     array: ArrayPlan
     number: int
     mask: DiskMask
-    folds: LocalFolder
+    folder: LocalFolder
 
     def run(self, workspace: Workspace) -> ShardRecord:
         """Keep what the shard adds up to."""
@@ -161,7 +161,7 @@ class _MeasureTask:
             sums.add(values.reshape(-1, pixels), sizes, self._valid_in(start, shape))
             workspace.tell(values.nbytes)
         name = str(self.number)
-        self.folds.put(name, sums.partial().to_bytes())
+        self.folder.put(name, sums.partial().to_bytes())
         return ShardRecord(
             array=0,
             number=self.number,
@@ -169,8 +169,8 @@ class _MeasureTask:
             size=0,
             digest="",
             chunks="",
-            fold=name,
-            fold_digest=None,
+            partial=name,
+            partial_digest=None,
         )
 
     def _valid_in(self, start: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:

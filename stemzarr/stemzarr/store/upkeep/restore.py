@@ -74,10 +74,10 @@ def _written_nodes(path: Path) -> Nodes:
         raise DamagedStoreError(error.message, path=error.path, hint=hint) from error
     nodes = {**manifest.nodes, MANIFEST: own}
     if not manifest.nodes:
-        msg = "is of the first days: its manifest holds no copy of the metadata"
+        msg = "is of an early version: its manifest holds no copy of the metadata"
         raise DamagedStoreError(msg, path=path, hint=hint)
     if "" not in nodes or check_nodes(nodes):
-        msg = f"its manifest holds metadata that are not sound: {check_nodes(nodes)}"
+        msg = f"its manifest holds metadata that are not valid: {check_nodes(nodes)}"
         raise DamagedStoreError(msg, path=path, hint=hint)
     return nodes
 

@@ -20,7 +20,7 @@ from stemzarr.storage.objects import Stamp
 from stemzarr.store import write_store
 from stemzarr.store.format.plan import ArrayPlan
 from stemzarr.store.ingest import write as writing_module
-from stemzarr.store.ingest.scan_fast import turn
+from stemzarr.store.ingest.scan_fast import transpose
 from stemzarr.store.ingest.task import Workspace
 from stemzarr.testing import DMAxis, DMImage, write_dm
 
@@ -63,7 +63,7 @@ def plan_of(values: NDArray[Any], shard: tuple[int, int]) -> ArrayPlan:
         chunk=(1, shard[1], *values.shape[2:]),
         shard=lengths,
         box=lengths,
-        turned=True,
+        transposed=True,
     )
 
 
@@ -84,12 +84,12 @@ def test_turned_shards_hold_the_values(
     data: st.DataObject,
 ) -> None:
     """Any box of a wanted shard is that of the array, however little is read at once."""
-    folder = tmp_path_factory.mktemp("turn")
+    folder = tmp_path_factory.mktemp("transpose")
     values = values_of(dtype, wide_rows=wide_rows)
     source, plan = scan_fast(folder, values), plan_of(values, shard)
     assert isinstance(source, RotatedBlocks)
     wanted = data.draw(st.sets(st.integers(0, plan.shards - 1), min_size=1))
-    turned, tasks = turn(source, folder / "turned", plan, sorted(wanted), room)
+    transposed, tasks = transpose(source, folder / "transposed", plan, sorted(wanted), room)
     for task in tasks:
         task.run(Workspace())
     for number in wanted:
@@ -97,13 +97,13 @@ def test_turned_shards_hold_the_values(
         first = [data.draw(st.integers(0, n - 1)) for n in shape[:2]]
         size = [data.draw(st.integers(1, n - f)) for n, f in zip(shape[:2], first, strict=True)]
         corner = (start[0] + first[0], start[1] + first[1])
-        out = np.empty((*size, *DETECTOR), turned.dtype)
-        turned.read_into(out, (*corner, 0, 0))
+        out = np.empty((*size, *DETECTOR), transposed.dtype)
+        transposed.read_into(out, (*corner, 0, 0))
         rows, columns = (slice(a, a + n) for a, n in zip(corner, size, strict=True))
         np.testing.assert_array_equal(out, values[rows, columns])
 
 
-def test_counts_in_bytes_take_half_the_room(tmp_path: Path) -> None:
+def test_counts_in_bytes_take_half_the_space(tmp_path: Path) -> None:
     """Pixels of 16 bits whose values fit into 8 are laid down in 8."""
     sizes = []
     for wide_rows in (0, DETECTOR[0]):
@@ -111,10 +111,12 @@ def test_counts_in_bytes_take_half_the_room(tmp_path: Path) -> None:
         folder.mkdir()
         values = values_of("<u2", wide_rows=wide_rows)
         plan = plan_of(values, PATTERNS)
-        turned, tasks = turn(scan_fast(folder, values), folder / "turned", plan, [0], 10**6)
+        transposed, tasks = transpose(
+            scan_fast(folder, values), folder / "transposed", plan, [0], 10**6
+        )
         for task in tasks:
             task.run(Workspace())
-        sizes.append(sum(file.stat().st_size for file in turned.folder.iterdir()))
+        sizes.append(sum(file.stat().st_size for file in transposed.folder.iterdir()))
     assert sizes[0] == sizes[1] / 2
 
 
@@ -145,12 +147,12 @@ def shards_of(store: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("small_shards")
-@pytest.mark.parametrize("room", [True, False])
+@pytest.mark.parametrize("space", [True, False])
 def test_both_layouts_make_the_same_shards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, room: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, space: bool
 ) -> None:
-    """A scan gives the same bytes in both orders, also where the disk has no room for more."""
-    monkeypatch.setattr(writing_module, "has_room", lambda _folder, _nbytes: room)
+    """A scan gives the same bytes in both orders, also where the disk has no space for more."""
+    monkeypatch.setattr(writing_module, "has_space", lambda _folder, _nbytes: space)
     found = []
     orders: tuple[LayoutOrder, ...] = ("detector-fast", "scan-fast")
     for layout in orders:
@@ -165,7 +167,7 @@ def test_both_layouts_make_the_same_shards(
 def test_a_failure_leaves_no_temporary_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the disk is full while a source is turned, nothing of it is kept."""
+    """Where the disk is full while a source is transposed, nothing of it is kept."""
     path = dm4_of(tmp_path / "x.dm4", "scan-fast")
 
     def fail(*_: object) -> None:
