@@ -14,6 +14,7 @@ import click
 
 from stemzarr.errors import OptionError, StemzarrError, UnsupportedDataError
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_facts
 from stemzarr_cli.parameters import ASSIGNMENT, Parsed, gather
 from stemzarr_cli.places import Place, find_source
 from stemzarr_cli.report import Report
@@ -40,7 +41,7 @@ def _spacing(text: str) -> tuple[float, float]:
 
 
 @click.command(cls=Command)
-@click.argument("words", nargs=-1, metavar="[NAME] FACT=VALUE...")
+@click.argument("words", nargs=-1, metavar="[NAME] FACT=VALUE...", shell_complete=complete_facts)
 @query_options
 @click.option(
     "--disk-radius",

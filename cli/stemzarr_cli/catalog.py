@@ -11,6 +11,7 @@ import click
 
 from stemzarr.errors import DamagedStoreError, OptionError
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_names, complete_query
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_count, format_path, shorten_list
@@ -71,7 +72,7 @@ def _measure_all(report: Report, lake: Lake) -> None:
 
 
 @catalog.command(cls=Command)
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_names)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @lake_option
 @click.pass_obj
@@ -145,7 +146,7 @@ def validate(report: Report, /, *, lake: Path | None) -> None:
 
 @catalog.command(cls=Command)
 @click.argument("dest", type=PATH)
-@click.argument("query", nargs=-1)
+@click.argument("query", nargs=-1, shell_complete=complete_query)
 @click.option(
     "--format",
     "format_name",

@@ -14,6 +14,7 @@ from stemzarr.options import ExportOptions, ImageName, ReadOptions
 from stemzarr.registry import EXPORTERS, Exporter, exporters
 from stemzarr.storage.reasons import writing
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_query, complete_sources
 from stemzarr_cli.parameters import BYTES, PATH
 from stemzarr_cli.parts import split_progress
 from stemzarr_cli.places import Place, find_source
@@ -48,9 +49,14 @@ class _Wanted:
 
 
 @click.command(cls=Command)
-@click.argument("source", required=False)
+@click.argument("source", required=False, shell_complete=complete_sources)
 @click.argument("dest", required=False, type=PATH)
-@click.option("--query", metavar="QUERY", help="Export all entries that a query finds.")
+@click.option(
+    "--query",
+    metavar="QUERY",
+    shell_complete=complete_query,
+    help="Export all entries that a query finds.",
+)
 @click.option(
     "--to",
     "folder",

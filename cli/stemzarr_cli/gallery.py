@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_query
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_count, format_path
@@ -14,7 +15,7 @@ from stemzarr_cli.text import format_count, format_path
 
 @click.command(cls=Command)
 @click.argument("dest", type=PATH)
-@click.argument("query", nargs=-1)
+@click.argument("query", nargs=-1, shell_complete=complete_query)
 @click.option("--title", metavar="TEXT", help="Title of the page. [default: the lake's name]")
 @click.option("--overwrite", is_flag=True, help="Replace a file that is not a gallery.")
 @lake_option

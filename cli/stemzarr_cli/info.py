@@ -11,6 +11,7 @@ import click
 
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_sources
 from stemzarr_cli.places import describe_left, expand_folder, find_source, is_plain_folder
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
@@ -18,7 +19,9 @@ from stemzarr_cli.text import format_bytes, format_path, printable
 
 
 @click.command(cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE|FOLDER...", shell_complete=complete_sources
+)
 @read_options
 @lake_option
 @click.pass_obj

@@ -15,6 +15,7 @@ import click
 from stemzarr.errors import OptionError
 from stemzarr.options import IngestOptions, as_path
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_files
 from stemzarr_cli.parameters import MOVED, PATH
 from stemzarr_cli.places import describe_left, expand_folder
 from stemzarr_cli.report import Report
@@ -30,7 +31,9 @@ _MANY = 8
 
 
 @click.command(cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE|FOLDER...", shell_complete=complete_files
+)
 @click.option("--name", metavar="NAME", help="Name of the entry, for a single file.")
 @store_options
 @click.option("--overwrite", is_flag=True, help="Replace the store that has the name.")

@@ -11,6 +11,7 @@ import click
 
 from stemzarr.errors import OptionError
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_fields, complete_query
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_count, format_number
 
@@ -19,10 +20,20 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("query", nargs=-1)
-@click.option("--facet", metavar="FIELD", help="Count the values of a field instead.")
+@click.argument("query", nargs=-1, shell_complete=complete_query)
+@click.option(
+    "--facet",
+    metavar="FIELD",
+    shell_complete=complete_fields,
+    help="Count the values of a field instead.",
+)
 @click.option("--sessions", is_flag=True, help="List days at an instrument instead of entries.")
-@click.option("--sort", metavar="FIELD", help="Sort by a field; -FIELD puts the largest first.")
+@click.option(
+    "--sort",
+    metavar="FIELD",
+    shell_complete=complete_fields,
+    help="Sort by a field; -FIELD puts the largest first.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=0),

@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,6 +29,9 @@ from stemzarr_cli.report import (
     stop_writing,
 )
 from stemzarr_cli.text import one_line
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["COMMANDS", "program", "run"]
 
@@ -52,6 +56,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gallery": ("stemzarr_cli.gallery:gallery", "Write one HTML page of the lake."),
     "explore": ("stemzarr_cli.explore:explore", "Look at a scan in the browser."),
     "catalog": ("stemzarr_cli.catalog:catalog", "Keep the index of a lake."),
+    "completion": (
+        "stemzarr_cli.completion:completion",
+        "Print what lets a shell complete words.",
+    ),
     "doctor": ("stemzarr_cli.doctor:doctor", "Check this installation."),
     "demo": ("stemzarr_cli.demo:demo", "Go the whole way on a small realistic dm4."),
 }
@@ -78,11 +86,20 @@ class Program(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one was probably meant; a path alone is for ``info``."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        is_other = bool(args) and args[0] not in COMMANDS and not args[0].startswith("-")
+        if is_other and not ctx.resilient_parsing:
             if _is_path(args[0]):
                 return super().resolve_command(ctx, ["info", *args])
             ctx.fail(f"there is no command {args[0]!r}{_nearest(args[0])}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete commands without importing them, and paths, which are for ``info``."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from stemzarr_cli.completing import complete_commands
+
+        return complete_commands(((name, line) for name, (_, line) in COMMANDS.items()), incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""
@@ -174,6 +191,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         0 all done, 1 something failed, 2 wrong usage, 130 interrupted, 141 nobody reads on.
     """
     _prepare_streams()
+    if "_STEMZARR_COMPLETE" in os.environ:
+        from stemzarr_cli.completing import register_shells
+
+        register_shells()
     words = sys.argv[1:] if arguments is None else list(arguments)
     status = _settle(lambda: _dispatch(words), words)
     return max(status, _settle(_flush, words))

@@ -11,6 +11,7 @@ import click
 
 from stemzarr.errors import OptionError
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_sources
 from stemzarr_cli.places import find_source
 from stemzarr_cli.report import Report
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_sources
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @lake_option
 @click.pass_obj

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_names
 from stemzarr_cli.report import Report
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names)
 @click.argument("new")
 @lake_option
 @click.pass_obj

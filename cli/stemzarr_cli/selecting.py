@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from stemzarr.errors import OptionError, SourceNotFoundError
+from stemzarr_cli.completing import complete_query
 from stemzarr_cli.places import Place
 from stemzarr_cli.report import Report
 
@@ -24,7 +25,12 @@ def query_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **given: Any) -> Any:  # noqa: ANN401 - whatever the command takes
         return function(*args, **given)
 
-    query = click.option("--query", metavar="QUERY", help="All entries that 'ls QUERY' finds.")
+    query = click.option(
+        "--query",
+        metavar="QUERY",
+        shell_complete=complete_query,
+        help="All entries that 'ls QUERY' finds.",
+    )
     yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
     return query(yes(wrapped))
 

@@ -11,6 +11,7 @@ import click
 from stemzarr.errors import EntryNotFoundError
 from stemzarr_catalog.wording import format_value, label
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_sources
 from stemzarr_cli.places import find_record
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_bytes, format_path, printable
@@ -23,7 +24,7 @@ _LEAST_COLUMNS = 24
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@click.argument("name", shell_complete=complete_sources)
 @click.option(
     "--metadata",
     is_flag=False,

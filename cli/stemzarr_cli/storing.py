@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from stemzarr.options import IngestOptions
+from stemzarr_cli.completing import complete_facts
 from stemzarr_cli.parameters import ASSIGNMENT, BYTES, gather
 from stemzarr_cli.reading import read_options
 
@@ -42,6 +43,7 @@ _OPTIONS = (
         "facts",
         type=ASSIGNMENT,
         multiple=True,
+        shell_complete=complete_facts,
         help="Calibration or fact that outranks the file's, such as camera_length_mm=115.",
     ),
 )

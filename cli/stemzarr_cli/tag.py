@@ -11,6 +11,7 @@ import click
 
 from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_names, complete_tags
 from stemzarr_cli.parameters import ASSIGNMENT, gather
 from stemzarr_cli.report import Report
 from stemzarr_cli.selecting import confirm_many, find_entries, query_options
@@ -21,10 +22,24 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=complete_names)
 @query_options
-@click.option("--add", "-a", multiple=True, metavar="TAG", help="Add a tag; may be repeated.")
-@click.option("--remove", "-r", multiple=True, metavar="TAG", help="Take a tag away.")
+@click.option(
+    "--add",
+    "-a",
+    multiple=True,
+    metavar="TAG",
+    shell_complete=complete_tags,
+    help="Add a tag; may be repeated.",
+)
+@click.option(
+    "--remove",
+    "-r",
+    multiple=True,
+    metavar="TAG",
+    shell_complete=complete_tags,
+    help="Take a tag away.",
+)
 @click.option("--remark", metavar="TEXT", help="Set the remark; an empty text takes it away.")
 @click.option(
     "--set",

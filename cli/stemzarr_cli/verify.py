@@ -12,6 +12,7 @@ import click
 
 from stemzarr.errors import DamagedStoreError, OptionError, UnsupportedDataError
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.completing import complete_sources
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.places import find_source
 from stemzarr_cli.report import Report
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=complete_sources)
 @click.option(
     "--source",
     type=PATH,
