@@ -80,6 +80,17 @@ def test_verifying_is_measured_beside_decoding(script: Any, tmp_path: Path) -> N
         run()
 
 
+@pytest.mark.parametrize("script", ["bench_reading"], indirect=True)
+def test_reading_is_measured_beside_decoding(script: Any, tmp_path: Path) -> None:
+    """Every door is measured, and each case says how many chunks it decodes."""
+    make_store(tmp_path)
+    cases = script.cases_in(tmp_path / "scan.zarr")
+    for run, chunks in cases.values():
+        run()
+        assert chunks >= 0
+    assert "chunks through its isel" in cases
+
+
 @pytest.mark.parametrize("script", ["bench_virtual_images"], indirect=True)
 def test_a_virtual_image_is_that_of_the_disk(
     script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
