@@ -23,6 +23,12 @@ _OPTIONS = (
         help="Part of scan and detector: scan_y=10:50 in pixels, det_x=-1nm:1nm in units. "
         "Several are joined.",
     ),
+    click.option(
+        "--bad-pixels",
+        type=click.Choice(["mask", "median"]),
+        help="Set bad pixels, named by the file or found, to 0, or to the median of their "
+        "neighbours. [default: as they are]",
+    ),
     click.option("--scan-step", type=int, metavar="N", help="Keep every Nth scan position."),
     click.option("--scan-downsample", type=int, metavar="N", help="Join N × N scan positions."),
     click.option(
@@ -50,6 +56,7 @@ _OPTIONS = (
 )
 _NAMES = (
     "roi",
+    "bad_pixels",
     "scan_step",
     "scan_downsample",
     "downsample",

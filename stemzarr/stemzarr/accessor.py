@@ -21,6 +21,7 @@ from stemzarr.views.likeness import likeness
 from stemzarr.views.notebook import document_html
 from stemzarr.views.patterns import mean_pattern, pattern, radial_profile
 from stemzarr.views.plot import plot_scan
+from stemzarr.views.view import BadPixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,7 +134,10 @@ class StemAccessor:
             added[name] = (dim, converted, attributes)
         return self._dataset.assign_coords(added)
 
-    def virtual_image(
+    def _mended(self, bad_pixels: BadPixels | None) -> Document:
+        return apply(self.document, View(bad_pixels=bad_pixels))
+
+    def virtual_image(  # noqa: PLR0913 - what may vary, one by one
         self,
         *,
         inner: float = 0.0,
@@ -142,6 +146,7 @@ class StemAccessor:
         rect: Sequence[float] | None = None,
         mask: ArrayLike | None = None,
         approximate: bool = False,
+        bad_pixels: BadPixels | None = None,
     ) -> xr.DataArray:
         """Return the sum over a part of the detector at every scan position, computed at once.
 
@@ -160,6 +165,9 @@ class StemAccessor:
         approximate
             Whether tile sums that a store keeps may stand for the pixels at the edge of the
             detector; the attribute ``largest_error`` then says how far off a value may be.
+        bad_pixels
+            ``mask`` leaves out those that were found, too, and ``median`` replaces all by their
+            neighbours; by default those that the file names are left out.
 
         Returns
         -------
@@ -173,7 +181,7 @@ class StemAccessor:
             The detector is empty or has not its form, or this is not a 4D-STEM scan.
         """
         return virtual_image(
-            self.document,
+            self._mended(bad_pixels),
             inner=inner,
             outer=outer,
             center=center,
@@ -189,6 +197,7 @@ class StemAccessor:
         center: tuple[float, float] | None = None,
         rotation: float = 0.0,
         flip: bool = False,
+        bad_pixels: BadPixels | None = None,
         **ring: Any,  # noqa: ANN401 - radii, or rect
     ) -> xr.Dataset:
         """Return the centre of mass of every pattern, as its shift from a centre.
@@ -203,6 +212,8 @@ class StemAccessor:
         rotation, flip
             Rotation of the shifts in degrees, clockwise on the screen, and whether their y
             component is negated before, as LiberTEM has them.
+        bad_pixels
+            As in `virtual_image`.
         **ring
             `inner`, `outer` or `rect` in place of `mask`, as in `virtual_image`.
 
@@ -220,13 +231,15 @@ class StemAccessor:
         """
         correction = Correction(rotation=rotation, flip=flip)
         detector = {"mask": mask, **ring}
-        return center_of_mass(self.document, center=center, correction=correction, **detector)
+        document = self._mended(bad_pixels)
+        return center_of_mass(document, center=center, correction=correction, **detector)
 
     def dpc(
         self,
         *,
         rotation: float | None = None,
         flip: bool | None = None,
+        bad_pixels: BadPixels | None = None,
         **how: Any,  # noqa: ANN401 - as in center_of_mass
     ) -> xr.Dataset:
         """Return the deflection of the beam at every position (differential phase contrast).
@@ -235,6 +248,8 @@ class StemAccessor:
         ----------
         rotation, flip
             As in `center_of_mass`; where neither is given, those that leave the least curl.
+        bad_pixels
+            As in `virtual_image`.
         **how
             The other arguments of `center_of_mass`.
 
@@ -249,7 +264,7 @@ class StemAccessor:
         OptionError, UnsupportedDataError
             As `center_of_mass`, or the scan is too small to have a curl.
         """
-        return deflection(self.document, rotation=rotation, flip=flip, **how)
+        return deflection(self._mended(bad_pixels), rotation=rotation, flip=flip, **how)
 
     def radial_profile(
         self, region: str | ArrayLike = "", *, center: Sequence[float] | None = None

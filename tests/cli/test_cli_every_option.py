@@ -35,6 +35,7 @@ FORMATS = ("hspy", "pt", "zarr", "emd", "npy", "png", "tif", "blo", "dm")
 
 ACTING: dict[str, list[list[str]]] = {
     "--roi": [["KIND"]],
+    "--bad-pixels": [["mask"], ["median"]],
     "--scan-step": [["2"]],
     "--scan-downsample": [["2"]],
     "--downsample": [["3,2"]],
@@ -62,6 +63,7 @@ SPEED = {"--memory", "--threads", "--no-sync", "--salvage"}
 NO_CHANGE = {
     ("4d-stem", "png", "--downsample"): "a picture of the sum over the detector",
     ("4d-stem", "tif", "--downsample"): "a picture of the sum over the detector",
+    ("4d-stem", "png", "--bad-pixels"): "a picture of the sum over the detector",
     ("4d-stem", "png", "--sigma"): "a picture of the sum over the detector",
     ("4d-stem", "png", "--method"): "a picture of the sum over the detector",
     ("4d-stem", "png", "--reduce"): "a picture of the sum over the detector",
@@ -70,9 +72,11 @@ NO_CHANGE = {
 
 
 def document(kind: Any, index: int, slug: str) -> Document:
-    """Return a document of a kind, with negative values and bright ones."""
+    """Return a document of a kind, with negative values, bright ones, and a pixel that is stuck."""
     shape = SHAPES[kind]
     values = np.random.default_rng(index).normal(4, 6, shape).astype(np.float32)
+    if kind == "4d-stem":
+        values[..., 3, 4] = 90
     axes = tuple(
         Axis(name=name, size=size)
         for name, size in zip(dims_of_kind(kind, len(shape)), shape, strict=True)

@@ -23,6 +23,7 @@ from stemzarr.pixels.boxes import Box, cut, fill_box, is_large, plan_boxes
 from stemzarr.pixels.buffers import Buffer
 from stemzarr.pixels.resources import Resources
 from stemzarr.pixels.threads import map_in_threads
+from stemzarr.views.mending import MendedBlocks
 from stemzarr.views.render import ViewBlocks
 
 __all__ = ["map_document"]
@@ -133,22 +134,24 @@ def _map_boxes(
 
 
 def _source_of(blocks: Blocks) -> Blocks:
-    while isinstance(blocks, ViewBlocks):
+    while isinstance(blocks, ViewBlocks | MendedBlocks):
         blocks = blocks.source
     return blocks
 
 
 def _with_source(blocks: Blocks, source: Blocks) -> Blocks:
-    if not isinstance(blocks, ViewBlocks):
+    if not isinstance(blocks, ViewBlocks | MendedBlocks):
         return source
     inner = _with_source(blocks.source, source)
+    if isinstance(blocks, MendedBlocks):
+        return dataclasses.replace(blocks, source=inner)
     return dataclasses.replace(blocks, source=inner, piece_bytes=_PIECE_BYTES)
 
 
 def _source_box(blocks: Blocks, box: Box) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return start and shape of what a box of a document needs of its source."""
     start, shape = box.start, box.shape
-    while isinstance(blocks, ViewBlocks):
+    while isinstance(blocks, ViewBlocks | MendedBlocks):
         start, shape = blocks.source_box(start, shape)
         blocks = blocks.source
     return start, shape

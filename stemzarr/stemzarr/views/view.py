@@ -15,10 +15,11 @@ from stemzarr.errors import OptionError
 from stemzarr.options import check_choice, check_whole
 from stemzarr.views.region import format_roi, parse_roi
 
-__all__ = ["Method", "Normalize", "Reduce", "View"]
+__all__ = ["BadPixels", "Method", "Normalize", "Reduce", "View"]
 
 Method = Literal["bin", "stride", "gauss", "fft"]
 Reduce = Literal["mean", "sum"]
+BadPixels = Literal["mask", "median"]
 Normalize = Literal["none", "log1p", "log1p-zscore", "minmax"]
 
 _METHODS = {
@@ -26,6 +27,10 @@ _METHODS = {
     "stride": "every {0} detector pixel",
     "gauss": "detector smoothed with sigma {2} and every {0} pixel kept",
     "fft": "detector reduced {0} times by cropping its spectrum",
+}
+_BAD_PIXELS: dict[BadPixels, str] = {
+    "mask": "bad pixels set to 0",
+    "median": "bad pixels replaced by the median of their neighbours",
 }
 _NORMALIZE = {
     "log1p": "log(1 + value), negative values taken as 0",
@@ -51,6 +56,10 @@ class View:
 
     roi: str = ""
     """Region of scan and detector as `parse_roi` reads it; empty for all."""
+    bad_pixels: BadPixels | None = None
+    """What becomes of bad pixels, those that the file names and those that were found: ``mask``
+    makes them 0, ``median`` the median of their good neighbours; None leaves all as recorded.
+    This comes before all else."""
     scan_step: int = 1
     """Keep every n-th scan position in both directions, the first one included."""
     scan_downsample: int = 1
@@ -76,6 +85,8 @@ class View:
         """Bring the fields into their one form and refuse what cannot work."""
         check_choice("method", self.method, Method)
         check_choice("reduce", self.reduce, Reduce)
+        if self.bad_pixels is not None:
+            check_choice("bad_pixels", self.bad_pixels, BadPixels)
         check_choice("normalize", self.normalize, Normalize)
         plain = {
             "roi": _region(self.roi),
@@ -148,7 +159,8 @@ class View:
         return "; ".join(self._steps()) or "as it is"
 
     def _steps(self) -> list[str]:
-        steps = [f"region {self.roi}"] if self.roi else []
+        steps = [] if self.bad_pixels is None else [_BAD_PIXELS[self.bad_pixels]]
+        steps += [f"region {self.roi}"] if self.roi else []
         if self.scan_step > 1:
             steps.append(f"every {_ordinal(self.scan_step)} scan position")
         if self.scan_downsample > 1:
@@ -186,6 +198,8 @@ class View:
         fields = dataclasses.asdict(self)
         if not isinstance(self.downsample, int):
             fields["downsample"] = list(self.downsample)
+        if self.bad_pixels is None:
+            del fields["bad_pixels"]  # so that the record of other views is what it always was
         return fields
 
     @classmethod

@@ -16,6 +16,7 @@ from stemzarr.options import available_threads
 from stemzarr.pixels.boxes import splits_patterns
 from stemzarr.pixels.resources import Resources
 from stemzarr.views.kernels import sum_dtype, working_dtype
+from stemzarr.views.mending import mend
 from stemzarr.views.moments import measure_blocks
 from stemzarr.views.normalize import Scaling, cast_checked, scaling_from
 from stemzarr.views.region import parse_roi, resolve_span
@@ -64,6 +65,8 @@ def apply(
     """
     if view == View():
         return document
+    if view.bad_pixels is not None:
+        document = mend(document, view.bad_pixels)
     threads = threads or available_threads()
     blocks = _plan_blocks(document, view, memory // (2 * threads + 2), memory)
     statistics = document.statistics if view.keeps_values else None
@@ -262,7 +265,9 @@ def _bad_pixels(document: Document, view: View, blocks: ViewBlocks) -> NDArray[n
         return bad if bad.any() else None
     if view.method in ("gauss", "fft"):
         msg = f"{np.count_nonzero(bad)} bad pixels would spread by the method {view.method!r}"
-        raise UnsupportedDataError(msg, hint="use the method 'bin' or 'stride', or leave them out")
+        raise UnsupportedDataError(
+            msg, hint="use the method 'bin' or 'stride', or bad_pixels='median'"
+        )
     (y, x), (height, width) = view.factors, blocks.shape[-2:]
     if view.method == "stride":
         found = bad[::y, ::x][:height, :width]
