@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import ReadError, SourceChangedError, StemzarrError
+from stemzarr.errors import CorruptFileError, ReadError, SourceChangedError, StemzarrError
 from stemzarr.storage.objects import Stamp
 
-__all__ = ["FileBlocks", "box_of", "one_line"]
+__all__ = ["NOT_OF_SUFFIX", "FileBlocks", "box_of", "one_line", "parsing"]
+
+NOT_OF_SUFFIX: Final = "it may be truncated, or of another format than its suffix says"
+"""What to do about a file that its library does not know."""
 
 
 def one_line(error: BaseException) -> str:
     """Return what another library complains of, on one line of bearable length."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+@contextlib.contextmanager
+def parsing(path: Path, failure: str, hint: str) -> Iterator[None]:
+    """Raise what a library complains of in the block as damage of a file; errors of ours pass.
+
+    Raises
+    ------
+    CorruptFileError
+        The library raises whatever the bytes make it stumble over.
+    """
+    try:
+        yield
+    except StemzarrError:
+        raise
+    except Exception as error:
+        msg = f"{failure}: {one_line(error)}"
+        raise CorruptFileError(msg, path=path, hint=hint) from error
 
 
 def box_of(start: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels, label_axes
 from stemzarr.formats.naming import make_slugs
-from stemzarr.metadata.finding import Facts, facts_from_hyperspy
+from stemzarr.metadata.finding import Facts, facts_from_hyperspy, split_facts
 from stemzarr.model import (
     PATTERN_KINDS,
     Blocks,
@@ -172,7 +172,7 @@ def _metadata_tree(path: Path, found: Sequence[Found]) -> dict[str, Any]:
 
 def _document(index: int, slug: str, title: str, found: Found, options: ReadOptions) -> Document:
     labels = label_axes(found.axes, options, found.hints)
-    facts = {**_told_facts(found, slug), **found.facts}
+    facts, places = split_facts({**_told_facts(found, slug), **found.facts})
     bad = _bad_pixels(found, labels)
     return Document(
         index=index,
@@ -186,8 +186,8 @@ def _document(index: int, slug: str, title: str, found: Found, options: ReadOpti
         brightness=found.brightness,
         thumbnail=found.thumbnail,
         computed=found.computed,
-        facts={name: value for name, (value, _) in facts.items()},
-        fact_paths={name: place for name, (_, place) in facts.items()},
+        facts=facts,
+        fact_paths=places,
         notes=(*filter(None, (found.missing,)), *found.notes, *labels.notes, *_bad_notes(bad)),
         valid=_valid(found, tuple(axis.size for axis in labels.axes)),
         bad_pixels=bad,

@@ -15,6 +15,7 @@ from stemzarr.model import Fact
 
 __all__ = [
     "Facts",
+    "facts_below",
     "facts_from_hyperspy",
     "find_numbers",
     "finite_number",
@@ -23,6 +24,7 @@ __all__ = [
     "number_or_nan",
     "plain_text",
     "positive_number",
+    "split_facts",
 ]
 
 Facts = Mapping[str, tuple[Fact, str]]
@@ -156,6 +158,19 @@ def get_path(tree: Mapping[str, Any], path: str) -> object:
             return None
         value = value[part]
     return value
+
+
+def split_facts(facts: Facts) -> tuple[dict[str, Fact], dict[str, str]]:
+    """Return the values of facts, and the paths of the tags of those that have one."""
+    return (
+        {name: value for name, (value, _) in facts.items()},
+        {name: place for name, (_, place) in facts.items() if place},
+    )
+
+
+def facts_below(path: str, facts: Facts) -> dict[str, tuple[Fact, str]]:
+    """Return facts with the paths of their tags below another path."""
+    return {name: (value, f"{path}/{place}") for name, (value, place) in facts.items()}
 
 
 def finite_number(value: object) -> float | None:

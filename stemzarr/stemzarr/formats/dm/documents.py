@@ -31,6 +31,7 @@ from stemzarr.formats.dm.salvage import recover_pixels
 from stemzarr.formats.dm.survey import SurveyLink, find_survey, unique_id
 from stemzarr.formats.dm.tags import TagGroup, TagTree
 from stemzarr.formats.naming import make_slugs
+from stemzarr.metadata.finding import split_facts
 from stemzarr.metadata.units import is_calibrated, normalise_units
 from stemzarr.model import Axis, Blocks, Document, Fact, Segment, dims_of_kind
 from stemzarr.options import ReadOptions
@@ -323,7 +324,7 @@ def _document(
     image: _Image, slug: str, attributes: dict[str, Fact], root: TagGroup, blocks: Blocks
 ) -> Document:
     axes = _axes(image.meaning)
-    facts, paths = find_facts(root, image.index, scan_shape=image.meaning.scan_shape)
+    found = find_facts(root, image.index, scan_shape=image.meaning.scan_shape)
     notes = [
         *image.pixels.notes,
         *find_notes(image.tags.group("ImageTags"), image.meaning, axes),
@@ -331,8 +332,9 @@ def _document(
     valid = None
     if isinstance(blocks, PartialBlocks):
         valid = blocks.valid()
-        facts["complete"] = 0
+        found["complete"] = 0, ""
         notes.append(f"recovered {blocks.patterns} of {valid.size} patterns; the rest is zero")
+    facts, places = split_facts(found)
     return Document(
         index=image.index,
         slug=slug,
@@ -345,7 +347,7 @@ def _document(
         channels=COLOUR_CHANNELS if image.pixels.encoding == "bgra" else (),
         thumbnail=image.thumbnail,
         facts=facts,
-        fact_paths=paths,
+        fact_paths=places,
         attributes=attributes,
         notes=tuple(notes),
         valid=valid,

@@ -10,6 +10,7 @@ from typing import Any, Final
 from stemzarr.formats.dm.tags import TagData, TagGroup
 from stemzarr.metadata.dates import filetime_to_utc, parse_moment, parse_time
 from stemzarr.metadata.facts import FactRow, Place, facts_in
+from stemzarr.metadata.finding import facts_below
 from stemzarr.metadata.units import unit_factor
 from stemzarr.model import Fact
 
@@ -55,8 +56,10 @@ _MICROSECONDS: Final = 1e6
 
 def find_facts(
     root: TagGroup, index: int, *, scan_shape: tuple[int, int] | None = None
-) -> tuple[dict[str, Fact], dict[str, str]]:
-    """Return what the tags of an image say of its acquisition, and the path of each tag.
+) -> dict[str, tuple[Fact, str]]:
+    """Return what the tags of an image say of its acquisition, each with its path from the root.
+
+    What is absent, zero where nothing can be zero, or ambiguous is left out.
 
     Parameters
     ----------
@@ -66,32 +69,15 @@ def find_facts(
         Place of the image in ``ImageList``.
     scan_shape
         (height, width) of its scan, where it is one.
-
-    Returns
-    -------
-    facts : dict
-        Under the names of the store schema. What is absent, zero where nothing can be zero, or
-        ambiguous is left out.
-    paths : dict
-        For each fact, the path of its tag from the root.
     """
-    entry = root.group("ImageList", index)
-    tags = entry.group("ImageTags")
-    facts: dict[str, Fact] = {}
-    paths: dict[str, str] = {}
-    prefix = f"ImageList/[{index}]/ImageTags"
-    for name, (value, path) in {**_stack_facts(tags), **image_facts(tags)}.items():
-        facts[name] = value
-        paths[name] = f"{prefix}/{path}"
+    tags, prefix = root.group("ImageList", index, "ImageTags"), f"ImageList/[{index}]/ImageTags"
+    facts = facts_below(prefix, {**_stack_facts(tags), **image_facts(tags)})
     if "acquired" not in facts:
-        for name, value, path in _acquired(root):
-            facts[name] = value
-            paths[name] = path
+        facts |= {name: (value, path) for name, value, path in _acquired(root)}
     if scan_shape is not None:
-        for name, value, path in _complete(tags, scan_shape):
-            facts[name] = value
-            paths[name] = f"{prefix}/{path}"
-    return facts, paths
+        complete = _complete(tags, scan_shape)
+        facts |= {name: (value, f"{prefix}/{path}") for name, value, path in complete}
+    return facts
 
 
 def image_facts(tags: TagGroup) -> dict[str, tuple[Fact, str]]:
@@ -115,13 +101,13 @@ def _stack_facts(tags: TagGroup) -> dict[str, tuple[Fact, str]]:
     It keeps the tags of each image under ``plane info``, or those of all under ``source``.
     """
     planes = [
-        {name: (value, f"plane info/{place}/{path}") for name, (value, path) in found.items()}
+        facts_below(f"plane info/{place}", found)
         for place, group in _plane_tags(tags.group("plane info"))
         if (found := image_facts(group))
     ]
     if not planes:
         source = image_facts(tags.group("source", "Tags at creation"))
-        return {n: (v, f"source/Tags at creation/{path}") for n, (v, path) in source.items()}
+        return facts_below("source/Tags at creation", source)
     return {
         name: fact
         for name, fact in planes[0].items()

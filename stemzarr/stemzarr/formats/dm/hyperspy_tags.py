@@ -8,7 +8,7 @@ from typing import Any, Final
 from stemzarr.formats.dm.facts import image_facts
 from stemzarr.formats.dm.tags import Tag, TagGroup
 from stemzarr.formats.dm.values import make_data
-from stemzarr.metadata.finding import Facts
+from stemzarr.metadata.finding import Facts, facts_below
 
 __all__ = ["facts_from_tags"]
 
@@ -41,8 +41,7 @@ def facts_from_tags(original: Mapping[str, Any], root: str) -> Facts:
     if not isinstance(tags, Mapping):
         return {}
     above = f"{root}/ImageList/{_IMAGE}/ImageTags"
-    found = image_facts(_group(tags, 0))
-    return {name: (value, f"{above}/{path}") for name, (value, path) in found.items()}
+    return facts_below(above, image_facts(_group(tags, 0)))
 
 
 def _group(tree: Mapping[str, Any], depth: int) -> TagGroup:

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from stemzarr.errors import (
     CorruptFileError,
     MissingDependencyError,
-    StemzarrError,
     UnsupportedDataError,
 )
-from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
+from stemzarr.formats.file_blocks import FileBlocks, box_of, parsing
 from stemzarr.metadata.clean import clean_json
 from stemzarr.pixels.boxes import fill_box
 from stemzarr.pixels.packing import COLOUR_CHANNELS
@@ -56,16 +55,9 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     CorruptFileError
         The file, or what the block reads from it, contradicts the format.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except StemzarrError:
-        raise
-    except Exception as error:  # h5py raises whatever the bytes make it stumble over
-        msg = f"is not a readable HDF5 file: {one_line(error)}"
-        raise CorruptFileError(
-            msg, path=path, hint="it may be truncated or still being written; copy it again"
-        ) from error
+    hint = "it may be truncated or still being written; copy it again"
+    with parsing(path, "is not a readable HDF5 file", hint), h5py.File(path, "r") as file:
+        yield file
 
 
 def walk(

@@ -14,6 +14,7 @@ from stemzarr.errors import CorruptFileError, TruncatedFileError, UnsupportedDat
 from stemzarr.formats.merlin.header import Hdr, read_frame_header
 from stemzarr.formats.merlin.reader import find_facts
 from stemzarr.formats.tiff.reader import find_single_page
+from stemzarr.metadata.finding import split_facts
 from stemzarr.model import Blocks, Document, Fact, Source
 from stemzarr.pixels.raw import RawBlocks
 from stemzarr.registry import read_source
@@ -158,7 +159,7 @@ def _read_mib(path: Path) -> Frame:
         shape=header.frame,
         dtype=header.stored.newbyteorder("<"),
         run=Run(offset=header.nbytes, stored=header.stored, flipped=True),
-        facts={k: v for k, (v, _) in find_facts(header, Hdr(fields={})).items()},
+        facts=split_facts(find_facts(header, Hdr(fields={})))[0],
         parts=(own,) if own.is_file() else (),
     )
 

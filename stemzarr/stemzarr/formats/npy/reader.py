@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from stemzarr.errors import (
-    CorruptFileError,
-    ReadError,
     TruncatedFileError,
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import one_line
+from stemzarr.formats.file_blocks import parsing
 from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset, reorder
 from stemzarr.formats.frames import FrameRun
 from stemzarr.formats.hdf5.files import stored_dtype
@@ -159,19 +157,18 @@ def _is_array(path: Path, offset: int) -> bool:
 
 def _header(path: Path, offset: int) -> _Header:
     """Return what is before the values of the array that begins at a byte of the file."""
-    try:
-        with reading(path), path.open("rb") as file:
-            file.seek(offset)
-            version = np.lib.format.read_magic(file)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = read(file)
-            return _Header(shape=shape, fortran=fortran, dtype=dtype, offset=file.tell())
-    except ReadError:
-        raise
-    except Exception as error:  # numpy evaluates text here and raises whatever it stumbles over
-        msg = f"is not a readable .npy file: {one_line(error)}"
-        raise CorruptFileError(msg, path=path, hint="save it again with numpy.save") from error
+    # numpy evaluates text here and raises whatever it stumbles over
+    with (
+        parsing(path, "is not a readable .npy file", "save it again with numpy.save"),
+        reading(path),
+        path.open("rb") as file,
+    ):
+        file.seek(offset)
+        version = np.lib.format.read_magic(file)
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read(file)
+        return _Header(shape=shape, fortran=fortran, dtype=dtype, offset=file.tell())

@@ -13,14 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import (
-    CorruptFileError,
-    MissingDependencyError,
-    StemzarrError,
-    UnsupportedDataError,
-)
+from stemzarr.errors import MissingDependencyError, UnsupportedDataError
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
+from stemzarr.formats.file_blocks import NOT_OF_SUFFIX, FileBlocks, box_of, one_line, parsing
 from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.labelling import FoundAxis
 from stemzarr.formats.rosettasciio.library import WHOLE_BYTES, quiet
@@ -120,17 +115,12 @@ def _open(path: Path, _stamp: Stamp, _process: int) -> _Picture:
         raise MissingDependencyError(
             msg, path=path, hint="pip install 'stemzarr[formats]'"
         ) from error
-    try:
-        with quiet(), PIL.Image.open(path) as image:
-            return _decode(path, image)
-    except StemzarrError:
-        raise
-    except PIL.Image.DecompressionBombError as error:
-        raise UnsupportedDataError(one_line(error), path=path, hint=_SAVE_AS) from error
-    except Exception as error:  # Pillow raises whatever the bytes make it stumble over
-        msg = f"is not a picture that can be read: {one_line(error)}"
-        hint = "it may be truncated, or of another format than its suffix says"
-        raise CorruptFileError(msg, path=path, hint=hint) from error
+    with parsing(path, "is not a picture that can be read", NOT_OF_SUFFIX), quiet():
+        try:
+            with PIL.Image.open(path) as image:
+                return _decode(path, image)
+        except PIL.Image.DecompressionBombError as error:
+            raise UnsupportedDataError(one_line(error), path=path, hint=_SAVE_AS) from error
 
 
 def _decode(path: Path, image: Image) -> _Picture:

@@ -31,7 +31,7 @@ from stemzarr.errors import (
     MissingDependencyError,
     UnsupportedDataError,
 )
-from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
+from stemzarr.formats.file_blocks import NOT_OF_SUFFIX, FileBlocks, box_of, one_line
 from stemzarr.storage.files import cache_open_files
 from stemzarr.storage.objects import Stamp
 
@@ -248,9 +248,7 @@ def open_signals(path: Path, plugin: Plugin) -> tuple[list[dict[str, Any]], tupl
         raise MissingDependencyError(msg, path=path, hint=hint) from error
     if failure:
         msg = f"is not a {plugin.name} file that can be read: {failure}"
-        raise CorruptFileError(
-            msg, path=path, hint="it may be truncated, or of another format than its suffix says"
-        )
+        raise CorruptFileError(msg, path=path, hint=NOT_OF_SUFFIX)
     about_file = (text for text in messages if _ABOUT_SOFTWARE.match(text) is None)
     lines = [_without_folder(text, path) for text in about_file]
     ours = dict.fromkeys(line for line in lines if " is left out: " in line)

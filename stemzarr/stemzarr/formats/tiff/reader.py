@@ -24,7 +24,7 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
+from stemzarr.formats.file_blocks import NOT_OF_SUFFIX, FileBlocks, box_of, one_line, parsing
 from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset, reorder
 from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
@@ -297,14 +297,8 @@ def _open(path: Path, _stamp: Stamp, _process: int) -> _OpenTiff:
 
 
 def _open_new(path: Path) -> _OpenTiff:
-    try:
+    with parsing(path, "is not a TIFF file that can be read", NOT_OF_SUFFIX):
         return _OpenTiff(path)
-    except StemzarrError:
-        raise
-    except Exception as error:  # tifffile raises whatever the bytes make it stumble over
-        msg = f"is not a TIFF file that can be read: {one_line(error)}"
-        hint = "it may be truncated, or of another format than its suffix says"
-        raise CorruptFileError(msg, path=path, hint=hint) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

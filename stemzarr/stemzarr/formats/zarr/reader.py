@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
 from stemzarr.errors import (
-    CorruptFileError,
     EntryNotFoundError,
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import FileBlocks, box_of, one_line
+from stemzarr.formats.file_blocks import FileBlocks, box_of, parsing
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.hdf5.files import stored_dtype
 from stemzarr.formats.hdf5.tree import KEPT_VALUES
@@ -91,13 +90,10 @@ def read_zarr_folder(path: Path, options: ReadOptions) -> Source:
 
 
 def _open(path: Path) -> _Node:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return zarr.open(LocalStore(path, read_only=True), mode="r")
-    except Exception as error:  # zarr raises whatever the metadata make it stumble over
-        msg = f"is not a readable Zarr folder: {one_line(error)}"
-        raise CorruptFileError(msg, path=path, hint="copy it again from its origin") from error
+    hint = "copy it again from its origin"
+    with parsing(path, "is not a readable Zarr folder", hint), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return zarr.open(LocalStore(path, read_only=True), mode="r")
 
 
 def _nodes(path: Path) -> Iterator[tuple[str, _Node]]:
@@ -105,13 +101,10 @@ def _nodes(path: Path) -> Iterator[tuple[str, _Node]]:
     root = _open(path)
     yield "", root
     if isinstance(root, zarr.Group):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                members = sorted(root.members(max_depth=None), key=lambda one: one[0])
-        except Exception as error:  # as above
-            msg = f"holds a group or an array that cannot be read: {one_line(error)}"
-            raise CorruptFileError(msg, path=path, hint="copy it again") from error
+        failure = "holds a group or an array that cannot be read"
+        with parsing(path, failure, "copy it again"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            members = sorted(root.members(max_depth=None), key=lambda one: one[0])
         yield from members
 
 
