@@ -148,7 +148,7 @@ def test_show_counts_the_bad_pixels(
             assert [one["bad_pixels"] for one in main] == [number]
         assert run(["show", name, *lake]) == 0
         lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-        assert (["pixels", "12", "bad"] in lines) == bool(number)
+        assert (["pixels", "12", "bad:", "12", "named"] in lines) == bool(number)
 
 
 def test_what_a_folder_does_not_stand_for_is_counted(
