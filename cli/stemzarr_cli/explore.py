@@ -5,18 +5,25 @@ from __future__ import annotations
 import threading
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from stemzarr.errors import OptionError
 from stemzarr.options import ReadOptions
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.parameters import BYTES, PATH
 from stemzarr_cli.places import find_source
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report
+from stemzarr_cli.text import format_bytes, format_path
+
+if TYPE_CHECKING:
+    from stemzarr.explorer.one_source import OneSource
 
 
 @click.command(cls=Command)
-@click.argument("source")
+@click.argument("source", required=False)
 @click.option("--document", metavar="SLUG", help="The document that is shown first.")
 @click.option(
     "--port",
@@ -26,6 +33,17 @@ from stemzarr_cli.report import Report
     help="Port of 127.0.0.1. [default: any free one]",
 )
 @click.option("--no-browser", is_flag=True, help="Print the address and open no browser.")
+@click.option(
+    "--html", type=PATH, metavar="FILE", help="Write one page to mail, and serve nothing."
+)
+@click.option(
+    "--size",
+    type=BYTES,
+    default="20MB",
+    show_default=True,
+    help="Most bytes of that page: patterns are binned until it fits.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file that is not a page of stemzarr.")
 @read_options
 @lake_option
 @click.pass_obj
@@ -33,10 +51,13 @@ def explore(  # noqa: PLR0913 - one argument for each option
     report: Report,
     /,
     *,
-    source: str,
+    source: str | None,
     document: str | None,
     port: int,
     no_browser: bool,
+    html: Path | None,
+    size: int,
+    overwrite: bool,
     read: ReadOptions,
     lake: Path | None,
 ) -> None:
@@ -45,14 +66,27 @@ def explore(  # noqa: PLR0913 - one argument for each option
     SOURCE is a name in the lake, a store, or any file that stemzarr reads: it need not be ingested.
     Move over the scan to see its patterns, drag detectors to see their images. The page is served
     on this machine alone, to whoever has its address; nothing is changed. Ctrl-C ends it.
+    With --html, one file is written instead that shows the scan anywhere, offline; without a
+    SOURCE, a page that opens stores on the web server where it is put, or that are dropped on it.
     """
+    if source is None:
+        if html is None:
+            raise OptionError(
+                "no SOURCE is given", hint="name a scan, such as stemzarr explore scan"
+            )
+        _write_bare(report, html, overwrite=overwrite)
+        return
     from stemzarr.explorer import Explorer
     from stemzarr.explorer.one_source import OneSource
     from stemzarr.registry import read_source
 
     place = find_source(source, lake)
     name = place.entry.name if place.entry is not None else place.path.stem
-    server = Explorer(OneSource(read_source(place.path, read), name, document), port=port)
+    subjects = OneSource(read_source(place.path, read), name, document)
+    if html is not None:
+        _write(report, subjects, html, size=size, overwrite=overwrite)
+        return
+    server = Explorer(subjects, port=port)
 
     def started() -> None:
         report.result({"address": server.address}, lambda: report.say(server.address))
@@ -62,3 +96,27 @@ def explore(  # noqa: PLR0913 - one argument for each option
             threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
 
     server.run(started)
+
+
+def _write(report: Report, subjects: OneSource, dest: Path, *, size: int, overwrite: bool) -> None:
+    """Write a page to mail, and say what is in it."""
+    from stemzarr.explorer.single_page import write_single_page
+
+    with report.progress("binning") as progress:
+        page = write_single_page(
+            subjects.open("", None), dest, size=size, overwrite=overwrite, progress=progress
+        )
+    record = {"dest": str(page.dest.absolute()), "bytes": page.bytes, "bin": page.bin}
+    binned = "patterns as they are" if page.bin == 1 else f"patterns binned {page.bin} × {page.bin}"
+    line = f"{format_path(page.dest)}  {format_bytes(page.bytes)}, {binned}"
+    report.result(record, lambda: report.say(line))
+
+
+def _write_bare(report: Report, dest: Path, *, overwrite: bool) -> None:
+    """Write a page without a scan, which opens stores itself."""
+    from stemzarr.explorer.single_page import write_bare_page
+
+    page = write_bare_page(dest, overwrite=overwrite)
+    record = {"dest": str(page.dest.absolute()), "bytes": page.bytes}
+    line = f"{format_path(page.dest)}  {format_bytes(page.bytes)}, opens any store"
+    report.result(record, lambda: report.say(line))

@@ -64,3 +64,18 @@ def test_what_cannot_be_shown_is_said(
     write_synthetic_dm4(Path("scan.dm4"), (3, 4), (8, 8))
     assert run(["explore", *words, "--no-browser"]) in (1, 2)
     assert message in capsys.readouterr().err
+
+
+def test_pages_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of a scan, and one that opens stores; another file is not replaced."""
+    write_synthetic_dm4(tmp_path / "scan.dm4", (3, 4), (8, 8))
+    page = tmp_path / "page.html"
+    assert run(["explore", str(tmp_path / "scan.dm4"), "--html", str(page), "--json"]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert line == {"dest": str(page), "bytes": page.stat().st_size, "bin": 1}
+    assert run(["explore", "--html", str(page), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"dest": str(page), "bytes": page.stat().st_size}
+    page.write_text("mine")
+    assert run(["explore", "--html", str(page)]) == 1
+    assert "not a page of stemzarr" in capsys.readouterr().err
+    assert run(["explore", "--html", str(page), "--overwrite"]) == 0

@@ -1,18 +1,100 @@
-"""The files of the page."""
+"""The files of the page, and the page as one file."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
+import json
+import re
 from importlib.resources import files
+from typing import Any
 
-__all__ = ["PAGE_FILES", "read_page_file"]
+__all__ = ["MARK", "PAGE_FILES", "read_page_file", "render_single_page"]
 
+MARK = '<meta name="generator" content="stemzarr explore">'
+"""What tells a page of ours from another file."""
 _FOLDER = files("stemzarr.explorer") / "page"
 PAGE_FILES = frozenset(
     each.name for each in _FOLDER.iterdir() if each.name.endswith((".html", ".css", ".js"))
 )
 """Names of all files of the page: nothing else is ever sent."""
 
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w.]+)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export ", re.MULTILINE)
+
 
 def read_page_file(name: str) -> str:
     """Return the text of one of the files of the page."""
     return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def render_single_page(
+    title: str, about: dict[str, Any] | None = None, data: dict[str, str] | None = None
+) -> str:
+    """Return the page as one file, which needs no server and asks nobody for anything.
+
+    Parameters
+    ----------
+    title
+        Title of the page.
+    about
+        What the page shows, as JSON; without it, it asks for a store.
+    data
+        Texts that the page finds by their names: arrays in base64.
+    """
+    script, worker, style = _join("main.js"), _join("worker.js"), read_page_file("explorer.css")
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}';"
+        " worker-src blob:; img-src data: blob:; connect-src 'self'; base-uri 'none';"
+        " form-action 'none'"
+    )
+    texts = {**({"about": _json(about)} if about else {}), **(data or {})}
+    parts = "".join(
+        f'<script type="text/plain" id="{html.escape(name)}">{text}</script>\n'
+        for name, text in texts.items()
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"{MARK}\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<title>{html.escape(title)}</title>\n<link rel="icon" href="data:,">\n'
+        f"<style>{style}</style>\n</head>\n"
+        f'<body data-source="{"embedded" if about else "store"}">\n'
+        '<div id="page"><p class="trouble">Opening …</p>'
+        "<noscript>This page needs JavaScript.</noscript></div>\n"
+        f'{parts}<script type="text/plain" id="worker-source">{worker}</script>\n'
+        f'<script type="module">{script}</script>\n</body>\n</html>\n'
+    )
+
+
+def _join(first: str) -> str:
+    """Return a module and all that it imports as one script; no two define one name."""
+    joined: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name in joined:
+            return
+        text = read_page_file(name)
+        joined[name] = ""
+        for needed in _IMPORT.findall(text):
+            add(needed)
+        del joined[name]
+        joined[name] = _EXPORT.sub("", _IMPORT.sub("", text))
+
+    add(first)
+    return "".join(joined.values())
+
+
+def _digest(text: str) -> str:
+    """Return the digest by which a browser recognises the one script or style that may act."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return JSON that no HTML parser takes for the end of its script."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

@@ -14,7 +14,6 @@ import { TileImages } from "./tiles.js";
 import { aspectOf, formatBytes, formatLength, formatNumber, positionOf } from "./units.js";
 
 const PRESETS = [["bright_field", "Bright field"], ["annular_dark_field", "Dark field"], ["total_intensity", "Total"]];
-const UNASKED_BYTES = 4 * 1024 ** 3;
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /** The page of a scan. */
@@ -109,6 +108,7 @@ export class ScanPage {
   async loadTiles() {
     for (let wait = 500; ; wait = Math.min(5000, wait * 1.5)) {
       const tiles = await this.transport.tiles();
+      if (!tiles) return;
       if (!this.tiles || tiles.step < this.tiles.tiles.step || tiles.whole) this.tiles = new TileImages(tiles, ...this.detectorAxes);
       if (!this.isExact) this.drawApproximate();
       if (tiles.whole) return;
@@ -153,6 +153,8 @@ export class ScanPage {
     const region = state.region;
     this.patternTitle.textContent = region
       ? `Mean of ${region[2] - region[0]} × ${region[3] - region[1]} patterns` : `Pattern ${state.y}, ${state.x}`;
+    const bin = this.about.arrays ? this.about.arrays.patterns.bin : 1;
+    if (bin > 1) this.patternTitle.append(make("span", { class: "soft" }, ` binned ${bin} × ${bin}`));
     if (this.badButton) this.badButton.classList.toggle("on", state.bad);
     show(this.profileBox, Boolean(state.profile));
     for (const panel of ["image", "pattern"]) {
@@ -172,8 +174,9 @@ export class ScanPage {
     }
     if (this.tiles) this.drawApproximate();
     if (live) this.exactImages.stop();
-    else if (this.about.nbytes <= UNASKED_BYTES || this.presetName()) this.computeExactly();
-    show(this.exactButton, !live && !this.exactImages.busy && !this.isExact);
+    else if (this.about.nbytes <= this.transport.unaskedBytes || this.presetName()) this.computeExactly();
+    else this.exactImages.stop();
+    show(this.exactButton, !live && !this.transport.cannotCompute && !this.exactImages.busy && !this.isExact);
   }
 
   drawApproximate() {
