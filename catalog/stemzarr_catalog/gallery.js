@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const about = read("about");
@@ -41,6 +40,7 @@
 
   const FACETS = [
     ["kind", (e) => [e.kind]],
+    ["folder", (e) => [e.fields.folder]],
     ["tag", (e) => e.tags],
     ["specimen", (e) => [e.facts.specimen]],
     ["beam_energy_keV", (e) => [e.facts.beam_energy_keV]],
@@ -60,18 +60,22 @@
     "camera length": [(e) => e.facts.camera_length_mm, 1],
   };
 
+  const queries = makeQueries(about.fields, about.units,
+    new Set(entries.flatMap((entry) => Object.keys(entry.more))));
   for (const entry of entries) {
-    entry.words = [entry.name, entry.title, entry.kind, entry.source, entry.remark, ...entry.tags,
-      ...Object.values(entry.facts), ...Object.entries(entry.own).flat(),
-      ...entry.documents.map((d) => d[0])].join(" ").toLowerCase();
+    entry.words = ` ${entry.said.map(queries.plain).join(" | ")} `;
     entry.values = {};
     for (const [name, get] of FACETS)
       entry.values[name] = get(entry).filter((v) => v !== undefined && v !== null).map(String);
   }
 
   const state = { text: "", sort: "name", chosen: {}, open: new Set() };
+  const linked = () => {
+    const name = decodeURIComponent(location.hash.slice(1));
+    return entries.find((entry) => entry.name === name);
+  };
   const load = () => {
-    const stored = new URLSearchParams(location.hash.slice(1));
+    const stored = new URLSearchParams(linked() ? "" : location.hash.slice(1));
     state.text = stored.get("q") || "";
     state.sort = SORTS[stored.get("sort")] ? stored.get("sort") : "name";
     state.chosen = {};
@@ -95,7 +99,17 @@
         return false;
     return true;
   };
-  const words = () => state.text.toLowerCase().split(/\s+/).filter(Boolean);
+  let fits = () => true;
+  let fault = "";
+  // A query that is still being typed leaves what was found before.
+  const understand = () => {
+    try {
+      fits = queries.parse(state.text);
+      fault = "";
+    } catch (error) {
+      fault = error.message;
+    }
+  };
 
   const picture = (entry, [name, data], big) =>
     make("img", {
@@ -112,6 +126,12 @@
   const summary = (entry) => ["beam_energy_keV", "camera_length_mm", "exposure_s"]
     .filter((n) => n in entry.facts).map((n) => fact(n, entry.facts[n])).join(" · ");
 
+  const chips = (entry) => make("div", { class: "chips" },
+    make("span", { class: "chip kind" }, entry.kind),
+    entry.facts.complete === 0 || entry.fields.complete === 0
+      ? make("span", { class: "chip", title: "the source ends early" }, "incomplete") : null,
+    ...entry.tags.map((tag) => make("span", { class: "chip" }, tag)));
+
   const card = (entry) => make("button", { class: "card", type: "button", onclick: () => show(entry) },
     pictures(entry),
     make("div", { class: "text" },
@@ -119,8 +139,7 @@
       make("div", { class: "line" }, entry.facts.specimen || entry.title || "\u00a0"),
       make("div", { class: "line" }, sizes(entry)),
       make("div", { class: "line" }, summary(entry) || "\u00a0"),
-      make("div", { class: "chips" }, make("span", { class: "chip kind" }, entry.kind),
-        ...entry.tags.map((tag) => make("span", { class: "chip" }, tag)))));
+      chips(entry)));
 
   const dialog = make("dialog", { "aria-label": "entry" });
   let shown = [];
@@ -141,7 +160,8 @@
     for (const [title, kind, shape] of entry.documents)
       rows.push(row("also in it", `${title}: ${kind} ${shape.join(" × ")}`));
     rows.push(row("source", `${entry.source}, ${bytes(entry.size)}, stored in ${bytes(entry.stored)}`));
-    rows.push(row("store", make("a", { href: entry.link }, entry.store)));
+    if (entry.link)
+      rows.push(row("store", make("a", { href: entry.link }, entry.store || entry.name)));
     const figures = make("div", { class: "pictures" }, ...entry.pictures.map((p) =>
       make("figure", {}, picture(entry, p, true), make("figcaption", {}, p[0]))));
     dialog.replaceChildren(figures,
@@ -152,17 +172,20 @@
       make("div", { class: "detail" },
         make("h2", {}, entry.name),
         make("div", { class: "line" }, `${entry.title}  ·  ${sizes(entry)}`),
-        make("div", { class: "chips" }, make("span", { class: "chip kind" }, entry.kind),
-          ...entry.tags.map((tag) => make("span", { class: "chip" }, tag))),
+        chips(entry),
         make("table", {}, make("tbody", {}, ...rows)),
-        make("pre", {}, `import stemzarr\nscan = stemzarr.open(${JSON.stringify(entry.store)})`)));
+        make("pre", {}, entry.store
+          ? `import stemzarr\nscan = stemzarr.open(${JSON.stringify(entry.store)})`
+          : `from stemzarr_catalog import open_lake\nscan = open_lake()[${JSON.stringify(entry.name)}].open()`)));
+    history.replaceState(null, "", `#${encodeURIComponent(entry.name)}`);
     if (!entry.pictures.length) figures.remove();
   };
   const show = (entry) => {
-    current = shown.indexOf(entry);
+    current = Math.max(0, shown.indexOf(entry));
     fill(entry);
-    dialog.showModal();
+    if (!dialog.open) dialog.showModal();
   };
+  dialog.addEventListener("close", () => store());
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   dialog.addEventListener("keydown", (event) => {
     if (event.key === "ArrowRight") step(1);
@@ -171,7 +194,7 @@
 
   const count = make("span", { class: "count", role: "status" });
   const search = make("input", {
-    type: "search", placeholder: "Search names, specimens, tags, remarks …", "aria-label": "Search",
+    type: "search", placeholder: "SrTiO3 200 keV, kind=4d-stem, exposure<10ms …", "aria-label": "Search",
     oninput: () => { state.text = search.value; update(); },
   });
   const sort = make("select", {
@@ -180,6 +203,10 @@
   const clear = make("button", {
     type: "button", onclick: () => { state.text = ""; state.chosen = {}; mirror(); update(); },
   }, "Clear");
+  const filters = make("button", {
+    type: "button", class: "filters", "aria-expanded": "false",
+    onclick: () => filters.setAttribute("aria-expanded", String(page.classList.toggle("filtering"))),
+  }, "Filters");
   const mirror = () => { search.value = state.text; sort.value = state.sort; };
   const aside = make("aside", { "aria-label": "Facets" });
   const cards = make("div", { id: "cards" });
@@ -243,9 +270,8 @@
   };
 
   const update = () => {
-    const wanted = words();
-    const found = ordered(state.sort)
-      .filter((entry) => wanted.every((word) => entry.words.includes(word)));
+    understand();
+    const found = ordered(state.sort).filter(fits);
     shown = found.filter((entry) => matches(entry));
     const focused = document.activeElement && document.activeElement.closest("label.value");
     const place = focused && focused.title;
@@ -254,8 +280,9 @@
     aside.scrollTop = scrolled;
     if (place) for (const item of aside.querySelectorAll("label.value"))
       if (item.title === place) item.firstChild.focus();
-    count.textContent = shown.length === entries.length
-      ? `${entries.length} entries` : `${shown.length} of ${entries.length}`;
+    const all = entries.length === 1 ? "1 entry" : `${entries.length} entries`;
+    count.textContent = fault || (shown.length === entries.length ? all : `${shown.length} of ${all}`);
+    count.classList.toggle("fault", Boolean(fault));
     cards.replaceChildren();
     drawn = 0;
     if (shown.length) draw();
@@ -271,11 +298,16 @@
   });
   const made = `${about.query ? `Query: ${about.query} · ` : ""}made by stemzarr ${about.version}, ${about.made}`;
   page.replaceChildren(
-    make("header", {}, make("h1", {}, about.title), count, search, sort, clear),
+    make("header", {}, make("h1", {}, about.title), count, search, sort, filters, clear),
     make("main", {}, aside, make("section", { "aria-label": "Entries" }, cards, end)),
     make("footer", {}, made), dialog);
-  addEventListener("hashchange", () => { load(); mirror(); update(); });
-  load();
-  mirror();
-  update();
+  const begin = () => {
+    const entry = linked();
+    load();
+    mirror();
+    update();
+    if (entry) show(entry);
+  };
+  addEventListener("hashchange", begin);
+  begin();
 })();

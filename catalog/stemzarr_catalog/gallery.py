@@ -6,8 +6,10 @@ import base64
 import datetime as dt
 import hashlib
 import html
+import itertools
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,13 +17,16 @@ from urllib.parse import quote
 import stemzarr
 from stemzarr.errors import StoreExistsError
 from stemzarr.metadata.facts import FACTS
+from stemzarr.metadata.units import UNITS
 from stemzarr.model import Progress
 from stemzarr.options import as_path
 from stemzarr.storage.files import check_destination
 from stemzarr.storage.local import put_text
 from stemzarr_catalog.entry import Entry
+from stemzarr_catalog.fields import FIELDS
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.pictures import read_pictures, render_png, to_base64
+from stemzarr_catalog.search import Searchable
 
 __all__ = ["write_gallery"]
 
@@ -30,16 +35,18 @@ _MANY = 1500
 _SIZE, _SMALL_SIZE = 128, 64
 """Pixels of a picture, and of one among many: five thousand entries must stay a page."""
 
+_PARTS = ("slug", "title", "kind", "dtype")
 _FACTS = tuple(fact.name for fact in FACTS if fact.shown)
 
 
-def write_gallery(
+def write_gallery(  # noqa: PLR0913 - one argument for each option
     lake: Lake,
     dest: str | os.PathLike[str],
     query: str = "",
     *,
     title: str | None = None,
     overwrite: bool = False,
+    paths: bool = False,
     progress: Progress | None = None,
 ) -> int:
     """Write one self-contained page of the entries that a query is true of.
@@ -56,6 +63,9 @@ def write_gallery(
         Title of the page; the name of the lake's folder by default.
     overwrite
         Whether a file that is not a gallery is replaced.
+    paths
+        Whether the page names the folders of this machine that stores and sources are in; by
+        default it can be mailed, and knows no more than which folders differ.
     progress
         Receives how many entries are done.
 
@@ -79,9 +89,13 @@ def write_gallery(
         raise StoreExistsError("exists already and is not a gallery", path=target, hint=hint)
     entries = lake.search(query)
     size = _SIZE if len(entries) <= _MANY else _SMALL_SIZE
+    found = lake.searchable(query)
+    folders = {item.fields["folder"] for item in found.values() if "folder" in item.fields}
+    above = "" if paths else _common_folder(map(str, folders))
     shown = []
     for number, entry in enumerate(entries, start=1):
-        shown.append(_describe(entry, target.parent, size))
+        described = _describe(entry, target.parent, size, paths=paths)
+        shown.append({**described, **_searched(found[entry.name], above)})
         if progress is not None:
             progress(number, len(entries))
     page = render_page(title or lake.path.name, shown, query)
@@ -94,7 +108,26 @@ def _is_gallery(path: Path) -> bool:
         return _MARK.encode() in file.read(4096)
 
 
-def _describe(entry: Entry, folder: Path, size: int) -> dict[str, Any]:
+def _common_folder(folders: Iterable[str]) -> str:
+    """Return the folders that all paths begin with, joined by slashes."""
+    parts = [folder.split("/") for folder in folders]
+    shared = itertools.takewhile(lambda names: len(set(names)) == 1, zip(*parts, strict=False))
+    return "/".join(names[0] for names in shared)
+
+
+def _searched(item: Searchable, above: str) -> dict[str, Any]:
+    """Return what the search of the page compares, folders without those that all have."""
+    fields, words = dict(item.fields), item.words
+    folder = fields.get("folder")
+    if above and isinstance(folder, str):
+        last = above.rpartition("/")[2]
+        below = folder[len(above) :].strip("/")
+        fields["folder"] = f"{last}/{below}" if below and last else below or last
+        words = (words[0].replace(folder, str(fields["folder"])), words[1])
+    return {"fields": fields, "more": item.more, "said": words}
+
+
+def _describe(entry: Entry, folder: Path, size: int, *, paths: bool) -> dict[str, Any]:
     """Return what the page knows of an entry; short keys, since there are thousands."""
     source = entry.source
     pictures = [
@@ -115,6 +148,10 @@ def _describe(entry: Entry, folder: Path, size: int) -> dict[str, Any]:
             for document in entry.documents
             if not document["main"]
         ],
+        "parts": [
+            {**{key: document[key] for key in _PARTS}, "ndim": len(document["dims"])}
+            for document in entry.documents
+        ],
         "source": source.get("name"),
         "size": source.get("size"),
         "stored": entry.stored_bytes,
@@ -122,28 +159,40 @@ def _describe(entry: Entry, folder: Path, size: int) -> dict[str, Any]:
         "tags": entry.notes.tags,
         "remark": entry.notes.remark,
         "own": dict(entry.notes.fields),
-        "store": str(entry.path),
-        "link": _link(entry.path, folder),
+        "store": str(entry.path) if paths else None,
+        "link": _link(entry.path, folder, paths=paths),
         "pictures": pictures,
     }
 
 
-def _link(store: Path, folder: Path) -> str:
-    """Return the address of a store as seen from the page: relative, so that both can be moved."""
+def _link(store: Path, folder: Path, *, paths: bool) -> str | None:
+    """Return the address of a store as seen from the page: relative, so that both can be moved.
+
+    None where the way there would tell the folders of this machine, and is not asked for.
+    """
     try:
-        return f"./{quote(Path(os.path.relpath(store, folder)).as_posix())}"
+        way = Path(os.path.relpath(store, folder)).as_posix()
     except ValueError:
         # On Windows there is no way from one drive to another.
-        return store.as_uri()
+        return store.as_uri() if paths else None
+    return f"./{quote(way)}" if paths or not way.startswith("..") else None
 
 
 def render_page(title: str, entries: list[dict[str, Any]], query: str = "") -> str:
     """Return the page; whatever is in the entries is text there and never markup or code."""
     folder = Path(__file__).parent
-    script = (folder / "gallery.js").read_text(encoding="utf-8")
+    names = ("gallery_query.js", "gallery.js")
+    script = "".join((folder / name).read_text(encoding="utf-8") for name in names)
     style = (folder / "gallery.css").read_text(encoding="utf-8")
     now = dt.datetime.now(dt.UTC).isoformat(timespec="minutes")
-    about = {"title": title, "query": query, "made": now, "version": stemzarr.__version__}
+    about = {
+        "title": title,
+        "query": query,
+        "made": now,
+        "version": stemzarr.__version__,
+        "fields": {name: [field.type, field.unit] for name, field in FIELDS.items()},
+        "units": UNITS,
+    }
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}';"
         f" script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"

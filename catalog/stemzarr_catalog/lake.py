@@ -21,7 +21,7 @@ from stemzarr_catalog.names import casefold, lookup_name
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
 from stemzarr_catalog.reconcile import list_results, note_signature
 from stemzarr_catalog.redacting import redact_entry
-from stemzarr_catalog.search import Brief
+from stemzarr_catalog.search import Brief, Searchable
 from stemzarr_catalog.sessions import Session, read_sessions
 
 if TYPE_CHECKING:
@@ -267,6 +267,10 @@ class Lake:
             As `search`.
         """
         return self._manager.ask(search.names, query)
+
+    def searchable(self, query: str = "") -> dict[str, Searchable]:
+        """Return what queries compare of the entries that one is true of, by name."""
+        return self._manager.ask(search.searchable, query)
 
     def facets(self, field: str, query: str = "") -> dict[Fact | None, int]:
         """Count the values of a field among the entries of a query, the most frequent first.

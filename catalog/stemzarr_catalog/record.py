@@ -13,6 +13,7 @@ from stemzarr.errors import DamagedStoreError, StemzarrError
 from stemzarr.metadata.describe import describe_document
 from stemzarr_catalog.fields import FIELDS
 from stemzarr_catalog.names import split_path
+from stemzarr_catalog.wording import format_value
 
 if TYPE_CHECKING:
     from stemzarr.model import Document, Fact, Source
@@ -62,6 +63,12 @@ class Record:
         """Return the text that a search for words goes through, without the tag tree."""
         texts = [self.name, *(document["title"] for document in self.json["documents"])]
         texts += [str(v) for v in (*self.columns.values(), *self.more.values()) if _is_text(v)]
+        # `200 keV` is what a person types.
+        texts += [
+            format_value(name, value)
+            for name, value in self.columns.items()
+            if FIELDS[name].unit and name.endswith(f"_{FIELDS[name].unit}")
+        ]
         return "\n".join(dict.fromkeys(texts))
 
 

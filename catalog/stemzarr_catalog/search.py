@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Brief",
     "Row",
+    "Searchable",
     "briefs",
     "count",
     "facets",
@@ -28,6 +29,7 @@ __all__ = [
     "rows",
     "rows_of_size",
     "rows_with",
+    "searchable",
     "unknown_values",
 ]
 
@@ -254,6 +256,36 @@ def _asked_values(
         if field is not None and field.type == "path":
             found = list(dict.fromkeys(part for path in found for part in path.split("/") if part))
         yield query.field, query.values, found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searchable:
+    """What a query compares of an entry."""
+
+    fields: dict[str, Fact]
+    """Values of the built-in fields that are known."""
+    more: dict[str, Fact]
+    """Values of further fields, numbers as such."""
+    words: tuple[str, str]
+    """What words are searched in, but for the tags of the source: labels, and people's notes."""
+
+
+def searchable(connection: sqlite3.Connection, query: str) -> dict[str, Searchable]:
+    """Return what queries compare of the entries that one is true of, by name."""
+    condition, values = compile_query(parse_query(query), connection)
+    columns = ", ".join(f'entry."{name}"' for name in FIELDS)
+    sql = (
+        f"SELECT entry.id, labels, words.notes, {columns} FROM entry"
+        f" JOIN words ON words.rowid = entry.id WHERE entry.id IN"
+        f" (SELECT id FROM entry WHERE {condition})"
+    )
+    found = {}
+    for entry, labels, notes, *row in fetch(connection, sql, values):
+        extra = fetch(connection, "SELECT field, number, text FROM extra WHERE entry = ?", (entry,))
+        fields = {n: v for n, v in zip(FIELDS, row, strict=True) if v is not None}
+        more = {n: text if number is None else number for n, number, text in extra}
+        found[fields["name"]] = Searchable(fields=fields, more=more, words=(labels, notes))
+    return found
 
 
 def facets(connection: sqlite3.Connection, field: str, query: str = "") -> dict[Fact | None, int]:

@@ -44,7 +44,7 @@ __all__ = [
     "signatures",
 ]
 
-VERSION = 5
+VERSION = 6
 """Version of the tables below; an index of another, older version is rebuilt."""
 
 _NOCASE = "TEXT COLLATE NOCASE"
