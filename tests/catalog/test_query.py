@@ -37,7 +37,7 @@ FOUND = {
     "exposure < 10 ms": ["scan"],
     "exposure<10000 µs kind=4d-stem": ["scan"],
     "(beam_energy=300 kV)": ["scan"],
-    'exposure<10 "ms"': [],
+    'exposure<10 "min"': [],
     "exposure>=2s": ["map"],
     "size>=1kB": ["map", "overview", "scan"],
     "acquired>2026-01": ["scan"],
