@@ -89,7 +89,7 @@ def refuse_dataset(path: Path, options: ReadOptions) -> None:
         ``dataset`` is set.
     """
     if options.dataset is not None:
-        msg = f"files of the suffix {path.suffix} have no data set {options.dataset!r}"
+        msg = f"{path.suffix} files have no data sets with paths such as {options.dataset!r}"
         raise OptionError(msg, path=path, hint="leave --dataset out: all that it holds is read")
 
 
