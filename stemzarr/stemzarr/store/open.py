@@ -36,7 +36,7 @@ from stemzarr.store.format.form import (
 from stemzarr.store.format.manifest import check_digests
 from stemzarr.store.format.nodes import SMALL_PREVIEWS
 from stemzarr.store.format.records import layout_of, segment_of
-from stemzarr.store.format.schema import Nodes, prefix_of
+from stemzarr.store.format.schema import Nodes, place_of
 from stemzarr.store.format.tree import read_nodes, read_small_array
 from stemzarr.store.measured import read_measured, read_tiles
 from stemzarr.store.virtual import SourceBlocks
@@ -188,13 +188,12 @@ def open_previews(address: Address, document: int | str | None = None) -> xr.Dat
     nodes = read_checked(store)
     source = source_of_nodes(store, nodes)
     chosen = source.document if document is None else source.find(document)
-    prefix = prefix_of(chosen, source.main)
+    prefix, stem = place_of(chosen.index, chosen.slug, source.main)
     group = f"{prefix}preview"
-    strip = 0 if chosen.index == source.main else len(chosen.slug) + 1
     variables = {}
     for name in (name for name in SMALL_PREVIEWS if f"{group}/{name}" in nodes):
         node = nodes[f"{group}/{name}"]
-        dims = tuple(dim[strip:] for dim in node["dimension_names"])
+        dims = tuple(dim[len(stem) :] for dim in node["dimension_names"])
         values = read_small_array(store, nodes, f"{group}/{name}")
         variables[name] = xr.Variable(dims, values, node["attributes"])
     used = {dim for variable in variables.values() for dim in variable.dims}
@@ -242,11 +241,9 @@ class _Header:
 def _read_document(
     store: Readable, nodes: Nodes, record: SourceRecord, item: DocumentRecord
 ) -> Document:
-    is_main = item["index"] == record["main"]
-    prefix = "" if is_main else f"documents/{item['slug']}/"
-    stored = "" if is_main else f"{item['slug']}_"
+    prefix, stem = place_of(item["index"], item["slug"], record["main"])
     attributes = dict(nodes[prefix.rstrip("/")]["attributes"])
-    pixels = _read_pixels(store, nodes, record, item)
+    dims, blocks, described = _read_pixels(store, nodes, record, item)
     facts, others = _split(attributes)
     return Document(
         index=item["index"],
@@ -254,14 +251,14 @@ def _read_document(
         title=attributes["title"],
         kind=cast("Kind", attributes["kind"]),
         axes=tuple(
-            _axis(dim, size, nodes[f"{prefix}{stored}{dim}"]["attributes"])
-            for dim, size in zip(pixels.dims, pixels.blocks.shape, strict=True)
+            _axis(dim, size, nodes[f"{prefix}{stem}{dim}"]["attributes"])
+            for dim, size in zip(dims, blocks.shape, strict=True)
             if dim != CHANNEL
         ),
-        blocks=pixels.blocks,
+        blocks=blocks,
         layout=layout_of(item.get("layout")),
-        brightness=_brightness(pixels.attributes),
-        channels=tuple(pixels.attributes.get("channel_names", ())),
+        brightness=_brightness(described),
+        channels=tuple(described.get("channel_names", ())),
         thumbnail=item["thumbnail"],
         facts=facts,
         fact_paths=item["fact_paths"],
@@ -279,54 +276,29 @@ def _mask(store: Readable, nodes: Nodes, name: str) -> NDArray[np.bool_] | None:
     return read_small_array(store, nodes, name) if name in nodes else None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Pixels:
-    """What a store, or the record of a virtual one, says of the pixels of a document."""
-
-    blocks: Blocks
-    dims: tuple[str, ...]
-    attributes: IntensityAttributes
-
-
 def _read_pixels(
     store: Readable, nodes: Nodes, record: SourceRecord, item: DocumentRecord
-) -> _Pixels:
+) -> tuple[tuple[str, ...], Blocks, IntensityAttributes]:
+    """Return dims, blocks and attributes of the pixels, in the store or in its source."""
     if record["virtual"]:
         pixels = item["pixels"]
-        return _Pixels(
-            blocks=SourceBlocks.from_record(record, item),
-            dims=tuple(pixels["dims"]),
-            attributes=pixels["attributes"],
-        )
-    is_main = item["index"] == record["main"]
-    array = "intensity" if is_main else f"documents/{item['slug']}/intensity"
-    node = nodes[array]
-    strip = 0 if is_main else len(item["slug"]) + 1
-    return _Pixels(
-        blocks=StoreBlocks.from_node(store, array, node, identity_of(record)),
-        dims=tuple(name[strip:] for name in node["dimension_names"]),
-        attributes=node["attributes"],
-    )
+        return tuple(pixels["dims"]), SourceBlocks.from_record(record, item), pixels["attributes"]
+    prefix, stem = place_of(item["index"], item["slug"], record["main"])
+    node = nodes[f"{prefix}intensity"]
+    blocks = StoreBlocks.from_node(store, f"{prefix}intensity", node, identity_of(record))
+    dims = tuple(name[len(stem) :] for name in node["dimension_names"])
+    return dims, blocks, node["attributes"]
 
 
 def _split(attributes: dict[str, Any]) -> tuple[dict[str, Fact], dict[str, Fact]]:
     own = {"title", "kind", "stemzarr_schema"}
-    facts = {name: value for name, value in attributes.items() if name in FACT_NAMES}
-    others = {n: v for n, v in attributes.items() if n not in FACT_NAMES and n not in own}
-    return facts, others
+    facts = {name: attributes.pop(name) for name in [*attributes] if name in FACT_NAMES}
+    return facts, {name: value for name, value in attributes.items() if name not in own}
 
 
 def _axis(name: str, size: int, attributes: CoordinateAttributes) -> Axis:
-    return Axis(
-        name=name,
-        size=size,
-        scale=attributes["scale"],
-        offset=attributes["offset"],
-        units=attributes["units"],
-        calibrated=bool(attributes["calibrated"]),
-        source_units=attributes["source_units"],
-        long_name=attributes["long_name"],
-    )
+    calibrated = bool(attributes["calibrated"])
+    return Axis(name=name, size=size, **{**cast("Any", attributes), "calibrated": calibrated})
 
 
 def _brightness(attributes: IntensityAttributes) -> Brightness | None:

@@ -30,6 +30,7 @@ from stemzarr.store.format.form import (
     Sharding,
     SourceRecord,
 )
+from stemzarr.store.format.schema import place_of
 from stemzarr.store.format.typed_json import Others, misfits
 
 __all__ = [
@@ -207,16 +208,15 @@ def _wrong_record(record: SourceRecord) -> str:
 def _wrong_documents(nodes: Mapping[str, Any], record: SourceRecord) -> str:
     """Return what is wrong with the groups of the documents."""
     for item in record["documents"]:
-        is_main = item["index"] == record["main"]
-        group = "" if is_main else f"documents/{item['slug']}"
-        wrong = _wrong_document(nodes, group, "" if is_main else f"{item['slug']}_", item)
+        prefix, stem = place_of(item["index"], item["slug"], record["main"])
+        wrong = _wrong_document(nodes, prefix, stem, item)
         if wrong:
-            return f"{group or 'the root'}: {wrong}"
+            return f"{prefix.rstrip('/') or 'the root'}: {wrong}"
     return ""
 
 
-def _wrong_document(nodes: Mapping[str, Any], group: str, stem: str, item: DocumentRecord) -> str:
-    prefix = f"{group}/" if group else ""
+def _wrong_document(nodes: Mapping[str, Any], prefix: str, stem: str, item: DocumentRecord) -> str:
+    group = prefix.rstrip("/")
     if group not in nodes:
         return "is missing"
     if "pixels" in item:

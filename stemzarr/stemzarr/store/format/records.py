@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+import dataclasses
+from typing import Any, cast
 
 from stemzarr.model import Document, Layout, Segment
 from stemzarr.store.format.form import (
@@ -38,47 +39,21 @@ def document_record(document: Document, *, virtual: bool) -> DocumentRecord:
 
 def layout_record(layout: Layout | None) -> LayoutRecord | None:
     """Return what ``source`` records of the meaning of axes."""
-    if layout is None:
-        return None
-    return {
-        "order": layout.order,
-        "evidence": list(layout.evidence),
-        "confidence": layout.confidence,
-    }
+    return None if layout is None else cast("LayoutRecord", dataclasses.asdict(layout))
+
+
+def segment_record(segment: Segment) -> SegmentRecord:
+    """Return what ``source`` records of a segment."""
+    return cast("SegmentRecord", dataclasses.asdict(segment))
 
 
 def layout_of(record: LayoutRecord | None) -> Layout | None:
     """Return the meaning of axes that `layout_record` recorded."""
     if record is None:
         return None
-    return Layout(
-        order=record["order"],
-        evidence=tuple(record["evidence"]),
-        confidence=record["confidence"],
-    )
-
-
-def segment_record(segment: Segment) -> SegmentRecord:
-    """Return what ``source`` records of a segment."""
-    return {
-        "document": segment.document,
-        "offset": segment.offset,
-        "nbytes": segment.nbytes,
-        "shape": list(segment.shape),
-        "dtype": segment.dtype,
-        "rotation": segment.rotation,
-        "encoding": segment.encoding,
-    }
+    return Layout(**{**cast("Any", record), "evidence": tuple(record["evidence"])})
 
 
 def segment_of(record: SegmentRecord) -> Segment:
     """Return the segment that `segment_record` recorded."""
-    return Segment(
-        document=record["document"],
-        offset=record["offset"],
-        nbytes=record["nbytes"],
-        shape=tuple(record["shape"]),
-        dtype=record["dtype"],
-        rotation=record["rotation"],
-        encoding=record["encoding"],
-    )
+    return Segment(**{**cast("Any", record), "shape": tuple(record["shape"])})

@@ -22,6 +22,7 @@ __all__ = [
     "consolidated",
     "group_node",
     "pixel_node",
+    "place_of",
     "prefix_of",
     "stored_dims",
     "to_json",
@@ -76,21 +77,26 @@ def array_node(
     }
 
 
+def place_of(index: int, slug: str, main: int) -> tuple[str, str]:
+    """Return what is before the paths of a document, and before the names of its dims.
+
+    Equal names in one tree must always mean the same axis: only those of the main document are
+    plain.
+    """
+    return ("", "") if index == main else (f"documents/{slug}/", f"{slug}_")
+
+
 def prefix_of(document: Document, main: int) -> str:
     """Return what is before the paths of a document: nothing, or ``documents/<slug>/``."""
-    return "" if document.index == main else f"documents/{document.slug}/"
+    return place_of(document.index, document.slug, main)[0]
 
 
 def stored_dims(
     document: Document, main: int, dims: tuple[str, ...] | None = None
 ) -> tuple[str, ...]:
-    """Return dims of a document in the store, prefixed by its slug unless it is the main one.
-
-    Equal names in one tree must always mean the same axis. Without `dims` they are those of its
-    pixels.
-    """
-    dims = document.dims if dims is None else dims
-    return dims if document.index == main else tuple(f"{document.slug}_{dim}" for dim in dims)
+    """Return dims of a document, those of its pixels by default, as they are in the store."""
+    stem = place_of(document.index, document.slug, main)[1]
+    return tuple(stem + dim for dim in (document.dims if dims is None else dims))
 
 
 def pixel_node(document: Document, main: int, plan: ArrayPlan, codec: ChunkCodec) -> dict[str, Any]:
