@@ -107,7 +107,7 @@ def _groups(positions: NDArray[np.intp], gap: int) -> list[slice]:
 
 @dataclass(frozen=True, slots=True)
 class SelectedBlocks:
-    """What slices and single positions select of blocks; in a graph of dask, their stand-in."""
+    """What slices and single positions select of blocks; in a graph of dask, their name there."""
 
     source: BlocksArray
     """The blocks."""

@@ -23,7 +23,7 @@ from stemzarr.pixels.boxes import Box, cut, fill_box, is_large, plan_boxes
 from stemzarr.pixels.buffers import Buffer
 from stemzarr.pixels.resources import Resources
 from stemzarr.pixels.threads import map_in_threads
-from stemzarr.views.mending import MendedBlocks
+from stemzarr.views.correcting import CorrectedBlocks
 from stemzarr.views.render import ViewBlocks
 
 __all__ = ["map_document"]
@@ -134,16 +134,16 @@ def _map_boxes(
 
 
 def _source_of(blocks: Blocks) -> Blocks:
-    while isinstance(blocks, ViewBlocks | MendedBlocks):
+    while isinstance(blocks, ViewBlocks | CorrectedBlocks):
         blocks = blocks.source
     return blocks
 
 
 def _with_source(blocks: Blocks, source: Blocks) -> Blocks:
-    if not isinstance(blocks, ViewBlocks | MendedBlocks):
+    if not isinstance(blocks, ViewBlocks | CorrectedBlocks):
         return source
     inner = _with_source(blocks.source, source)
-    if isinstance(blocks, MendedBlocks):
+    if isinstance(blocks, CorrectedBlocks):
         return dataclasses.replace(blocks, source=inner)
     return dataclasses.replace(blocks, source=inner, piece_bytes=_PIECE_BYTES)
 
@@ -151,7 +151,7 @@ def _with_source(blocks: Blocks, source: Blocks) -> Blocks:
 def _source_box(blocks: Blocks, box: Box) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return start and shape of what a box of a document needs of its source."""
     start, shape = box.start, box.shape
-    while isinstance(blocks, ViewBlocks | MendedBlocks):
+    while isinstance(blocks, ViewBlocks | CorrectedBlocks):
         start, shape = blocks.source_box(start, shape)
         blocks = blocks.source
     return start, shape

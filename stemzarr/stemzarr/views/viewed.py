@@ -15,8 +15,8 @@ from stemzarr.model import Axis, Brightness, Document, Fact, Statistics
 from stemzarr.options import available_threads
 from stemzarr.pixels.boxes import splits_patterns
 from stemzarr.pixels.resources import Resources
+from stemzarr.views.correcting import correct
 from stemzarr.views.kernels import sum_dtype, working_dtype
-from stemzarr.views.mending import mend
 from stemzarr.views.moments import measure_blocks
 from stemzarr.views.normalize import Scaling, cast_checked, scaling_from
 from stemzarr.views.region import parse_roi, resolve_span
@@ -66,7 +66,7 @@ def apply(
     if view == View():
         return document
     if view.bad_pixels is not None:
-        document = mend(document, view.bad_pixels)
+        document = correct(document, view.bad_pixels)
     threads = threads or available_threads()
     blocks = _plan_blocks(document, view, memory // (2 * threads + 2), memory)
     statistics = document.statistics if view.keeps_values else None

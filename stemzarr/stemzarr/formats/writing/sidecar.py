@@ -15,7 +15,7 @@ from stemzarr.errors import StoreExistsError
 from stemzarr.model import Axis, Blocks, Document
 from stemzarr.registry import ExportRequest
 from stemzarr.storage.files import check_destination
-from stemzarr.views.mending import MendedBlocks
+from stemzarr.views.correcting import CorrectedBlocks
 from stemzarr.views.render import ViewBlocks
 
 __all__ = [
@@ -121,7 +121,7 @@ def _coordinate(axis: Axis) -> dict[str, Any]:
 
 
 def _views(blocks: Blocks) -> list[dict[str, Any]]:
-    if isinstance(blocks, MendedBlocks):
+    if isinstance(blocks, CorrectedBlocks):
         return _views(blocks.source)
     if not isinstance(blocks, ViewBlocks):
         return []

@@ -16,7 +16,7 @@ from stemzarr.measure.bad_pixels import BAD_PIXELS
 from stemzarr.model import PATTERN_KINDS, Blocks, Document
 from stemzarr.views.view import BadPixels
 
-__all__ = ["MendedBlocks", "all_bad_pixels", "mend"]
+__all__ = ["CorrectedBlocks", "all_bad_pixels", "correct"]
 
 _REACHES = (1, 2)
 """How far neighbours are looked for, in pixels; the first distance that has any good ones."""
@@ -32,7 +32,7 @@ def all_bad_pixels(document: Document) -> NDArray[np.bool_] | None:
     return bad if bad.any() else named
 
 
-def mend(document: Document, how: BadPixels) -> Document:
+def correct(document: Document, how: BadPixels) -> Document:
     """Return a document whose bad pixels, named or found, are masked or replaced.
 
     Parameters
@@ -64,7 +64,7 @@ def mend(document: Document, how: BadPixels) -> Document:
         raise OptionError(msg, hint=hint)
     if bad is None or not bad.any():
         return document
-    blocks = MendedBlocks(source=document.blocks, bad=bad, how=how)
+    blocks = CorrectedBlocks(source=document.blocks, bad=bad, how=how)
     left = bad if how == "mask" else blocks.without_neighbours
     return dataclasses.replace(
         document,
@@ -77,7 +77,7 @@ def mend(document: Document, how: BadPixels) -> Document:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MendedBlocks:
+class CorrectedBlocks:
     """The pixels of a source with other values where a detector is bad."""
 
     source: Blocks
