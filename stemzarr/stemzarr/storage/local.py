@@ -15,9 +15,9 @@ from stemzarr.errors import DamagedStoreError, ReadError
 from stemzarr.storage.files import (
     PositionedFile,
     cache_open_files,
-    follow_link,
     iterate_file,
     move,
+    publish,
     remove_tree,
     replace,
     sync_folder,
@@ -148,26 +148,21 @@ class LocalFolder:
         """
         path = self.root / key
         if self.parts is None:
-            path = follow_link(path)
-            part = temporary_path(path)
-        else:
-            part = self.parts / uuid.uuid4().hex
+            with publish(path, sync=sync) as part, _open_new(part) as file:
+                yield file
+            return
+        part = self.parts / uuid.uuid4().hex
         with writing(path):
             try:
                 with _open_new(part) as file:
                     yield file
                     _flush(file, sync=sync)
-                if self.parts is None:
-                    replace(part, path)
-                else:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    move(part, path)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                move(part, path)
             except BaseException:
                 with contextlib.suppress(OSError):
                     part.unlink(missing_ok=True)
                 raise
-            if sync and self.parts is None:
-                sync_folder(path.parent)
 
     def append(self, key: str, content: bytes, *, sync: bool = False) -> None:
         """Write bytes behind those of a file, which only places with files can.
