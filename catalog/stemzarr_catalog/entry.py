@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import xxhash
+
 from stemzarr_catalog.notes import Notes
 
 if TYPE_CHECKING:
@@ -94,6 +96,12 @@ class Entry:
     def stored_bytes(self) -> int:
         """Size of the store, as its manifest has it; 0 where it has none."""
         return int(self._record.get("stored_bytes") or 0)
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells the entry from what it was before its last ingest, revision or note."""
+        texts = f"{self.name}\0{self._record_text}\0{self._notes_text}"
+        return xxhash.xxh3_64_hexdigest(texts.encode())
 
     @cached_property
     def notes(self) -> Notes:

@@ -1,7 +1,7 @@
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const about = read("about");
-  const entries = read("entries");
+  let entries = read("entries");
   const page = document.getElementById("page");
   const PAGE = 60;
   const SHORT = 8;
@@ -60,14 +60,23 @@
     "camera length": [(e) => e.facts.camera_length_mm, 1],
   };
 
-  const queries = makeQueries(about.fields, about.units,
-    new Set(entries.flatMap((entry) => Object.keys(entry.more))));
-  for (const entry of entries) {
+  let queries;
+  const take = (given) => {
+    entries = given;
+    queries = makeQueries(about.fields, about.units, new Set(entries.flatMap((entry) => Object.keys(entry.more))));
+    entries.forEach(prepare);
+  };
+  const prepare = (entry) => {
     entry.words = ` ${entry.said.map(queries.plain).join(" | ")} `;
     entry.values = {};
     for (const [name, get] of FACETS)
       entry.values[name] = get(entry).filter((v) => v !== undefined && v !== null).map(String);
-  }
+    if (about.live) {
+      const names = entry.kind === "4d-stem" ? ["bright field", "mean diffraction"] : [entry.kind];
+      entry.pictures = names.map((name, index) => [name, `api/picture?${new URLSearchParams({ name: entry.name, index })}`]);
+    }
+  };
+  take(entries);
 
   const state = { text: "", sort: "name", chosen: {}, open: new Set() };
   const linked = () => {
@@ -113,7 +122,7 @@
 
   const picture = (entry, [name, data], big) =>
     make("img", {
-      src: `data:image/png;base64,${data}`, alt: `${name} of ${entry.name}`, title: name,
+      src: about.live ? data : `data:image/png;base64,${data}`, onerror: (event) => event.target.remove(), alt: `${name} of ${entry.name}`, title: name,
       loading: "lazy", class: big ? "coarse" : "",
     });
   const pictures = (entry) => {
@@ -126,13 +135,20 @@
   const summary = (entry) => ["beam_energy_keV", "camera_length_mm", "exposure_s"]
     .filter((n) => n in entry.facts).map((n) => fact(n, entry.facts[n])).join(" · ");
 
+  // Of a live page, a click opens the explorer.
+  const address = (entry) => `?${new URLSearchParams({ name: entry.name })}`;
+  const details = (entry) => make("button", {
+    class: "chip details", type: "button", onclick: (event) => { event.preventDefault(); show(entry); },
+  }, "details");
   const chips = (entry) => make("div", { class: "chips" },
     make("span", { class: "chip kind" }, entry.kind),
     entry.facts.complete === 0 || entry.fields.complete === 0
       ? make("span", { class: "chip", title: "the source ends early" }, "incomplete") : null,
-    ...entry.tags.map((tag) => make("span", { class: "chip" }, tag)));
+    ...entry.tags.map((tag) => make("span", { class: "chip" }, tag)),
+    about.live ? details(entry) : null);
 
-  const card = (entry) => make("button", { class: "card", type: "button", onclick: () => show(entry) },
+  const card = (entry) => make(about.live ? "a" : "button", about.live
+    ? { class: "card", href: address(entry) } : { class: "card", type: "button", onclick: () => show(entry) },
     pictures(entry),
     make("div", { class: "text" },
       make("div", { class: "name" }, entry.name),
@@ -286,8 +302,27 @@
     cards.replaceChildren();
     drawn = 0;
     if (shown.length) draw();
-    else cards.append(make("div", { class: "nothing" }, "No scans match."));
+    else cards.append(make("div", { class: "nothing" }, about.live && !known ? "Opening …" : "No scans match."));
     store();
+  };
+
+  // What a server that sent the page knows by now; nothing is sent while nothing changes.
+  const AGAIN = 5000;
+  let known = "";
+  const ask = async () => {
+    const answer = await fetch(`api/entries?${new URLSearchParams({ known })}`).then((got) => got.json()).catch(() => null);
+    if (answer && answer.entries) {
+      const name = dialog.open && shown[current] ? shown[current].name : null;
+      const first = !known;
+      known = answer.state;
+      take(answer.entries);
+      orders.clear();
+      if (first) begin(); else update();
+      if (name) current = Math.max(0, shown.findIndex((entry) => entry.name === name));
+    } else if (!answer || answer.error) {
+      count.textContent = answer ? answer.error : "the server does not answer; start stemzarr explore again";
+    }
+    setTimeout(ask, AGAIN);
   };
 
   document.addEventListener("keydown", (event) => {
@@ -296,7 +331,7 @@
       search.focus();
     }
   });
-  const made = `${about.query ? `Query: ${about.query} · ` : ""}made by stemzarr ${about.version}, ${about.made}`;
+  const made = about.live ? `stemzarr ${about.version}` : `${about.query ? `Query: ${about.query} · ` : ""}made by stemzarr ${about.version}, ${about.made}`;
   page.replaceChildren(
     make("header", {}, make("h1", {}, about.title), count, search, sort, filters, clear),
     make("main", {}, aside, make("section", { "aria-label": "Entries" }, cards, end)),
@@ -309,5 +344,5 @@
     if (entry) show(entry);
   };
   addEventListener("hashchange", begin);
-  begin();
+  if (about.live) ask(); else begin();
 })();

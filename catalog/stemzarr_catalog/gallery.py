@@ -9,7 +9,7 @@ import html
 import itertools
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,13 +22,13 @@ from stemzarr.model import Progress
 from stemzarr.options import as_path
 from stemzarr.storage.files import check_destination
 from stemzarr.storage.local import put_text
-from stemzarr_catalog.entry import Entry
+from stemzarr_catalog.entry import Entry, EntryList
 from stemzarr_catalog.fields import FIELDS
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.pictures import read_pictures, render_png, to_base64
 from stemzarr_catalog.search import Searchable
 
-__all__ = ["write_gallery"]
+__all__ = ["describe_entries", "render_live_page", "write_gallery"]
 
 _MARK = '<meta name="generator" content="stemzarr gallery">'
 _MANY = 1500
@@ -89,18 +89,43 @@ def write_gallery(  # noqa: PLR0913 - one argument for each option
         raise StoreExistsError("exists already and is not a gallery", path=target, hint=hint)
     entries = lake.search(query)
     size = _SIZE if len(entries) <= _MANY else _SMALL_SIZE
-    found = lake.searchable(query)
-    folders = {item.fields["folder"] for item in found.values() if "folder" in item.fields}
-    above = "" if paths else _common_folder(map(str, folders))
     shown = []
-    for number, entry in enumerate(entries, start=1):
-        described = _describe(entry, target.parent, size, paths=paths)
-        shown.append({**described, **_searched(found[entry.name], above)})
+    described_entries = describe_entries(lake, entries, query, paths=paths)
+    for number, described in enumerate(described_entries, start=1):
+        entry = entries[number - 1]
+        pictures = [
+            [picture.name.replace("_", " "), to_base64(render_png(picture, size))]
+            for picture in read_pictures(entry.path, size)
+        ]
+        link = _link(entry.path, target.parent, paths=paths)
+        shown.append({**described, "link": link, "pictures": pictures})
         if progress is not None:
             progress(number, len(entries))
     page = render_page(title or lake.path.name, shown, query)
     put_text(target, page, sync=False)
     return len(shown)
+
+
+def describe_entries(
+    lake: Lake, entries: EntryList, query: str = "", *, paths: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield what the page knows of each entry, but for its pictures.
+
+    Parameters
+    ----------
+    lake
+        The lake.
+    entries, query
+        Entries of it, and the query that finds them.
+    paths
+        Whether folders of this machine are in it.
+    """
+    found = lake.searchable(query)
+    items = {entry.name: found[entry.name] for entry in entries}
+    folders = {item.fields["folder"] for item in items.values() if "folder" in item.fields}
+    above = "" if paths else _common_folder(map(str, folders))
+    for entry in entries:
+        yield {**_describe(entry, paths=paths), **_searched(items[entry.name], above)}
 
 
 def _is_gallery(path: Path) -> bool:
@@ -127,13 +152,9 @@ def _searched(item: Searchable, above: str) -> dict[str, Any]:
     return {"fields": fields, "more": item.more, "said": words}
 
 
-def _describe(entry: Entry, folder: Path, size: int, *, paths: bool) -> dict[str, Any]:
+def _describe(entry: Entry, *, paths: bool) -> dict[str, Any]:
     """Return what the page knows of an entry; short keys, since there are thousands."""
     source = entry.source
-    pictures = [
-        [picture.name.replace("_", " "), to_base64(render_png(picture, size))]
-        for picture in read_pictures(entry.path, size)
-    ]
     return {
         "name": entry.name,
         "title": entry.title,
@@ -160,8 +181,7 @@ def _describe(entry: Entry, folder: Path, size: int, *, paths: bool) -> dict[str
         "remark": entry.notes.remark,
         "own": dict(entry.notes.fields),
         "store": str(entry.path) if paths else None,
-        "link": _link(entry.path, folder, paths=paths),
-        "pictures": pictures,
+        "link": None,
     }
 
 
@@ -180,6 +200,19 @@ def _link(store: Path, folder: Path, *, paths: bool) -> str | None:
 
 def render_page(title: str, entries: list[dict[str, Any]], query: str = "") -> str:
     """Return the page; whatever is in the entries is text there and never markup or code."""
+    return _render(title, entries, {"query": query, "live": False}, "img-src data:")[0]
+
+
+def render_live_page(title: str) -> tuple[str, str]:
+    """Return the page that asks its server for entries and pictures, and its policy."""
+    more = "img-src 'self' data:; connect-src 'self'"
+    return _render(title, [], {"query": "", "live": True}, more)
+
+
+def _render(
+    title: str, entries: list[dict[str, Any]], more: dict[str, Any], allowed: str
+) -> tuple[str, str]:
+    """Return a page, and the policy that allows its own script and what is `allowed` besides."""
     folder = Path(__file__).parent
     names = ("gallery_query.js", "gallery.js")
     script = "".join((folder / name).read_text(encoding="utf-8") for name in names)
@@ -187,29 +220,32 @@ def render_page(title: str, entries: list[dict[str, Any]], query: str = "") -> s
     now = dt.datetime.now(dt.UTC).isoformat(timespec="minutes")
     about = {
         "title": title,
-        "query": query,
         "made": now,
         "version": stemzarr.__version__,
         "fields": {name: [field.type, field.unit] for name, field in FIELDS.items()},
         "units": UNITS,
+        **more,
     }
     policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}';"
+        f"default-src 'none'; {allowed}; style-src '{_digest(style)}';"
         f" script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
     )
-    return "".join(
+    page = "".join(
         (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
             _MARK,
             f'\n<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
-            f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n",
+            f"<title>{html.escape(title)}</title>\n",
+            '<link rel="icon" href="data:,">\n',
+            f"<style>{style}</style>\n</head>\n<body>\n",
             '<div id="page"><noscript>This page needs JavaScript.</noscript></div>\n',
             f'<script type="application/json" id="about">{_json(about)}</script>\n',
             f'<script type="application/json" id="entries">{_json(entries)}</script>\n',
             f"<script>{script}</script>\n</body>\n</html>\n",
         )
     )
+    return page, policy
 
 
 def _digest(text: str) -> str:

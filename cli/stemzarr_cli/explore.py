@@ -1,4 +1,4 @@
-"""``stemzarr explore``: a scan in the browser."""
+"""``stemzarr explore``: a scan, or a lake, in the browser."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from stemzarr_cli.text import format_bytes, format_path
 
 if TYPE_CHECKING:
     from stemzarr.explorer.one_source import OneSource
+    from stemzarr_catalog.exploring import LakeSubjects
 
 
 @click.command(cls=Command)
@@ -61,32 +62,25 @@ def explore(  # noqa: PLR0913 - one argument for each option
     read: ReadOptions,
     lake: Path | None,
 ) -> None:
-    """Look at a scan in the browser.
+    """Look at a scan, or at the lake, in the browser.
 
     SOURCE is a name in the lake, a store, or any file that stemzarr reads: it need not be ingested.
+    Without one, or with the folder of a lake, the page is a live gallery of the lake.
     Move over the scan to see its patterns, drag detectors to see their images. The page is served
     on this machine alone, to whoever has its address; nothing is changed. Ctrl-C ends it.
     With --html, one file is written instead that shows the scan anywhere, offline; without a
     SOURCE, a page that opens stores on the web server where it is put, or that are dropped on it.
     """
-    if source is None:
-        if html is None:
-            raise OptionError(
-                "no SOURCE is given", hint="name a scan, such as stemzarr explore scan"
-            )
-        _write_bare(report, html, overwrite=overwrite)
+    one = None if source is None else _one_source(source, document, read, lake)
+    if html is not None:
+        if one is None:
+            _write_bare(report, html, overwrite=overwrite)
+        else:
+            _write(report, one, html, size=size, overwrite=overwrite)
         return
     from stemzarr.explorer import Explorer
-    from stemzarr.explorer.one_source import OneSource
-    from stemzarr.registry import read_source
 
-    place = find_source(source, lake)
-    name = place.entry.name if place.entry is not None else place.path.stem
-    subjects = OneSource(read_source(place.path, read), name, document)
-    if html is not None:
-        _write(report, subjects, html, size=size, overwrite=overwrite)
-        return
-    server = Explorer(subjects, port=port)
+    server = Explorer(one or _lake(source, document, read, lake), port=port)
 
     def started() -> None:
         report.result({"address": server.address}, lambda: report.say(server.address))
@@ -96,6 +90,34 @@ def explore(  # noqa: PLR0913 - one argument for each option
             threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
 
     server.run(started)
+
+
+def _one_source(
+    text: str, document: str | None, read: ReadOptions, lake: Path | None
+) -> OneSource | None:
+    """Return the source that is meant; None where it is a lake."""
+    from stemzarr.explorer.one_source import OneSource
+    from stemzarr.registry import read_source
+    from stemzarr_catalog.opening import is_lake
+
+    place = find_source(text, lake)
+    if is_lake(place.path):
+        return None
+    name = place.entry.name if place.entry is not None else place.path.stem
+    return OneSource(read_source(place.path, read), name, document)
+
+
+def _lake(
+    text: str | None, document: str | None, read: ReadOptions, lake: Path | None
+) -> LakeSubjects:
+    """Return the lake that is meant."""
+    from stemzarr_catalog import open_lake
+    from stemzarr_catalog.exploring import LakeSubjects
+
+    if document is not None or read != ReadOptions():
+        msg = "a lake is shown, which has no document and is not read again"
+        raise OptionError(msg, hint="name a SOURCE, or leave --document and options of reading out")
+    return LakeSubjects(open_lake(text or lake))
 
 
 def _write(report: Report, subjects: OneSource, dest: Path, *, size: int, overwrite: bool) -> None:

@@ -54,7 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rename": ("stemzarr_cli.rename:rename", "Give an entry another name."),
     "watch": ("stemzarr_cli.watch:watch", "Ingest what arrives in folders."),
     "gallery": ("stemzarr_cli.gallery:gallery", "Write one HTML page of the lake."),
-    "explore": ("stemzarr_cli.explore:explore", "Look at a scan in the browser."),
+    "explore": ("stemzarr_cli.explore:explore", "Look at a scan, or the lake, in the browser."),
     "catalog": ("stemzarr_cli.catalog:catalog", "Keep the index of a lake."),
     "completion": (
         "stemzarr_cli.completion:completion",

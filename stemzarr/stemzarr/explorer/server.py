@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from stemzarr.explorer.page import PAGE_FILES, read_page_file
 from stemzarr.explorer.subject import Subject
 from stemzarr.explorer.wire import from_array
 
-__all__ = ["Explorer", "Subjects"]
+__all__ = ["Explorer", "Gallery", "Subjects"]
 
 _READERS = 2
 _POLL_S = 0.5
@@ -46,6 +46,29 @@ class Subjects(Protocol):
 
     def close(self) -> None:
         """End what is being computed for any of them."""
+        ...
+
+
+@runtime_checkable
+class Gallery(Subjects, Protocol):
+    """Many subjects: the page that shows them all, live, is what the empty name means."""
+
+    def page(self) -> tuple[str, str]:
+        """Return the page and its policy."""
+        ...
+
+    def entries(self, known: str) -> dict[str, Any]:
+        """Return all of them, unless their state is `known` already, as JSON."""
+        ...
+
+    def picture(self, name: str, number: int) -> bytes:
+        """Return one of the pictures of an entry as PNG.
+
+        Raises
+        ------
+        EntryNotFoundError
+            There is no such picture.
+        """
         ...
 
 
@@ -106,8 +129,9 @@ class Explorer:
             if started is not None:
                 started()
             # What the page asks first is found out while the browser starts.
-            with contextlib.suppress(StemzarrError):
-                await work.read(lambda: self.subjects.open("", None).describe())
+            if not isinstance(self.subjects, Gallery):
+                with contextlib.suppress(StemzarrError):
+                    await work.read(lambda: self.subjects.open("", None).describe())
             while not self._stopped.is_set():
                 # Ctrl-C, where another thread gets it, interrupts only waits that end.
                 with contextlib.suppress(TimeoutError):
@@ -213,6 +237,12 @@ class _PageHandler(_Handler):
     """The files of the page, which are those of the package."""
 
     def get(self, _: str, name: str) -> None:
+        subjects = self.work.subjects
+        if not name and isinstance(subjects, Gallery) and not self.get_query_argument("name", ""):
+            page, policy = subjects.page()
+            self.set_header("Content-Security-Policy", f"{policy}; frame-ancestors 'none'")
+            self.finish(page)
+            return
         name = name or "index.html"
         if name not in PAGE_FILES:
             raise HTTPError(404)
@@ -236,6 +266,8 @@ class _ApiHandler(_Handler):
         except StemzarrError as error:
             self.set_status(404 if isinstance(error, EntryNotFoundError) else 422)
             self._send_json({"error": error.message, "hint": error.hint})
+        except HTTPError:
+            raise
         except Exception as error:  # noqa: BLE001 - the page says it, whatever it is
             self.set_status(500)
             self._send_json({"error": f"{type(error).__name__}: {error}", "hint": None})
@@ -302,6 +334,21 @@ class _ApiHandler(_Handler):
         tiles = await self.work.read(subject.tiles)
         self.set_header("Stemzarr-Tiles", f"{tiles.tile},{tiles.step},{int(tiles.whole)}")
         self._send_array(tiles.sums)
+
+    def _gallery(self) -> Gallery:
+        if not isinstance(self.work.subjects, Gallery):
+            raise HTTPError(404)
+        return self.work.subjects
+
+    async def _send_entries(self) -> None:
+        known = self.get_query_argument("known", "")
+        self._send_json(await self.work.read(lambda: self._gallery().entries(known)))
+
+    async def _send_picture(self) -> None:
+        name, (index,) = self.get_query_argument("name", ""), self._integers("index")
+        png = await self.work.read(lambda: self._gallery().picture(name, index))
+        self.set_header("Content-Type", "image/png")
+        self.finish(png)
 
     async def _send_progress(self) -> None:
         self._send_json({"image": self.work.progress.get(self._job("image"))})

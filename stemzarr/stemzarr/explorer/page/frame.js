@@ -77,7 +77,7 @@ export class Frame {
     return make("div", { class: "row actions" },
       button("Copy Python", () => this.copy(python(), "The Python that makes this picture is copied")),
       button("PNG", () => panel.figure().toBlob((blob) => saveFile(file("png"), blob, "image/png")), "Save the picture with its scale bar"),
-      button("TIFF", () => saveFile(file("tif"), encodeTiff(panel.plane, ...this.coarse(panel)), "image/tiff"),
+      this.about.channels && this.about.channels.length ? null : button("TIFF", () => saveFile(file("tif"), encodeTiff(panel.plane, ...this.coarse(panel)), "image/tiff"),
         "Save the values as float32, calibrated for ImageJ"));
   }
 
