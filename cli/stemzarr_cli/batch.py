@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stemzarr_catalog import Entry, Lake
     from stemzarr_catalog.ingesting import Ingested
 
-__all__ = ["Outcome", "Run", "failure", "file_size", "next_command"]
+__all__ = ["Outcome", "Run", "failure", "file_size"]
 
 _LONGEST_REASON = 60
 _WIDEST_NAME = 40
@@ -120,9 +120,16 @@ class Outcome:
             if alone and found["status"] != "unchanged":
                 self.report.say(f"  in {format_path(found['store'])}")
         for note in notes:
-            self.report.say(f"  note: {note}", fg="yellow")
+            self.report.say_wrapped(f"  note: {note}", fg="yellow")
 
-    def summarize(self, then: str) -> None:
+    def _next(self) -> str:
+        """Return what shows the largest scan that is new, or else the lake."""
+        scans = [result for result in self.ingested if result.kind == "4d-stem"]
+        if not scans:
+            return "stemzarr ls"
+        return f"stemzarr explore {max(scans, key=lambda result: result.source_bytes).name}"
+
+    def summarize(self) -> None:
         """Print what became of all files, in one sentence, and what to do next."""
         counts = []
         if self.ingested:
@@ -145,7 +152,7 @@ class Outcome:
         if self.noted:
             has = "has notes" if len(self.noted) == 1 else "have notes"
             said.append(f"{format_count(len(self.noted), 'entry')} {has}: 'stemzarr show NAME'")
-        said.append(f"next: {then}")
+        said.append(f"next: {self._next()}")
         self.report.say()
         self.report.say_wrapped(" · ".join(said))
 
@@ -167,13 +174,6 @@ def _describe(found: Mapping[str, Any]) -> list[str]:
     if found["status"] == "unchanged":
         return said
     return [*said, f"{size} ({ratio:.1f}×)", format_seconds(found["seconds"])]
-
-
-def next_command() -> str:
-    """Return what shows the lake."""
-    from stemzarr_cli.program import COMMANDS
-
-    return "stemzarr explore" if "explore" in COMMANDS else "stemzarr ls"
 
 
 @dataclass(slots=True)
@@ -200,7 +200,7 @@ class Run:
         if outcome.truncated and not self.options.read.salvage:
             outcome = self.salvage(sources, outcome)
         if len(sources) > 1:
-            outcome.summarize(next_command())
+            outcome.summarize()
 
     def ingest(self, sources: Sequence[Path], outcome: Outcome | None = None) -> Outcome:
         """Ingest files under one display, with a line for each."""
