@@ -108,14 +108,14 @@ def test_a_moved_lake_that_cannot_be_written_is_read(
 def test_what_came_since_is_found_though_the_index_cannot_be_written(
     moved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A lost or older index is made anew in memory."""
+    """A lost or older index is rebuilt in memory."""
     open_lake(moved, read_only=True).search("x")
     for damage in (lambda path: path.unlink(), _make_old):
         damage(moved / "catalog.sqlite")
         with write_protected(moved):
             assert run(["ls", "--json", "--lake", str(moved)]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert [json.loads(line)["name"] for line in lines] == ["map", "overview", "scan"]
+        assert [json.loads(line)["name"] for line in lines] == ["overview", "scan", "map"]
         open_lake(moved)
 
 
