@@ -65,7 +65,7 @@ def write_gallery(  # noqa: PLR0913 - one argument for each option
         Whether a file that is not a gallery is replaced.
     paths
         Whether the page names the folders of this machine that stores and sources are in; by
-        default it can be mailed, and knows no more than which folders differ.
+        default it can be mailed, and says only which folders differ.
     progress
         Receives how many entries are done.
 

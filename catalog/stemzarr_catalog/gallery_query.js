@@ -50,7 +50,7 @@ const makeQueries = (FIELDS, UNITS, own) => {
   const order = {
     "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b,
   };
-  const refuse = (name, operator) => { throw new Error(`${name} knows no '${operator}'`); };
+  const refuse = (name, operator) => { throw new Error(`${name} does not take '${operator}'`); };
 
   const compareNumber = (name, unit, operator, text) => {
     if (operator === "~") refuse(name, operator);
