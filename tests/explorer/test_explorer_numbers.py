@@ -178,6 +178,21 @@ def test_patterns_and_means_are_those_of_the_values(dm4: Path) -> None:
             subject.mean(*ends)
 
 
+@pytest.mark.parametrize("name", ["dm4", "store"])
+def test_the_center_of_mass_is_that_of_the_accessor(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    """Of a file that was never ingested, and as a store keeps it."""
+    import stemzarr
+
+    path = request.getfixturevalue(name)
+    found = Subject(read_source(path), None, "scan").center_of_mass()
+    with stemzarr.open(path) as scan:
+        expected = scan.stem.center_of_mass()
+    for plane, dim in zip(found, ("com_y", "com_x"), strict=True):
+        np.testing.assert_allclose(plane, expected[dim].to_numpy(), atol=1e-9)
+
+
 def test_what_is_no_scan_has_planes(dm4: Path) -> None:
     """The survey image is one plane; patterns it has none."""
     subject = Subject(read_source(dm4), "survey", "scan")

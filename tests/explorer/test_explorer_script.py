@@ -107,6 +107,22 @@ def test_images_of_tiles_follow_any_change(node: Node) -> None:
     assert node(script, json.dumps(AXES)) < 1e-9
 
 
+def test_likeness_is_the_correlation_of_tiles(node: Node) -> None:
+    """That of each position with the chosen one, as numpy has it; none where a pattern is flat."""
+    script = """
+    const { TileImages } = await import("PAGE/tiles.js");
+    const sums = Float32Array.from(JSON.parse(process.argv[1]));
+    const tiles = { sums, down: 3, across: 3, height: 2, width: 3, tile: 8, step: 1 };
+    console.log(JSON.stringify(Array.from(new TileImages(tiles).likeness(1, 0).values)));
+    """
+    sums = np.random.default_rng(2).integers(0, 50, (9, 6))
+    sums[:, 5] = 7
+    found = node(script, json.dumps(sums.ravel().tolist()))
+    expected = [np.corrcoef(sums[:, 3], sums[:, p])[0, 1] for p in range(5)]
+    np.testing.assert_allclose(found[:5], expected)
+    assert found[5] is None
+
+
 def test_the_address_holds_every_state(node: Node) -> None:
     """What is written is read back; what is not ours changes nothing."""
     script = """
@@ -115,7 +131,7 @@ def test_the_address_holds_every_state(node: Node) -> None:
     const about = { kind: "4d-stem", shape: [40, 50, 9, 9], presets };
     const first = initialState(about);
     const state = {
-      y: 7, x: 49, region: [1, 2, 3, 4], index: 3, bad: false,
+      y: 7, x: 49, region: [1, 2, 3, 4], index: 3, bad: false, show: "like",
       detectors: [{ sign: -1, shape: "ring", numbers: [0.1, -2e-7, 0, Infinity] }],
       profile: { panel: "pattern", line: [0, 1.5, 2, 3] },
       image: { map: "gray inverted", scale: "gamma", gamma: 0.3, low: -4, high: 1e9 },

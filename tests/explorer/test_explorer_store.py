@@ -68,6 +68,7 @@ def test_a_scan_gives_what_the_server_sends(
       image: plain(await store.image(process.argv[3], null, () => {})),
       bright: plain(await store.image(about.presets.bright_field, null, () => {})),
       tiles: { ...tiles, sums: Array.from(tiles.sums) },
+      com: Object.values(await store.centerOfMass()).map(plain),
     }));
     """
     )
@@ -87,6 +88,8 @@ def test_a_scan_gives_what_the_server_sends(
     for name, values in planes.items():
         height, width, numbers = found[name]
         np.testing.assert_allclose(np.reshape(numbers, (height, width)), values, rtol=1e-12)
+    for (height, width, numbers), shift in zip(found["com"], subject.center_of_mass(), strict=True):
+        np.testing.assert_allclose(np.reshape(numbers, (height, width)), shift, atol=1e-9)
     tiles = subject.tiles()
     shape = [found["tiles"][name] for name in ("down", "across", "height", "width")]
     np.testing.assert_array_equal(np.reshape(found["tiles"]["sums"], shape), tiles.sums)

@@ -317,6 +317,10 @@ class _ApiHandler(_Handler):
         image = await self.work.compute(self._job("image"), compute)
         self._send_array(image)
 
+    async def _send_com(self) -> None:
+        subject = await self._subject()
+        self._send_array(await self.work.compute(self._job("com"), subject.center_of_mass))
+
     async def _send_plane(self) -> None:
         subject, (index,) = await self._subject(), self._integers("index")
         self._send_array(await self.work.read(functools.partial(subject.plane, index)))

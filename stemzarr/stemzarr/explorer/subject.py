@@ -18,6 +18,8 @@ from stemzarr.explorer.tile_sums import TileSums, all_tiles, sampled_tiles
 from stemzarr.measure.disk import Disk, locate_disk
 from stemzarr.measure.disk_mask import disk_mask
 from stemzarr.model import Document, Progress, Source, read_box
+from stemzarr.pixels.resources import Resources
+from stemzarr.views.deflection import center_of_mass
 
 __all__ = ["Subject"]
 
@@ -163,6 +165,27 @@ class Subject:
         flags[:, *mask.window] = mask.flags
         stored = flags[0] if name == "bright_field" else ~flags[1]
         return bool(((distance >= inner) & (distance < outer) == stored).all())
+
+    def center_of_mass(self, progress: Progress | None = None) -> NDArray[np.float64]:
+        """Return the shifts of the centre of mass, (2, scan_y, scan_x): those of y, those of x.
+
+        They are in the units of the detector axes, and those of the store where it keeps them.
+
+        Raises
+        ------
+        UnsupportedDataError
+            This is not a scan, or one so large that it should be ingested first.
+        """
+        if not self.is_scan:
+            msg = f"the document {self.document.slug!r} is {self.document.kind}"
+            raise UnsupportedDataError(msg, hint="the centre of mass is that of a 4D scan")
+        if self.document.measured is None and self.document.nbytes > _COUNTED_AT_ONCE:
+            msg = "all of the scan would be read for this"
+            raise UnsupportedDataError(msg, hint="ingest it: the store keeps what one pass finds")
+        shift = center_of_mass(
+            self.document, resources=Resources(memory=_MEMORY, progress=progress)
+        )
+        return np.stack([shift[name].to_numpy() for name in ("com_y", "com_x")])
 
     def pattern(self, y: int, x: int) -> NDArray[Any]:
         """Return the pattern at a position, (det_y, det_x)."""

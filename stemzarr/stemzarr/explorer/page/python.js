@@ -41,8 +41,14 @@ function detectorCall(detector, yAxis, xAxis) {
   return `scan.stem.virtual_image(${parts.join(", ")})`;
 }
 
-/** Returns lines that compute the image of detectors and draw it as it is drawn here. */
-export function pythonOfImage(about, detectors, display, levels) {
+/** Returns lines that compute the image that is shown, and draw it as it is drawn here. */
+export function pythonOfImage(about, { show, detectors, y, x }, display, levels) {
+  const other = {
+    like: [`image = scan.stem.likeness((${y}, ${x}))`],
+    com_y: ["image = scan.stem.center_of_mass().com_y"], com_x: ["image = scan.stem.center_of_mass().com_x"],
+    com_magnitude: ["shift = scan.stem.center_of_mass()", "image = (shift.com_y**2 + shift.com_x**2) ** 0.5"],
+  }[show];
+  if (other) return [...openLines(about), ...other, ...drawLines("image", display, levels)].join("\n");
   const [yAxis, xAxis] = about.axes.slice(2);
   const calls = detectors.map((each) => detectorCall(each, yAxis, xAxis));
   const plain = detectors.length === 1 && detectors[0].sign > 0;

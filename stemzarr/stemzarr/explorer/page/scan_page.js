@@ -1,6 +1,6 @@
 // The page of a 4D scan: the image of detectors on the left, the pattern of a position on the right.
 
-import { button, make, show } from "./dom.js";
+import { button, make, select, show } from "./dom.js";
 import { Curve, profileOf } from "./curve.js";
 import { dragged, formatDetectors, grab, ordered, parseDetectors } from "./detectors.js";
 import { drawDetectorList, newDetector } from "./detector_list.js";
@@ -30,6 +30,7 @@ export class ScanPage {
     this.drag = null;
     const fail = (error) => this.frame.say(error.message, true);
     this.patterns = new Latest((_, signal) => this.loadPattern(signal), (error) => { this.patternFailed(error); });
+    this.shifts = new Latest((_, signal) => this.loadShift(signal), (error) => { this.setStatus("wrong", "not there"); fail(error); });
     this.exactImages = new Latest((detectors, signal) => this.loadImage(detectors, signal), (error) => { this.setStatus("wrong", "not computed"); fail(error); });
     this.build();
     addEventListener("hashchange", () => {
@@ -51,9 +52,12 @@ export class ScanPage {
     this.imagePanel.overlay = (context, view) => this.overImage(context, view);
     this.patternPanel.overlay = (context, view) => this.overPattern(context, view);
     this.presetButtons = PRESETS.filter(([name]) => this.about.presets[name]).map(([name, text]) => {
-      const element = button(text, () => this.update({ detectors: parseDetectors(this.about.presets[name]) }));
+      const element = button(text, () => this.update({ show: "detectors", detectors: parseDetectors(this.about.presets[name]) }));
       return [name, element];
     });
+    const shown = [["detectors", "Detectors"], ["like", "Like this pattern"]];
+    if (this.transport.centerOfMass) shown.push(["com_y", "Center of mass y"], ["com_x", "Center of mass x"], ["com_magnitude", "Center of mass, length"]);
+    this.showChoice = select("What the image shows", shown, (name) => this.update({ show: name }));
     this.status = make("span", { class: "status" });
     this.exactButton = button(`Compute exactly (${formatBytes(this.about.nbytes)})`, () => this.computeExactly());
     show(this.exactButton, false);
@@ -79,10 +83,10 @@ export class ScanPage {
     this.frame.main.replaceChildren(
       make("section", { class: "panel", "aria-label": "Image" },
         make("div", { class: "row bar" }, make("div", { class: "group" }, ...this.presetButtons.map(([, element]) => element)),
-          this.status, this.exactButton, make("span", { class: "space" }), ...this.tools.image),
+          this.showChoice, this.status, this.exactButton, make("span", { class: "space" }), ...this.tools.image),
         this.imagePanel.stage, this.imageRead, this.imagePanel.settings,
-        this.frame.actions(this.imagePanel, () => this.presetName() || "image", () =>
-          pythonOfImage(this.about, this.state.detectors, this.state.image, this.imagePanel.levels || [0, 1, 1]))),
+        this.frame.actions(this.imagePanel, () => (this.state.show === "detectors" ? this.presetName() || "image" : this.state.show), () =>
+          pythonOfImage(this.about, this.state, this.state.image, this.imagePanel.levels || [0, 1, 1]))),
       make("section", { class: "panel", "aria-label": "Pattern" },
         make("div", { class: "row bar" }, this.patternTitle, make("span", { class: "space" }), this.badButton, ...this.tools.pattern),
         this.patternPanel.stage, this.patternRead, this.patternPanel.settings,
@@ -110,7 +114,8 @@ export class ScanPage {
       const tiles = await this.transport.tiles();
       if (!tiles) return;
       if (!this.tiles || tiles.step < this.tiles.tiles.step || tiles.whole) this.tiles = new TileImages(tiles, ...this.detectorAxes);
-      if (!this.isExact) this.drawApproximate();
+      if (this.state.show === "like") this.drawLikeness();
+      else if (this.state.show === "detectors" && !this.isExact) this.drawApproximate();
       if (tiles.whole) return;
       await new Promise((done) => setTimeout(done, wait));
     }
@@ -119,7 +124,11 @@ export class ScanPage {
   /** Changes the state; `live` while something is dragged. */
   update(change, live = false) {
     const before = this.state;
-    this.state = { ...before, ...change };
+    // Whoever touches a detector wants to see its image.
+    const shown = change.show || (change.detectors ? "detectors" : before.show);
+    this.state = { ...before, ...change, show: shown };
+    // What is bright in one image means nothing in another.
+    if (shown !== before.show && !change.image) this.state.image = { ...this.state.image, low: null, high: null };
     this.apply(before, live);
   }
 
@@ -130,7 +139,7 @@ export class ScanPage {
     this.patternPanel.setDisplay(state.pattern);
     if (changed("y", "x", "region")) this.patterns.ask(null);
     if (changed("bad")) this.showPattern();
-    if (changed("detectors")) this.detectorsChanged(live && Boolean(this.tiles));
+    if (changed("detectors", "show") || (changed("y", "x") && state.show === "like")) this.imageChanged(live);
     if (changed("profile")) this.drawProfile();
     this.drawLists();
     this.imagePanel.redraw();
@@ -146,7 +155,8 @@ export class ScanPage {
   drawLists() {
     const { state } = this;
     const text = formatDetectors(state.detectors);
-    for (const [name, element] of this.presetButtons) element.classList.toggle("on", text === formatDetectors(parseDetectors(this.about.presets[name])));
+    for (const [name, element] of this.presetButtons) element.classList.toggle("on", state.show === "detectors" && text === formatDetectors(parseDetectors(this.about.presets[name])));
+    this.showChoice.value = state.show;
     drawDetectorList(this.list, state.detectors, this.chosen, this.detectorAxes[1],
       (detectors) => this.update({ detectors: detectors.map((each) => ordered(each, ...this.detectorAxes)) }),
       (number) => { this.chosen = number; this.patternPanel.redraw(); });
@@ -164,6 +174,46 @@ export class ScanPage {
   }
 
   // ----- the image
+
+  imageChanged(live) {
+    const { show: shown } = this.state;
+    if (shown === "detectors") {
+      this.detectorsChanged(live && Boolean(this.tiles));
+      return;
+    }
+    this.exactImages.stop();
+    show(this.exactButton, false);
+    this.isExact = false;
+    if (shown === "like") this.drawLikeness(); else this.shifts.ask(null);
+  }
+
+  drawLikeness() {
+    if (!this.tiles) {
+      this.setStatus("rough", "waiting for tile sums");
+      return;
+    }
+    const [rows, columns] = this.about.shape;
+    const { step, tile } = this.tiles.tiles;
+    this.setImage(this.tiles.likeness(this.state.y, this.state.x), rows, columns);
+    this.setStatus(step > 1 ? "rough" : "exact", `correlation of ${tile} × ${tile} tiles${step > 1 ? `, every ${step}th position` : ""}`);
+  }
+
+  async loadShift(signal) {
+    this.setStatus("rough", "computing");
+    this.shift = this.shift || await this.transport.centerOfMass(signal);
+    const { show: shown } = this.state, { com_y: y, com_x: x } = this.shift;
+    if (shown === "com_magnitude") this.setImage({ ...y, values: y.values.map((shift, i) => Math.hypot(shift, x.values[i])) });
+    else if (this.shift[shown]) this.setImage(this.shift[shown]);
+    else return;
+    this.setStatus("exact", `shift in ${this.detectorAxes[1].units}`);
+  }
+
+  setImage(plane, rows = plane.height, columns = plane.width) {
+    this.imagePanel.setPlane(plane, this.scanAxes, rows, columns);
+    this.isExact = true;
+    this.drawProfile();
+    this.readPosition();
+  }
 
   detectorsChanged(live) {
     this.isExact = false;
@@ -201,11 +251,8 @@ export class ScanPage {
         this.setStatus("rough", `${this.tiles ? "approximate, " : ""}computing ${Math.round(100 * share)} %`);
       });
       if (signal.aborted) return;
-      this.isExact = true;
-      this.imagePanel.setPlane(plane, this.scanAxes);
+      this.setImage(plane);
       this.setStatus("exact", "exact");
-      this.drawProfile();
-      this.readPosition();
     } finally {
       clearTimeout(timer);
     }

@@ -4,6 +4,8 @@ import { defaultDisplay } from "./levels.js";
 import { MAP_NAMES } from "./colours.js";
 import { formatDetectors, parseDetectors } from "./detectors.js";
 
+/** What the image of a scan can be. */
+export const SHOWN = ["detectors", "like", "com_y", "com_x", "com_magnitude"];
 const SCALES = ["linear", "log", "gamma"];
 
 /** Returns the state of a page that was opened without any. */
@@ -12,7 +14,7 @@ export function initialState(about) {
   return {
     y: Math.floor((rows - 1) / 2), x: Math.floor((columns - 1) / 2), region: null,
     detectors: about.presets.bright_field ? parseDetectors(about.presets.bright_field) : [],
-    index: 0, profile: null, bad: true,
+    index: 0, profile: null, bad: true, show: "detectors",
     image: defaultDisplay("gray", "linear"), pattern: defaultDisplay("viridis", "log"),
   };
 }
@@ -26,6 +28,7 @@ export function writeState(state, about) {
   if (state.index) parts.push(`index=${state.index}`);
   if (state.profile) parts.push(`profile=${state.profile.panel},${state.profile.line.map((v) => Number(v.toFixed(2))).join(",")}`);
   if (!state.bad) parts.push("bad=shown");
+  if (state.show !== "detectors") parts.push(`show=${state.show}`);
   for (const name of ["image", "pattern"]) {
     const display = state[name];
     const numbers = [display.gamma, display.low ?? "", display.high ?? ""].join(",");
@@ -47,6 +50,7 @@ export function readState(text, state, about) {
   read.x = wholeNumber(given.get("x"), columns, state.x);
   read.index = wholeNumber(given.get("index"), Number.MAX_SAFE_INTEGER, 0);
   read.bad = given.get("bad") !== "shown";
+  read.show = SHOWN.includes(given.get("show")) ? given.get("show") : "detectors";
   read.region = readRegion(given.get("region"), rows, columns);
   read.profile = readProfile(given.get("profile"));
   const detectors = parseDetectors(given.get("detectors") || "");

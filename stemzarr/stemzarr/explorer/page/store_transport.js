@@ -182,6 +182,18 @@ export class StoreTransport {
     return { pixels: Uint32Array.from(pixels), signs: Int8Array.from(signs) };
   }
 
+  /** Returns the shifts of the centre of mass as the store keeps them, in the units of the detector. */
+  async centerOfMass(signal) {
+    const found = {};
+    for (const [name, axis] of [["com_y", this.about.axes[2]], ["com_x", this.about.axes[3]]]) {
+      const path = `${this.prefix}preview/${name}`;
+      if (!this.nodes[path]) throw new ReadableError("the store keeps no centre of mass", "ingest the scan again");
+      const values = await this.array(path).read(signal);
+      found[name] = toPlane(Float64Array.from(values, (shift) => shift * axis.scale), this.values.shape.slice(0, 2));
+    }
+    return found;
+  }
+
   /** Returns the tile sums that the store keeps, joined until they are 64 MB at most; null without. */
   async tiles() {
     const path = `${this.prefix}preview/tile_sums`;

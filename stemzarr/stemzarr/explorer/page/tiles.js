@@ -32,6 +32,36 @@ export class TileImages {
     return { values: this.image.slice(), height, width, step };
   }
 
+  /** Returns how much every pattern resembles that of a position: Pearson's correlation of tile sums. */
+  likeness(y, x) {
+    const { sums, height, width, step } = this.tiles;
+    const positions = this.positions, count = sums.length / positions;
+    const here = Math.floor(y / step) * width + Math.floor(x / step);
+    if (!this.lengths) this.measure(count);
+    const [mean, length] = [this.means[here], this.lengths[here]];
+    const values = new Float64Array(positions);
+    for (let t = 0; t < count; t++) {
+      const start = t * positions, centered = sums[start + here] - mean;
+      for (let p = 0; p < positions; p++) values[p] += centered * sums[start + p];
+    }
+    for (let p = 0; p < positions; p++) values[p] /= this.lengths[p] * length || NaN;
+    return { values, height, width, step };
+  }
+
+  /** Finds mean and length of the tile sums of every position, once. */
+  measure(count) {
+    const sums = this.tiles.sums, positions = this.positions;
+    this.means = new Float64Array(positions);
+    this.lengths = new Float64Array(positions);
+    for (let t = 0; t < count; t++) {
+      for (let p = 0, at = t * positions; p < positions; p++, at++) this.means[p] += sums[at] / count;
+    }
+    for (let t = 0; t < count; t++) {
+      for (let p = 0, at = t * positions; p < positions; p++, at++) this.lengths[p] += (sums[at] - this.means[p]) ** 2;
+    }
+    this.lengths.forEach((square, p) => { this.lengths[p] = Math.sqrt(square); });
+  }
+
   add(number, weight) {
     const sums = this.tiles.sums, image = this.image, start = number * this.positions;
     for (let i = 0; i < this.positions; i++) image[i] += weight * sums[start + i];

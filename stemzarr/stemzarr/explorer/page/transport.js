@@ -75,6 +75,13 @@ export class ServerTransport {
     }
   }
 
+  /** Returns the shifts of the centre of mass, {com_y, com_x} as planes. */
+  async centerOfMass(signal) {
+    const { values, shape: [, height, width] } = await this.array("com", {}, signal);
+    const size = height * width;
+    return { com_y: toPlane(values.slice(0, size), [height, width]), com_x: toPlane(values.slice(size), [height, width]) };
+  }
+
   async tiles() {
     const { values, shape, headers } = await this.array("tiles");
     const [tile, step, whole] = headers.get("Stemzarr-Tiles").split(",").map(Number);
