@@ -101,8 +101,8 @@ def misfits_of(path: str, node: Mapping[str, Any]) -> list[str]:
 def _misfits(path: str, node: Mapping[str, Any], forms: Mapping[str, Any]) -> list[str]:
     parts = path.split("/") if path else []
     own = parts[2:] if parts[:1] == ["documents"] and parts[1:] else parts
-    if not own:
-        kind = "document" if path else "root"
+    if not own:  # an array there is no document, but one that another program added
+        kind = "root" if not path else "document" if node["node_type"] == "group" else ""
     elif own in (["preview"], ["source"], ["intensity"]):
         kind = own[0]
     elif own in (["preview", "tile_sums"], ["preview", BAD_PIXELS]):
