@@ -171,6 +171,9 @@
     for (const axis of entry.axes)
       rows.push(row(axis.name, `${axis.size} × ${number(axis.scale)} ${axis.units}` +
         (axis.calibrated ? "" : " (not calibrated)")));
+    if (entry.recovered)
+      rows.push(row("incomplete",
+        `recovered ${entry.recovered[0]} of ${entry.recovered[1]} patterns; the rest is masked`));
     for (const [name, value] of Object.entries(entry.own)) rows.push(row(name, number(value)));
     if (entry.remark) rows.push(row("remark", entry.remark));
     for (const [title, kind, shape] of entry.documents)

@@ -26,6 +26,7 @@ from stemzarr_catalog.entry import Entry, EntryList
 from stemzarr_catalog.fields import FIELDS
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.pictures import read_pictures, render_png, to_base64
+from stemzarr_catalog.salvaging import count_recovered
 from stemzarr_catalog.search import Searchable
 
 __all__ = ["describe_entries", "render_live_page", "write_gallery"]
@@ -180,6 +181,7 @@ def _describe(entry: Entry, *, paths: bool) -> dict[str, Any]:
         "tags": entry.notes.tags,
         "remark": entry.notes.remark,
         "own": dict(entry.notes.fields),
+        "recovered": count_recovered(entry.path) if entry.facts.get("complete") == 0 else None,
         "store": str(entry.path) if paths else None,
         "link": None,
     }

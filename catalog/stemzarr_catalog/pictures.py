@@ -27,6 +27,8 @@ __all__ = [
 
 _LOW, _HIGH = 1.0, 99.7
 _FAINTEST = 1e-6
+_SPIKE = 50.0
+"""How far above three quarters of the channels a peak is drawn logarithmically."""
 _BAND_BYTES = 32 * 1024**2
 LEVELS = 64
 """Shades of a small picture: more cannot be distinguished and compress worse."""
@@ -107,10 +109,17 @@ def _from_pixels(document: Document, size: int) -> list[Picture]:
         middle = tuple(n // 2 for n in shape[: ndim - 1])
         box = read_box(document.blocks, (*middle, 0), (*(1 for _ in middle), *shape[ndim - 1 :]))
         curve = _real(box, document).reshape(-1)
-        return [Picture(name="spectrum", look="curve", values=curve)]
+        if not _is_spike(curve):
+            return [Picture(name="spectrum", look="curve", values=curve)]
+        return [Picture(name="spectrum_(log)", look="curve", values=np.log1p(np.maximum(curve, 0)))]
     middle = tuple(n // 2 for n in shape[: ndim - 2])
     look: Look = "pattern" if document.kind == "diffraction" else "image"
     return [Picture(name=document.kind, look=look, values=_read_plane(document, middle, size))]
+
+
+def _is_spike(curve: NDArray[np.float64]) -> bool:
+    """Return whether a zero-loss peak, or one like it, hides all else of a spectrum."""
+    return bool(curve.max(initial=0.0) > _SPIKE * max(1.0, float(np.percentile(curve, 75))))
 
 
 def _read_plane(document: Document, place: tuple[int, ...], size: int) -> NDArray[np.float64]:

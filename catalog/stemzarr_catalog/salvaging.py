@@ -11,7 +11,7 @@ from stemzarr.model import Document, Fact, Source
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.registry import read_source
 
-__all__ = ["complete_options", "count_recoverable"]
+__all__ = ["complete_options", "count_recoverable", "count_recovered"]
 
 _DETECTOR = ("det_y", "det_x")
 _SHARED = [fact.name for fact in FACTS if fact.type in ("text", "number")]
@@ -66,6 +66,17 @@ def count_recoverable(path: Path, read: ReadOptions, other: Path | None) -> tupl
         salvage = dataclasses.replace(read, salvage=True)
         document = read_source(other).document if other is not None else None
         valid = _read(path, salvage, document)[1].document.valid
+    except StemzarrError:
+        return None
+    return None if valid is None else (int(valid.sum()), valid.size)
+
+
+def count_recovered(store: Path) -> tuple[int, int] | None:
+    """Return how many patterns of how many a store has of its source; None where it has no mask."""
+    from stemzarr.store import read_store
+
+    try:
+        valid = read_store(store).document.valid
     except StemzarrError:
         return None
     return None if valid is None else (int(valid.sum()), valid.size)

@@ -30,7 +30,13 @@ from stemzarr.errors import (
 from stemzarr.formats.zarr.marks import folder_size
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions, as_path, check_at_least
-from stemzarr.registry import is_data, is_data_folder, is_store, lead_of, read_source
+from stemzarr.registry import (
+    is_data,
+    is_data_folder,
+    is_store,
+    lead_of,
+    read_source,
+)
 from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.local import LocalFolder
 from stemzarr_catalog.known import hidden_path
@@ -38,7 +44,10 @@ from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.probe import probe_source
 from stemzarr_catalog.watched import WATCH_LOG, hide_event, read_events, write_events
 
-__all__ = ["WatchEvent", "WatchOptions", "Watcher", "watch"]
+__all__ = ["Waiting", "WatchEvent", "WatchOptions", "Watcher", "watch"]
+
+Waiting = Literal["grows", "waits", "is tried again"]
+"""What becomes of a file that is not done: it still changes, or has not long enough stood still."""
 
 Status = Literal["ingested", "resumed", "unchanged", "incomplete", "failed", "given up"]
 
@@ -105,6 +114,10 @@ class _Seen:
     """Attempts that failed."""
     done: bool = False
     """Whether nothing is left to do until it changes."""
+    grew: bool = False
+    """Whether it was smaller, or older, at an earlier look."""
+    data: bool | None = None
+    """Whether it is data; None until that was asked."""
 
 
 class Watcher:
@@ -182,14 +195,28 @@ class Watcher:
             present.add(path)
             seen = self._seen.get(path) or self._recall(path)
             if seen is None or seen.state != state:
-                self._seen[path] = seen = _Seen(state=state, since=self._clock())
-            if not seen.done and self._is_due(seen) and is_data(path):
+                fresh = _Seen(state=state, since=self._clock(), grew=seen is not None)
+                self._seen[path] = seen = fresh
+            if not seen.done and self._is_due(seen) and _is_data(path, seen):
                 event = self._take(path, seen)
                 if event is not None:
                     self._write(event)
                     yield event
         for path in [path for path in self._seen if path not in present]:
             del self._seen[path]
+
+    def waiting(self) -> dict[Path, Waiting]:
+        """Return the data that were seen and are not done, and what each file waits for."""
+        found: dict[Path, Waiting] = {}
+        for path, seen in self._seen.items():
+            if seen.done or not _is_data(path, seen):
+                continue
+            is_settling = self._clock() - seen.since < self.patience.settle_s
+            if seen.tried:
+                found[path] = "is tried again"
+            elif is_settling:
+                found[path] = "grows" if seen.grew else "waits"
+        return found
 
     def _recall(self, path: Path) -> _Seen | None:
         """Return what the log says of a file that is seen for the first time."""
@@ -280,6 +307,13 @@ class Watcher:
             LocalFolder(self._log.parent).append(self._log.name, f"{json.dumps(line)}\n".encode())
 
 
+def _is_data(path: Path, seen: _Seen) -> bool:
+    """Return whether a file is data, which is looked up once until it changes."""
+    if seen.data is None:
+        seen.data = is_data(path)
+    return seen.data
+
+
 def _event(
     path: Path,
     seen: _Seen,
@@ -301,7 +335,7 @@ def _event(
     )
 
 
-def watch(
+def watch(  # noqa: PLR0913 - one argument for each option
     lake: Lake,
     folders: Sequence[str | os.PathLike[str]],
     *,
@@ -309,8 +343,11 @@ def watch(
     patience: WatchOptions | None = None,
     stop: threading.Event | None = None,
     progress: Progress | None = None,
+    looked: Callable[[Watcher], None] | None = None,
 ) -> Iterator[WatchEvent]:
     """Watch folders until `stop` is set, and give what becomes of each file.
+
+    After each look, `looked` is called with the watcher, which knows what is waiting.
 
     Raises
     ------
@@ -324,6 +361,8 @@ def watch(
         while not stop.is_set():
             stirred.clear()
             yield from watcher.step()
+            if looked is not None:
+                looked(watcher)
             stirred.wait(watcher.patience.poll_s)
 
 

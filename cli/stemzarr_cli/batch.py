@@ -123,11 +123,8 @@ class Outcome:
             self.report.say_wrapped(f"  note: {note}", fg="yellow")
 
     def _next(self) -> str:
-        """Return what shows the largest scan that is new, or else the lake."""
-        scans = [result for result in self.ingested if result.kind == "4d-stem"]
-        if not scans:
-            return "stemzarr ls"
-        return f"stemzarr explore {max(scans, key=lambda result: result.source_bytes).name}"
+        """Return what shows what is new, or else the lake."""
+        return "stemzarr explore" if self.ingested else "stemzarr ls"
 
     def summarize(self) -> None:
         """Print what became of all files, in one sentence, and what to do next."""

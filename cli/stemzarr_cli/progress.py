@@ -110,6 +110,11 @@ class Bar:
         text.truncate(self._width, overflow="ellipsis")
         self._display.update(self._task, description=text.plain)
 
+    def rest(self, doing: str) -> None:
+        """Forget what was done, and say what is waited for."""
+        self._display.reset(self._task, total=None)
+        self.describe(doing)
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Take the bar away while something is printed."""

@@ -199,6 +199,11 @@ class Report:
         if self._bar is not None:
             self._bar.describe(one_line(doing))
 
+    def rest(self, doing: str) -> None:
+        """Say in the display of an operation that nothing is done now, and what is waited for."""
+        if self._bar is not None:
+            self._bar.rest(one_line(doing))
+
     def _paused(self) -> contextlib.AbstractContextManager[None]:
         """Return what takes the progress display away while something is printed."""
         return self._bar.paused() if self._bar is not None else contextlib.nullcontext()

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from stemzarr.errors import EntryNotFoundError
+from stemzarr_catalog.salvaging import count_recovered
 from stemzarr_catalog.wording import format_value, label
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.completing import complete_sources
@@ -76,6 +77,7 @@ def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     known = {
         **{name: value for name, value in record["facts"].items() if name != "complete"},
         "complete": record["facts"].get("complete"),
+        "recovered": _recovered(path, record),
         "source": format_path(source.get("path") or source.get("name")),
         "size": _sizes(source.get("size"), record.get("stored_bytes")),
         "codec": (ingest.get("options") or {}).get("codec"),
@@ -88,6 +90,12 @@ def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         **_revisions(source.get("revisions") or ()),
     }
     return {name: value for name, value in known.items() if value not in (None, "")}
+
+
+def _recovered(path: Path, record: Mapping[str, Any]) -> str | None:
+    """Say how much of a source that ends early was recovered."""
+    found = count_recovered(path) if record["facts"].get("complete") == 0 else None
+    return f"{found[0]:,} of {found[1]:,} patterns; the rest is masked" if found else None
 
 
 def _bad_pixels(path: Path, record: Mapping[str, Any]) -> str | None:

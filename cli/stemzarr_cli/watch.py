@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from stemzarr.options import IngestOptions
+from stemzarr_catalog.wording import format_value
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
@@ -16,7 +18,7 @@ from stemzarr_cli.storing import store_options
 from stemzarr_cli.text import format_path
 
 if TYPE_CHECKING:
-    from stemzarr_catalog.watch import WatchEvent
+    from stemzarr_catalog.watch import Watcher, WatchEvent
 
 
 @click.command(cls=Command)
@@ -83,11 +85,30 @@ def watch(  # noqa: PLR0913 - one argument for each option
     report.note(
         f"watching {', '.join(map(str, folders))} for {format_path(opened.path)}; Ctrl-C ends it"
     )
-    for event in watch_folders(opened, folders, options=options, patience=patience):
-        report.result(event.json(), functools.partial(_draw, report, event))
+    with report.progress("watching") as bar:
+        for event in watch_folders(
+            opened,
+            folders,
+            options=options,
+            patience=patience,
+            progress=bar,
+            looked=functools.partial(_describe, report),
+        ):
+            report.result(event.json(), functools.partial(_draw, report, event))
+
+
+def _describe(report: Report, watcher: Watcher) -> None:
+    """Say in the display how many files grow, wait, or are tried again, and name one."""
+    waiting = watcher.waiting()
+    words = {"grows": "growing", "waits": "waiting", "is tried again": "to be tried again"}
+    counts: Counter[str] = Counter(waiting.values())
+    said = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
+    first = f": {next(iter(waiting)).name}" if waiting else ""
+    report.rest(f"{said or 'watching'}{first}")
 
 
 def _draw(report: Report, event: WatchEvent) -> None:
     name = f" as {event.name}" if event.name else ""
     why = f": {event.error.removeprefix(f'{event.path}: ')}" if event.error else ""
-    report.say(f"{event.time}  {format_path(event.path)}  {event.status}{name}{why}")
+    when = format_value("ingested", event.time)
+    report.say(f"{when}  {format_path(event.path)}  {event.status}{name}{why}")

@@ -21,6 +21,7 @@ from PIL import Image
 
 from stemzarr.errors import QueryError, StoreExistsError
 from stemzarr.formats.picture.png import encode_png
+from stemzarr.testing import DMAxis, DMImage, write_dm
 from stemzarr_catalog import Lake, open_lake
 from stemzarr_catalog.gallery import render_page, write_gallery
 from stemzarr_catalog.pictures import Picture, read_pictures, render_png, shrink
@@ -190,6 +191,16 @@ def test_a_spectrum_is_a_curve_and_damage_is_no_picture(add: Add) -> None:
     assert render_png(read_pictures(store)[0], 64).startswith(b"\x89PNG")
     shutil.rmtree(store / "intensity")
     assert read_pictures(store) == []
+
+
+def test_a_peak_does_not_hide_the_rest_of_a_spectrum(lake_path: Path, tmp_path: Path) -> None:
+    """A zero-loss peak is drawn logarithmically, so that the edge behind it has a height."""
+    values = np.full(200, 20, np.uint16)
+    values[3], values[100:] = 60_000, 40
+    write_dm(tmp_path / "eels.dm4", [DMImage(data=values, axes=(DMAxis(units="eV"),))])
+    (picture,) = read_pictures(open_lake(lake_path).ingest(tmp_path / "eels.dm4").store)
+    assert (picture.look, picture.name) == ("curve", "spectrum_(log)")
+    assert np.ptp(picture.values[50:]) > 0.05 * np.ptp(picture.values)
 
 
 def test_notebooks_show_text_as_text(lake_path: Path, add: Add) -> None:

@@ -59,6 +59,30 @@ def steps(watcher: Watcher, clock: Clock, seconds: float) -> list[tuple[str, str
     return [(event.status, event.name) for event in events]
 
 
+def test_what_waits_is_known(empty: Lake, folder: Path, scan: Path) -> None:
+    """A file that grows, one that stands still, one that failed; not what is no data, or done."""
+    clock = Clock()
+    watcher = Watcher(empty, [folder], options=OPTIONS, clock=clock)
+    (folder / "notes.txt").write_text("x")
+    (folder / "broken.dm4").write_bytes(b"\0\0\0\x04" * 99)
+    shutil.copy(scan, folder / "scan.dm4")
+    growing = folder / "growing.dm4"
+    growing.write_bytes(scan.read_bytes()[:100])
+    list(watcher.step())
+    assert set(watcher.waiting().values()) == {"waits"}
+    clock.now += 9.0
+    growing.write_bytes(scan.read_bytes()[:200])
+    list(watcher.step())
+    assert watcher.waiting()[growing] == "grows"
+    clock.now += 1.0
+    list(watcher.step())
+    found = {path.name: state for path, state in watcher.waiting().items()}
+    assert found["growing.dm4"] == "grows"
+    assert "scan.dm4" not in found
+    assert "notes.txt" not in found
+    assert found.get("broken.dm4") in ("is tried again", None)
+
+
 def test_a_file_is_taken_when_it_stood_still(empty: Lake, folder: Path, scan: Path) -> None:
     """Not before the time has passed, once, and from folders below too."""
     clock = Clock()

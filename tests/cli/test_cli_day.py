@@ -114,7 +114,7 @@ def test_the_table_is_json_lines_too(day: Path, tmp_path: Path, say: Callable[..
 
 
 def test_a_cut_scan_gets_what_it_lost_from_another(
-    day: Path, tmp_path: Path, say: Callable[..., Lines]
+    day: Path, tmp_path: Path, say: Callable[..., Lines], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Shape, calibration and facts; what is complete stays as its own file says."""
     other = day / "Diff2" / "Diffraction SI.dm4"
@@ -132,6 +132,8 @@ def test_a_cut_scan_gets_what_it_lost_from_another(
     assert [axis["units"] for axis in found.document["axes"]] == ["nm", "nm", "1/nm", "1/nm"]
     with found.open() as scan:
         assert int(scan.valid.sum()) == 7
+    assert run(["show", "broken", "--lake", str(tmp_path / "lake")]) == 0
+    assert "7 of 12 patterns; the rest is masked" in capsys.readouterr().out
     (again,) = say("ingest", other, *words)
     assert again["status"] == "ingested"
     assert open_lake(tmp_path / "lake")[again["name"]].facts["acquired"]
