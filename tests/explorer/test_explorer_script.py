@@ -131,7 +131,7 @@ def test_the_address_holds_every_state(node: Node) -> None:
     const about = { kind: "4d-stem", shape: [40, 50, 9, 9], presets };
     const first = initialState(about);
     const state = {
-      y: 7, x: 49, region: [1, 2, 3, 4], index: 3, bad: false, show: "like",
+      y: 7, x: 49, region: [1, 2, 3, 4], index: 3, bad: true, show: "like",
       detectors: [{ sign: -1, shape: "ring", numbers: [0.1, -2e-7, 0, Infinity] }],
       profile: { panel: "pattern", line: [0, 1.5, 2, 3] },
       image: { map: "gray inverted", scale: "gamma", gamma: 0.3, low: -4, high: 1e9 },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import importlib
 import json
 import secrets
 import socket
@@ -16,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 from tornado.httpserver import HTTPServer
+from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 
 from stemzarr.errors import EntryNotFoundError, OptionError, StemzarrError, WriteError
@@ -28,6 +30,7 @@ __all__ = ["Explorer", "Gallery", "Subjects"]
 
 _READERS = 2
 _POLL_S = 0.5
+_PIECE = 2 * 1024**2
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
@@ -132,6 +135,7 @@ class Explorer:
             if not isinstance(self.subjects, Gallery):
                 with contextlib.suppress(StemzarrError):
                     await work.read(lambda: self.subjects.open("", None).describe())
+            await work.read(lambda: importlib.import_module("xarray"))
             while not self._stopped.is_set():
                 # Ctrl-C, where another thread gets it, interrupts only waits that end.
                 with contextlib.suppress(TimeoutError):
@@ -276,19 +280,24 @@ class _ApiHandler(_Handler):
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(value, default=_plain))
 
-    def _send_array(self, values: NDArray[Any]) -> None:
+    async def _send_array(self, values: NDArray[Any]) -> None:
         header, data = from_array(values)
         self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Content-Length", str(data.nbytes))
         self.set_header("Stemzarr-Array", header)
-        self.finish(data)
+        with contextlib.suppress(StreamClosedError):  # nobody waits for it any more
+            for start in range(0, data.nbytes, _PIECE):
+                self.write(bytes(data[start : start + _PIECE]))
+                await self.flush()
 
     async def _subject(self) -> Subject:
-        name = self.get_query_argument("name", "")
-        document = self.get_query_argument("document", "") or None
-        subject: Subject = await self.work.read(
-            functools.partial(self.work.subjects.open, name, document)
-        )
+        open_it = functools.partial(self.work.subjects.open, *self._words())
+        subject: Subject = await self.work.read(open_it)
         return subject
+
+    def _words(self) -> tuple[str, str | None]:
+        """Return the names of source and document."""
+        return self.get_query_argument("name", ""), self.get_query_argument("document", "") or None
 
     def _integers(self, *names: str) -> list[int]:
         try:
@@ -302,42 +311,47 @@ class _ApiHandler(_Handler):
         self._send_json(await self.work.read(subject.describe))
 
     async def _send_pattern(self) -> None:
-        subject, place = await self._subject(), self._integers("y", "x")
-        self._send_array(await self.work.read(functools.partial(subject.pattern, *place)))
+        place, words = self._integers("y", "x"), self._words()
+
+        # Nothing is asked for as often: one turn in a thread, not two.
+        def read() -> NDArray[Any]:
+            return self.work.subjects.open(*words).pattern(*place)
+
+        await self._send_array(await self.work.read(read))
 
     async def _send_mean(self) -> None:
         subject = await self._subject()
         ends = self._integers("top", "left", "bottom", "right")
         mean = await self.work.compute(self._job("mean"), functools.partial(_mean, subject, ends))
-        self._send_array(mean)
+        await self._send_array(mean)
 
     async def _send_image(self) -> None:
         subject, detectors = await self._subject(), self.get_query_argument("detectors", "")
         compute = functools.partial(subject.image, detectors)
         image = await self.work.compute(self._job("image"), compute)
-        self._send_array(image)
+        await self._send_array(image)
 
     async def _send_com(self) -> None:
         subject = await self._subject()
-        self._send_array(await self.work.compute(self._job("com"), subject.center_of_mass))
+        await self._send_array(await self.work.compute(self._job("com"), subject.center_of_mass))
 
     async def _send_plane(self) -> None:
         subject, (index,) = await self._subject(), self._integers("index")
-        self._send_array(await self.work.read(functools.partial(subject.plane, index)))
+        await self._send_array(await self.work.read(functools.partial(subject.plane, index)))
 
     async def _send_totals(self) -> None:
         subject = await self._subject()
-        self._send_array(await self.work.read(subject.totals))
+        await self._send_array(await self.work.read(subject.totals))
 
     async def _send_bad(self) -> None:
         subject = await self._subject()
-        self._send_array(subject.bad_pixels())
+        await self._send_array(subject.bad_pixels())
 
     async def _send_tiles(self) -> None:
         subject = await self._subject()
         tiles = await self.work.read(subject.tiles)
         self.set_header("Stemzarr-Tiles", f"{tiles.tile},{tiles.step},{int(tiles.whole)}")
-        self._send_array(tiles.sums)
+        await self._send_array(tiles.sums)
 
     def _gallery(self) -> Gallery:
         if not isinstance(self.work.subjects, Gallery):

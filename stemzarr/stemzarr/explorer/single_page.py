@@ -143,6 +143,7 @@ def _about(subject: Subject, arrays: dict[str, dict[str, Any]]) -> dict[str, Any
         "path": subject.source.path.name,
         "documents": [each for each in about["documents"] if each["slug"] == about["document"]],
         "bad_pixels": 0,
+        "instant": list(about["presets"]),
         "arrays": arrays,
     }
 

@@ -82,6 +82,7 @@ class Subject:
             "facts": {key: value for key, value in document.facts.items() if key != "complete"},
             "notes": [*self.source.notes, *document.notes],
             "presets": self.presets,
+            "instant": [name for name in self.presets if self._is_stored(name)],
             "bad_pixels": int(self.bad_pixels().sum()) if self.is_scan else 0,
             "path": str(self.source.path.absolute()),
         }
@@ -149,7 +150,12 @@ class Subject:
         """Return the preview of the store that these very detectors give, where there is one."""
         known = {parse_detectors(preset): name for name, preset in self.presets.items()}
         name = known.get(detectors)
-        return None if name is None or not self._is_exact(name) else self._measured(name)
+        return None if name is None or not self._is_stored(name) else self._measured(name)
+
+    def _is_stored(self, name: str) -> bool:
+        """Return whether a preset gives what the store keeps under its name."""
+        measured = self.document.measured
+        return measured is not None and name in measured.names and self._is_exact(name)
 
     def _is_exact(self, name: str) -> bool:
         """Return whether a preset selects the same pixels as the preview of that name."""
@@ -272,9 +278,8 @@ class Subject:
             raise UnsupportedDataError("only a 4D scan has tile sums", hint="open a scan")
         with self._lock:
             if self._tiles is None:
-                if self.document.tiles is not None:
-                    self._tiles = all_tiles(self.document, _TILE_BYTES, stop=self._stop)
-                    return self._tiles
+                if self.document.tiles is not None:  # read again as quickly as they are sent
+                    return all_tiles(self.document, _TILE_BYTES, stop=self._stop)
                 self._tiles = sampled_tiles(self.document, _TILE_BYTES)
                 if self.document.nbytes <= _COUNTED_AT_ONCE:
                     self._worker = threading.Thread(target=self._sum, name="stemzarr-tiles")

@@ -13,10 +13,11 @@ _PLAIN = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "flo
 _OTHER = {"bool": "uint8", "float16": "float32"}
 
 
-def from_array(values: NDArray[Any]) -> tuple[str, bytes]:
+def from_array(values: NDArray[Any]) -> tuple[str, memoryview]:
     """Return the type and shape of an array, as its header says them, and its bytes.
 
-    Integers of 64 bits become float64, exact up to 2**53.
+    The bytes are copied only where the type changes. Integers of 64 bits become float64, exact up
+    to 2**53.
 
     Examples
     --------
@@ -27,4 +28,5 @@ def from_array(values: NDArray[Any]) -> tuple[str, bytes]:
     if name not in _PLAIN:
         name = _OTHER.get(name, "float64")
     sent = np.ascontiguousarray(values, np.dtype(name).newbyteorder("<"))
-    return f"{name} {','.join(map(str, values.shape))}", sent.tobytes()
+    shape = ",".join(map(str, values.shape))
+    return f"{name} {shape}", sent.reshape(-1).view(np.uint8).data

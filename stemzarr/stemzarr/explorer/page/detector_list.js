@@ -21,16 +21,18 @@ export function newDetector(shape, about, center) {
 
 /** Draws the list into `root`; `onChange(detectors)` gets what the person made of it. */
 export function drawDetectorList(root, detectors, chosen, axis, onChange, onChoose) {
-  // What is being typed in keeps its place.
-  const active = document.activeElement;
-  if (root.contains(active) && active.tagName === "INPUT" && root.childElementCount === detectors.length) {
-    detectors.forEach((detector, i) => fillInputs(root.children[i], detector, active, axis));
+  root.detectors = detectors;
+  const looks = detectors.map((each, i) => `${each.shape} ${each.sign} ${each.numbers[2] > 0} ${i === chosen}`).join();
+  if (root.dataset.looks === looks) {
+    // While one is dragged, only its numbers change; what is being typed in keeps its place.
+    detectors.forEach((detector, i) => fillInputs(root.children[i], detector, document.activeElement, axis));
     return;
   }
+  root.dataset.looks = looks;
   root.replaceChildren(...detectors.map((detector, i) => {
-    const change = (changed) => onChange(detectors.map((each, j) => (j === i ? changed : each)));
+    const change = (make) => onChange(root.detectors.map((each, j) => (j === i ? make(each) : each)));
     return detectorRow(detector, i === chosen, axis, change,
-      () => onChange(detectors.filter((_, j) => j !== i)), () => onChoose(i));
+      () => onChange(root.detectors.filter((_, j) => j !== i)), () => onChoose(i));
   }));
 }
 
@@ -44,7 +46,7 @@ function detectorRow(detector, isChosen, axis, change, remove, choose) {
       onchange: (event) => {
         const value = readNumber(event.target.value, ring && i === 3);
         event.target.classList.toggle("wrong", value === null);
-        if (value !== null) change({ ...detector, numbers: detector.numbers.map((old, j) => (j === i ? value : old)) });
+        if (value !== null) change((now) => ({ ...now, numbers: now.numbers.map((old, j) => (j === i ? value : old)) }));
       },
     })));
   const kind = ring ? (detector.numbers[2] > 0 ? "Ring" : "Disk") : "Rectangle";
@@ -52,7 +54,7 @@ function detectorRow(detector, isChosen, axis, change, remove, choose) {
     make("div", { class: "row" },
       make("button", {
         type: "button", class: detector.sign > 0 ? "sign plus" : "sign minus",
-        title: "Whether its counts are added or subtracted", onclick: () => change({ ...detector, sign: -detector.sign }),
+        title: "Whether its counts are added or subtracted", onclick: () => change((now) => ({ ...now, sign: -now.sign })),
       }, detector.sign > 0 ? "+" : "−"),
       make("strong", {}, kind), make("span", { class: "soft" }, units),
       make("span", { class: "space" }), button("×", remove, "Remove")),

@@ -3,8 +3,8 @@
 import { colourTable } from "./colours.js";
 
 const SHADES = 16384;
-const SAMPLED = 1 << 15;
-const STRONGEST = 1000, WEAKEST = 10;
+const SAMPLED = 1 << 12;
+const STRONGEST = 1024, WEAKEST = 8;
 const BINS = 128;
 
 /** What a panel shows by default. `low` and `high` are null where percentiles decide. */
@@ -24,10 +24,11 @@ export function unstretch(shown, display, strength) {
   return display.scale === "gamma" ? shown ** (1 / display.gamma) : shown;
 }
 
-/** Returns the strength of the log scale: of counts it is log(1 + counts), as far as that helps. */
+/** Returns the strength of the log scale: of counts it is about log(1 + counts), as far as that helps.
+ * It is a power of two, so that the colours of neighbouring patterns are the same table. */
 function strengthOf(values, low, high) {
   const counts = !(values instanceof Float32Array || values instanceof Float64Array);
-  return counts ? Math.min(STRONGEST, Math.max(WEAKEST, high - low)) : STRONGEST;
+  return counts ? Math.min(STRONGEST, Math.max(WEAKEST, 2 ** Math.round(Math.log2(high - low)))) : STRONGEST;
 }
 
 /** Returns the finite values of a plane, every n-th where there are many, sorted. */

@@ -7,6 +7,7 @@ import { aspectOf, formatLength, formatNumber, niceLength } from "./units.js";
 
 const MOST_ZOOM = 64;
 const BAR_SHARE = 0.28;
+const REST = 80;
 
 /** One picture. `options`: label, percentiles, onDisplay(display), onPointer(kind, point, event). */
 export class Panel {
@@ -139,9 +140,9 @@ export class Panel {
     } else {
       if (!this.levels) this.levels = levelsOf(values, this.display, this.options.percentiles);
       this.painter(values, new Uint32Array(image.data.buffer), this.levels, this.display);
-      this.drawHistogram();
-      this.lowInput.value = formatNumber(this.levels[0], 5);
-      this.highInput.value = formatNumber(this.levels[1], 5);
+      // Numbers and histogram follow when the picture rests: it is the picture that must be quick.
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => this.drawLevels(), REST);
     }
     show(this.settings, !(channels > 2));
     this.source.getContext("2d").putImageData(image, 0, 0);
@@ -173,6 +174,13 @@ export class Panel {
     this.drawPlane(context, view);
     this.drawScaleBar(context, view);
     return canvas;
+  }
+
+  drawLevels() {
+    if (!this.levels || !this.plane) return;
+    this.lowInput.value = formatNumber(this.levels[0], 5);
+    this.highInput.value = formatNumber(this.levels[1], 5);
+    this.drawHistogram();
   }
 
   drawHistogram() {

@@ -83,8 +83,8 @@ export class ScanPage {
     this.frame.main.replaceChildren(
       make("section", { class: "panel", "aria-label": "Image" },
         make("div", { class: "row bar" }, make("div", { class: "group" }, ...this.presetButtons.map(([, element]) => element)),
-          this.showChoice, this.status, this.exactButton, make("span", { class: "space" }), ...this.tools.image),
-        this.imagePanel.stage, this.imageRead, this.imagePanel.settings,
+          this.showChoice, make("span", { class: "space" }), ...this.tools.image),
+        this.imagePanel.stage, make("div", { class: "row" }, this.imageRead, make("span", { class: "space" }), this.exactButton, this.status), this.imagePanel.settings,
         this.frame.actions(this.imagePanel, () => (this.state.show === "detectors" ? this.presetName() || "image" : this.state.show), () =>
           pythonOfImage(this.about, this.state, this.state.image, this.imagePanel.levels || [0, 1, 1]))),
       make("section", { class: "panel", "aria-label": "Pattern" },
@@ -224,7 +224,7 @@ export class ScanPage {
     }
     if (this.tiles) this.drawApproximate();
     if (live) this.exactImages.stop();
-    else if (this.about.nbytes <= this.transport.unaskedBytes || this.presetName()) this.computeExactly();
+    else if (this.about.nbytes <= this.transport.unaskedBytes || this.about.instant.includes(this.presetName())) this.computeExactly();
     else this.exactImages.stop();
     show(this.exactButton, !live && !this.transport.cannotCompute && !this.exactImages.busy && !this.isExact);
   }

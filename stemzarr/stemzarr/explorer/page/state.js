@@ -14,7 +14,7 @@ export function initialState(about) {
   return {
     y: Math.floor((rows - 1) / 2), x: Math.floor((columns - 1) / 2), region: null,
     detectors: about.presets.bright_field ? parseDetectors(about.presets.bright_field) : [],
-    index: 0, profile: null, bad: true, show: "detectors",
+    index: 0, profile: null, bad: false, show: "detectors",
     image: defaultDisplay("gray", "linear"), pattern: defaultDisplay("viridis", "log"),
   };
 }
@@ -27,7 +27,7 @@ export function writeState(state, about) {
   if (state.detectors.length) parts.push(`detectors=${formatDetectors(state.detectors)}`);
   if (state.index) parts.push(`index=${state.index}`);
   if (state.profile) parts.push(`profile=${state.profile.panel},${state.profile.line.map((v) => Number(v.toFixed(2))).join(",")}`);
-  if (!state.bad) parts.push("bad=shown");
+  if (state.bad) parts.push("bad=hidden");
   if (state.show !== "detectors") parts.push(`show=${state.show}`);
   for (const name of ["image", "pattern"]) {
     const display = state[name];
@@ -49,7 +49,7 @@ export function readState(text, state, about) {
   read.y = wholeNumber(given.get("y"), rows, state.y);
   read.x = wholeNumber(given.get("x"), columns, state.x);
   read.index = wholeNumber(given.get("index"), Number.MAX_SAFE_INTEGER, 0);
-  read.bad = given.get("bad") !== "shown";
+  read.bad = given.get("bad") === "hidden";
   read.show = SHOWN.includes(given.get("show")) ? given.get("show") : "detectors";
   read.region = readRegion(given.get("region"), rows, columns);
   read.profile = readProfile(given.get("profile"));

@@ -7,6 +7,7 @@ import { ReadableError, toPlane } from "./transport.js";
 
 const SAFE_SLUG = /^[a-z0-9]+(?:[_-][a-z0-9]+)*$/;
 const NO_FACTS = /^(title|kind|complete|stemzarr_schema|survey_document|scan_rect_.*)$/;
+const STORED_IMAGES = ["bright_field", "annular_dark_field", "total_intensity"];
 const KEPT_CHUNKS = 8;
 const AT_ONCE = 6;
 const CURVE_KINDS = ["spectrum", "profile", "spectrum-image"];
@@ -55,6 +56,7 @@ export class StoreTransport {
       facts: Object.fromEntries(Object.entries(attributes).filter(([name, value]) => !NO_FACTS.test(name) && typeof value !== "object")),
       presets: {}, bad_pixels: 0,
     };
+    this.about.instant = STORED_IMAGES.filter((name) => this.nodes[`${this.prefix}preview/${name}`]);
     this.isScan = this.about.kind === "4d-stem" && !this.values.type.startsWith("complex");
     if (this.isScan) {
       this.about.presets = this.presets(axes[2], axes[3]);
