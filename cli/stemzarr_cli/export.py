@@ -15,7 +15,7 @@ from stemzarr.registry import EXPORTERS, Exporter, exporters
 from stemzarr.storage.reasons import writing
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.completing import complete_query, complete_sources
-from stemzarr_cli.parameters import BYTES, PATH
+from stemzarr_cli.parameters import BYTES, CENTER, PATH, POSITION
 from stemzarr_cli.parts import split_progress
 from stemzarr_cli.places import Place, find_source
 from stemzarr_cli.reading import read_options
@@ -88,6 +88,17 @@ class _Wanted:
     help="Write the virtual image from this radius on, in the units of the detector.",
 )
 @click.option("--outer", type=float, metavar="R", help="And up to this one.")
+@click.option(
+    "--at",
+    type=POSITION,
+    help="Write the one pattern at this scan position; with --image likeness, compare all with it.",
+)
+@click.option(
+    "--center",
+    type=CENTER,
+    help="Centre of the ring, of com-y and its like, of dpc and radial-profile, in the units of "
+    "the detector. [default: that of the central disk]",
+)
 @click.option(
     "--tensor",
     type=click.Choice(["patterns", "scan"]),

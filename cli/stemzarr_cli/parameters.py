@@ -14,9 +14,11 @@ from stemzarr.errors import OptionError
 __all__ = [
     "ASSIGNMENT",
     "BYTES",
+    "CENTER",
     "FACTORS",
     "MOVED",
     "PATH",
+    "POSITION",
     "SCAN_SHAPE",
     "Parsed",
     "gather",
@@ -82,6 +84,18 @@ def _scan_shape(text: str) -> tuple[int, int]:
     """Read ``Y,X``."""
     rows, columns = (int(part) for part in text.replace("x", ",").split(","))
     return rows, columns
+
+
+def _position(text: str) -> tuple[int, int]:
+    """Read ``Y,X``."""
+    y, x = (int(part) for part in text.split(","))
+    return y, x
+
+
+def _center(text: str) -> tuple[float, float]:
+    """Read ``Y,X``."""
+    y, x = (float(part) for part in text.split(","))
+    return y, x
 
 
 def _factors(text: str) -> int | tuple[int, int]:
@@ -158,6 +172,10 @@ BYTES = Parsed("SIZE", _bytes)
 """A number of bytes, such as ``512MiB``."""
 SCAN_SHAPE = Parsed("Y,X", _scan_shape)
 """Scan positions, such as ``128,256``."""
+POSITION = Parsed("Y,X", _position)
+"""A position in a scan, counted from 0, such as ``12,40``."""
+CENTER = Parsed("Y,X", _center)
+"""A point on the detector in the units of its axes, such as ``0.1,-0.2``."""
 FACTORS = Parsed("F|FY,FX", _factors)
 """One factor for both dims of the detector, or one for each."""
 MOVED = Parsed("OLD=NEW|none", _moved)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stemzarr.errors import EntryNotFoundError
+from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr_catalog.salvaging import count_recovered
 from stemzarr_catalog.wording import format_value, label
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.completing import complete_sources
+from stemzarr_cli.parameters import POSITION
 from stemzarr_cli.places import find_record
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_bytes, format_path, printable
+
+if TYPE_CHECKING:
+    from stemzarr_catalog.pictures import Picture
 
 _GAP = 2
 _MOST_ROWS = 24
@@ -33,9 +37,18 @@ _LEAST_COLUMNS = 24
     metavar="[PATH|WORD]",
     help="Print the tag tree of the source, the part of it at PATH, or all tags with WORD in them.",
 )
+@click.option("--at", type=POSITION, help="Show the pattern at this scan position instead.")
 @lake_option
 @click.pass_obj
-def show(report: Report, /, *, name: str, metadata: str | None, lake: Path | None) -> None:
+def show(
+    report: Report,
+    /,
+    *,
+    name: str,
+    metadata: str | None,
+    at: tuple[int, int] | None,
+    lake: Path | None,
+) -> None:
     """Show one entry: facts, axes, pictures, metadata.
 
     Bright field and mean diffraction, or the image or spectrum, are drawn in the terminal. NAME
@@ -43,7 +56,11 @@ def show(report: Report, /, *, name: str, metadata: str | None, lake: Path | Non
     'stemzarr show scan --metadata ImageList/1'.
     """
     path, record = find_record(name, lake)
-    if metadata is None:
+    if at is not None and metadata is not None:
+        raise OptionError("at and metadata exclude each other", hint="leave one of them out")
+    if at is not None:
+        _show_pattern(report, path, at)
+    elif metadata is None:
         report.result(record, lambda: _draw(report, path, record))
     else:
         _show_metadata(report, path, metadata)
@@ -170,13 +187,21 @@ def _sizes(source: int | None, stored: int | None) -> str | None:
 
 def _draw_pictures(report: Report, path: Path) -> None:
     """Draw what the store looks like: pictures side by side, or one above the other."""
+    if report.console.is_terminal:
+        from stemzarr_catalog.pictures import read_pictures
+
+        size = max(2 * _MOST_ROWS, report.console.width)
+        _draw_side_by_side(report, read_pictures(path, size))
+
+
+def _draw_side_by_side(report: Report, pictures: Sequence[Picture]) -> None:
+    """Draw pictures where there is a terminal."""
     if not report.console.is_terminal:
         return
     from rich.columns import Columns
     from rich.console import Group
     from rich.text import Text
 
-    from stemzarr_catalog.pictures import read_pictures
     from stemzarr_cli.pictures import draw
 
     width = report.console.width
@@ -189,10 +214,42 @@ def _draw_pictures(report: Report, path: Path) -> None:
             Text(picture.name.replace("_", " "), style="dim"),
             draw(picture, rows=rows, columns=columns, color=color),
         )
-        for picture in read_pictures(path, max(2 * rows, columns))
+        for picture in pictures
     ]
     if drawn:
         report.show("", Columns(drawn, padding=(0, _GAP)))
+
+
+def _show_pattern(report: Report, path: Path, at: tuple[int, int]) -> None:
+    """Say what a pattern counts, and draw it."""
+    import numpy as np
+
+    from stemzarr.registry import read_source
+    from stemzarr.views.patterns import pattern
+    from stemzarr_catalog.pictures import Picture, shrink
+
+    values = pattern(read_source(path).document, *at).to_numpy()
+    real = np.abs(values) if values.dtype.kind == "c" else values
+    wide = real.astype(np.float64)
+    finite = wide[np.isfinite(wide)]
+    record = {
+        "at": list(at),
+        "shape": list(values.shape),
+        "dtype": values.dtype.name,
+        "sum": float(finite.sum()),
+        "min": float(finite.min(initial=np.inf)) if finite.size else None,
+        "max": float(finite.max(initial=-np.inf)) if finite.size else None,
+    }
+
+    def draw() -> None:
+        ends = f"{record['min']:g} to {record['max']:g}" if finite.size else "no finite value"
+        report.say(f"pattern at {at[0]},{at[1]}: sum {record['sum']:g}, {ends}")
+        width = report.console.width
+        small = shrink(np.where(np.isfinite(wide), wide, 0.0), 2 * _MOST_ROWS, width)
+        picture = Picture(name="pattern", look="pattern", values=small)
+        _draw_side_by_side(report, [picture])
+
+    report.result(record, draw)
 
 
 def _show_metadata(report: Report, path: Path, wanted: str) -> None:

@@ -34,8 +34,11 @@ LayoutChoice = Literal["auto", "detector-fast", "scan-fast"]
 Codec = Literal["zstd", "lz4", "none"]
 TensorForm = Literal["patterns", "scan"]
 ImageName = Literal[
-    "bright-field", "annular-dark-field", "total-intensity", "mean-diffraction", "max-diffraction"
-]
+    "bright-field", "annular-dark-field", "total-intensity", "mean-diffraction", "max-diffraction",
+    "com-y", "com-x", "com-magnitude", "dpc", "radial-profile", "likeness",
+]  # fmt: skip
+_CENTERED = ("com-y", "com-x", "com-magnitude", "dpc", "radial-profile")
+"""Images that a centre may be given for, as for a ring."""
 
 _BYTE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BYTE_UNITS |= {f"{prefix}i": 1024**power for power, prefix in enumerate("kmgt", start=1)}
@@ -216,6 +219,12 @@ class ExportOptions:
     """Inner radius of a virtual image in the units of the detector axes; 0 with `outer` alone."""
     outer: float | None = None
     """Outer radius of it, no pixel of which counts; all beyond `inner` where that stands alone."""
+    at: tuple[int, int] | None = None
+    """Position (scan_y, scan_x) of the one pattern that is written, or that all are compared with
+    for the image ``likeness``."""
+    center: tuple[float, float] | None = None
+    """Centre (det_y, det_x) of a ring, a profile or of the shifts of the centre of mass, in the
+    units of the detector axes; that of the central disk where it is None."""
     with_metadata: bool = False
     """Whether a ``.pt`` holds a dict of tensor and metadata instead of the bare tensor."""
     sync: bool = True
@@ -239,11 +248,26 @@ class ExportOptions:
         if not 0 <= inner < outer:
             msg = f"a virtual image has the radii {inner:g} and {outer:g}"
             raise OptionError(msg, hint="inner is at least 0, and outer larger than inner")
+        self._check_places()
+
+    def _check_places(self) -> None:
+        """Refuse a position or a centre that nothing is made of."""
+        ring = self.inner is not None or self.outer is not None
+        if self.image == "likeness" and self.at is None:
+            msg = "likeness compares all patterns with one"
+            raise OptionError(msg, hint="say with at which one, by its position (scan_y, scan_x)")
+        if self.at is not None and (ring or self.image not in (None, "likeness")):
+            msg = f"at {self.at} says nothing of the image {self.image or 'of a ring'!r}"
+            raise OptionError(msg, hint="give it alone for one pattern, or with image='likeness'")
+        if self.center is not None and not (ring or self.image in _CENTERED):
+            msg = f"center {self.center} says nothing of what is exported"
+            raise OptionError(msg, hint=f"give it with radii, or for {', '.join(_CENTERED)}")
 
     @property
     def takes_image(self) -> bool:
-        """Whether an image of a scan is written instead of the scan."""
-        return any(chosen is not None for chosen in (self.image, self.inner, self.outer))
+        """Whether an image or a pattern of a scan is written instead of the scan."""
+        chosen = (self.image, self.inner, self.outer, self.at)
+        return any(one is not None for one in chosen)
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:

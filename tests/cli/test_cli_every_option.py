@@ -48,6 +48,8 @@ ACTING: dict[str, list[list[str]]] = {
     "--image": [["max-diffraction"]],
     "--inner": [["2"]],
     "--outer": [["3"]],
+    "--at": [["2,3"], ["2,3", "--image", "likeness"]],
+    "--center": [["4,4"], ["4,4", "--outer", "3"], ["2,2", "--image", "com-x"]],
     "--tensor": [["scan"]],
     "--with-metadata": [[]],
     "--document": [["other"], ["all"], ["nothing"]],

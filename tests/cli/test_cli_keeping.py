@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import xarray as xr
 
+import stemzarr
 from stemzarr.registry import read_source
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr.testing.stores import change_store
@@ -164,6 +165,21 @@ def test_a_rebuild_measures_older_stores(
     assert say("verify", "scan")[0]["ok"]
     assert run(["catalog", "rebuild", "--measures", "--lake", str(lake)]) == 0
     assert "added" not in capsys.readouterr().err
+
+
+def test_one_pattern_is_shown(
+    made: Path, lake: Path, say: Callable[..., Lines], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``show --at`` says what a pattern counts; a position that is none is wrong usage."""
+    values = stemzarr.open(made / "scan.dm4")["intensity"][2, 3].to_numpy()
+    (line,) = say("show", "scan", "--at", "2,3")
+    assert (line["at"], line["shape"], line["dtype"]) == ([2, 3], [16, 16], values.dtype.name)
+    assert (line["sum"], line["min"], line["max"]) == (values.sum(), values.min(), values.max())
+    assert run(["show", "scan", "--at", "2,3", "--lake", str(lake)]) == 0
+    assert "pattern at 2,3: sum" in capsys.readouterr().out
+    assert run(["show", "scan", "--at", "5,0", "--lake", str(lake)]) == 2
+    assert "it has 5 positions" in capsys.readouterr().err
+    assert run(["show", "scan", "--at", "1,1", "--metadata", "--lake", str(lake)]) == 2
 
 
 def test_remove_asks_first(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import stemzarr
 from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.formats.writing.computed import COMPUTED
 from stemzarr.formats.writing.image import fold_previews, take_image
 from stemzarr.model import Document, read_box
 from stemzarr.options import ExportOptions, ImageName, IngestOptions
@@ -27,7 +28,7 @@ tifffile = pytest.importorskip("tifffile")
 Image = pytest.importorskip("PIL.Image")
 
 SCAN, DETECTOR = (9, 11), (30, 26)
-IMAGES = get_args(ImageName)
+IMAGES = [name for name in get_args(ImageName) if name not in COMPUTED]
 MakeDocument = Callable[..., Document]
 MakeRequest = Callable[..., ExportRequest]
 
@@ -244,3 +245,75 @@ def test_other_formats_take_an_image_too(
     stemzarr.export(folder / "store.zarr", dest, options=options)
     with stemzarr.open(dest) as image:
         np.testing.assert_array_equal(image["intensity"], cube.sum(axis=(2, 3)))
+
+
+@pytest.mark.parametrize("source", ["detector-fast.dm4", "store.zarr", "bare.zarr"])
+def test_computed_images_are_those_of_the_accessor(
+    folder: Path, tmp_path: Path, source: str
+) -> None:
+    """Of a store, of its source, and of a store without measures: float32, never float64."""
+    scan = stemzarr.open(folder / source)
+    shift = scan.stem.center_of_mass(center=(0.1, 0.2))
+    expected = {
+        "com-y": shift["com_y"],
+        "com-x": shift["com_x"],
+        "com-magnitude": np.hypot(shift["com_y"], shift["com_x"]),
+        "likeness": scan.stem.likeness((2, 3)),
+    }
+    for name, values in expected.items():
+        how: dict[str, Any] = {"at": (2, 3)} if name == "likeness" else {"center": (0.1, 0.2)}
+        options = ExportOptions(image=name, **how)  # type: ignore[arg-type]
+        stemzarr.export(folder / source, tmp_path / f"{name}.tif", options=options)
+        found = tifffile.imread(tmp_path / f"{name}.tif")
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, values, rtol=1e-5, atol=1e-6)
+    stemzarr.export(folder / source, tmp_path / "dpc.png", options=ExportOptions(image="dpc"))
+    colors = np.asarray(Image.open(tmp_path / "dpc.png"))
+    assert colors.shape == (*SCAN, 3)
+    assert colors.std(axis=(0, 1)).min() > 0
+    profile = ExportOptions(image="radial-profile")
+    stemzarr.export(folder / source, tmp_path / "profile.npy", options=profile)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "profile.npy"), scan.stem.radial_profile(), rtol=1e-5
+    )
+
+
+def test_one_pattern_is_written_as_it_is(folder: Path, tmp_path: Path, cube: NDArray[Any]) -> None:
+    """By its position, in the type of the scan, with the axes of the detector."""
+    dest = tmp_path / "one.hspy"
+    stemzarr.export(folder / "store.zarr", dest, options=ExportOptions(at=(4, 7)))
+    found = stemzarr.open(dest)
+    assert found["intensity"].dims == ("det_y", "det_x")
+    np.testing.assert_array_equal(found["intensity"], cube[4, 7])
+    assert found["intensity"].dtype == cube.dtype
+    options = ExportOptions(at=(9, 0), overwrite=True)
+    with pytest.raises(OptionError, match="no position"):
+        stemzarr.export(folder / "store.zarr", dest, options=options)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"image": "likeness"},
+        {"image": "com-x", "at": (1, 2)},
+        {"at": (1, 2), "inner": 1.0},
+        {"center": (0.0, 0.0)},
+        {"center": (0.0, 0.0), "image": "bright-field"},
+    ],
+)
+def test_a_place_that_says_nothing_is_refused(how: dict[str, Any]) -> None:
+    """A position belongs to a pattern or a likeness, a centre to what has one."""
+    with pytest.raises(OptionError):
+        ExportOptions(**how)
+
+
+def test_sums_of_integers_stay_integers_in_a_tiff(folder: Path, tmp_path: Path) -> None:
+    """Images that ImageJ opens: integers as they are, all else float32."""
+    for name, kind in (("total-intensity", "u"), ("mean-diffraction", "f")):
+        stemzarr.export(
+            folder / "store.zarr",
+            tmp_path / f"{name}.tif",
+            options=ExportOptions(image=name),  # type: ignore[arg-type]
+        )
+        found = tifffile.imread(tmp_path / f"{name}.tif").dtype
+        assert (found.kind, found.itemsize <= 4) == (kind, True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.formats.picture.png import MOST_CHANNELS, encode_png
 from stemzarr.formats.tiff.axes import IMAGEJ_LETTERS
+from stemzarr.measure.tiles import narrowest
 from stemzarr.model import ArrayBlocks, Axis, Document, read_box
 from stemzarr.registry import Exported, ExportRequest
 from stemzarr.views.render import ViewBlocks
@@ -85,8 +86,9 @@ def _pixel_size(document: Document) -> str:
 def write_tif(request: ExportRequest) -> Exported:
     """Write an image with its values and pixel size as a TIFF that ImageJ and HyperSpy scale.
 
-    Integers of 64 bits, which few programs read, are stored in 32 bits where they fit, else as
-    float64; float16 as float32. A 4D scan becomes the virtual image over its whole detector.
+    Integers of 64 bits, and floats that hold only integers, are stored in as many bits as they
+    need, up to 32; all other floats as float32. A 4D scan becomes the virtual image over its whole
+    detector.
 
     Raises
     ------
@@ -107,17 +109,20 @@ def write_tif(request: ExportRequest) -> Exported:
 
 
 def _sample_type(values: NDArray[Any]) -> np.dtype[Any]:
-    """Return the type in which most programs read the values, that holds them all."""
+    """Return the type in which most programs read the values; ImageJ and Pillow refuse float64.
+
+    Integers of up to 32 bits, also those in float64, stay exact; all else is float32.
+    """
     dtype = values.dtype
     if dtype.kind == "b":
         return np.dtype(np.uint8)
-    if dtype == np.float16:
-        return np.dtype(np.float32)
-    if dtype.kind not in "iu" or dtype.itemsize < 8:  # noqa: PLR2004 - 64 bits
+    if dtype.kind in "iu" and dtype.itemsize < 8:  # noqa: PLR2004 - 64 bits
         return dtype
-    small = np.iinfo(f"{dtype.kind}4")
-    fits = small.min <= values.min() and values.max() <= small.max
-    return small.dtype if fits else np.dtype(np.float64)
+    if dtype.kind == "f" and dtype.itemsize < 8:  # noqa: PLR2004 - 64 bits
+        return np.dtype(np.float32)
+    whole = narrowest(values).dtype
+    fits = whole.kind in "iu" and whole.itemsize <= 4  # noqa: PLR2004 - 32 bits
+    return whole if fits else np.dtype(np.float32)
 
 
 def _tiff_head(document: Document, values: NDArray[Any]) -> bytes:

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import UnsupportedDataError
+from stemzarr.formats.writing.computed import COMPUTED, compute_image, take_pattern
+from stemzarr.formats.writing.labelling_images import label_image
 from stemzarr.measure.accumulate import Accumulator, Partial
 from stemzarr.measure.disk import locate_disk
 from stemzarr.measure.disk_mask import disk_mask
 from stemzarr.measure.reduction import Reduction
-from stemzarr.model import (
-    ArrayBlocks,
-    Blocks,
-    Document,
-    Kind,
-    Progress,
-    Source,
-    dims_of_kind,
-    read_box,
-)
+from stemzarr.model import Blocks, Document, Kind, Progress, Source, read_box
 from stemzarr.options import ExportOptions
 from stemzarr.pixels.boxes import Box
 from stemzarr.pixels.resources import Resources
 from stemzarr.store.format.schema import prefix_of
 from stemzarr.store.format.tree import read_nodes, read_small_array
-from stemzarr.views.moments import measure_blocks
 from stemzarr.views.slabs import map_document
 from stemzarr.views.view import View
 from stemzarr.views.viewed import apply
@@ -66,37 +56,54 @@ def take_image(
     Returns
     -------
     Document
-        Of kind ``image`` (y, x) over the scan, or ``diffraction`` (det_y, det_x). Positions of the
-        scan that a salvage did not recover are NaN.
+        Of kind ``image`` (y, x) over the scan, ``diffraction`` (det_y, det_x), or ``profile`` (x,).
+        Positions of the scan that a salvage did not recover are NaN.
 
     Raises
     ------
     UnsupportedDataError
         The document is not a 4D scan.
     OptionError
-        The ring holds no pixel, or the view does not fit the document.
+        The ring holds no pixel, there is no such position, or the view does not fit the document.
     """
     if document.kind != "4d-stem":
         msg = f"the document {document.slug!r} is of kind {document.kind!r}"
-        hint = "bright field and its like are made of 4D scans; leave image and radii out"
+        hint = "images and patterns are taken of 4D scans; leave image, radii and at out"
         raise UnsupportedDataError(msg, hint=hint)
     chosen = view or View()
     before = dataclasses.replace(chosen, normalize="none", dtype=None)
     after = View(normalize=chosen.normalize, dtype=chosen.dtype)
     limits = {"threads": options.threads, "memory": options.memory}
     viewed = apply(document, before, **limits)
-    if options.image is None:
-        ring = {"inner": options.inner or 0.0, "outer": options.outer}
-        summed = virtual_image(viewed, **ring, **limits, progress=progress)  # type: ignore[arg-type]
-        image = _label(viewed, "virtual image", summed.to_numpy(), ring)
-    else:
+    resources = Resources(**limits, progress=progress)
+    if options.image in COMPUTED:
+        image = compute_image(viewed, options, resources)
+    elif options.image is not None:
         values = _stored(source, viewed, options.image) if viewed is document else None
         if values is None:
-            values = fold_previews(viewed, Resources(**limits, progress=progress))[
-                _key(options.image)
-            ]
-        image = _label(viewed, options.image.replace("-", " "), values, {})
+            values = fold_previews(viewed, resources)[_key(options.image)]
+        name = options.image.replace("-", " ")
+        kind: Kind = "diffraction" if name.endswith("diffraction") else "image"
+        image = label_image(viewed, name, values, kind=kind)
+    elif options.at is not None:
+        image = take_pattern(viewed, options)
+    else:
+        image = _take_ring(viewed, options, resources)
     return apply(image, after, **limits)
+
+
+def _take_ring(document: Document, options: ExportOptions, resources: Resources) -> Document:
+    ring = {"inner": options.inner or 0.0, "outer": options.outer}
+    summed = virtual_image(
+        document,
+        **ring,  # type: ignore[arg-type]
+        center=options.center,
+        threads=resources.threads,
+        memory=resources.memory,
+        progress=resources.progress,
+    )
+    radii = {name: radius for name, radius in ring.items() if radius is not None}
+    return label_image(document, "virtual image", summed.to_numpy(), attributes=radii)
 
 
 def _key(image: str) -> str:
@@ -110,40 +117,6 @@ def _stored(source: Source, document: Document, image: str) -> NDArray[Any] | No
     nodes = read_nodes(source.path)
     name = f"{prefix_of(document, source.main)}preview/{_key(image)}"
     return read_small_array(source.path, nodes, name) if name in nodes else None
-
-
-def _label(
-    document: Document, name: str, values: NDArray[Any], ring: Mapping[str, float | None]
-) -> Document:
-    """Return an image as a document with the axes of the scan, or of the detector."""
-    of_detector = name.endswith("diffraction")
-    kind: Kind = "diffraction" if of_detector else "image"
-    axes = document.axes[2:] if of_detector else document.axes[:2]
-    named = zip(axes, dims_of_kind(kind, 2), strict=True)
-    if document.valid is not None and not of_detector:
-        # nothing was recorded there, which no number of electrons says
-        values = np.where(document.valid, values.astype(np.float64), np.nan)
-    blocks = ArrayBlocks(values)
-    bad = document.bad_pixels if of_detector else None
-    ndim = 1 if bad is None else 2
-    # a sum of calibrated values has their scale, but not their offset
-    keeps = of_detector or document.brightness is None or not document.brightness.offset
-    radii = {key: value for key, value in ring.items() if value is not None}
-    return dataclasses.replace(
-        document,
-        title=f"{document.title}, {name}",
-        kind=kind,
-        axes=tuple(dataclasses.replace(axis, name=dim) for axis, dim in named),
-        blocks=blocks,
-        layout=None,
-        brightness=document.brightness if keeps else None,
-        attributes={**document.attributes, "image": name, **radii},
-        statistics=measure_blocks(
-            blocks, ndim, Resources(threads=1, memory=values.nbytes), bad=bad
-        ),
-        valid=None,
-        bad_pixels=bad,
-    )
 
 
 def fold_previews(document: Document, resources: Resources) -> dict[str, NDArray[Any]]:

@@ -58,7 +58,9 @@ def _describe_image(options: ExportOptions) -> dict[str, Any] | None:
     """Return which image of a scan was taken; None where it was the scan itself."""
     if not options.takes_image:
         return None
-    return {"image": options.image, "inner": options.inner, "outer": options.outer}
+    ring = {"image": options.image, "inner": options.inner, "outer": options.outer}
+    places = {"at": options.at, "center": options.center}
+    return ring | {name: list(place) for name, place in places.items() if place is not None}
 
 
 def drop_lineage(document: Document) -> Document:
