@@ -150,6 +150,12 @@ def _add_rows(
 def _add_columns(lines: NDArray[Any], side: int) -> NDArray[Any]:
     """Return the sums (n, tile_y, tile_x) of sums over rows."""
     *lead, columns = lines.shape
+    if columns % side == 0 and lines.dtype.kind != "f":
+        # Copied so that the additions are of whole vectors, which takes half the time. Of floats
+        # numpy would choose their order by the shape.
+        apart = np.moveaxis(lines.reshape(*lead, columns // side, side), -1, 0)
+        summed: NDArray[Any] = np.add.reduce(np.ascontiguousarray(apart), axis=0, dtype=lines.dtype)
+        return summed
     sums: NDArray[Any] = np.zeros((*lead, math.ceil(columns / side)), lines.dtype)
     for column in range(min(side, columns)):
         part = lines[..., column::side]

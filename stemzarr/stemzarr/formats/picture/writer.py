@@ -92,9 +92,14 @@ def write_tif(request: ExportRequest) -> Exported:
 
     Raises
     ------
+    OptionError
+        float64 is asked for.
     UnsupportedDataError
         The document has no two dims, its values no type of TIFF, or they exceed its 4 GB.
     """
+    if _view(request.documents[0]).dtype == "float64":
+        msg = "dtype is 'float64', and ImageJ and many others read no .tif of that"
+        raise OptionError(msg, hint="leave dtype out or choose float32, or export .npy or .hspy")
     document = _image(request)
     values = _all(document)
     if values.dtype.kind not in _SAMPLE_FORMATS or values.nbytes > _TIFF_LARGEST:
