@@ -83,7 +83,8 @@ def ls(  # noqa: PLR0913 - one argument for each option
         from stemzarr_cli.tables import entries_table
 
         report.show(entries_table(found))
-        report.note(_count_entries(opened, words, len(found)))
+        if report.terminal_width is not None:
+            report.say(_count_entries(opened, words, len(found)))
     else:
         _report_no_match(report, opened, words)
     for name, problem in opened.problems.items():

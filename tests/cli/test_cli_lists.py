@@ -13,6 +13,7 @@ import pytest
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr_catalog import Lake, open_lake
 from stemzarr_cli.program import _CALLED, COMMANDS, run
+from stemzarr_cli.report import Report
 
 Lines = list[dict[str, Any]]
 
@@ -58,13 +59,20 @@ def test_the_newest_come_first(lake: Lake, say: Callable[..., Lines]) -> None:
     ],
 )
 def test_how_many_there_are_is_said(
-    lake: Lake, words: list[str], count: str, capsys: pytest.CaptureFixture[str]
+    lake: Lake,
+    words: list[str],
+    count: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On stderr: what is piped is the table alone."""
+    """On a terminal: what is piped is the table alone."""
     assert run(["ls", *words, "--lake", str(lake.path)]) == 0
-    captured = capsys.readouterr()
-    assert captured.err.strip() == count
-    assert len(captured.out.splitlines()) == 2 + int(re.findall(r"\d+", count)[0])
+    piped = capsys.readouterr()
+    assert piped.err == ""
+    assert len(piped.out.splitlines()) == 2 + int(re.findall(r"\d+", count)[0])
+    monkeypatch.setattr(Report, "terminal_width", 200)
+    assert run(["ls", *words, "--lake", str(lake.path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == count
 
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
