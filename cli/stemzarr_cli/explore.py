@@ -62,7 +62,7 @@ def explore(  # noqa: PLR0913 - one argument for each option
     read: ReadOptions,
     lake: Path | None,
 ) -> None:
-    """Look at a scan, or at the lake, in the browser.
+    """Look at a scan, or the lake, in the browser.
 
     SOURCE is a name in the lake, a store, or any file that stemzarr reads: it need not be ingested.
     Without one, or with the folder of a lake, the page is a live gallery of the lake.
