@@ -67,7 +67,7 @@ class Outcome:
     noted: list[str] = field(default_factory=list)
     """Entries with notes that wait for ``show``."""
 
-    def add(self, path: Path, result: Ingested, entry: Entry, *, alone: bool) -> None:
+    def add(self, path: Path, result: Ingested, lake: Lake, *, alone: bool) -> None:
         """Take the result of a file, and print its line.
 
         Parameters
@@ -76,12 +76,14 @@ class Outcome:
             The file.
         result
             What became of it.
-        entry
-            Its entry.
+        lake
+            Where its entry is.
         alone
             Whether it is the only file, so that all of its notes are shown at once.
         """
-        is_copy = result.status == "unchanged" and _is_copy(entry, path)
+        # A copy has a note, and of a file that was there all is known: of thousands, none is read.
+        entry = lake[result.name] if result.notes else None
+        is_copy = entry is not None and result.status == "unchanged" and _is_copy(entry, path)
         if result.status != "unchanged":
             self.ingested.append(result)
         elif is_copy:
@@ -89,7 +91,7 @@ class Outcome:
         else:
             self.known += 1
         # A note of the store waits for `show`, unless it is the only file; that on a copy is said.
-        waiting = () if alone else tuple(entry.source.get("notes") or ())
+        waiting = () if alone or entry is None else tuple(entry.source.get("notes") or ())
         if result.status != "unchanged" and any(note in waiting for note in result.notes):
             self.noted.append(result.name)
         shown = [note for note in result.notes[int(is_copy) :] if note not in waiting]
@@ -229,7 +231,7 @@ class Run:
                 progress=part,
                 believe=self.believe,
             )
-            outcome.add(path, result, self.lake[result.name], alone=alone)
+            outcome.add(path, result, self.lake, alone=alone)
         for error in failed:
             outcome.fail(path, error)
 

@@ -40,9 +40,9 @@ def split_progress(whole: Progress | None, sizes: Sequence[int]) -> Iterator[Pro
     sizes
         Bytes of each.
     """
-    before = 0
+    before, total = 0, sum(sizes)
     for size in sizes:
-        part = whole and _Part(whole=whole, before=before, size=size, total=sum(sizes))
+        part = whole and _Part(whole=whole, before=before, size=size, total=total)
         if part is not None:
             part(0, size)
         yield part
