@@ -55,8 +55,8 @@ export class ScanPage {
       const element = button(text, () => this.update({ show: "detectors", detectors: parseDetectors(this.about.presets[name]) }));
       return [name, element];
     });
-    const shown = [["detectors", "Detectors"], ["like", "Like this pattern"]];
-    if (this.transport.centerOfMass) shown.push(["com_y", "Center of mass y"], ["com_x", "Center of mass x"], ["com_magnitude", "Center of mass, length"]);
+    const shown = [["detectors", "Detectors"], ["like", "Likeness"]];
+    if (this.transport.centerOfMass) shown.push(["com_y", "CoM y"], ["com_x", "CoM x"], ["com_magnitude", "CoM length"]);
     this.showChoice = select("What the image shows", shown, (name) => this.update({ show: name }));
     this.status = make("span", { class: "status" });
     this.exactButton = button(`Compute exactly (${formatBytes(this.about.nbytes)})`, () => this.computeExactly());
