@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from stemzarr.torch.dataset import PatternDataset
-from stemzarr.torch.sampler import PatternSampler, make_loader
+from stemzarr.torch.loader import PatternLoader, make_loader
+from stemzarr.torch.sampler import PatternSampler
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.split import split_blocks
 
-__all__ = ["DeviceScaling", "PatternDataset", "PatternSampler", "make_loader", "split_blocks"]
+__all__ = [
+    "DeviceScaling",
+    "PatternDataset",
+    "PatternLoader",
+    "PatternSampler",
+    "make_loader",
+    "split_blocks",
+]

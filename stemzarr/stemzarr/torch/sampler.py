@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import ConcatDataset, Sampler, Subset
 
 from stemzarr.errors import OptionError
 from stemzarr.options import check_whole
-from stemzarr.torch.dataset import PatternDataset, take_batch
+from stemzarr.torch.dataset import PatternDataset
 
-__all__ = ["PatternSampler", "make_loader"]
+__all__ = ["PatternSampler"]
+
+_Batch = TypeVar("_Batch")
 
 
 class PatternSampler(Sampler[list[int]]):
@@ -42,16 +45,21 @@ class PatternSampler(Sampler[list[int]]):
     num_workers
         Workers of the loader, so that each gets batches of buffers of its own.
     rank, world_size
-        Place among the processes that train together; those of torch.distributed by default.
+        Place among the processes that train together. By default torch.distributed is asked
+        whenever an iteration begins, so that the sampler may be made before the processes know
+        each other.
 
     Raises
     ------
     OptionError
-        A number is not a whole one or too small, or `rank` is not below `world_size`.
+        A number is not a whole one or too small, `rank` is not below `world_size`, or the dataset
+        is not a `PatternDataset`.
 
     Notes
     -----
-    Every pass over it is a new epoch; `set_epoch` says which one comes next.
+    An iteration that reaches its end begins the next epoch; one that is left early, such as a look
+    at the first batch, changes nothing. `set_epoch` says which epoch comes next. `state_dict` and
+    `load_state_dict` resume in the middle of an epoch, with torchdata's StatefulDataLoader too.
     """
 
     def __init__(  # noqa: PLR0913 - what varies between trainings, one by one
@@ -66,26 +74,92 @@ class PatternSampler(Sampler[list[int]]):
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
+        _check_patterns(dataset)
         self.dataset = dataset
         self.batch_size = check_whole("batch_size", batch_size, 1)
         self.shuffle = shuffle
         self.seed = check_whole("seed", seed, 0)
         self.drop_last = drop_last
         self.num_workers = check_whole("num_workers", num_workers, 0)
-        self.rank, self.world_size = _place(rank, world_size)
+        _place(rank, world_size)
+        self._place = rank, world_size
         self._epoch = 0
+        self._first = 0  # batch that the next iteration begins with
+        self._taken = 0  # batches that the last iteration came to
+        self._saved: Mapping[str, Any] = {}
+
+    @property
+    def sampler(self) -> PatternSampler:
+        """Itself: Lightning looks here for whom to tell the epoch."""
+        return self
+
+    @property
+    def rank(self) -> int:
+        """Place among the processes that train together, as it is now."""
+        return _place(*self._place)[0]
+
+    @property
+    def world_size(self) -> int:
+        """How many processes train together, as it is now."""
+        return _place(*self._place)[1]
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next pass is.
+        """Say which epoch the next iteration is; the present one keeps its place.
 
         Raises
         ------
         OptionError
             It is not a whole number of at least 0.
         """
+        if check_whole("epoch", epoch, 0) != self._epoch:
+            self._epoch, self._first, self._taken = int(epoch), 0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return epoch, batches that the last iteration gave of it, and what its order is of."""
+        return {"epoch": self._epoch, "batch": self._taken, "order": self._describe_order()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where a state was saved: the next iteration gives the batches that are left.
+
+        In the middle of an epoch, the iteration refuses to begin where batch size, seed, workers,
+        ranks or patterns are not those of the state, since it would repeat or miss patterns.
+
+        Raises
+        ------
+        OptionError
+            It is not a state of a sampler.
+        """
+        try:
+            epoch, batch, self._saved = state["epoch"], state["batch"], dict(state["order"])
+        except (KeyError, TypeError, ValueError):
+            msg = "this is not the state of a PatternSampler or of a loader of make_loader"
+            raise OptionError(msg, hint="give what its state_dict() returned") from None
         self._epoch = check_whole("epoch", epoch, 0)
+        self._first = self._taken = check_whole("batch", batch, 0)
+
+    def _describe_order(self) -> dict[str, int]:
+        """Return all that the order of an epoch follows from."""
+        return {
+            "patterns": len(self.dataset),
+            "batch_size": self.batch_size,
+            "shuffle": int(self.shuffle),
+            "seed": self.seed,
+            "drop_last": int(self.drop_last),
+            "num_workers": self.num_workers,
+            "world_size": self.world_size,
+            "units_in_memory": self.dataset.units_in_memory(self.num_workers),
+        }
+
+    def _check_order(self) -> None:
+        """Refuse to continue an epoch in another order."""
+        for name, now in self._describe_order().items():
+            if self._saved.get(name) != now:
+                msg = f"the state was saved with {name} = {self._saved.get(name)}, now it is {now}"
+                hint = "use the same again, or begin a whole epoch with set_epoch"
+                raise OptionError(msg, hint=hint)
 
     def __len__(self) -> int:
+        """Return how many batches a whole epoch has."""
         if self.drop_last:
             return len(self.dataset) // self.world_size // self.batch_size
         low, high = self._share()
@@ -93,24 +167,40 @@ class PatternSampler(Sampler[list[int]]):
 
     def _share(self) -> tuple[int, int]:
         """Return which part of the order of all patterns is that of this rank."""
-        count = len(self.dataset)
-        return count * self.rank // self.world_size, count * (self.rank + 1) // self.world_size
+        count, (rank, size) = len(self.dataset), _place(*self._place)
+        return count * rank // size, count * (rank + 1) // size
 
     def __iter__(self) -> Iterator[list[int]]:
-        rng = np.random.default_rng([self.seed, self._epoch])
-        self._epoch += 1
+        return self.follow(self.draw())
+
+    def follow(self, batches: Iterator[_Batch]) -> Iterator[_Batch]:
+        """Give batches of an iteration; count them, and begin the next epoch after the last."""
+        epoch = self._epoch
+        self._taken = self._first
+        for number, batch in enumerate(batches, self._first + 1):
+            self._taken = number
+            yield batch
+        if self._epoch == epoch:
+            self.set_epoch(epoch + 1)
+
+    def draw(self) -> Iterator[list[int]]:
+        """Give the batches that are left of the present epoch, which goes on being the present."""
+        if self._first:
+            self._check_order()
+        yield from islice(self._cut(self._order(self._epoch)), self._first, None)
+
+    def _order(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Return the patterns of this rank in the order of an epoch, shared out among workers."""
         low, high = self._share()
-        if low == high:
-            return
-        if not self.shuffle:
-            yield from self._cut([np.arange(low, high)])
-            return
+        if not self.shuffle or low == high:
+            return [np.arange(low, high)]
         units = self.dataset.units()
+        rng = np.random.default_rng([self.seed, epoch])
         places = rng.permutation(int(units.max()) + 1)[units]
         order = np.argsort(places, kind="stable")[low:high]
-        rng = np.random.default_rng([self.seed, self._epoch, self.rank])
+        rng = np.random.default_rng([self.seed, epoch + 1, self.rank])
         lanes = np.array_split(order, max(1, self.num_workers))
-        yield from self._cut([self._mix(lane, units[lane], rng) for lane in lanes])
+        return [self._mix(lane, units[lane], rng) for lane in lanes]
 
     def _mix(
         self, order: NDArray[np.int64], units: NDArray[np.int64], rng: np.random.Generator
@@ -154,39 +244,16 @@ def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
     return rank, size
 
 
-def make_loader(
-    dataset: PatternDataset,
-    batch_size: int = 64,
-    *,
-    shuffle: bool = True,
-    seed: int = 0,
-    drop_last: bool = False,
-    num_workers: int = 0,
-    **options: Any,  # noqa: ANN401 - whatever torch's loader takes
-) -> DataLoader[torch.Tensor]:
-    """Return a loader of batches (batch_size, 1, det_y, det_x), its sampler fitting its workers.
+_WAYS_OUT: dict[type, str] = {
+    Subset: "choose patterns with dataset.take(masks) or split_blocks(dataset)",
+    ConcatDataset: "give all sources to one dataset: PatternDataset([first, second])",
+    Sampler: "ranks share the patterns without it: Trainer(use_distributed_sampler=False); to "
+    "predict or overfit, give torch's DataLoader(dataset, batch_size=…)",
+}
 
-    Parameters
-    ----------
-    dataset, batch_size, shuffle, seed, drop_last
-        As in `PatternSampler`.
-    num_workers
-        Processes that render; 0 renders in threads of this one.
-    options
-        Further options of torch.utils.data.DataLoader, such as ``pin_memory``.
 
-    Raises
-    ------
-    OptionError
-        As in `PatternSampler`.
-    """
-    sampler = PatternSampler(
-        dataset,
-        batch_size,
-        shuffle=shuffle,
-        seed=seed,
-        drop_last=drop_last,
-        num_workers=num_workers,
-    )
-    options = {"collate_fn": take_batch, **options}
-    return DataLoader(dataset, batch_sampler=sampler, num_workers=sampler.num_workers, **options)
+def _check_patterns(dataset: object) -> None:
+    if not isinstance(dataset, PatternDataset):
+        ways = (hint for kind, hint in _WAYS_OUT.items() if isinstance(dataset, kind))
+        msg = f"{type(dataset).__name__} is not a PatternDataset, whose patterns can be ordered"
+        raise OptionError(msg, hint=next(ways, "give a PatternDataset"))
