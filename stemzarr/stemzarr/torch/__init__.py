@@ -7,12 +7,14 @@ from stemzarr.torch.loader import PatternLoader, make_loader
 from stemzarr.torch.sampler import PatternSampler
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.split import split_blocks
+from stemzarr.views.normalize import Scaling
 
 __all__ = [
     "DeviceScaling",
     "PatternDataset",
     "PatternLoader",
     "PatternSampler",
+    "Scaling",
     "make_loader",
     "split_blocks",
 ]

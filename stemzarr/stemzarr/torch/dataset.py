@@ -17,13 +17,22 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, get_worker_info
 
 from stemzarr.errors import OptionError
-from stemzarr.model import Document
+from stemzarr.measure.moments import join_statistics
+from stemzarr.model import Document, Statistics
 from stemzarr.options import available_threads, check_whole
 from stemzarr.pixels.threads import map_in_threads
 from stemzarr.torch.cache import Buffer, UnitCache
 from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
 from stemzarr.torch.scaling import DeviceScaling
-from stemzarr.torch.sources import Trainable, apply_jointly, open_documents
+from stemzarr.torch.sources import (
+    Trainable,
+    check_scaling,
+    measure_positions,
+    open_documents,
+    scale_all,
+    view_plainly,
+)
+from stemzarr.views.normalize import Scaling, needs_statistics, scaling_from
 from stemzarr.views.view import View
 
 __all__ = ["PatternDataset", "take_batch"]
@@ -61,7 +70,8 @@ class PatternDataset(Dataset[torch.Tensor]):
         or what was selected from them, or documents.
     view
         The recipe; its `dtype` is float32 unless it names another. Where it normalises by
-        statistics, the patterns of all sources are scaled by one pair of numbers.
+        statistics, the patterns of all sources are scaled by one pair of numbers, those of a later
+        validation part too; `Scaling.fit` and `scaled` fit to the training part alone.
     scale_on_device
         Whether clipping, normalisation and cast are left to `scaling`, a module for the device
         that trains. Batches then come in the type that the steps before give, often of half the
@@ -70,12 +80,16 @@ class PatternDataset(Dataset[torch.Tensor]):
         Budget in bytes for rendered patterns, shared by all workers of a loader.
     threads
         Threads that render where no worker processes do; all processors where None.
+    scaling
+        What happens to each value, such as what was fitted to the patterns of another training, in
+        place of a normalisation of the view. Nothing is measured then.
 
     Raises
     ------
     OptionError
-        The sources have detectors of different sizes, there is none, or one is no source; the view
-        names a type other than float32, and the device is to scale; a number is too small.
+        The view normalises, and a scaling is given too; the sources have detectors of different
+        sizes, there is none, or one is no source; the view names a type other than float32, and the
+        device is to scale; a number is too small.
     UnsupportedDataError
         A source holds no patterns, or is on disk so that every pattern is spread over it.
 
@@ -93,6 +107,7 @@ class PatternDataset(Dataset[torch.Tensor]):
         scale_on_device: bool = False,
         memory: int = _MEMORY,
         threads: int | None = None,
+        scaling: Scaling | None = None,
     ) -> None:
         self._memory = check_whole("memory", memory, _LEAST_MEMORY)
         self._threads = (
@@ -103,12 +118,31 @@ class PatternDataset(Dataset[torch.Tensor]):
             msg = "there is no source to train from"
             raise OptionError(msg, hint="give a store, a file or a list of them")
         self.view = view or View()
-        self._scaling, viewed = apply_jointly(
-            documents, self.view, self._threads, on_device=scale_on_device
-        )
-        self._parts = tuple(make_part(document) for document in viewed)
+        check_scaling(self.view, scaling, on_device=scale_on_device)
+        self._on_device = scale_on_device
+        self._plain = tuple(view_plainly(documents, self.view, self._threads))
+        self._parts = tuple(make_part(document) for document in self._plain)
+        statistics = self.measure() if needs_statistics(self.view.normalize) else None
+        if scaling is None:
+            normalize, clip = self.view.normalize, self.view.clip_negative
+            scaling = scaling_from(normalize, statistics, clip=clip)
+        self._scale(scaling, statistics)
         _check_alike(self._parts)
         self._prepare()
+
+    def _scale(self, scaling: Scaling, statistics: Statistics | None = None) -> None:
+        """Scale the patterns of the parts, or leave it to the device."""
+        clip = scaling.clip or self.view.clip_negative
+        scaling = dataclasses.replace(scaling, clip=clip)
+        scaled: Sequence[Document] = self._plain
+        self._scaling = scaling
+        if not self._on_device:
+            scaled = scale_all(self._plain, self.view, scaling, statistics)
+            self._scaling = Scaling()
+        self._parts = tuple(
+            dataclasses.replace(make_part(document), positions=part.positions)
+            for document, part in zip(scaled, self._parts, strict=True)
+        )
 
     def _prepare(self) -> None:
         counts = [len(part.positions) for part in self._parts]
@@ -170,6 +204,32 @@ class PatternDataset(Dataset[torch.Tensor]):
         other = object.__new__(PatternDataset)
         parts = [_select(part, np.asarray(m)) for part, m in zip(self._parts, kept, strict=True)]
         other.__setstate__({**self.__getstate__(), "_parts": tuple(parts)})
+        return other
+
+    def measure(self) -> Statistics:
+        """Return the statistics of the patterns that take part, before any scaling.
+
+        Where these are not all patterns of a source, they are read once, in bounded memory.
+        """
+        pairs = zip(self._plain, self._parts, strict=True)
+        return join_statistics(
+            [measure_positions(plain, part.positions, self._threads) for plain, part in pairs]
+        )
+
+    def scaled(self, scaling: Scaling) -> PatternDataset:
+        """Return a dataset of the same patterns, scaled by `scaling` alone.
+
+        Raises
+        ------
+        OptionError
+            The view of the patterns normalises them already.
+        """
+        check_scaling(self.view, scaling, on_device=self._on_device)
+        other = object.__new__(PatternDataset)
+        state = self.__getstate__()
+        state.pop("scaling", None)
+        other.__setstate__(state)
+        other._scale(scaling)
         return other
 
     def __getitem__(self, index: int) -> torch.Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import torch
 
 from stemzarr.views.normalize import Scaling
@@ -15,7 +18,7 @@ class DeviceScaling(torch.nn.Module):
     Parameters
     ----------
     scaling
-        What happens to each value.
+        What happens to each value. It is a part of the module's `state_dict`.
 
     Examples
     --------
@@ -38,6 +41,14 @@ class DeviceScaling(torch.nn.Module):
         if self.scaling.offset or self.scaling.factor != 1:
             values = (values - self.scaling.offset) * self.scaling.factor
         return values
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the scaling as a part of the `state_dict` of a model."""
+        return dataclasses.asdict(self.scaling)
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take the scaling of a `state_dict`: a model scales as it was trained."""
+        self.scaling = Scaling(**state)
 
     def extra_repr(self) -> str:
         """Return what `print` shows of the module."""

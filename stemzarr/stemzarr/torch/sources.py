@@ -9,19 +9,27 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError
 from stemzarr.labelled import from_dataset
-from stemzarr.measure.moments import join_statistics
 from stemzarr.model import Document, Source, Statistics
 from stemzarr.options import as_path
 from stemzarr.registry import read_source
-from stemzarr.views.normalize import Scaling, scaling_from
+from stemzarr.torch.part import PATTERN_NDIM
+from stemzarr.views.normalize import Scaling
 from stemzarr.views.render import ViewBlocks
 from stemzarr.views.view import View
 from stemzarr.views.viewed import apply, measure_document
 
-__all__ = ["Trainable", "apply_jointly", "open_documents"]
+__all__ = [
+    "Trainable",
+    "check_scaling",
+    "measure_positions",
+    "open_documents",
+    "scale_all",
+    "view_plainly",
+]
 
 
 @runtime_checkable
@@ -71,40 +79,58 @@ def _open(source: object) -> Document:
     )
 
 
-def apply_jointly(
-    documents: Sequence[Document], view: View, threads: int, *, on_device: bool
-) -> tuple[Scaling, list[Document]]:
-    """Apply a view to all documents, scaled by the statistics of all of their patterns.
+def view_plainly(documents: Sequence[Document], view: View, threads: int) -> list[Document]:
+    """Apply a view to all documents, but for what scales and casts their values."""
+    plain = _without_scaling(view)
+    return [apply(document, plain, threads=threads) for document in documents]
 
-    Returns
-    -------
-    tuple
-        What is left to the device, and the documents.
+
+def _without_scaling(view: View) -> View:
+    return dataclasses.replace(view, normalize="none", clip_negative=False, dtype=None)
+
+
+def measure_positions(document: Document, positions: NDArray[np.int64], threads: int) -> Statistics:
+    """Return the statistics of the patterns at some positions, counted row by row."""
+    lead = document.shape[:-PATTERN_NDIM]
+    chosen = np.zeros(lead, bool)
+    chosen.reshape(-1)[positions] = True
+    recovered = np.ones(lead, bool) if document.valid is None else document.valid
+    if np.array_equal(chosen, recovered):
+        return measure_document(document, threads=threads)
+    part = dataclasses.replace(document, statistics=None, valid=chosen)
+    return measure_document(part, threads=threads)
+
+
+def check_scaling(view: View, scaling: object, *, on_device: bool) -> None:
+    """Refuse a scaling, or a view that does not go with who scales.
 
     Raises
     ------
     OptionError
-        The device is to scale, and the view names a type that it does not give.
+        The device is to scale, and the view names a type that it does not give; both the view and
+        a scaling normalise; or the scaling is not a `Scaling`.
     """
     if on_device and view.dtype not in (None, "float32"):
         msg = f"the view is to give {view.dtype}, and scaling on the device gives float32"
         raise OptionError(
             msg, hint="leave dtype out and cast the batches, or scale_on_device=False"
         )
-    plain = dataclasses.replace(view, normalize="none", clip_negative=False, dtype=None)
-    viewed = [apply(document, plain, threads=threads) for document in documents]
-    statistics: Statistics | None = None
-    if view.normalize in ("log1p-zscore", "minmax"):
-        statistics = join_statistics(
-            [measure_document(document, threads=threads) for document in viewed]
-        )
-    scaling = scaling_from(view.normalize, statistics, clip=view.clip_negative)
-    if on_device:
-        return scaling, viewed
+    if scaling is not None and view.normalize != "none":
+        msg = f"the view normalises by {view.normalize!r}, and a scaling is given too"
+        raise OptionError(msg, hint="leave normalize out of the view")
+    if not isinstance(scaling, Scaling | None):
+        msg = f"scaling is {scaling!r}"
+        raise OptionError(msg, hint="give a Scaling, of Scaling.fit or Scaling.from_json")
+
+
+def scale_all(
+    plain: Sequence[Document], view: View, scaling: Scaling, statistics: Statistics | None
+) -> list[Document]:
+    """Return what `view_plainly` gave, scaled and cast to the type of the view, or float32."""
     dtype = np.dtype(view.dtype or np.float32)
-    if plain == View():
-        viewed = [_cast(document, scaling, dtype) for document in documents]
-    return Scaling(), [_scale(document, scaling, dtype, statistics) for document in viewed]
+    if _without_scaling(view) == View():
+        plain = [_cast(document, scaling, dtype) for document in plain]
+    return [_scale(document, scaling, dtype, statistics) for document in plain]
 
 
 def _cast(document: Document, scaling: Scaling, dtype: np.dtype[Any]) -> Document:

@@ -53,6 +53,8 @@ def measure_blocks(
     pixels = math.prod(blocks.shape[len(blocks.shape) - pattern_ndim :])
 
     def measure_box(readable: Blocks, box: Box) -> NDArray[np.float64]:
+        if valid is not None and not valid[box.slices()[: valid.ndim]].any():
+            return np.empty((0, 8))
         patterns = read_box(readable, box.start, box.shape).reshape(-1, pixels)
         if valid is not None:
             patterns = patterns[valid[box.slices()[: valid.ndim]].reshape(-1)]

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from numbers import Real
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import UnsupportedDataError
+from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import Statistics
-from stemzarr.views.view import Normalize
+from stemzarr.options import check_choice
+from stemzarr.views.view import Normalize, View
 
-__all__ = ["Scaling", "cast_checked", "scaling_from"]
+__all__ = ["Scaling", "cast_checked", "needs_statistics", "scaling_from"]
+
+
+@runtime_checkable
+class Measurable(Protocol):
+    """Values that a scaling can be fitted to, such as those of a `PatternDataset`."""
+
+    view: View
+    """The recipe of the values."""
+
+    def measure(self) -> Statistics:
+        """Return the statistics of the values before any scaling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaling:
-    """What happens to each value: clip, logarithm, then ``(value - offset) * factor``."""
+    """What happens to each value: clip, logarithm, then ``(value - offset) * factor``.
+
+    Raises
+    ------
+    OptionError
+        A field is not a finite number, or is neither True nor False.
+
+    Examples
+    --------
+    >>> scaling = Scaling(clip=True, logarithm=True, offset=0.25, factor=2.0)
+    >>> scaling.to_json()
+    '{"clip": true, "logarithm": true, "offset": 0.25, "factor": 2.0}'
+    >>> Scaling.from_json(scaling.to_json()) == scaling
+    True
+    """
 
     clip: bool = False
     """Whether negative values become 0 first."""
@@ -28,6 +57,61 @@ class Scaling:
     """Subtracted after that."""
     factor: float = 1.0
     """Multiplied last."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no value can be scaled by."""
+        for name in ("clip", "logarithm"):
+            check_choice(name, getattr(self, name), Literal[True, False])
+        for name in ("offset", "factor"):
+            object.__setattr__(self, name, _finite(name, getattr(self, name)))
+
+    @classmethod
+    def fit(cls, patterns: Measurable, normalize: Normalize) -> Scaling:
+        """Return the scaling of a normalisation by the values of some patterns, and no others.
+
+        Parameters
+        ----------
+        patterns
+            A `PatternDataset`, such as the training part of a split. They are read once, as their
+            view gives them before any scaling, in bounded memory; patterns that a salvage did not
+            recover and bad pixels do not count.
+        normalize
+            Which normalisation, as in a view.
+
+        Raises
+        ------
+        OptionError
+            There is no such normalisation, or nothing that can be measured is given.
+        UnsupportedDataError
+            No value is finite.
+        """
+        check_choice("normalize", normalize, Normalize)
+        _check_measurable(patterns)
+        statistics = patterns.measure() if needs_statistics(normalize) else None
+        return scaling_from(normalize, statistics, clip=patterns.view.clip_negative)
+
+    def to_json(self) -> str:
+        """Return the fields as a JSON object, which `from_json` reads exactly."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Scaling:
+        """Return what `to_json` wrote.
+
+        Raises
+        ------
+        OptionError
+            It is not a JSON object of the four fields, or a field has no possible value.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        try:
+            fields = json.loads(text)
+        except ValueError:
+            fields = None
+        if not isinstance(fields, dict) or sorted(fields) != sorted(names):
+            msg = f"expected a JSON object of {', '.join(names)}"
+            raise OptionError(msg, hint="give what Scaling.to_json() returned")
+        return cls(**fields)
 
     @property
     def acts(self) -> bool:
@@ -47,6 +131,23 @@ class Scaling:
             values -= values.dtype.type(self.offset)
             values *= values.dtype.type(self.factor)
         return values
+
+
+def _check_measurable(patterns: object) -> None:
+    if not isinstance(patterns, Measurable):
+        msg = f"{type(patterns).__name__} has no values that a scaling can be fitted to"
+        raise OptionError(msg, hint="give a PatternDataset, such as a part of split_blocks")
+
+
+def _finite(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise OptionError(f"{name} is {value!r}", hint="it must be a finite number")
+    return float(value)
+
+
+def needs_statistics(normalize: Normalize) -> bool:
+    """Whether a normalisation depends on the values that it scales."""
+    return normalize in ("log1p-zscore", "minmax")
 
 
 def scaling_from(normalize: Normalize, statistics: Statistics | None, *, clip: bool) -> Scaling:

@@ -18,7 +18,7 @@ from stemzarr.pixels.resources import Resources
 from stemzarr.views.correcting import correct
 from stemzarr.views.kernels import sum_dtype, working_dtype
 from stemzarr.views.moments import measure_blocks
-from stemzarr.views.normalize import Scaling, cast_checked, scaling_from
+from stemzarr.views.normalize import Scaling, cast_checked, needs_statistics, scaling_from
 from stemzarr.views.region import parse_roi, resolve_span
 from stemzarr.views.render import Selection, ViewBlocks
 from stemzarr.views.view import View
@@ -70,7 +70,7 @@ def apply(
     threads = threads or available_threads()
     blocks = _plan_blocks(document, view, memory // (2 * threads + 2), memory)
     statistics = document.statistics if view.keeps_values else None
-    if view.normalize in ("log1p-zscore", "minmax") and statistics is None:
+    if needs_statistics(view.normalize) and statistics is None:
         plain = dataclasses.replace(view, normalize="none", clip_negative=False, dtype=None)
         unscaled = dataclasses.replace(blocks, dtype=_rendered_dtype(document, plain))
         statistics = measure_blocks(
