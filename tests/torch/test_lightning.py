@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import re
 import warnings
+import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     lightning = pytest.importorskip("lightning")
 
-from stemzarr.testing import write_synthetic_dm4  # noqa: E402 - after what may be missing
+import stemzarr  # noqa: E402 - after what may be missing
+from stemzarr.testing import write_synthetic_dm4  # noqa: E402
 from stemzarr.torch import PatternDataset, make_loader  # noqa: E402
 from stemzarr.views import View  # noqa: E402
 
@@ -71,3 +77,75 @@ def test_lightning_trains_on_every_pattern_once_an_epoch(tmp_path: Path) -> None
     everything = training.fetch(range(len(training))).numpy()
     assert float(model.level.detach()) == pytest.approx(float(everything.mean()), rel=0.5)
     assert np.isfinite(float(trainer.callback_metrics["loss"]))
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "training.md"
+
+
+def digests_of(batch: Any) -> list[int]:
+    """Return a number for each pattern that tells it from the others."""
+    return [zlib.crc32(pattern.numpy().tobytes()) for pattern in batch]
+
+
+class Diary(Level):
+    """Writes down which patterns its rank saw in which epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(torch.nn.Identity())
+        self.folder = folder
+
+    def training_step(self, batch: Any, _number: int) -> Any:
+        line = json.dumps([self.current_epoch, digests_of(batch)])
+        with (self.folder / f"rank{self.global_rank}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        return ((batch - self.level) ** 2).mean()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.leaves_open
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+def test_two_ranks_of_the_documented_data_module_share_epochs_and_resume(tmp_path: Path) -> None:
+    """Stopped in mid-epoch and resumed, two ranks see each training pattern once an epoch."""
+    write_synthetic_dm4(tmp_path / "scan.dm4", (24, 20), (16, 16))
+    stemzarr.ingest(tmp_path / "scan.dm4", tmp_path / "scan.zarr")
+    code = next(
+        c
+        for c in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+        if "LightningDataModule" in c
+    )
+    names: dict[str, Any] = {}
+    exec(code.split("\ntrainer =")[0], names)  # noqa: S102 - our own page
+    scans = names["Scans"]([str(tmp_path / "scan.zarr")], batch_size=16)
+    saving = lightning.pytorch.callbacks.ModelCheckpoint(
+        dirpath=tmp_path, filename="last", every_n_train_steps=8
+    )
+    runs: tuple[tuple[dict[str, Any], Path | None], ...] = (
+        ({"max_steps": 8, "callbacks": [saving]}, None),
+        ({"max_epochs": 2, "enable_checkpointing": False}, tmp_path / "last.ckpt"),
+    )
+    for fields, checkpoint in runs:
+        trainer = lightning.Trainer(
+            **fields,
+            accelerator="cpu",
+            devices=2,
+            strategy="ddp_fork",
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            limit_val_batches=0,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(Diary(tmp_path), scans, ckpt_path=checkpoint)
+    scans.setup("fit")
+    every = digests_of(scans.training.fetch(range(len(scans.training))))
+    lines = [
+        json.loads(line)
+        for file in tmp_path.glob("rank?.jsonl")
+        for line in file.read_text("utf-8").splitlines()
+    ]
+    assert len(set(every)) > 0.9 * len(every)
+    for epoch in range(2):
+        seen = Counter(found for number, digests in lines if number == epoch for found in digests)
+        assert seen <= Counter(every)
+        # the last batch is dropped, which may not be full
+        assert seen.total() == len(every) // 2 // 16 * 16 * 2
