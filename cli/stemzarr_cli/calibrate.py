@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stemzarr.errors import OptionError, StemzarrError, UnsupportedDataError
+from stemzarr.options import as_path
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.completing import complete_facts
 from stemzarr_cli.parameters import ASSIGNMENT, Parsed, gather
@@ -103,7 +104,7 @@ def _split(words: Sequence[str], *, has_name: bool) -> tuple[str | None, dict[st
 
     if has_name and not words:
         raise OptionError("needs NAME, or --query", hint="'stemzarr ls' lists the names")
-    if has_name and "=" in words[0] and not Path(words[0]).exists():
+    if has_name and "=" in words[0] and not as_path(words[0]).exists():
         msg = f"{words[0]!r} is where NAME is expected"
         raise OptionError(msg, hint="name the entry first, or many with --query")
     name, rest = (words[0], words[1:]) if has_name else (None, words)

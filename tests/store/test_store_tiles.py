@@ -70,6 +70,7 @@ def test_tiles_and_centres_equal_numpy(
     wide = (np.abs(values) if dtype[0] == "c" else values).astype(np.float64)
     if masked:
         masks = {"valid": rng.random(shape[:2]) > 0.3, "bad_pixels": rng.random(shape[2:]) > 0.9}
+        masks["valid"][0, 0] = True  # a scan without any pattern has no sums
         wide *= masks["valid"][..., np.newaxis, np.newaxis] * ~masks["bad_pixels"]
     with tempfile.TemporaryDirectory() as folder:
         document = stored(Path(folder), values, **masks)
