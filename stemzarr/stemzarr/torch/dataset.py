@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, get_worker_info
 
@@ -22,6 +23,7 @@ from stemzarr.model import Document, Statistics
 from stemzarr.options import available_threads, check_whole
 from stemzarr.pixels.threads import map_in_threads
 from stemzarr.torch.cache import Buffer, UnitCache
+from stemzarr.torch.maps import make_map, to_rows
 from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.sources import (
@@ -189,6 +191,41 @@ class PatternDataset(Dataset[torch.Tensor]):
         """Return which document a pattern is of, and its scan position in the view."""
         part, position = (int(found[0]) for found in self._find(np.array([index])))
         return part, tuple(int(i) for i in np.unravel_index(position, self._parts[part].lead or 1))
+
+    def to_map(
+        self, values: object, dims: Sequence[str] = (), *, document: int | None = None
+    ) -> xr.DataArray:
+        """Return results of a model as a labelled map over the scan of a document.
+
+        Parameters
+        ----------
+        values
+            A tensor or array (N, …): a row for each pattern of the dataset, in their order.
+        dims
+            Names of what follows in each row, such as ``("latent",)``.
+        document
+            Which document's map; may be left out where there is only one.
+
+        Returns
+        -------
+        xarray.DataArray
+            Leading dims of the document, then `dims`, with the document's coordinates; NaN where no
+            pattern takes part. Floating-point types stay; integers become floats that hold NaN.
+
+        Raises
+        ------
+        OptionError
+            The rows are not as many as the patterns, `dims` does not fit them, or it is not said
+            which of several documents is meant.
+        """
+        rows = to_rows(values, len(self), dims)
+        count = len(self._parts)
+        number = 0 if document is None and count == 1 else document
+        if number is None or check_whole("document", number, 0) >= count:
+            msg = f"document is {document}, and there are {count} documents"
+            raise OptionError(msg, hint=f"give a number from 0 to {count - 1}")
+        part, end = self._parts[number], self._ends[number]
+        return make_map(part, rows[end - len(part.positions) : end], dims)
 
     def take(self, kept: Sequence[NDArray[np.bool_]]) -> PatternDataset:
         """Return a dataset of some of the patterns: a mask over the scan for each document.
