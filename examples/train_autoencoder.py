@@ -11,6 +11,7 @@ stemzarr reads, or from a ``.pt`` that ``stemzarr export`` wrote. Both ways end 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import itertools
 import json
@@ -46,7 +47,7 @@ except ImportError as missing:
     hint = "it needs PyTorch, which is not installed (pip install 'stemzarr[torch]')"
     raise SystemExit(hint) from missing
 
-from stemzarr.torch import PatternDataset, make_loader, split_blocks
+from stemzarr.torch import PatternDataset, Scaling, make_loader, split_blocks
 
 PAIRS = 6
 """Patterns of the picture."""
@@ -250,20 +251,25 @@ def _left(option: str, wanted: int, applied: Sequence[Any], path: Path) -> int:
 
 def open_patterns(
     data: str, lake: Path | None, scan_step: int | None, downsample: int | None
-) -> PatternDataset:
-    """Return the patterns of a store, file, name or ``.pt``, and print what is applied."""
+) -> tuple[PatternDataset, Any]:
+    """Return the patterns of a store, file, name or ``.pt``, and how to normalise a part of them.
+
+    What is applied is printed.
+    """
+    source: Any
     path = Path(data).expanduser()
     if path.suffix in (".pt", ".pth"):
         document, view, done = open_tensor(path, scan_step, downsample)
         click.echo(f"{data}: {done}")
-        patterns = PatternDataset(document, view)
+        source = document
     else:
         view = View(scan_step=scan_step or 1, downsample=downsample or 2, normalize="log1p-zscore")
-        patterns = PatternDataset(find_source(data, lake).path, view)
+        source = find_source(data, lake).path
+    patterns = PatternDataset(source, dataclasses.replace(view, normalize="none"))
     count, _, det_y, det_x = patterns.shape
     click.echo(f"applied now: {view.describe()}")
     click.echo(f"{count} patterns of {det_y} × {det_x} pixels")
-    return patterns
+    return patterns, view.normalize
 
 
 def run_epoch(
@@ -387,8 +393,8 @@ class Settings:
     """Folder of the results."""
 
 
-def run(patterns: PatternDataset, settings: Settings) -> None:
-    """Split, train, and write picture, losses and weights."""
+def run(patterns: PatternDataset, normalize: Any, settings: Settings) -> None:  # noqa: ANN401
+    """Split, normalise by the training part, train, and write picture, losses and weights."""
     settings.output.mkdir(parents=True, exist_ok=True)
     try:
         training, validation = split_blocks(patterns, tile=TILE, seed=settings.seed)
@@ -397,6 +403,9 @@ def run(patterns: PatternDataset, settings: Settings) -> None:
         hint = "use a smaller --scan-step or a larger scan"
         raise OptionError(msg, hint=hint) from error
     click.echo(f"{len(training)} patterns train, {len(validation)} validate")
+    scaling = Scaling.fit(training, normalize)
+    training, validation = training.scaled(scaling), validation.scaled(scaling)
+    (settings.output / "scaling.json").write_text(scaling.to_json(), encoding="utf-8")
     torch.manual_seed(settings.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = Autoencoder(patterns.shape[2:], settings.latent).to(device)
@@ -463,7 +472,7 @@ POSITIVE = click.IntRange(min=1)
     type=click.Path(path_type=Path, file_okay=False),
     default="autoencoder",
     show_default=True,
-    help="Folder for training.png, losses.csv and model.pt, which it replaces.",
+    help="Folder for training.png, losses.csv, model.pt and scaling.json, which it replaces.",
 )
 def main(
     *,
@@ -477,8 +486,8 @@ def main(
     started = time.perf_counter()
     try:
         check_drawing()
-        patterns = open_patterns(data, lake, scan_step, downsample)
-        run(patterns, Settings(**settings))
+        patterns, normalize = open_patterns(data, lake, scan_step, downsample)
+        run(patterns, normalize, Settings(**settings))
     except StemzarrError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"all of it took {time.perf_counter() - started:.0f} s")

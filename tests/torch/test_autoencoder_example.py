@@ -21,7 +21,7 @@ import stemzarr  # noqa: E402 - after what may be missing
 from stemzarr.options import ReadOptions  # noqa: E402
 from stemzarr.registry import read_source  # noqa: E402
 from stemzarr.testing import DMImage, write_dm, write_synthetic_dm4  # noqa: E402
-from stemzarr.torch import PatternDataset  # noqa: E402
+from stemzarr.torch import PatternDataset, Scaling, split_blocks  # noqa: E402
 from stemzarr.views import View  # noqa: E402
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "train_autoencoder.py"
@@ -87,6 +87,10 @@ def test_it_learns_and_draws_what_it_learned(example: ModuleType, folder: Path, 
     model = example.Autoencoder((31, 29), 8)
     model.load_state_dict(weights)
     assert "31 × 29 pixels" in result.output
+    kept = Scaling.from_json((folder / "out" / "scaling.json").read_text(encoding="utf-8"))
+    training, _ = split_blocks(PatternDataset("scan.zarr", View(downsample=2)), tile=example.TILE)
+    fitted = Scaling() if data == "scan.pt" else Scaling.fit(training, "log1p-zscore")
+    assert kept == fitted
 
 
 @pytest.mark.leaves_open
@@ -114,7 +118,8 @@ def test_a_pt_is_the_same_data_set_as_its_store(example: ModuleType, folder: Pat
     """Steps count from the scan: what the export has applied is not applied again."""
     plain = View(scan_step=2, dtype="float32")
     stemzarr.export("scan.zarr", folder / "counts.pt", view=plain)
-    through_file = example.open_patterns("counts.pt", None, 2, 2)
+    through_file, normalize = example.open_patterns("counts.pt", None, 2, 2)
+    through_file = through_file.scaled(Scaling.fit(through_file, normalize))
     view = View(scan_step=2, downsample=2, normalize="log1p-zscore")
     from_store = PatternDataset(read_source(folder / "scan.zarr"), view)
     everything = range(len(from_store))
@@ -130,9 +135,10 @@ def test_a_normalised_pt_is_taken_as_it_is(example: ModuleType, folder: Path) ->
     """Without options a tensor is trained on value by value; more scan steps leave some out."""
     stemzarr.export("scan.zarr", folder / "scan.pt", view=SCAN)
     tensor = torch.load("scan.pt", weights_only=True)
-    whole = example.open_patterns("scan.pt", None, None, None)
+    whole, normalize = example.open_patterns("scan.pt", None, None, None)
     assert torch.equal(whole.fetch(range(len(whole))), tensor)
-    some = example.open_patterns("scan.pt", None, 3, 2)
+    some, _ = example.open_patterns("scan.pt", None, 3, 2)
+    assert normalize == "none"
     expected = tensor.reshape(24, 24, 31, 29)[::3, ::3].reshape(-1, 1, 31, 29)
     assert torch.equal(some.fetch(range(len(some))), expected)
 
@@ -146,7 +152,7 @@ def test_a_pt_with_metadata_or_nothing_beside_it_trains(example: ModuleType, fol
     bare = torch.load("dict.pt", weights_only=True)["data"].clone()
     torch.save(bare, "bare.pt")
     for name in ("dict.pt", "bare.pt"):
-        patterns = example.open_patterns(name, None, None, None)
+        patterns, _ = example.open_patterns(name, None, None, None)
         assert torch.equal(patterns.fetch(range(len(patterns))), bare)
         assert train(example, name, "--epochs", "1").exit_code == 0
 
