@@ -67,6 +67,15 @@ def test_clean_scans_have_none(tmp_path: Path, name: str) -> None:
     assert not found(tmp_path, scan(**CLEAN[name])).any()  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("gain", [1, 40])
+def test_few_electrons_miss_no_pixel(tmp_path: Path, gain: int) -> None:
+    """Patterns that repeat, and electrons of many counts, leave holes that are chance."""
+    few = scan(disk=0.5, ground=0.1)[:2]
+    values = np.tile(few * np.uint16(gain), (SCAN[0] // 2 if gain == 1 else 1, 3, 1, 1))
+    assert (values.sum(axis=(0, 1)) == 0).any()
+    assert not found(tmp_path, values).any()
+
+
 @pytest.mark.parametrize("name", ["dense", "crystal", "saturated", "sharp"])
 def test_planted_ones_are_found(tmp_path: Path, name: str) -> None:
     """Hot ones off the spots, stuck and dead ones in the disk too; those of the file stay named."""

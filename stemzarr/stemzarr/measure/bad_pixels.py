@@ -28,7 +28,9 @@ KINDS_OF_BAD: Final = {"named": 1, "dead": 2, "stuck": 3, "hot": 4}
 _FEWEST_PATTERNS = 16
 _LEAST_SIDE = 5
 _COUNTED = 25
-"""Sum over the scan of a pixel beside which a sum of 0 is no chance."""
+"""Independent counts of a pixel beside which a sum of 0 is no chance."""
+_MEDIAN_CHI2 = 0.4549
+"""Median of the square of a standard normal variable."""
 _LARGEST_DEAD = 4
 _LARGEST_STUCK = 2
 _WIDE_DISK = 1.5
@@ -90,7 +92,24 @@ def _find_dead(
 ) -> NDArray[np.bool_]:
     """Return pixels that are 0 in all patterns, few together, within pixels that count."""
     zero = (total == 0) & (top == 0) & known
-    return _islands(zero, total >= _COUNTED, known, _LARGEST_DEAD)
+    counted = total >= _COUNTED * _spread(np.where(known, total, np.nan).astype(np.float64))
+    return _islands(zero, counted, known, _LARGEST_DEAD)
+
+
+def _spread(total: Image) -> float:
+    """Return the variance of sums as a multiple of their mean, at least 1, which is Poisson's.
+
+    It is that of neighbours where there is little: one electron may be many counts, and patterns
+    that repeat, or are sums of others, hold fewer electrons than counts.
+    """
+    pairs = ((total[:-1], total[1:]), (total[:, :-1], total[:, 1:]))
+    apart = np.concatenate([(one - other).ravel() for one, other in pairs])
+    both = np.concatenate([(one + other).ravel() for one, other in pairs])
+    counts = np.isfinite(both) & (both >= _COUNTED)
+    if not counts.any():
+        return 1.0
+    few = counts & (both <= np.quantile(both[counts], 0.25))
+    return max(1.0, float(np.median(apart[few] ** 2 / both[few])) / _MEDIAN_CHI2)
 
 
 def _find_stuck(
