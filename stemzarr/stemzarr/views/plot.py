@@ -46,7 +46,7 @@ def plot_scan(document: Document, image: xr.DataArray | None = None) -> Figure:
     try:
         from matplotlib import pyplot as plt
     except ImportError as error:
-        hint = "pip install matplotlib"
+        hint = "pip install 'stemzarr[plot]'"
         raise MissingDependencyError("plots need matplotlib", hint=hint) from error
     check_scan(document)
     name, values = _image_of(document, image)
