@@ -249,11 +249,10 @@ WIDE = np.array([[0, 1, 2], [5, 6, 7]])
 @pytest.mark.parametrize(
     ("values", "stored"),
     [
-        (WIDE.astype(np.uint64), "uint32"),
+        (WIDE.astype(np.uint64), "uint8"),
         ((WIDE + 2**32 - 8).astype(np.uint64), "uint32"),
-        ((WIDE + 2**32 - 7).astype(np.uint64), "float64"),
         ((WIDE - 2**31).astype(np.int64), "int32"),
-        ((WIDE - 2**31 - 1).astype(np.int64), "float64"),
+        (WIDE / 4, "float32"),
         ((WIDE / 4).astype(np.float16), "float32"),
         (WIDE % 2 == 1, "uint8"),
     ],
@@ -261,15 +260,29 @@ WIDE = np.array([[0, 1, 2], [5, 6, 7]])
 def test_tiff_stores_what_other_programs_read(
     make_document: MakeDocument, make_request: MakeRequest, values: Any, stored: str
 ) -> None:
-    """No value changes; PIL, which has neither float64 nor counts above 2**31, opens the rest."""
+    """No value changes; PIL, which has no counts above 2**31, opens the rest."""
     request = make_request(make_document("image", values), "image.tif")
     assert write_tif(request).dtype == stored
     found = tifffile.imread(request.dest)
     assert found.dtype == stored
     np.testing.assert_array_equal(found.astype(values.dtype), values)
-    if stored != "float64" and float(values.max()) < 2**31:
+    if float(values.max()) < 2**31:
         with Image.open(request.dest) as picture:
             np.testing.assert_array_equal(np.asarray(picture).astype(values.dtype), values)
+
+
+@pytest.mark.parametrize(
+    "values", [(WIDE + 2**32 - 7).astype(np.uint64), WIDE - 2**31 - 1, WIDE / 3, WIDE * 1e300]
+)
+def test_tiff_rounds_no_value_unasked(
+    make_document: MakeDocument, make_request: MakeRequest, values: Any
+) -> None:
+    """What neither 32 bits nor float32 hold exactly is refused, and rounded where that is asked."""
+    request = make_request(make_document("image", values), "image.tif")
+    with pytest.raises(UnsupportedDataError, match="no type") as raised:
+        write_tif(request)
+    assert "--dtype float32" in str(raised.value.hint)
+    assert not request.dest.exists()
 
 
 def test_pil_opens_the_image_of_a_scan_of_a_large_detector(

@@ -87,15 +87,16 @@ def write_tif(request: ExportRequest) -> Exported:
     """Write an image with its values and pixel size as a TIFF that ImageJ and HyperSpy scale.
 
     Integers of 64 bits, and floats that hold only integers, are stored in as many bits as they
-    need, up to 32; all other floats as float32. A 4D scan becomes the virtual image over its whole
-    detector.
+    need, up to 32. A 4D scan becomes the virtual image over its whole detector; what is computed
+    so, and no integer, is float32.
 
     Raises
     ------
     OptionError
         float64 is asked for.
     UnsupportedDataError
-        The document has no two dims, its values no type of TIFF, or they exceed its 4 GB.
+        The document has no two dims, its values no type of TIFF or none that holds them, or they
+        exceed its 4 GB.
     """
     if _view(request.documents[0]).dtype == "float64":
         msg = "dtype is 'float64', and ImageJ and many others read no .tif of that"
@@ -105,7 +106,12 @@ def write_tif(request: ExportRequest) -> Exported:
     if values.dtype.kind not in _SAMPLE_FORMATS or values.nbytes > _TIFF_LARGEST:
         msg = f"a TIFF cannot hold {values.nbytes} bytes of {values.dtype}"
         raise UnsupportedDataError(msg, hint="export .npy or .hspy")
-    stored = values.astype(_sample_type(values), copy=False)
+    with np.errstate(over="ignore"):
+        stored = values.astype(_sample_type(values), copy=False)
+    computed = request.options.image is not None or document is not request.documents[0]
+    if not computed and not np.array_equal(stored, values, equal_nan=values.dtype.kind == "f"):
+        msg = f"a .tif that ImageJ opens has no type for its values of {values.dtype}"
+        raise UnsupportedDataError(msg, hint="--dtype float32 rounds them; .npy and .hspy do not")
     little = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
     with request.dest.open("wb") as file:
         file.write(_tiff_head(document, stored))
