@@ -66,7 +66,7 @@ def test_one_byte_of_one_file_is_another_source(folder: Path, lake: Path, say: S
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     (other,) = say("ingest", copy, "--join", "--lake", lake)
     assert other["status"] == "ingested"
-    assert other["name"].startswith("2024.07.02-")
+    assert other["name"] == "twin-2024.07.02"
 
 
 def test_a_folder_that_is_a_set_has_a_hint(

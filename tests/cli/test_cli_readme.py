@@ -60,7 +60,8 @@ def run_explorer(words: list[str]) -> None:
 
 
 def run_blocks(blocks: list[tuple[str, str]]) -> None:
-    """Run commands and Python of a page, in their order, in the present folder."""
+    """Run commands and Python of a page, in their order, in the present folder, as one reader."""
+    names: dict[str, object] = {}
     for language, text in blocks:
         if language == "sh":
             for line in text.splitlines():
@@ -74,11 +75,10 @@ def run_blocks(blocks: list[tuple[str, str]]) -> None:
                     assert run(words) == 0, line
         else:
             assert language == "python"
-            names: dict[str, object] = {}
             exec(compile(text, "README.md", "exec"), names)  # noqa: S102 - our own page
-            for value in names.values():
-                if hasattr(value, "close") and not isinstance(value, type):
-                    value.close()
+    for value in names.values():
+        if hasattr(value, "close") and not isinstance(value, type):
+            value.close()
 
 
 @pytest.fixture
@@ -97,6 +97,7 @@ def test_the_tour_works(folder: Path) -> None:
     assert (folder / "again.dm4").read_bytes() == (folder / "scan.dm4").read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore:.*tensorboardX:UserWarning")  # of Lightning
 @pytest.mark.parametrize("page", ["store", "training"])
 @pytest.mark.usefixtures("folder")
 def test_the_examples_of_a_page_work(page: str) -> None:
