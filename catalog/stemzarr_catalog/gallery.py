@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import hashlib
 import html
 import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +13,7 @@ from urllib.parse import quote
 
 import stemzarr
 from stemzarr.errors import StoreExistsError
+from stemzarr.explorer.page import script_digest, script_json
 from stemzarr.metadata.facts import FACTS
 from stemzarr.metadata.units import UNITS
 from stemzarr.model import Progress
@@ -229,8 +227,8 @@ def _render(
         **more,
     }
     policy = (
-        f"default-src 'none'; {allowed}; style-src '{_digest(style)}';"
-        f" script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; {allowed}; style-src '{script_digest(style)}';"
+        f" script-src '{script_digest(script)}'; base-uri 'none'; form-action 'none'"
     )
     page = "".join(
         (
@@ -242,22 +240,9 @@ def _render(
             '<link rel="icon" href="data:,">\n',
             f"<style>{style}</style>\n</head>\n<body>\n",
             '<div id="page"><noscript>This page needs JavaScript.</noscript></div>\n',
-            f'<script type="application/json" id="about">{_json(about)}</script>\n',
-            f'<script type="application/json" id="entries">{_json(entries)}</script>\n',
+            f'<script type="application/json" id="about">{script_json(about)}</script>\n',
+            f'<script type="application/json" id="entries">{script_json(entries)}</script>\n',
             f"<script>{script}</script>\n</body>\n</html>\n",
         )
     )
     return page, policy
-
-
-def _digest(text: str) -> str:
-    """Return the digest by which a browser recognises the one script or style that may act."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _json(value: Any) -> str:  # noqa: ANN401 - any JSON
-    """Return JSON that no HTML parser takes for the end of its script."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text

@@ -10,7 +10,14 @@ import re
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["MARK", "PAGE_FILES", "read_page_file", "render_single_page"]
+__all__ = [
+    "MARK",
+    "PAGE_FILES",
+    "read_page_file",
+    "render_single_page",
+    "script_digest",
+    "script_json",
+]
 
 MARK = '<meta name="generator" content="stemzarr explore">'
 """What tells a page of ours from another file."""
@@ -45,11 +52,11 @@ def render_single_page(
     """
     script, worker, style = _join("main.js"), _join("worker.js"), read_page_file("explorer.css")
     policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}';"
-        " worker-src blob:; img-src data: blob:; connect-src 'self'; base-uri 'none';"
-        " form-action 'none'"
+        f"default-src 'none'; script-src '{script_digest(script)}';"
+        f" style-src '{script_digest(style)}'; worker-src blob:; img-src data: blob:;"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'"
     )
-    texts = {**({"about": _json(about)} if about else {}), **(data or {})}
+    texts = {**({"about": script_json(about)} if about else {}), **(data or {})}
     parts = "".join(
         f'<script type="text/plain" id="{html.escape(name)}">{text}</script>\n'
         for name, text in texts.items()
@@ -87,12 +94,12 @@ def _join(first: str) -> str:
     return "".join(joined.values())
 
 
-def _digest(text: str) -> str:
+def script_digest(text: str) -> str:
     """Return the digest by which a browser recognises the one script or style that may act."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _json(value: Any) -> str:  # noqa: ANN401 - any JSON
+def script_json(value: Any) -> str:  # noqa: ANN401 - any JSON
     """Return JSON that no HTML parser takes for the end of its script."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
