@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -211,6 +211,15 @@ STEPS = st.lists(
 )
 
 
+@example(
+    steps=[
+        {"det_y": slice(3, 5)},
+        {"det_y": slice(None, None, -1)},
+        {"scan_y": slice(None, None, -1), "det_y": slice(2, None)},
+    ],
+    chunks=None,
+    late=False,
+)
 @given(
     steps=STEPS, chunks=st.sampled_from([None, {"scan_y": 2, "scan_x": 3}, {}]), late=st.booleans()
 )

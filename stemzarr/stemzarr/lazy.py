@@ -52,8 +52,9 @@ class BlocksArray(BackendArray):
         self.dtype = blocks.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[Any]:
+        items = tuple(map(_without_direction, key.tuple, self.shape))
         values: NDArray[Any] = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self.read
+            type(key)(items), self.shape, indexing.IndexingSupport.OUTER, self.read
         )
         return values
 
@@ -89,6 +90,12 @@ class BlocksArray(BackendArray):
         self.blocks.read_into(enclosing, start)
         picks = [positions - first for positions, first in zip(inside, start, strict=True)]
         target[...] = enclosing[np.ix_(*picks)]
+
+
+def _without_direction(item: Any, size: int) -> Any:  # noqa: ANN401 - an indexer of xarray's
+    """Return an item of an index, a slice of nothing forwards: xarray fails at one backwards."""
+    backwards = isinstance(item, slice) and item.step is not None and item.step < 0
+    return slice(0, 0) if backwards and not range(*item.indices(size)) else item
 
 
 def _positions(item: Any, size: int) -> NDArray[np.intp]:  # noqa: ANN401 - an indexer of xarray's
