@@ -18,21 +18,27 @@ from hypothesis import HealthCheck, settings
 
 from stemzarr.storage.files import forget_open_files
 
+SEED = os.environ.get("STEMZARR_SEED", "")
+"""Of all that tests choose at random; a red run is repeated by the seed that it prints."""
+
 settings.register_profile(
-    "stemzarr", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "stemzarr",
+    deadline=None,
+    derandomize=not SEED,
+    max_examples=100 if SEED else 40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("stemzarr")
-
-
-SEED = os.environ.get("STEMZARR_SEED") or str(random.SystemRandom().randrange(2**32))
-"""Of all that tests choose at random; a red run is repeated by the seed that it prints."""
+if SEED == "random":
+    SEED = str(random.SystemRandom().randrange(2**32))
 
 
 @pytest.fixture(autouse=True)
 def seeded(request: pytest.FixtureRequest) -> None:
     """Seed what a test chooses at random, and print what repeats it."""
     random.seed(f"{SEED} {request.node.nodeid}")
-    print(f"repeat with STEMZARR_SEED={SEED}")  # noqa: T201 - pytest shows it where a test fails
+    if SEED:
+        print(f"repeat with STEMZARR_SEED={SEED}")  # noqa: T201 - shown where a test fails
 
 
 def pytest_collection_finish() -> None:

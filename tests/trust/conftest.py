@@ -71,7 +71,7 @@ class Sweep:
     """Runs something again and again, each time with the fault at a later call."""
 
     points = 12
-    """Moments that are tried, spread over all calls, others in every run of the suite."""
+    """Moments that are tried, spread over all calls, others for every seed."""
 
     def __call__(
         self,
