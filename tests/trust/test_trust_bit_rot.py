@@ -21,7 +21,7 @@ from stemzarr.store import open_previews, plan_store, read_store, verify_store, 
 from stemzarr.testing.sources import counted, document_of, source_of
 
 _EACH = 3
-"""Bytes flipped in each file of the tiny store, and files put in its place, others for every seed."""
+"""Bytes flipped in each file of the tiny store, and files put in its place; a seed chooses them."""
 THOROUGH = "STEMZARR_THOROUGH" in os.environ
 """Whether every byte of the tiny store is flipped, which takes minutes."""
 
