@@ -6,29 +6,40 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import os
 import pickle
+import subprocess
+import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemzarr.errors import SourceChangedError, StemzarrError
+from stemzarr.errors import OptionError, ReadError, SourceChangedError, StemzarrError
 from stemzarr.model import Source, read_box
 from stemzarr.options import IngestOptions
+from stemzarr.storage.address import RemotePath, as_source
 from stemzarr.storage.fingerprints import digest_of
 from stemzarr.storage.foreign import is_foreign
-from stemzarr.storage.local import LocalFolder
+from stemzarr.storage.local import LocalFolder, open_root
 from stemzarr.storage.objects import Stamp, Writable
+from stemzarr.storage.remote import RemoteFolder
 from stemzarr.store import read_store, write_store
 from stemzarr.store.blocks import StoreBlocks
 from stemzarr.store.open import open_previews
+from stemzarr.testing.web import serve_bucket, serve_folder
 
 NO_SYNC = IngestOptions(sync=False)
-KEYS = st.sampled_from(["a", "b/c", "b/d/e", "b/d/zarr.json", "zarr.json", "b/.DS_Store"])
+KEYS: st.SearchStrategy[str] = st.sampled_from(
+    ["a", "b/c", "b/d/e", "b/d/zarr.json", "zarr.json", "b/.DS_Store"]
+)
+STEPS = st.lists(st.tuples(st.sampled_from(["put", "writing", "delete"]), KEYS), max_size=8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,17 +107,57 @@ class Memory:
         """Nothing is ever half done."""
 
 
-@pytest.fixture(params=["folder", "unshown", "memory"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str | None]:
+    """Give the address of an S3 bucket on this machine; None without what serves it."""
+    if find_spec("obstore") is None or find_spec("moto") is None:
+        yield None
+        return
+    with serve_bucket() as address:
+        yield address
+
+
+@pytest.fixture(params=["folder", "unshown", "memory", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, bucket: str | None) -> Any:
     """Return a place of each kind, empty."""
+    if request.param == "memory":
+        return Memory()
+    if request.param == "bucket":
+        return in_bucket(bucket, tmp_path.name)
     parts = tmp_path / "parts" if request.param == "unshown" else None
-    return Memory() if request.param == "memory" else LocalFolder(tmp_path / "root", parts=parts)
+    return LocalFolder(tmp_path / "root", parts=parts)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
-@given(steps=st.lists(st.tuples(st.sampled_from(["put", "writing", "delete"]), KEYS), max_size=8))
-def test_a_place_is_a_mapping_of_keys_to_bytes(place: Any, steps: list[tuple[str, str]]) -> None:
+def in_bucket(bucket: str | None, name: str) -> RemoteFolder:
+    """Return a folder of the bucket as a place."""
+    if bucket is None:
+        pytest.skip("needs obstore and moto")
+    return RemoteFolder(RemotePath(f"{bucket}/{name}/root.zarr"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "unshown", "memory"])
+@settings(max_examples=25)
+@given(steps=STEPS)
+def test_a_place_is_a_mapping_of_keys_to_bytes(
+    tmp_path: Path, kind: str, steps: list[tuple[str, str]]
+) -> None:
     """Whatever is put and deleted, every object that is left is there whole, and no other."""
+    parts = tmp_path / "parts" if kind == "unshown" else None
+    place = Memory() if kind == "memory" else LocalFolder(tmp_path / "root", parts=parts)
+    check_mapping(place, steps)
+
+
+@settings(max_examples=4)
+@given(steps=STEPS)
+def test_a_bucket_is_a_mapping_of_keys_to_bytes(
+    bucket: str | None, tmp_path: Path, steps: list[tuple[str, str]]
+) -> None:
+    """The same over a network."""
+    check_mapping(in_bucket(bucket, tmp_path.name), steps)
+
+
+def check_mapping(place: Any, steps: list[tuple[str, str]]) -> None:
+    """Compare a place with a dictionary in which the same was done."""
     place.delete("")
     known: dict[str, bytes] = {}
     for number, (step, key) in enumerate(steps):
@@ -179,6 +230,108 @@ def test_a_folder_travels(tmp_path: Path) -> None:
     """A folder as a place is equal to its copy in another process."""
     place = LocalFolder(tmp_path, parts=tmp_path / "parts")
     assert pickle.loads(pickle.dumps(place)) == place
+
+
+def test_a_bucket_travels_by_its_address(bucket: str | None, tmp_path: Path) -> None:
+    """What is pickled is the address alone, and another process connects by it again."""
+    place = in_bucket(bucket, tmp_path.name)
+    place.put("key", b"content")
+    pickled = pickle.dumps(place)
+    assert b"secret" not in pickled
+    assert "secret" not in repr(place)
+    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).get('key'))"
+    command = [sys.executable, "-c", code]
+    other = subprocess.run(command, input=pickled, capture_output=True, check=True)
+    assert other.stdout.strip() == b"b'content'"
+    assert open_root(as_source(str(place.root))) == place
+
+
+def test_large_objects_go_in_parts(bucket: str | None, tmp_path: Path) -> None:
+    """An object beyond what is held in memory arrives whole."""
+    place = in_bucket(bucket, tmp_path.name)
+    piece = np.random.default_rng(0).bytes(5 * 1024**2)
+    with place.writing("large") as sink:
+        for _ in range(4):
+            sink.write(piece)
+    assert place.get("large") == 4 * piece
+    out = bytearray(10)
+    at = len(piece) - 5
+    place.read_ranges("large", [(at, memoryview(out))], place.stamp("large"))
+    assert bytes(out) == piece[-5:] + piece[:5]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:secret@host/scan.zarr",
+        "https://host/scan.zarr?X-Amz-Signature=secret",
+        "s3://key:secret@bucket/scan.zarr",
+        "https://host/scan.zarr#secret",
+        "s3://bucket/../secret",
+    ],
+)
+def test_an_address_with_a_secret_is_refused_and_not_repeated(address: str) -> None:
+    """Credentials come from the environment: an address with one goes nowhere."""
+    with pytest.raises(OptionError) as caught:
+        as_source(address)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_web_gives_ranges_of_one_object_alone(tmp_path: Path) -> None:
+    """Parts come in few requests, and never of an object that was replaced, nor cut short."""
+    pytest.importorskip("obstore")
+    content = np.random.default_rng(0).bytes(3 * 1024**2)
+    (tmp_path / "key").write_bytes(content)
+    with serve_folder(tmp_path) as web:
+        place = RemoteFolder(as_source(web.address))
+        stamp = place.stamp("key")
+        outs = [memoryview(bytearray(1000)) for _ in range(3)]
+        starts = (10, 2000, 2_500_000)
+        web.asked.clear()
+        place.read_ranges("key", list(zip(starts, outs, strict=True)), stamp)
+        assert [bytes(out) for out in outs] == [content[at : at + 1000] for at in starts]
+        assert [one.method for one in web.asked] == ["GET", "GET"]
+        assert place.get("key") == b"".join(map(bytes, place.stream("key"))) == content
+        for etags in (True, False):
+            web.etags = etags
+            stamp = place.stamp("key")
+            os.utime(tmp_path / "key", (1_000_000_000 + etags, 1_000_000_000 + etags))
+            with pytest.raises(SourceChangedError):
+                place.read_ranges("key", [(0, outs[0])], stamp)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "expected"),
+    [
+        (403, "AccessDenied secret", "denies access"),
+        (400, "<Code>ExpiredToken</Code> secret", "have expired"),
+        (404, "<Code>NoSuchBucket</Code> secret", "no such bucket"),
+        (418, "secret", "answers 418"),
+    ],
+)
+def test_what_a_server_refuses_is_said_without_its_words(
+    tmp_path: Path, status: int, said: str, expected: str
+) -> None:
+    """An answer may repeat the request, with what signs it; the message never does."""
+    pytest.importorskip("obstore")
+    with serve_folder(tmp_path) as web:
+        web.status, web.said = status, said
+        with pytest.raises(ReadError, match=expected) as caught:
+            RemoteFolder(as_source(web.address)).get("key")
+    assert caught.value.hint
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_server_without_ranges_is_said_before_anything_is_downloaded(tmp_path: Path) -> None:
+    """One error, and no more than the beginning of the object was sent."""
+    pytest.importorskip("obstore")
+    (tmp_path / "key").write_bytes(bytes(1000))
+    with serve_folder(tmp_path) as web:
+        web.ranges = False
+        place = RemoteFolder(as_source(web.address))
+        out = memoryview(bytearray(10))
+        with pytest.raises(ReadError, match="no parts of objects"):
+            place.read_ranges("key", [(0, out)], place.stamp("key"))
 
 
 def test_errors_of_the_system_name_the_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stemzarr.errors import DamagedStoreError, ReadError
+from stemzarr.storage.address import RemotePath
 from stemzarr.storage.files import (
     PositionedFile,
     cache_open_files,
@@ -27,6 +28,7 @@ from stemzarr.storage.files import (
 from stemzarr.storage.foreign import without_foreign
 from stemzarr.storage.objects import Address, Readable, Stamp, changed, is_key
 from stemzarr.storage.reasons import reading, writing
+from stemzarr.storage.remote import RemoteFolder
 
 __all__ = ["COMMITTED", "REVISION", "LocalFolder", "open_root", "put_text"]
 
@@ -286,6 +288,8 @@ def put_text(path: Path, text: str, *, sync: bool = True) -> None:
 
 def open_root(address: Address) -> Readable:
     """Return the place that an address means."""
+    if isinstance(address, RemotePath):
+        return RemoteFolder(address)
     return LocalFolder(address) if isinstance(address, Path) else address
 
 

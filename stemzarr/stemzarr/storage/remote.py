@@ -1,0 +1,268 @@
+"""Objects of buckets and web servers, by obstore.
+
+Nothing of the environment, where credentials are, is kept, pickled or repeated: a place is its
+address alone, and the text of an answer, which may repeat a request, is in no message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from stemzarr.errors import ReadError
+from stemzarr.storage.address import RemotePath
+from stemzarr.storage.client import connect, reading_from, writing_to
+from stemzarr.storage.foreign import is_foreign
+from stemzarr.storage.objects import Stamp, changed
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, GetResult, ObjectMeta
+    from obstore.store import ObjectStore
+
+__all__ = ["RemoteFolder"]
+
+_GAP = 64 * 1024
+"""Bytes between two ranges that cost less than a request."""
+_AT_ONCE = 8
+"""Requests of one call that are under way."""
+_PIECE = 1024**2
+_PART = 8 * 1024**2
+_IN_MEMORY = 16 * 1024**2
+
+Ranges = Sequence[tuple[int, memoryview]]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFolder:
+    """The objects below an address of a bucket or a web server.
+
+    It is pickled as its address, and connects again wherever it is used. Parts are read only of
+    the object that has the stamp: by ``If-Match`` where the server gives strong ETags, and by
+    what each answer says of its object. An answer that is short is an error.
+    """
+
+    root: RemotePath
+    """The address."""
+
+    def get(self, key: str) -> bytes:
+        """Return all bytes of an object.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError
+            It is missing, or cannot be read.
+        """
+        import obstore
+
+        with reading_from(self.root / key):
+            answer = obstore.get(self._client(), key)
+            content = bytes(answer.bytes())
+        self._check_length(key, len(content), answer.meta["size"])
+        return content
+
+    def stream(self, key: str) -> Iterator[memoryview]:
+        """Yield the bytes of an object in pieces of about 1 MiB, by one request.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError
+            It is missing, or cannot be read.
+        """
+        import obstore
+
+        with reading_from(self.root / key):
+            answer = obstore.get(self._client(), key)
+        pieces, size = iter(answer.stream(min_chunk_size=_PIECE)), 0
+        while True:
+            with reading_from(self.root / key):
+                piece = next(pieces, None)
+            if piece is None:
+                break
+            size += len(piece)
+            yield memoryview(piece)
+        self._check_length(key, size, answer.meta["size"])
+
+    def read_ranges(self, key: str, ranges: Ranges, stamp: Stamp) -> None:
+        """Fill buffers, each from its byte of an object on; near ranges by one request.
+
+        Raises
+        ------
+        SourceChangedError
+            The object is gone, or does not have that stamp any more.
+        ReadError
+            It cannot be read, or its server gives no parts of objects.
+        """
+        runs = list(_runs(ranges))
+        if len(runs) == 1:
+            self._read_run(key, runs[0], stamp)
+            return
+        with ThreadPoolExecutor(min(_AT_ONCE, len(runs))) as pool:
+            list(pool.map(lambda run: self._read_run(key, run, stamp), runs))
+
+    def _read_run(self, key: str, run: Ranges, stamp: Stamp) -> None:
+        """Fill buffers by one request."""
+        begin = run[0][0]
+        end = max(start + len(out) for start, out in run)
+        content = self._read_range(key, begin, end, stamp)
+        for start, out in run:
+            out[:] = content[start - begin : start - begin + len(out)]
+
+    def _read_range(self, key: str, begin: int, end: int, stamp: Stamp) -> memoryview:
+        import obstore
+
+        options: GetOptions = {"range": (begin, end)}
+        tag = stamp.version
+        if isinstance(tag, str) and tag.startswith('"'):
+            options["if_match"] = tag
+        try:
+            with reading_from(self.root / key):
+                answer: GetResult = obstore.get(self._client(), key, options=options)
+                found, content = _stamp_of(answer.meta), memoryview(answer.bytes())
+        except FileNotFoundError:
+            raise changed(str(self.root / key), "opened") from None
+        if found != stamp:
+            raise changed(str(self.root / key), "opened")
+        self._check_length(key, len(content), end - begin)
+        return content
+
+    def stamp(self, key: str) -> Stamp:
+        """Return the stamp of an object.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError
+            It is missing, or cannot be looked at.
+        """
+        import obstore
+
+        with reading_from(self.root / key):
+            return _stamp_of(obstore.head(self._client(), key))
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys of all objects below a key.
+
+        Raises
+        ------
+        ReadError
+            The server does not say, as most web servers.
+        """
+        import obstore
+
+        with reading_from(self.root / prefix, passing=()):
+            found = [
+                item["path"]
+                for page in obstore.list(self._client(), prefix or None)
+                for item in page
+            ]
+        yield from (key for key in found if not any(map(is_foreign, key.split("/"))))
+
+    def put(self, key: str, content: bytes, *, sync: bool = False) -> None:
+        """Put an object, which is then kept; `sync` adds nothing.
+
+        Raises
+        ------
+        WriteError
+            It cannot be written.
+        """
+        import obstore
+
+        del sync
+        with writing_to(self.root / key):
+            obstore.put(self._client(), key, content, use_multipart=False)
+
+    @contextlib.contextmanager
+    def writing(self, key: str, *, sync: bool = False) -> Iterator[BinaryIO]:
+        """Give a temporary file, which is sent in parts when the block succeeds.
+
+        Raises
+        ------
+        WriteError
+            It cannot be written.
+        """
+        import obstore
+
+        del sync
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+            yield file  # type: ignore[misc]  # it has what files have
+            file.seek(0)
+            with writing_to(self.root / key):
+                obstore.put(self._client(), key, file, chunk_size=_PART, max_concurrency=4)
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        """Put an object unless there is one, and return whether it was put.
+
+        The answer to a request that succeeded may be lost, and the request repeated: so what is
+        there is compared.
+
+        Raises
+        ------
+        WriteError
+            It cannot be written, or the server has no conditional requests.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        try:
+            with writing_to(self.root / key, passing=(AlreadyExistsError, PreconditionError)):
+                obstore.put(self._client(), key, content, mode="create", use_multipart=False)
+        except (AlreadyExistsError, PreconditionError):
+            try:
+                return self.get(key) == content
+            except FileNotFoundError:
+                return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """Delete an object and all that are below its key; nothing there is no error.
+
+        Raises
+        ------
+        WriteError, ReadError
+            They cannot be listed, or not be deleted.
+        """
+        import obstore
+
+        client = self._client()
+        with writing_to(self.root / key):
+            below = [item["path"] for page in obstore.list(client, key or None) for item in page]
+        for path in [*below, *([key] if key else [])]:
+            with writing_to(self.root / path), contextlib.suppress(FileNotFoundError):
+                obstore.delete(client, path)
+
+    def flush(self, key: str) -> None:
+        """Do nothing: what was put is kept."""
+
+    def settle(self) -> None:
+        """Do nothing: no object is ever half put."""
+
+    def _client(self) -> ObjectStore:
+        return connect(str(self.root))
+
+    def _check_length(self, key: str, found: int, expected: int) -> None:
+        if found != expected:
+            msg = f"the server gave {found} bytes of {expected}"
+            hint = "try again; if it stays so, the server or a proxy before it is at fault"
+            raise ReadError(msg, path=self.root / key, hint=hint)
+
+
+def _stamp_of(meta: ObjectMeta) -> Stamp:
+    seconds = int(meta["last_modified"].timestamp())
+    return Stamp(meta["size"], seconds * 10**9, meta["e_tag"] or "")
+
+
+def _runs(ranges: Ranges) -> Iterator[Ranges]:
+    """Yield ranges in order, together as far as the gaps between them are small."""
+    run: list[tuple[int, memoryview]] = []
+    end = 0
+    for start, out in sorted(ranges, key=lambda item: item[0]):
+        if run and start > end + _GAP:
+            yield run
+            run, end = [], 0
+        run.append((start, out))
+        end = max(end, start + len(out))
+    if run:
+        yield run
