@@ -2,7 +2,9 @@
 
 ``python benchmarks/bench_torch.py --folder /tmp/bench`` runs on a small scan, with ``--full`` on
 128 × 128 × 256 × 256 counts (2.1 GB). All jobs give shuffled float32 batches of 64 patterns, binned
-by 2; the figure is patterns per second over one epoch, or over 200 patterns for single reads.
+by 2; the figure is patterns per second over one epoch, or over 200 patterns for single reads. The
+share that a step waits is that of an epoch whose every batch is used for 5 ms, asleep as a
+processor is while a GPU works; decoding alone is numcodecs' of the same chunks, from memory.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from side_by_side import Job, main, start_clock, table
 
 BATCH = 64
 SINGLE_READS = 200
+STEP_S = 0.005
 
 
 def prepare(folder: Path, *, full: bool) -> None:
@@ -46,6 +49,63 @@ def train_from_store(workers: int) -> Job:
         return _rate(loader, len(dataset))
 
     return job
+
+
+def decode_alone(folder: Path) -> float:
+    """Decode every chunk of the store from memory, into one buffer a thread."""
+    import itertools
+    import json
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+    from numcodecs import blosc
+
+    from stemzarr.options import available_threads
+    from stemzarr.registry import read_source
+    from stemzarr.store.format.encode import CRC_BYTES
+
+    blocks = read_source(folder / "scan.zarr").document.blocks
+    node = json.loads((folder / "scan.zarr/intensity/zarr.json").read_text())
+    chunk = node["codecs"][0]["configuration"]["chunk_shape"]
+    edges = [range(-(-n // c)) for n, c in zip(blocks.shape, chunk, strict=True)]
+    find = blocks._find  # type: ignore[attr-defined]  # noqa: SLF001 - where chunks are
+    found = [find(place) for place in itertools.product(*edges)]
+    shards = {key: (folder / "scan.zarr" / key).read_bytes() for key in {c.key for c in found}}
+    blosc.use_threads = False
+    local = threading.local()
+
+    def decode(chunks: list[tuple[str, int, int]]) -> None:
+        if not hasattr(local, "buffer"):
+            local.buffer = np.empty(chunk, blocks.dtype)
+        for key, offset, length in chunks:
+            stored = memoryview(shards[key])[offset : offset + length - CRC_BYTES]
+            blosc.decompress(stored, local.buffer)
+
+    work = [(c.key, c.offset, c.length) for c in found]
+    runs = [work[n : n + 16] for n in range(0, len(work), 16)]
+    start_clock()
+    started = time.perf_counter()
+    with ThreadPoolExecutor(available_threads()) as pool:
+        list(pool.map(decode, runs))
+    return blocks.shape[0] * blocks.shape[1] / (time.perf_counter() - started)
+
+
+def wait_in_steps(folder: Path) -> float:
+    """Use every batch of an epoch for 5 ms; return the share of its time spent waiting, in %."""
+    import stemzarr
+    from stemzarr.torch import PatternDataset, make_loader
+
+    dataset = PatternDataset(folder / "scan.zarr", stemzarr.View(downsample=2))
+    loader = make_loader(dataset, BATCH)
+    start_clock()
+    started, used = time.perf_counter(), 0.0
+    for _ in loader:
+        begun = time.perf_counter()
+        time.sleep(STEP_S)
+        used += time.perf_counter() - begun
+    whole = time.perf_counter() - started
+    return 100 * (whole - used) / whole
 
 
 def _rate(loader: Iterable[Sized], count: int) -> float:
@@ -96,6 +156,8 @@ JOBS: dict[str, Job] = {
     "xarray, one at a time": read_singly,
     "store, no workers": train_from_store(0),
     "store, 2 workers": train_from_store(2),
+    "decoding alone": decode_alone,
+    "% that a 5 ms step waits": wait_in_steps,
     ".pt mapped, in the page cache": train_from_tensor,
     ".pt mapped, read cold": train_from_cold_tensor,
 }

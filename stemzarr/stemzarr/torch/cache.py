@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Buffer", "UnitCache"]
+__all__ = ["Buffer", "UnitCache", "rows_by_unit"]
 
-Key = tuple[int, int]
+Key = Hashable
 
 
 @dataclass(slots=True, eq=False)
@@ -75,16 +75,39 @@ class UnitCache:
         number
             How many, at most `slots`. What nothing is kept in when the block ends is given back.
         """
-        while len(self._free) < number:
-            _, (buffer, _) = self._kept.popitem(last=False)
-            self._free.append(Buffer(values=buffer.values))
-        borrowed, self._free = self._free[:number], self._free[number:]
+        borrowed = [self._make_room() for _ in range(number)]
         try:
             yield borrowed
         finally:
             self._free += [buffer for buffer in borrowed if not buffer.taken]
 
-    def keep(self, key: Key, buffer: Buffer, values: NDArray[Any]) -> None:
-        """Keep a unit that is in a borrowed buffer."""
+    def _make_room(self) -> Buffer:
+        """Return a free buffer, or that of the unit that was used least recently."""
+        if self._free:
+            return self._free.pop()
+        _, (buffer, _) = self._kept.popitem(last=False)
+        return Buffer(values=buffer.values)
+
+    def take_buffer(self) -> Buffer | None:
+        """Return a buffer for good, in place of another unit; None where all are taken."""
+        return self._make_room() if self._free or self._kept else None
+
+    def take(self, key: Key) -> tuple[Buffer, NDArray[Any]] | None:
+        """Return a unit for good, with its buffer; `keep` brings it back."""
+        return self._kept.pop(key, None)
+
+    def keep(self, key: Key, buffer: Buffer, values: NDArray[Any], *, first: bool = False) -> None:
+        """Keep a unit that is in a borrowed buffer; `first` gives way before all others."""
         buffer.taken = True
         self._kept[key] = buffer, values
+        if first:
+            self._kept.move_to_end(key, last=False)
+
+
+def rows_by_unit(units: NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each unit, in the order of its first row, and the rows that are of it."""
+    found, firsts, which = np.unique(units, return_index=True, return_inverse=True)
+    in_order = np.argsort(which, kind="stable")
+    rows_of = np.split(in_order, np.cumsum(np.bincount(which))[:-1])
+    for number in np.argsort(firsts).tolist():
+        yield int(found[number]), rows_of[number].tolist()

@@ -22,43 +22,36 @@ from stemzarr.measure.moments import join_statistics
 from stemzarr.model import Document, Statistics
 from stemzarr.options import available_threads, check_whole
 from stemzarr.pixels.threads import map_in_threads
-from stemzarr.torch.cache import Buffer, UnitCache
+from stemzarr.torch.batch import Batch, Labelled, ReadBatch
+from stemzarr.torch.cache import Buffer, UnitCache, rows_by_unit
+from stemzarr.torch.forking import held_off_by_forks
 from stemzarr.torch.maps import make_map, to_rows
 from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.sources import (
     Trainable,
+    check_alike,
     check_scaling,
     measure_positions,
     open_documents,
     scale_all,
     view_plainly,
 )
+from stemzarr.torch.targets import Targets, join_targets, weigh_classes
 from stemzarr.views.normalize import Scaling, needs_statistics, scaling_from
 from stemzarr.views.view import View
 
-__all__ = ["PatternDataset", "take_batch"]
+__all__ = ["PatternDataset"]
 
 _MEMORY = 96 * 1024**2
 _RUNS = 2
 _LEAST_MEMORY = 4 * 1024**2
 
 
-class Batch(list[torch.Tensor]):
-    """Patterns one by one, which still know the tensor that they are views of."""
-
-    def __init__(self, whole: torch.Tensor) -> None:
-        super().__init__(whole.unbind(0))
-        self.whole = whole
-
-
-def take_batch(patterns: list[torch.Tensor]) -> torch.Tensor:
-    """Return patterns as one tensor: the one that they were fetched in, or a new one."""
-    return patterns.whole if isinstance(patterns, Batch) else torch.stack(patterns)
-
-
-class PatternDataset(Dataset[torch.Tensor]):
+class PatternDataset(Dataset[Any]):
     """Diffraction patterns of one or many sources, each a tensor (1, det_y, det_x).
+
+    With `targets` each is a tuple: the tensor, its labels by name, and its number in the dataset.
 
     Nothing is converted beforehand: a view is rendered when its patterns are asked for. Patterns
     are counted source by source, each row by row. Give it to a loader together with
@@ -79,29 +72,34 @@ class PatternDataset(Dataset[torch.Tensor]):
         that trains. Batches then come in the type that the steps before give, often of half the
         size.
     memory
-        Budget in bytes for rendered patterns, shared by all workers of a loader.
+        Budget in bytes for rendered patterns, shared by all workers of a loader. A pass over them
+        keeps two batches more, which wait to be taken. Single patterns that are asked for during a
+        pass of a loader without workers, and a second pass at the same time, take as much again.
     threads
         Threads that render where no worker processes do; all processors where None.
     scaling
         What happens to each value, such as what was fitted to the patterns of another training, in
         place of a normalisation of the view. Nothing is measured then.
+    targets
+        Labels by name, each a DataArray with the coordinates of the scan, or a list of one for each
+        source. They are joined by coordinate: what the view leaves out has no part in it.
 
     Raises
     ------
     OptionError
         The view normalises, and a scaling is given too; the sources have detectors of different
         sizes, there is none, or one is no source; the view names a type other than float32, and the
-        device is to scale; a number is too small.
+        device is to scale; a number is too small; or a pattern has no label in a target.
     UnsupportedDataError
         A source holds no patterns, or is on disk so that every pattern is spread over it.
 
     Notes
     -----
     It can be pickled and forked, at any time: each process renders for itself, within its share of
-    the budget, and keeps no thread.
+    the budget, and no thread is kept between passes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what varies between trainings, one by one
         self,
         sources: Trainable | Sequence[Trainable],
         view: View | None = None,
@@ -110,6 +108,7 @@ class PatternDataset(Dataset[torch.Tensor]):
         memory: int = _MEMORY,
         threads: int | None = None,
         scaling: Scaling | None = None,
+        targets: Targets | None = None,
     ) -> None:
         self._memory = check_whole("memory", memory, _LEAST_MEMORY)
         self._threads = (
@@ -129,7 +128,8 @@ class PatternDataset(Dataset[torch.Tensor]):
             normalize, clip = self.view.normalize, self.view.clip_negative
             scaling = scaling_from(normalize, statistics, clip=clip)
         self._scale(scaling, statistics)
-        _check_alike(self._parts)
+        check_alike(self.documents)
+        self._targets = join_targets(self._parts, targets or {})
         self._prepare()
 
     def _scale(self, scaling: Scaling, statistics: Statistics | None = None) -> None:
@@ -147,8 +147,8 @@ class PatternDataset(Dataset[torch.Tensor]):
         )
 
     def _prepare(self) -> None:
-        counts = [len(part.positions) for part in self._parts]
-        self._ends = np.cumsum(counts)
+        self._ends = np.cumsum([len(part.positions) for part in self._parts])
+        self._unit_ends = np.cumsum([math.prod(part.grid) for part in self._parts])
         self._cache: UnitCache | None = None
         self._lock = Lock()
         self._process = os.getpid()
@@ -156,7 +156,8 @@ class PatternDataset(Dataset[torch.Tensor]):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process."""
         state = self.__dict__.copy()
-        del state["_cache"], state["_lock"], state["_ends"], state["_process"]
+        for name in ("_cache", "_lock", "_ends", "_unit_ends", "_process"):
+            del state[name]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -187,10 +188,39 @@ class PatternDataset(Dataset[torch.Tensor]):
         """The module that finishes batches on the device: identity where nothing is left to do."""
         return DeviceScaling(self._scaling)
 
+    @property
+    def threads(self) -> int:
+        """Threads that render where no worker processes do."""
+        return self._threads
+
     def position(self, index: int) -> tuple[int, tuple[int, ...]]:
         """Return which document a pattern is of, and its scan position in the view."""
         part, position = (int(found[0]) for found in self._find(np.array([index])))
         return part, tuple(int(i) for i in np.unravel_index(position, self._parts[part].lead or 1))
+
+    def positions(
+        self, indices: Sequence[int] | NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return document (N,) and scan position in the view (N, dims) of patterns, or of all.
+
+        Raises
+        ------
+        IndexError
+            There is no such pattern.
+        OptionError
+            The documents have scans of different numbers of dims.
+        """
+        leads = [part.lead for part in self._parts]
+        if len({len(lead) for lead in leads}) > 1:
+            msg = "the documents have scans of different numbers of dims"
+            raise OptionError(msg, hint="ask for each document's with position(index)")
+        wanted = np.arange(len(self)) if indices is None else np.asarray(indices, np.int64)
+        parts, flat = self._find(wanted)
+        sizes = np.array(leads, np.int64)[parts]
+        places = np.empty((len(flat), len(leads[0])), np.int64)
+        for dim in reversed(range(len(leads[0]))):
+            flat, places[:, dim] = np.divmod(flat, sizes[:, dim])
+        return parts, places
 
     def to_map(
         self, values: object, dims: Sequence[str] = (), *, document: int | None = None
@@ -238,10 +268,50 @@ class PatternDataset(Dataset[torch.Tensor]):
         if len(kept) != len(self._parts):
             msg = f"{len(kept)} masks are given for {len(self._parts)} documents"
             raise OptionError(msg, hint="give a list with one mask for each document")
+        pairs = zip(self._parts, kept, strict=True)
+        rows = [_under(part, np.asarray(mask)) for part, mask in pairs]
+        parts = tuple(
+            dataclasses.replace(part, positions=part.positions[some])
+            for part, some in zip(self._parts, rows, strict=True)
+        )
+        targets = {name: labels[np.concatenate(rows)] for name, labels in self._targets.items()}
+        return self._changed(_parts=parts, _targets=targets)
+
+    def with_targets(self, targets: Targets) -> PatternDataset:
+        """Return a dataset of the same patterns with these labels, as `PatternDataset` takes them.
+
+        Raises
+        ------
+        OptionError
+            A pattern has no label in a target, or one does not fit the scan.
+        """
+        return self._changed(_targets=join_targets(self._parts, targets))
+
+    def _changed(self, **state: Any) -> PatternDataset:  # noqa: ANN401 - whatever is kept
         other = object.__new__(PatternDataset)
-        parts = [_select(part, np.asarray(m)) for part, m in zip(self._parts, kept, strict=True)]
-        other.__setstate__({**self.__getstate__(), "_parts": tuple(parts)})
+        other.__setstate__({**self.__getstate__(), **state})
         return other
+
+    @property
+    def targets(self) -> dict[str, torch.Tensor]:
+        """Labels of all patterns by name, each (N, …), in their order."""
+        return {name: torch.from_numpy(labels) for name, labels in self._targets.items()}
+
+    def class_weights(self, name: str) -> torch.Tensor:
+        """Return a weight for each class of a target, float32 (classes,): rare ones weigh more.
+
+        All classes together weigh as many patterns as there are, each the same; one without a
+        pattern weighs 0. Such weights are for the loss; every pattern still comes once an epoch.
+
+        Raises
+        ------
+        OptionError
+            There is no such target, or it is not one whole number from 0 on for each pattern.
+        """
+        if name not in self._targets:
+            known = ", ".join(self._targets) or "none"
+            raise OptionError(f"there is no target {name!r}", hint=f"there are: {known}")
+        return weigh_classes(self._targets[name], name)
 
     def measure(self) -> Statistics:
         """Return the statistics of the patterns that take part, before any scaling.
@@ -269,14 +339,26 @@ class PatternDataset(Dataset[torch.Tensor]):
         other._scale(scaling)
         return other
 
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.fetch([index])[0]
+    def __getitem__(self, index: int) -> Any:  # noqa: ANN401 - with labels or without
+        return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[torch.Tensor]:
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return patterns one by one, for torch to stack or `take_batch` to take whole."""
-        return Batch(self.fetch(indices))
+        if isinstance(indices, ReadBatch):
+            return indices.patterns
+        return Batch(self.label(self.fetch(indices), indices))
 
-    def fetch(self, indices: Sequence[int]) -> torch.Tensor:
+    def label(
+        self, patterns: torch.Tensor, indices: Sequence[int] | NDArray[np.int64]
+    ) -> torch.Tensor | Labelled:
+        """Return patterns as a batch has them: alone, or with their labels and numbers."""
+        if not self._targets:
+            return patterns
+        numbers = np.asarray(indices, np.int64) % len(self)
+        labels = {name: torch.from_numpy(rows[numbers]) for name, rows in self._targets.items()}
+        return patterns, labels, torch.from_numpy(numbers)
+
+    def fetch(self, indices: Sequence[int] | NDArray[np.int64]) -> torch.Tensor:
         """Return patterns as one tensor (len(indices), 1, det_y, det_x).
 
         Every unit of the disk that they need is decoded once, or comes from the cache.
@@ -290,24 +372,25 @@ class PatternDataset(Dataset[torch.Tensor]):
             # A fork copied a cache that is not shared out among workers, and maybe a held lock.
             self._prepare()
         wanted = np.asarray(indices, np.int64)
-        keys, inside = self._locate(wanted)
-        # numpy's allocation: torch's aligned one makes the heap of a worker grow with every batch
-        batch = np.empty((len(wanted), *self.shape[1:]), self._parts[0].document.dtype)
-        out = batch[:, 0]
-        units, which = np.unique(keys, axis=0, return_inverse=True)
-        in_order = np.argsort(which.reshape(-1), kind="stable")
-        rows_of = np.split(in_order, np.cumsum(np.bincount(which.reshape(-1)))[:-1])
+        units, inside = self.locate(wanted)
+        batch = self.allocate(len(wanted))
+        rows_of = dict(rows_by_unit(units))
         with self._lock:
             try:
-                for number, values in self._render(units):
+                for unit, values in self._render(list(rows_of)):
                     # One by one: a list of places would be copied twice.
-                    for row in rows_of[number].tolist():
-                        out[row] = values[inside[row]]
+                    for row in rows_of[unit]:
+                        batch[row, 0] = values[inside[row]]
             except BaseException:
                 # What the call was about to keep is half done, and its traceback may hold it.
                 self._cache = None
                 raise
         return torch.from_numpy(batch)
+
+    def allocate(self, count: int) -> NDArray[Any]:
+        """Return memory for patterns, (count, 1, det_y, det_x)."""
+        # numpy's allocation: torch's aligned one makes the heap of a worker grow with every batch
+        return np.empty((count, *self.shape[1:]), self._parts[0].document.dtype)
 
     def _find(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return document and flat position of each pattern."""
@@ -323,58 +406,76 @@ class PatternDataset(Dataset[torch.Tensor]):
             positions[rows] = self._parts[number].positions[indices[rows] - first]
         return parts, positions
 
-    def _locate(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return (document, unit) of each pattern, and its place in the unit."""
+    def locate(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the unit of each pattern, counted through all documents, and its place in it."""
         parts, positions = self._find(indices)
-        keys = np.stack([parts, np.zeros_like(parts)], axis=1)
-        inside = np.empty_like(indices)
+        units, inside = np.empty_like(indices), np.empty_like(indices)
         for number in np.unique(parts):
-            rows = parts == number
-            keys[rows, 1], inside[rows] = self._parts[number].locate(positions[rows])
-        return keys, inside
+            rows, part = parts == number, self._parts[number]
+            units[rows], inside[rows] = part.locate(positions[rows])
+            units[rows] += self._unit_ends[number] - math.prod(part.grid)
+        return units, inside
 
-    def _render(self, units: NDArray[np.int64]) -> Iterable[tuple[int, NDArray[Any]]]:
-        """Yield number and patterns of each unit: the cached ones first, then the others."""
+    def _render(self, units: Sequence[int]) -> Iterable[tuple[int, NDArray[Any]]]:
+        """Yield each unit and its patterns: the cached ones first, then the others."""
         cache, missing = self._open_cache(), []
-        for number, (part, unit) in enumerate(units.tolist()):
-            values = cache.get((part, unit))
+        for unit in units:
+            values = cache.get(unit)
             if values is None:
-                missing.append((number, (part, unit)))
+                missing.append(unit)
             else:
-                yield number, values
+                yield unit, values
         threads = self._threads if get_worker_info() is None else 1
         for first in range(0, len(missing), cache.slots):
             some = missing[first : first + cache.slots]
             with cache.borrow(len(some)) as buffers:
-                tasks = list(zip((key for _, key in some), buffers, strict=True))
+                tasks = list(zip(some, buffers, strict=True))
                 run = max(1, len(tasks) // (_RUNS * threads))
                 runs = (tasks[start : start + run] for start in range(0, len(tasks), run))
                 done = map_in_threads(self._render_units, runs, threads=threads)
-                rendered = zip(some, buffers, chain.from_iterable(done), strict=True)
-                for (number, key), buffer, values in rendered:
-                    cache.keep(key, buffer, values)
-                    yield number, values
+                for (unit, buffer), values in zip(tasks, chain.from_iterable(done), strict=True):
+                    cache.keep(unit, buffer, values)
+                    yield unit, values
+
+    def _render_units(self, tasks: list[tuple[int, Buffer]]) -> list[NDArray[Any]]:
+        return [self.render_unit(unit, buffer.values) for unit, buffer in tasks]
+
+    def render_unit(self, unit: int, buffer: NDArray[Any]) -> NDArray[Any]:
+        """Render a unit into flat `buffer`; return its patterns, (positions, det_y, det_x)."""
+        number = int(np.searchsorted(self._unit_ends, unit, side="right"))
+        part = self._parts[number]
+        inside = unit - int(self._unit_ends[number]) + math.prod(part.grid)
+        with held_off_by_forks():
+            return part.render(inside, buffer)
+
+    def take_cache(self) -> UnitCache:
+        """Return what this process keeps, for good: patterns that are fetched meanwhile begin anew.
+
+        `give_cache` brings it back.
+        """
+        with self._lock:
+            cache, self._cache = self._open_cache(), None
+        return cache
+
+    def give_cache(self, cache: UnitCache) -> None:
+        """Keep what was taken by `take_cache`, unless something else is kept by now."""
+        with self._lock:
+            self._cache = self._cache or cache
 
     def _open_cache(self) -> UnitCache:
         """Return what this process keeps; workers share the budget."""
         if self._cache is None:
             worker = get_worker_info()
             slots = self.units_in_memory(1 if worker is None else worker.num_workers)
-            units = sum(math.prod(part.grid) for part in self._parts)
+            units = int(self._unit_ends[-1])
             dtype = self._parts[0].document.dtype
             size = max(part.unit_bytes for part in self._parts) // dtype.itemsize
             self._cache = UnitCache(max(1, min(slots, units)), size, dtype)
         return self._cache
 
-    def _render_units(self, tasks: list[tuple[tuple[int, int], Buffer]]) -> list[NDArray[Any]]:
-        return [self._parts[part].render(unit, buffer.values) for (part, unit), buffer in tasks]
-
     def units(self) -> NDArray[np.int64]:
         """Return for every pattern the number of the unit that it is decoded with, shape (N,)."""
-        keys, _ = self._locate(np.arange(len(self)))
-        firsts = np.cumsum([0, *(math.prod(part.grid) for part in self._parts[:-1])])
-        numbers: NDArray[np.int64] = firsts[keys[:, 0]] + keys[:, 1]
-        return numbers
+        return self.locate(np.arange(len(self)))[0]
 
     def units_in_memory(self, workers: int) -> int:
         """Return how many units a process keeps where `workers` share the budget."""
@@ -387,21 +488,10 @@ class PatternDataset(Dataset[torch.Tensor]):
         return tuple((part.lead, part.unit) for part in self._parts)
 
 
-def _select(part: Part, mask: NDArray[Any]) -> Part:
-    """Return the patterns of a part that are under a mask."""
+def _under(part: Part, mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which patterns of a part are under a mask."""
     if mask.shape != part.lead or mask.dtype.kind != "b":
         msg = f"the mask is {mask.dtype} of shape {mask.shape}, and the scan has {part.lead}"
         raise OptionError(msg, hint="give True or False for each position of the scan")
-    return dataclasses.replace(part, positions=part.positions[mask.reshape(-1)[part.positions]])
-
-
-def _check_alike(parts: Sequence[Part]) -> None:
-    sizes = {part.document.shape[-PATTERN_NDIM:] for part in parts}
-    if len(sizes) > 1:
-        found = ", ".join(f"{y} × {x}" for y, x in sorted(sizes))
-        msg = f"the patterns have different sizes: {found}"
-        raise OptionError(msg, hint="cut them alike with the region of a view, det_y and det_x")
-    types = {part.document.dtype.name for part in parts}
-    if len(types) > 1:
-        msg = f"the patterns have different types: {', '.join(sorted(types))}"
-        raise OptionError(msg, hint="leave scaling to the processor: scale_on_device=False")
+    chosen: NDArray[np.bool_] = mask.reshape(-1)[part.positions]
+    return chosen

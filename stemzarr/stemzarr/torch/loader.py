@@ -5,25 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader
 
 from stemzarr.errors import OptionError
-from stemzarr.torch.dataset import PatternDataset, take_batch
+from stemzarr.torch.ahead import read_ahead
+from stemzarr.torch.batch import take_batch
+from stemzarr.torch.dataset import PatternDataset
 from stemzarr.torch.sampler import PatternSampler
 
 __all__ = ["PatternLoader", "make_loader"]
 
 
 class _DrawnAhead(PatternSampler):
-    """Leaves counting to its loader: workers draw batches long before anyone takes them."""
+    """Leaves counting to its loader, which draws batches long before anyone takes them."""
 
     def __iter__(self) -> Iterator[list[int]]:
-        return self.draw()
+        return self.draw() if self.num_workers else self._read()
+
+    def _read(self) -> Iterator[list[int]]:
+        yield from read_ahead(self.dataset, self.list_batches())
 
 
-class PatternLoader(DataLoader[torch.Tensor]):
+class PatternLoader(DataLoader[Any]):
     """A loader of batches (batch_size, 1, det_y, det_x); use `make_loader` to make one.
+
+    With targets, batches are tuples: patterns, labels by name (batch_size, …), numbers.
 
     Its state is that of its sampler, counted by the batches that were taken from the loader, so
     that Lightning's checkpoints resume in the middle of an epoch.
@@ -34,7 +40,7 @@ class PatternLoader(DataLoader[torch.Tensor]):
         super().__init__(patterns.dataset, batch_sampler=patterns, num_workers=workers, **options)
         self.patterns = patterns
 
-    def __iter__(self) -> Iterator[torch.Tensor]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Give the batches that are left of the epoch; nothing begins before the first is taken."""
         yield from self.patterns.follow(super().__iter__())
 
@@ -63,12 +69,15 @@ def make_loader(
 ) -> PatternLoader:
     """Return a loader of batches (batch_size, 1, det_y, det_x), its sampler fitting its workers.
 
+    Where the dataset has targets, batches are tuples of patterns, a dict of labels (batch_size, …)
+    by name, and the numbers of the patterns in the dataset.
+
     Parameters
     ----------
     dataset, batch_size, shuffle, seed, drop_last
         As in `PatternSampler`.
     num_workers
-        Processes that render; 0 renders in threads of this one.
+        Processes that render; 0 renders in threads of this one, while earlier batches are used.
     options
         Further options of torch.utils.data.DataLoader, such as ``pin_memory``.
 

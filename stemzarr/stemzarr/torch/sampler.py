@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,12 +21,13 @@ _Batch = TypeVar("_Batch")
 
 
 class PatternSampler(Sampler[list[int]]):
-    """Gives batches of pattern numbers: units of the disk shuffled, then patterns in a buffer.
+    """Gives batches of pattern numbers: units of the disk shuffled, then patterns of neighbours.
 
-    As many randomly chosen units as fit the memory of a dataset form a buffer, whose patterns are
-    shuffled. Every pattern comes exactly once an epoch, over all ranks together, and every unit
-    is decoded once, up to those that two ranks or workers share. Use it as the ``batch_sampler``
-    of a loader.
+    Units come in random order, and the patterns of each are spread at random over as many units as
+    half the memory of a dataset holds; where all units fit, over the whole epoch. Every pattern
+    comes exactly once an epoch, over all ranks together, and every unit is decoded once, up to
+    those that two ranks or workers share. Units are needed at an even rate, so that they can be
+    read ahead. Use it as the ``batch_sampler`` of a loader.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class PatternSampler(Sampler[list[int]]):
         Whether a last, smaller batch is left out. All ranks then have equally many batches, which
         distributed training needs.
     num_workers
-        Workers of the loader, so that each gets batches of buffers of its own.
+        Workers of the loader, so that each gets batches of units of its own.
     rank, world_size
         Place among the processes that train together. By default torch.distributed is asked
         whenever an iteration begins, so that the sampler may be made before the processes know
@@ -147,7 +147,7 @@ class PatternSampler(Sampler[list[int]]):
             "drop_last": int(self.drop_last),
             "num_workers": self.num_workers,
             "world_size": self.world_size,
-            "units_in_memory": self.dataset.units_in_memory(self.num_workers),
+            "units_mixed": self._units_mixed(),
         }
 
     def _check_order(self) -> None:
@@ -185,9 +185,20 @@ class PatternSampler(Sampler[list[int]]):
 
     def draw(self) -> Iterator[list[int]]:
         """Give the batches that are left of the present epoch, which goes on being the present."""
+        for part in self.list_batches():
+            yield part.tolist()
+
+    def list_batches(self) -> list[NDArray[np.int64]]:
+        """Return the batches that are left of the present epoch, which goes on being the present.
+
+        Raises
+        ------
+        OptionError
+            The epoch was begun in another order.
+        """
         if self._first:
             self._check_order()
-        yield from islice(self._cut(self._order(self._epoch)), self._first, None)
+        return self._cut(self._order(self._epoch))[self._first :]
 
     def _order(self, epoch: int) -> list[NDArray[np.int64]]:
         """Return the patterns of this rank in the order of an epoch, shared out among workers."""
@@ -205,15 +216,25 @@ class PatternSampler(Sampler[list[int]]):
     def _mix(
         self, order: NDArray[np.int64], units: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Shuffle patterns within runs of as many units as one process keeps."""
+        """Spread the patterns of each unit over those that follow it.
+
+        Between two patterns of a unit, no more others come than twice those that are mixed: what
+        one process keeps, even where it keeps those that were used last.
+        """
         if not len(order):
             return order
-        changes = np.concatenate([[0], np.cumsum(units[1:] != units[:-1])])
-        buffers = changes // self.dataset.units_in_memory(self.num_workers)
-        return order[np.lexsort((rng.random(len(order)), buffers))]
+        numbers = np.concatenate([[0], np.cumsum(units[1:] != units[:-1])])
+        spread = rng.random(len(order)) * self._units_mixed()
+        if numbers[-1] < self.dataset.units_in_memory(self.num_workers):
+            return order[np.argsort(spread)]
+        return order[np.argsort(numbers + spread)]
 
-    def _cut(self, lanes: list[NDArray[np.int64]]) -> Iterator[list[int]]:
-        """Give full batches of the lanes in turn, and batches of what is left of all at the end."""
+    def _units_mixed(self) -> int:
+        """Return over how many units the patterns of one are spread."""
+        return max(1, self.dataset.units_in_memory(self.num_workers) // 2)
+
+    def _cut(self, lanes: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+        """Return full batches of the lanes in turn, then batches of what is left of all."""
         size = self.batch_size
         full = [len(lane) // size for lane in lanes]
         rest = np.concatenate(
@@ -226,8 +247,7 @@ class PatternSampler(Sampler[list[int]]):
             if turn < count
         ]
         parts += [rest[start : start + size] for start in range(0, len(rest), size)]
-        for part in parts[: len(self)]:
-            yield part.tolist()
+        return parts[: len(self)]
 
 
 def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:

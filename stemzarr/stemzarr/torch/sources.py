@@ -24,6 +24,7 @@ from stemzarr.views.viewed import apply, measure_document
 
 __all__ = [
     "Trainable",
+    "check_alike",
     "check_scaling",
     "measure_positions",
     "open_documents",
@@ -146,3 +147,22 @@ def _scale(
     blocks = cast("ViewBlocks", viewed.blocks)
     blocks = dataclasses.replace(blocks, scaling=scaling, dtype=dtype, statistics=statistics)
     return dataclasses.replace(viewed, blocks=blocks, statistics=None)
+
+
+def check_alike(documents: Sequence[Document]) -> None:
+    """Refuse documents whose patterns do not fit one batch.
+
+    Raises
+    ------
+    OptionError
+        Their patterns have different sizes or types.
+    """
+    sizes = {document.shape[-PATTERN_NDIM:] for document in documents}
+    if len(sizes) > 1:
+        found = ", ".join(f"{y} × {x}" for y, x in sorted(sizes))
+        msg = f"the patterns have different sizes: {found}"
+        raise OptionError(msg, hint="cut them alike with the region of a view, det_y and det_x")
+    types = {document.dtype.name for document in documents}
+    if len(types) > 1:
+        msg = f"the patterns have different types: {', '.join(sorted(types))}"
+        raise OptionError(msg, hint="leave scaling to the processor: scale_on_device=False")
