@@ -1,4 +1,4 @@
-"""The catalog for other programs: STAC items, and a table in Parquet."""
+"""The catalog for other programs: STAC items, a table in Parquet, files for a citation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import Any
 from urllib.parse import quote
 
 import stemzarr
-from stemzarr.errors import MissingDependencyError
+from stemzarr.errors import MissingDependencyError, OptionError
 from stemzarr.options import as_path
 from stemzarr.storage.files import check_destination, publish
+from stemzarr.storage.local import LocalFolder
+from stemzarr_catalog.citation import LICENCES, Citation, read_citation
+from stemzarr_catalog.citing import citation_files
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.pictures import read_pictures, render_png
 
-__all__ = ["export_parquet", "export_stac", "stac_item"]
+__all__ = ["export_citation", "export_parquet", "export_stac", "stac_item"]
 
 _STAC = "1.1.0"
 _DATACUBE = "https://stac-extensions.github.io/datacube/v2.2.0/schema.json"
@@ -184,7 +187,7 @@ def _collection(lake: Lake, items: list[dict[str, Any]]) -> dict[str, Any]:
         {"rel": "item", "href": f"./{item['id']}/{item['id']}.json", "type": "application/geo+json"}
         for item in items
     ]
-    return {
+    collection = {
         "type": "Collection",
         "stac_version": _STAC,
         "id": items[0]["collection"] if items else "stemzarr",
@@ -198,11 +201,77 @@ def _collection(lake: Lake, items: list[dict[str, Any]]) -> dict[str, Any]:
         "summaries": {"stemzarr:kind": kinds},
         "links": links,
     }
+    citation = read_citation(lake.path)
+    return collection if citation is None else _cited(collection, citation)
+
+
+def _cited(collection: dict[str, Any], citation: Citation) -> dict[str, Any]:
+    """Return a collection with what the lake says of who made the data and who may use them."""
+    licence = {"rel": "license", "href": citation.licence_url, "type": "text/html"}
+    links = [*collection["links"], licence]
+    if citation.doi:
+        links.append({"rel": "cite-as", "href": f"https://doi.org/{citation.doi}"})
+    said = {
+        "title": citation.title,
+        "description": citation.description or collection["description"],
+        "license": citation.licence if citation.licence in LICENCES else "other",
+        "providers": [{"name": one.name, "roles": ["producer"]} for one in citation.creators],
+        "links": links,
+    }
+    keywords = {"keywords": list(citation.keywords)} if citation.keywords else {}
+    return {**collection, **said, **keywords}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def export_citation(
+    lake: Lake, folder: str | os.PathLike[str], query: str = "", *, overwrite: bool = False
+) -> int:
+    """Write what others need to cite the data: RO-Crate, DataCite, ``CITATION.cff``, a README.
+
+    Parameters
+    ----------
+    lake
+        The lake; its ``lake.toml`` says who made the data.
+    folder
+        The folder to make.
+    query
+        Which entries are described; all by default.
+    overwrite
+        Whether files of the same names are replaced in a folder that is there.
+
+    Returns
+    -------
+    int
+        How many entries are described.
+
+    Raises
+    ------
+    OptionError
+        The lake has no ``lake.toml``.
+    CorruptFileError
+        It cannot be understood.
+    StoreExistsError
+        Something exists at `folder`.
+    QueryError, WriteError
+        The query cannot be understood, or the files not be written.
+    """
+    target = as_path(folder)
+    citation = read_citation(lake.path)
+    if citation is None:
+        hint = "'stemzarr catalog describe' asks for title, creators and licence"
+        raise OptionError("the lake does not say who made its data", path=lake.path, hint=hint)
+    if target.exists() and not (overwrite and target.is_dir()):
+        check_destination(target, overwrite=False)
+    entries = lake.search(query)
+    place = LocalFolder(target)
+    today = dt.datetime.now(dt.UTC).date()
+    for name, text in citation_files(citation, entries, today).items():
+        place.put(name, text.encode())
+    return len(entries)
 
 
 def export_parquet(

@@ -11,7 +11,7 @@ from stemzarr.storage.local import put_text
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.names import LAKE_ENTRY
 
-__all__ = ["LARGEST", "render_selection", "render_yaml", "write_yaml"]
+__all__ = ["LARGEST", "dump_yaml", "render_selection", "render_yaml", "write_yaml"]
 
 LARGEST = 1000
 """Most entries that are listed one by one; intake takes seconds to open more."""
@@ -40,7 +40,7 @@ def render_yaml(entries: Iterable[Entry]) -> str:
         | {entry.name: _source(entry, f"{_HERE}/stores/{entry.name}.zarr") for entry in entries},
     }
     note = "# Written by stemzarr; changes are lost. Open it with intake.open_catalog.\n"
-    return note + _dump(content)
+    return note + dump_yaml(content)
 
 
 def render_selection(entries: Iterable[Entry], metadata: Mapping[str, Any], name: str) -> str:
@@ -54,10 +54,11 @@ def render_selection(entries: Iterable[Entry], metadata: Mapping[str, Any], name
         What the catalog says about itself.
     """
     sources = {entry.name: _source(entry, _literal(str(entry.path))) for entry in entries}
-    return _dump({"name": name, "metadata": _inert_tree(metadata), "sources": sources})
+    return dump_yaml({"name": name, "metadata": _inert_tree(metadata), "sources": sources})
 
 
-def _dump(content: Mapping[str, Any]) -> str:
+def dump_yaml(content: Mapping[str, Any]) -> str:
+    """Return YAML of plain values, in the order that they have."""
     import yaml
 
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -12,6 +12,7 @@ import click
 from stemzarr.errors import DamagedStoreError, OptionError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.completing import complete_names, complete_query
+from stemzarr_cli.describe import describe
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_count, format_path, shorten_list
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 @click.group()
 def catalog() -> None:
     """Keep the index of a lake."""
+
+
+catalog.add_command(describe)
 
 
 @catalog.command(cls=Command)
@@ -150,7 +154,7 @@ def validate(report: Report, /, *, lake: Path | None) -> None:
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(["stac", "parquet"]),
+    type=click.Choice(["stac", "parquet", "citation"]),
     help="[default: parquet for a DEST that ends so, else stac]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at DEST.")
@@ -168,15 +172,16 @@ def export(
 ) -> None:
     """Write the catalog for other programs.
 
-    As a static STAC collection in the folder DEST, or as one Parquet table DEST.parquet, of all
-    entries or of those that QUERY finds.
+    As a static STAC collection in the folder DEST, as one Parquet table DEST.parquet, or as what
+    it takes to cite the data (RO-Crate, DataCite, CITATION.cff and a README in the folder DEST),
+    of all entries or of those that QUERY finds.
     """
     from stemzarr_catalog import open_lake
-    from stemzarr_catalog.export import export_parquet, export_stac
+    from stemzarr_catalog.export import export_citation, export_parquet, export_stac
 
     chosen = format_name or ("parquet" if dest.suffix == ".parquet" else "stac")
-    write = export_parquet if chosen == "parquet" else export_stac
-    written = write(open_lake(lake), dest, " ".join(query), overwrite=overwrite)
+    writers = {"parquet": export_parquet, "stac": export_stac, "citation": export_citation}
+    written = writers[chosen](open_lake(lake), dest, " ".join(query), overwrite=overwrite)
     record = {"dest": str(dest.absolute()), "format": chosen, "entries": written}
     count = format_count(written, "entry")
     report.result(record, lambda: report.say(f"{format_path(dest)}  {chosen}  {count}"))

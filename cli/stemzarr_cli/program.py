@@ -55,6 +55,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("stemzarr_cli.watch:watch", "Ingest what arrives in folders."),
     "gallery": ("stemzarr_cli.gallery:gallery", "Write one HTML page of the lake."),
     "explore": ("stemzarr_cli.explore:explore", "Look at a scan, or the lake, in the browser."),
+    "publish": (
+        "stemzarr_cli.publish:publish",
+        "Copy a store or a lake, checked, to where others read it.",
+    ),
     "catalog": ("stemzarr_cli.catalog:catalog", "Keep the index of a lake."),
     "completion": (
         "stemzarr_cli.completion:completion",
@@ -123,6 +127,7 @@ _CALLED = {
     **dict.fromkeys(("mv", "move"), "'stemzarr rename'"),
     **dict.fromkeys(("check", "test"), "'stemzarr verify'"),
     **dict.fromkeys(("save", "write"), "'stemzarr export'"),
+    **dict.fromkeys(("upload", "copy", "sync", "share", "deploy"), "'stemzarr publish'"),
     "undo": "'stemzarr calibrate NAME --undo'",
     "help": "'stemzarr -h'",
     "rebuild": "'stemzarr catalog rebuild'",

@@ -23,6 +23,7 @@ __all__ = [
     "ImageName",
     "IngestOptions",
     "LayoutChoice",
+    "PublishOptions",
     "ReadOptions",
     "TensorForm",
     "as_path",
@@ -268,6 +269,28 @@ class ExportOptions:
         """Whether an image or a pattern of a scan is written instead of the scan."""
         chosen = (self.image, self.inner, self.outer, self.at)
         return any(one is not None for one in chosen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishOptions:
+    """How a store is copied to where others read it."""
+
+    redact: bool = False
+    """Whether the copy says neither who made the scan, nor of what, nor where it was kept."""
+    overwrite: bool = False
+    """Whether another version at the destination is replaced; readers find none meanwhile."""
+    sync: bool = True
+    """Whether everything is flushed to the disk before the copy is shown."""
+    dry_run: bool = False
+    """Whether it is only found out what would be sent."""
+    threads: int = 8
+    """Objects that are sent at once, each in pieces of a few MiB."""
+    sha256: bool = False
+    """Whether the SHA-256 of every file of a published lake is listed, which reads all of it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        check_at_least("threads", self.threads, 1)
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:

@@ -56,7 +56,7 @@ def run_explorer(words: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(webbrowser, "open", read)
         assert run(words) == INTERRUPTED
-    assert b'data-source="server"' in pages[0]
+    assert b"main.js" in pages[0]
 
 
 def run_blocks(blocks: list[tuple[str, str]]) -> None:
@@ -98,7 +98,7 @@ def test_the_tour_works(folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*tensorboardX:UserWarning")  # of Lightning
-@pytest.mark.parametrize("page", ["store", "training"])
+@pytest.mark.parametrize("page", ["publish", "store", "training"])
 @pytest.mark.usefixtures("folder")
 def test_the_examples_of_a_page_work(page: str) -> None:
     """What a page shows for a store of the lake runs as it is written."""

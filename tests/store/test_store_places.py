@@ -80,6 +80,10 @@ class Memory:
             if below and not any(map(is_foreign, key.split("/"))):
                 yield key
 
+    def sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        for key in self.list(prefix):
+            yield key, len(self.get(key))
+
     def put(self, key: str, content: bytes, *, sync: bool = False) -> None:
         del sync
         self.objects[key] = next(self.versions), content
@@ -90,7 +94,8 @@ class Memory:
         yield sink
         self.put(key, sink.getvalue(), sync=sync)
 
-    def put_if_absent(self, key: str, content: bytes) -> bool:
+    def put_if_absent(self, key: str, content: bytes, *, sync: bool = False) -> bool:
+        del sync
         absent = key not in self.objects
         if absent:
             self.put(key, content)
@@ -175,6 +180,7 @@ def check_mapping(place: Any, steps: list[tuple[str, str]]) -> None:
         known[key] = content
     assert {key: place.get(key) for key in known} == known
     assert sorted(place.list()) == sorted(key for key in known if key != "b/.DS_Store")
+    assert dict(place.sizes("b")) == {key: len(place.get(key)) for key in place.list("b")}
     assert sorted(place.list("b/d")) == sorted(key for key in known if key.startswith("b/d/"))
     for key, content in known.items():
         assert b"".join(map(bytes, place.stream(key))) == content
@@ -220,10 +226,11 @@ def test_what_fails_half_way_is_not_there(place: Any) -> None:
 def test_only_one_puts_what_is_absent(place: Any) -> None:
     """The first that puts an object wins; the others see that they did not."""
     place.put("x", b"")
-    assert place.put_if_absent("lock", b"mine")
-    assert not place.put_if_absent("lock", b"yours")
-    assert place.get("lock") == b"mine"
-    assert sorted(place.list()) == ["lock", "x"]
+    for key in ("lock", "a/b/lock"):
+        assert place.put_if_absent(key, b"mine")
+        assert not place.put_if_absent(key, b"yours")
+        assert place.get(key) == b"mine"
+    assert sorted(place.list()) == ["a/b/lock", "lock", "x"]
 
 
 def test_a_folder_travels(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import zarr
 import stemzarr
 from stemzarr.errors import OptionError, StemzarrError, WriteError
 from stemzarr.metadata.privacy import Redactor, is_path, is_personal, strip_paths
-from stemzarr.options import IngestOptions
+from stemzarr.options import IngestOptions, PublishOptions
 from stemzarr.registry import read_source
 from stemzarr.store import read_record, read_store, rebuild, redact_store, verify_store, write_store
 from stemzarr.testing import DMAxis, DMImage, write_dm
@@ -26,6 +26,7 @@ from stemzarr.testing.faults import Crash, Faults, no_space
 from stemzarr.testing.files import FILE_WRITERS, NEEDED_MODULES
 from stemzarr.testing.sources import document_of, source_of
 from stemzarr_catalog import Lake, open_lake
+from stemzarr_catalog.publishing import publish_lake
 from stemzarr_catalog.watch import Watcher, WatchOptions
 from stemzarr_cli.program import run
 
@@ -174,6 +175,27 @@ def test_what_is_redacted_afterwards_is_in_no_byte(home: Path, tmp_path: Path, w
     assert verify_store(entry.path).problems == ()
     assert not lake.redact("scan").changed
     assert verify_store(entry.path).ok
+
+
+@pytest.mark.parametrize("writer", ["all tags of a dm4", "hspy"])
+def test_what_is_published_redacted_is_in_no_byte(home: Path, tmp_path: Path, writer: str) -> None:
+    """The copy names nobody, and is the same each time; the lake it comes from stays as it is."""
+    lake = open_lake(tmp_path / "lake", create=True)
+    lake.ingest(WRITERS[writer](home), options=PLAIN, name="scan")
+    fill(lake, "scan")
+    before = {path: path.read_bytes() for path in lake["scan"].path.rglob("*") if path.is_file()}
+    options = PublishOptions(redact=True, sync=False)
+    [done] = publish_lake(lake, tmp_path / "public", options=options)
+    assert done.publication is not None
+    assert done.publication.redaction is not None
+    assert bool(places_of(tmp_path / "public")) == bool(done.publication.redaction.left)
+    entry = open_lake(tmp_path / "public")["scan"]
+    assert verify_store(entry.path).problems == ()
+    assert entry.notes.tags == ("good",)
+    assert {path: path.read_bytes() for path in before} == before
+    [again] = publish_lake(lake, tmp_path / "public", options=options)
+    assert again.publication is not None
+    assert again.publication.status == "unchanged"
 
 
 def test_a_name_in_a_folder_of_the_store_is_said(home: Path, tmp_path: Path) -> None:

@@ -118,6 +118,18 @@ class LocalFolder:
             files = (Path(folder, name) for name in without_foreign(names))
             yield from (file.relative_to(self.root).as_posix() for file in files if file.is_file())
 
+    def sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Yield the paths of all files below a folder, and their sizes.
+
+        Raises
+        ------
+        ReadError
+            A file cannot be looked at.
+        """
+        for key in self.list(prefix):
+            with reading(self.root / key):
+                yield key, (self.root / key).stat().st_size
+
     def put(self, key: str, content: bytes, *, sync: bool = False) -> None:
         """Write a whole file, with folders above it.
 
@@ -179,7 +191,7 @@ class LocalFolder:
             file.write(content)
             _flush(file, sync=sync)
 
-    def put_if_absent(self, key: str, content: bytes) -> bool:
+    def put_if_absent(self, key: str, content: bytes, *, sync: bool = False) -> bool:
         """Write a small file unless there is one, and return whether it was written.
 
         It is written under another name and linked into place, so that it never is there in part.
@@ -187,9 +199,11 @@ class LocalFolder:
         Parameters
         ----------
         key
-            The file; its folder must exist.
+            The file; the root must exist, and folders between are made.
         content
             Its bytes; where several put one key, each puts others.
+        sync
+            Whether to return when the file outlives a crash of the machine.
 
         Raises
         ------
@@ -197,16 +211,23 @@ class LocalFolder:
             It cannot be written.
         """
         path = self.root / key
-        part = temporary_path(path)
+        part = self.parts / uuid.uuid4().hex if self.parts else temporary_path(path)
         with writing(path):
+            if path.parent != self.root:
+                path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                part.write_bytes(content)
-                return _link(part, path, content)
+                with _open_new(part) if self.parts else part.open("wb") as file:
+                    file.write(content)
+                    _flush(file, sync=sync)
+                is_ours = _link(part, path, content)
             except FileExistsError:
                 return False
             finally:
                 with contextlib.suppress(OSError):
                     part.unlink(missing_ok=True)
+            if sync:
+                sync_folder(path.parent)
+            return is_ours
 
     def delete(self, key: str) -> None:
         """Remove a file or a folder with all it holds; nothing there is no error.

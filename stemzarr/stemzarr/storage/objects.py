@@ -101,6 +101,14 @@ class Listed(Protocol):
         ...
 
 
+class Sizes(Protocol):
+    """Sizes of objects."""
+
+    def sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Yield each key that `list` would, with the size of its object in bytes."""
+        ...
+
+
 class Put(Protocol):
     """Whole objects, in place of those that have the key."""
 
@@ -131,8 +139,8 @@ class PutPieces(Protocol):
 class PutIfAbsent(Protocol):
     """Objects that only one can put."""
 
-    def put_if_absent(self, key: str, content: bytes) -> bool:
-        """Put an object unless there is one, and return whether it was put."""
+    def put_if_absent(self, key: str, content: bytes, *, sync: bool = False) -> bool:
+        """Put an object unless there is one, and return whether it is there by this call."""
         ...
 
 
@@ -177,7 +185,7 @@ class Readable(Get, Stream, GetRanges, Stamped, Listed, Protocol):
         ...
 
 
-class Writable(Readable, Put, PutPieces, PutIfAbsent, Delete, Flush, Protocol):
+class Writable(Readable, Sizes, Put, PutPieces, PutIfAbsent, Delete, Flush, Protocol):
     """A place that a store is written into."""
 
 

@@ -150,15 +150,25 @@ class RemoteFolder:
         ReadError
             The server does not say, as most web servers.
         """
+        yield from (key for key, _ in self.sizes(prefix))
+
+    def sizes(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Yield the keys of all objects below a key, and their sizes.
+
+        Raises
+        ------
+        ReadError
+            The server does not say, as most web servers.
+        """
         import obstore
 
         with reading_from(self.root / prefix, passing=()):
             found = [
-                item["path"]
+                (item["path"], item["size"])
                 for page in obstore.list(self._client(), prefix or None)
                 for item in page
             ]
-        yield from (key for key in found if not any(map(is_foreign, key.split("/"))))
+        yield from ((key, size) for key, size in found if not any(map(is_foreign, key.split("/"))))
 
     def put(self, key: str, content: bytes, *, sync: bool = False) -> None:
         """Put an object, which is then kept; `sync` adds nothing.
@@ -192,7 +202,7 @@ class RemoteFolder:
             with writing_to(self.root / key):
                 obstore.put(self._client(), key, file, chunk_size=_PART, max_concurrency=4)
 
-    def put_if_absent(self, key: str, content: bytes) -> bool:
+    def put_if_absent(self, key: str, content: bytes, *, sync: bool = False) -> bool:
         """Put an object unless there is one, and return whether it was put.
 
         The answer to a request that succeeded may be lost, and the request repeated: so what is
@@ -206,6 +216,7 @@ class RemoteFolder:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
+        del sync
         try:
             with writing_to(self.root / key, passing=(AlreadyExistsError, PreconditionError)):
                 obstore.put(self._client(), key, content, mode="create", use_multipart=False)

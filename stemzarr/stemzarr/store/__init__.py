@@ -12,6 +12,7 @@ from stemzarr.store.open import open_previews, read_record, read_store
 from stemzarr.store.results import check_no_results, find_added, renew_listing
 from stemzarr.store.upkeep.compare import is_source_of
 from stemzarr.store.upkeep.measure import add_measures
+from stemzarr.store.upkeep.publishing import Publication, publish_store
 from stemzarr.store.upkeep.rebuild import RebuildResult, rebuild
 from stemzarr.store.upkeep.redacting import Redaction, find_names, redact_store
 from stemzarr.store.upkeep.restore import restore_metadata
@@ -20,6 +21,7 @@ from stemzarr.store.upkeep.verify import VerifyReport, verify_store
 
 __all__ = [
     "Change",
+    "Publication",
     "RebuildResult",
     "Redaction",
     "StorePlan",
@@ -33,6 +35,7 @@ __all__ = [
     "is_source_of",
     "open_previews",
     "plan_store",
+    "publish_store",
     "read_record",
     "read_store",
     "rebuild",

@@ -13,11 +13,6 @@ export class ReadableError extends Error {
   }
 }
 
-/** Returns bytes as values of a type. */
-export function toTyped(type, buffer) {
-  return new ARRAY_TYPES[type](buffer);
-}
-
 /** Returns a plane of a flat array and its shape; further dims are channels. */
 export function toPlane(values, shape) {
   const [height, width, channels] = shape.length === 1 ? [1, shape[0], 1] : [shape[0], shape[1], shape[2] || 1];
@@ -32,12 +27,12 @@ export class ServerTransport {
     this.unaskedBytes = 4 * 1024 ** 3;
   }
 
-  async ask(what, parameters = {}, signal = null, body = null) {
+  async ask(what, parameters = {}, signal = null) {
     const query = new URLSearchParams(this.query);
     for (const [name, value] of Object.entries(parameters)) query.set(name, value);
     let answer;
     try {
-      answer = await fetch(`api/${what}?${query}`, { signal, method: body === null ? "GET" : "POST", body });
+      answer = await fetch(`api/${what}?${query}`, { signal });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new ReadableError("the server does not answer", "start stemzarr explore again");
@@ -51,8 +46,8 @@ export class ServerTransport {
   async array(what, parameters, signal) {
     const answer = await this.ask(what, parameters, signal);
     const [type, shape] = answer.headers.get("Stemzarr-Array").split(" ");
-    const values = toTyped(type, await answer.arrayBuffer());
-    return { values, shape: shape.split(",").map(Number), tiles: answer.headers.get("Stemzarr-Tiles") };
+    const values = new ARRAY_TYPES[type](await answer.arrayBuffer());
+    return { values, shape: shape.split(",").map(Number), headers: answer.headers };
   }
 
   async plainPlane(what, parameters, signal) {
@@ -60,12 +55,7 @@ export class ServerTransport {
     return toPlane(values, shape);
   }
 
-  /** Returns what there is to see: the server has put it into the page, unless something is wrong. */
-  async describe() {
-    const given = document.getElementById("about");
-    return given ? JSON.parse(given.textContent) : (await this.ask("describe")).json();
-  }
-
+  async describe() { return (await this.ask("describe")).json(); }
   pattern(y, x, signal) { return this.plainPlane("pattern", { y, x }, signal); }
   mean([top, left, bottom, right], signal) { return this.plainPlane("mean", { top, left, bottom, right }, signal); }
   plane(index, signal) { return this.plainPlane("plane", { index }, signal); }
@@ -73,29 +63,13 @@ export class ServerTransport {
   bad() { return this.plainPlane("bad"); }
 
   /** Returns the exact image of detectors; `progress` gets the share that is done. */
-  image(detectors, signal, progress) {
-    return this.watched("image", progress, () => this.plainPlane("image", { detectors }, signal));
-  }
-
-  /** Saves a region as a file of a format; returns where the browser gets it, {address, name} each. */
-  async save(format, [top, left, bottom, right], signal, progress) {
-    const answer = await this.watched("save", progress, () => this.ask("save", { format, top, left, bottom, right }, signal));
-    const { files } = await answer.json();
-    return files.map(({ key, name }) => ({ address: `file/${key}/${encodeURIComponent(name)}`, name }));
-  }
-
-  /** Changes the calibration of the store; returns what there is to see now. */
-  async change(what, ring) {
-    return (await this.ask(what, {}, null, JSON.stringify(ring))).json();
-  }
-
-  async watched(what, progress, act) {
+  async image(detectors, signal, progress) {
     const watching = setInterval(async () => {
       const shares = await this.ask("progress").then((answer) => answer.json()).catch(() => ({}));
-      if (shares[what]) progress(shares[what]);
+      if (shares.image) progress(shares.image);
     }, 400);
     try {
-      return await act();
+      return await this.plainPlane("image", { detectors }, signal);
     } finally {
       clearInterval(watching);
     }
@@ -109,8 +83,8 @@ export class ServerTransport {
   }
 
   async tiles() {
-    const { values, shape, tiles } = await this.array("tiles");
-    const [tile, step, whole] = tiles.split(",").map(Number);
+    const { values, shape, headers } = await this.array("tiles");
+    const [tile, step, whole] = headers.get("Stemzarr-Tiles").split(",").map(Number);
     const [down, across, height, width] = shape;
     return { sums: values, down, across, height, width, tile, step, whole: Boolean(whole) };
   }

@@ -16,6 +16,7 @@ from stemzarr.metadata.facts import PERSONAL_FACTS
 from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import names_person, redact_facts, redact_source, redactor_of
 from stemzarr.model import Source
+from stemzarr.storage.local import LocalFolder
 from stemzarr.store.format.manifest import read_manifest
 from stemzarr.store.format.records import document_record
 from stemzarr.store.format.schema import Nodes
@@ -24,7 +25,7 @@ from stemzarr.store.ingest.journal import remove_unfinished, revising_store
 from stemzarr.store.open import read_checked, source_of_nodes
 from stemzarr.store.upkeep.revise import relabel, stage_nodes
 
-__all__ = ["Redaction", "find_names", "redact_store"]
+__all__ = ["Redaction", "find_names", "redact_store", "stage_redaction"]
 
 _METADATA, _HEADER = "source/original_metadata", "source/header"
 _KEPT = frozenset(
@@ -78,26 +79,48 @@ def redact_store(path: Path) -> Redaction:
     A crash leaves the store as it was, or the next one to open it finishes the work; the same call
     again removes what is left.
     """
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with revising_store(path) as stage:
-        before = read_checked(path)
-        source = source_of_nodes(path, before)
-        record = before["source"]["attributes"]
-        if record["virtual"]:
-            hint = "a virtual store names its source and shows all of it; ingest it with --redact"
-            raise OptionError("a virtual store cannot be redacted", path=path, hint=hint)
-        redactor = redactor_of(source, *_secrets_of(record))
-        redacted = redact_source(source, redactor)
-        nodes = _clean_nodes(before, redactor)
-        tree = Tree(store=stage, nodes=nodes)
-        for document in redacted.documents:
-            relabel(tree, document, source.main)
-        _clean_record(nodes["source"]["attributes"], redacted, redactor)
-        tags = _write_source(tree, source, redacted, redactor)
-        changed = _only_nodes(nodes) != _only_nodes(before) or tags > 0
-        if changed:
-            _note(nodes["source"]["attributes"], record)
-            stage_nodes(path, tree, before, read_manifest(path, before))
+        redaction = stage_redaction(path, stage, at=now)
     remove_unfinished(path)
+    return redaction
+
+
+def stage_redaction(path: Path, stage: LocalFolder, *, at: str) -> Redaction:
+    """Write the files in which a redacted store differs, the store itself staying as it is.
+
+    Parameters
+    ----------
+    path
+        The store.
+    stage
+        Where they are written, under their keys in the store; none where nothing is personal.
+    at
+        The time that the redacted store gives for it, ISO 8601.
+
+    Raises
+    ------
+    OptionError, SourceNotFoundError, CorruptFileError, SchemaVersionError, DamagedStoreError
+        As `redact_store`.
+    """
+    before = read_checked(path)
+    source = source_of_nodes(path, before)
+    record = before["source"]["attributes"]
+    if record["virtual"]:
+        hint = "a virtual store names its source and shows all of it; ingest it with --redact"
+        raise OptionError("a virtual store cannot be redacted", path=path, hint=hint)
+    redactor = redactor_of(source, *_secrets_of(record))
+    redacted = redact_source(source, redactor)
+    nodes = _clean_nodes(before, redactor)
+    tree = Tree(store=stage, nodes=nodes)
+    for document in redacted.documents:
+        relabel(tree, document, source.main)
+    _clean_record(nodes["source"]["attributes"], redacted, redactor)
+    tags = _write_source(tree, source, redacted, redactor)
+    changed = _only_nodes(nodes) != _only_nodes(before) or tags > 0
+    if changed:
+        _note(nodes["source"]["attributes"], record, at)
+        stage_nodes(path, tree, before, read_manifest(path, before))
     gone = {name for one in source.documents for name in one.facts} & {*PERSONAL_FACTS}
     return Redaction(
         path=path,
@@ -173,11 +196,10 @@ def _clean_record(record: dict[str, Any], redacted: Source, redactor: Redactor) 
     record["redacted"] = True
 
 
-def _note(record: dict[str, Any], before: dict[str, Any]) -> None:
+def _note(record: dict[str, Any], before: dict[str, Any], at: str) -> None:
     """Note when a store was redacted for the first time, among its revisions."""
     if not before["redacted"]:
-        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        record["revisions"] = [*record["revisions"], {"at": now, "changes": [], "redacted": True}]
+        record["revisions"] = [*record["revisions"], {"at": at, "changes": [], "redacted": True}]
 
 
 def _write_source(tree: Tree, source: Source, redacted: Source, redactor: Redactor) -> int:
