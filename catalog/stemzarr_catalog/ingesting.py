@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from stemzarr.errors import OptionError, StemzarrError, StoreExistsError
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
+from stemzarr.storage.files import remove_abandoned
 from stemzarr.store import recorded_digest
 from stemzarr_catalog.asked import asks_nothing, check_asked, dataset_of, keep_calibration
 from stemzarr_catalog.known import Given, key_of
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
     from stemzarr_catalog.lake import Lake
 
-__all__ = ["Callbacks", "Ingested", "ingest_into"]
+__all__ = ["Callbacks", "Ingested", "find_unchanged", "ingest_into"]
 
 _WAIT_SECONDS = 7 * 24 * 3600.0
 """How long to wait for another process that ingests under the same name: it may take days."""
@@ -95,7 +98,7 @@ def ingest_into(
     the same source one does, and the others find it unchanged.
     """
     started = time.perf_counter()
-    done = _leave_unread(lake, path, naming, options)
+    done = None if naming.name else find_unchanged(lake, [path], options).get(path)
     if done is not None:
         return dataclasses.replace(done, seconds=time.perf_counter() - started)
     source = read_source(path, options.read)
@@ -116,26 +119,44 @@ def ingest_into(
     return dataclasses.replace(result, seconds=time.perf_counter() - started)
 
 
-def _leave_unread(
-    lake: Lake, path: Path, naming: Naming, options: IngestOptions
-) -> Ingested | None:
-    """Say that an entry holds a file already, where its size and time say so; else None."""
-    if naming.name is not None or not asks_nothing(options):
-        return None
-    match = find_unread(lake, path)
-    entry = None if match is None else _of_dataset(match, options)
-    if entry is None or entry.source.get("virtual") or read_signature(entry.path) is None:
-        return None
-    return _say_unchanged(lake, entry, entry.source["size"])
+def find_unchanged(
+    lake: Lake, paths: Iterable[Path], options: IngestOptions
+) -> dict[Path, Ingested]:
+    """Say which files entries hold already, where path, size and time say so."""
+    if not asks_nothing(options):
+        return {}
+    found = {}
+    matches = find_unread(lake, paths)
+    left = _list_left(lake) if matches else []
+    for path, match in matches.items():
+        entry = _of_dataset(match, options)
+        if entry is None or entry.source.get("virtual") or read_signature(entry.path) is None:
+            continue
+        if any(name.startswith(f".{casefold(entry.name)}.") for name in left):
+            _clean(lake, entry)
+        found[path] = _result(entry, "unchanged", entry.source["size"])
+    return found
 
 
-def _say_unchanged(lake: Lake, entry: Entry, source_bytes: int) -> Ingested:
-    """Remove what a killed process may have left of an entry, and say that it is there."""
+def _list_left(lake: Lake) -> list[str]:
+    """Return what is hidden among the stores, without what no living process writes.
+
+    Those are locks and unfinished ingests, spelled without case; most often there is nothing.
+    """
+    remove_abandoned(lake.stores)
+    try:
+        with os.scandir(lake.stores) as listing:
+            return [casefold(item.name) for item in listing if item.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _clean(lake: Lake, entry: Entry) -> None:
+    """Remove what a killed process may have left of an entry."""
     from stemzarr.store import remove_unfinished
 
     remove_unfinished(entry.path)
     _free(lake, entry.name)
-    return _result(entry, "unchanged", source_bytes)
 
 
 def _find(lake: Lake, given: Given, name: str | None, callbacks: Callbacks) -> Match | None:
@@ -173,7 +194,8 @@ def _leave(
     notes = check_asked(entry, given.source, options)
     if match.is_new:
         remember(lake, given, entry)
-    result = _say_unchanged(lake, entry, given.source.size)
+    _clean(lake, entry)
+    result = _result(entry, "unchanged", given.source.size)
     note = (match.note.replace("{}", entry.name),) if match.note else ()
     return dataclasses.replace(result, notes=(*note, *notes))
 

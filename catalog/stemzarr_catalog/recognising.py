@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import stat
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,24 +54,32 @@ def find_known(lake: Lake, given: Given) -> Match | None:
     return Match(entries=entries, note=note, is_new=False)
 
 
-def find_unread(lake: Lake, path: Path) -> Match | None:
-    """Return the entries of a single file that is where it was, of the same size and time.
+def find_unread(lake: Lake, paths: Iterable[Path]) -> dict[Path, Match]:
+    """Return the entries of single files that are where they were, of the same size and time.
 
-    It is not opened. One that was written within a tick of the clock before its ingest ended may
+    None is opened. One that was written within a tick of the clock before its ingest ended may
     have been written again in that tick, and has to be looked into.
     """
+    states = {path: state for path in paths if (state := _state_of(path)) is not None}
+    entries: dict[str, list[Entry]] = defaultdict(list)
+    for entry in lake.find(search.rows_from, [str(path) for path in states]):
+        entries[entry.source["path"]].append(entry)
+    return {
+        path: Match(entries=tuple(found), is_new=False)
+        for path, state in states.items()
+        if (found := entries[str(path)])
+        and all(_is_settled(entry.source, [state]) for entry in found)
+    }
+
+
+def _state_of(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a single file; None of what is none, or cannot be looked at."""
     try:
         str(path).encode()  # a path that is not text is refused by whoever opens it
         status = path.stat()
     except (OSError, ValueError):
         return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    entries = _from_path(lake, str(path))
-    state = [(status.st_size, status.st_mtime_ns)]
-    if not entries or not all(_is_settled(entry.source, state) for entry in entries):
-        return None
-    return Match(entries=tuple(entries), is_new=False)
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def _is_settled(record: dict[str, Any], state: list[tuple[int, int]]) -> bool:

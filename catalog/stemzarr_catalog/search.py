@@ -27,6 +27,7 @@ __all__ = [
     "hint_for",
     "names",
     "rows",
+    "rows_from",
     "rows_of_size",
     "rows_with",
     "searchable",
@@ -60,6 +61,16 @@ def rows_with(connection: sqlite3.Connection, values: Mapping[str, Fact]) -> lis
     condition = " AND ".join(f'"{column}" = ?{exact.get(column, "")}' for column in values)
     sql = f"{_ROW}{_FROM} WHERE {condition} ORDER BY name"
     return [(row[0], row[1], row[2]) for row in fetch(connection, sql, tuple(values.values()))]
+
+
+def rows_from(connection: sqlite3.Connection, origins: Sequence[str]) -> list[Row]:
+    """Return the entries whose sources were at any of these paths when they were ingested."""
+    found: list[Row] = []
+    for start in range(0, len(origins), _AT_ONCE):
+        some = origins[start : start + _AT_ONCE]
+        sql = f"{_ROW}{_FROM} WHERE origin IN ({', '.join('?' * len(some))}) ORDER BY name"
+        found += [(row[0], row[1], row[2]) for row in fetch(connection, sql, some)]
+    return found
 
 
 def rows_of_size(

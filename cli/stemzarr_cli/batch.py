@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import CorruptFileError, StemzarrError, TruncatedFileError
 from stemzarr.options import IngestOptions, as_path
+from stemzarr_catalog.ingesting import find_unchanged
 from stemzarr_catalog.naming import count_folders, expected_name
 from stemzarr_catalog.salvaging import complete_options, count_recoverable
 from stemzarr_cli.parts import split_progress
@@ -33,6 +35,8 @@ __all__ = ["Outcome", "Run", "failure", "file_size"]
 
 _LONGEST_REASON = 60
 _WIDEST_NAME = 40
+_AT_ONCE = 500
+"""Files that are looked up in the lake together: one by one, thousands would take a while."""
 _FAILED = ("name", "store", "kind", "shape", "dtype", "source_bytes", "stored_bytes", "seconds")
 
 
@@ -207,14 +211,30 @@ class Run:
         width = max(len(expected_name(path, folders[path])) for path in sources)
         outcome = outcome or Outcome(self.report, width)
         sizes = [file_size(path) for path in sources]
+        alone = len(sources) == 1
+        known: dict[Path, Ingested] = {}
         with self.report.progress("ingesting") as bar, self.lake.together():
             for number, (path, part) in enumerate(
-                zip(sources, split_progress(bar, sizes), strict=True), start=1
+                zip(sources, split_progress(bar, sizes), strict=True)
             ):
-                count = f"{number} of {len(sources)} " if len(sources) > 1 else ""
+                if number % _AT_ONCE == 0:
+                    known = self._find_unchanged(sources[number : number + _AT_ONCE])
+                if path in known:
+                    outcome.add(path, known[path], self.lake, alone=alone)
+                    continue
+                count = "" if alone else f"{number + 1} of {len(sources)} "
                 self.report.describe(f"{count}{path.name}")
-                self._ingest_one(path, folders[path], part, outcome, alone=len(sources) == 1)
+                self._ingest_one(path, folders[path], part, outcome, alone=alone)
         return outcome
+
+    def _find_unchanged(self, paths: Sequence[Path]) -> dict[Path, Ingested]:
+        """Return what becomes of files that need not be looked into."""
+        if self.name is not None or self.facts_from is not None:
+            return {}
+        # Where the index does not answer, each file is tried by itself, and says so.
+        with contextlib.suppress(StemzarrError):
+            return find_unchanged(self.lake, paths, self.options)
+        return {}
 
     def _ingest_one(
         self, path: Path, folders: int, part: Progress | None, outcome: Outcome, *, alone: bool

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
+from sqlite3 import Connection
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ import yaml
 
 from stemzarr.options import IngestOptions
 from stemzarr_catalog import Lake, index_manager, known, lake, open_lake, recognising
+from stemzarr_catalog.index import Index
+from stemzarr_catalog.ingesting import find_unchanged
 
 OPTIONS = IngestOptions(sync=False, threads=1)
 
@@ -134,3 +139,51 @@ def test_a_known_file_is_not_opened(
             opened.ingest(old, options=OPTIONS)
     for module in (known, recognising):
         assert module.TICK_NS == 2e9
+
+
+def test_many_known_files_are_one_question(
+    lake_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is opened as often for many files as for one, and none of them is opened."""
+    opened = open_lake(lake_path)
+    paths = [write(tmp_path, number) for number in range(12)]
+    for path in paths:
+        os.utime(path, (1.7e9, 1.7e9))
+    with opened.together():
+        for path in paths:
+            opened.ingest(path, options=OPTIONS)
+    real, asked = Index.reading, []
+
+    def reading(index: Index) -> AbstractContextManager[Connection]:
+        asked.append(index)
+        return real(index)
+
+    monkeypatch.setattr(Index, "reading", reading)
+    found = find_unchanged(opened, paths, OPTIONS)
+    assert list(found) == paths
+    assert {(one.name, one.status) for one in found.values()} == {
+        (path.stem, "unchanged") for path in paths
+    }
+    assert len(asked) == 1
+    os.utime(paths[0], (1.8e9, 1.8e9))
+    paths[1].unlink()
+    shutil.rmtree(found[paths[2]].store)
+    assert list(find_unchanged(opened, paths, OPTIONS)) == paths[3:]
+    assert find_unchanged(opened, paths, IngestOptions(redact=True)) == {}
+
+
+def test_what_a_killed_process_left_of_known_files_is_removed(
+    lake_path: Path, tmp_path: Path
+) -> None:
+    """Only where it is theirs: what another process is writing stays."""
+    opened = open_lake(lake_path)
+    path = write(tmp_path, 0)
+    os.utime(path, (1.7e9, 1.7e9))
+    opened.ingest(path, options=OPTIONS)
+    mine, other = (opened.stores / f".image{number}.zarr.ingest" for number in (0, 1))
+    for folder in (mine, other):
+        folder.mkdir()
+        (folder / "journal").write_text("{}", encoding="utf-8")
+    assert find_unchanged(opened, [path], OPTIONS)[path].status == "unchanged"
+    assert not mine.exists()
+    assert other.exists()
