@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from stemzarr.errors import SourceNotFoundError
 from stemzarr.options import as_path
+from stemzarr.storage.files import remove_file
+from stemzarr.storage.local import remove_folder
 from stemzarr.storage.reasons import writing
 from stemzarr_catalog.intake_yaml import write_yaml
 from stemzarr_catalog.lake import YAML, Lake
 
-__all__ = ["ENVIRONMENT", "find_lake", "is_lake", "open_lake"]
+__all__ = ["ENVIRONMENT", "find_lake", "is_lake", "lake_to_fill", "open_lake"]
 
 ENVIRONMENT = "STEMZARR_LAKE"
 """Environment variable that names the lake where none is given."""
@@ -81,3 +85,39 @@ def open_lake(
         _make_folders(folder)
         write_yaml(folder / YAML, [])
     return Lake(folder, read_only=read_only)
+
+
+@contextlib.contextmanager
+def lake_to_fill(path: str | os.PathLike[str] | None = None) -> Iterator[Lake]:
+    """Give a lake, which is made where there is none, and removed again where it stays empty.
+
+    What an interrupted ingest left in it to be resumed stays.
+
+    Parameters
+    ----------
+    path
+        Its folder; by default the one that `find_lake` finds.
+
+    Raises
+    ------
+    SchemaVersionError, WriteError
+        As `open_lake`.
+    """
+    folder = find_lake(path)
+    was_lake, was_there = is_lake(folder), folder.exists()
+    try:
+        yield open_lake(folder, create=True)
+    finally:
+        if not was_lake:
+            with contextlib.suppress(OSError):
+                _remove_empty(folder, whole=not was_there)
+
+
+def _remove_empty(folder: Path, *, whole: bool) -> None:
+    """Remove the files of a lake without stores and notes, and with `whole` its folder."""
+    for name in ("stores", "notes"):
+        remove_folder(folder / name)
+    for name in (YAML, "catalog.sqlite"):
+        remove_file(folder / name)
+    if whole:
+        remove_folder(folder)

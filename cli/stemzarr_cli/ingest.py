@@ -24,7 +24,6 @@ from stemzarr_cli.text import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from stemzarr.model import Source
-    from stemzarr_catalog import Lake
 
 _MANY = 8
 """From how many files on a folder may be a set of frames."""
@@ -86,15 +85,17 @@ def ingest(  # noqa: PLR0913 - one argument for each option
         _plan(report, sources, lake, options)
         return
     report.resume = "Run the same command again to resume"
-    opened = _open_lake(report, sources, lake, options)
-    if opened is None:
+    if not any(source.exists() for source in sources):
+        _explain_missing(report, sources, options)
         return
+    from stemzarr_catalog.opening import lake_to_fill
     from stemzarr_cli.batch import Run
 
-    for move in filter(None, moved):
-        opened.known.add_move(*move)
-    believe = _believe(report, compare=None in moved)
-    Run(report, opened, options, name, facts_from, believe).run(sources)
+    with lake_to_fill(lake) as opened:
+        for move in filter(None, moved):
+            opened.known.add_move(*move)
+        believe = _believe(report, compare=None in moved)
+        Run(report, opened, options, name, facts_from, believe).run(sources)
 
 
 def _expand(report: Report, file: str) -> list[Path]:
@@ -112,20 +113,14 @@ def _expand(report: Report, file: str) -> list[Path]:
     return found
 
 
-def _open_lake(
-    report: Report, sources: list[Path], where: Path | None, options: IngestOptions
-) -> Lake | None:
-    """Open the lake; a misspelt name makes none."""
+def _explain_missing(report: Report, sources: list[Path], options: IngestOptions) -> None:
+    """Say of each file why it cannot be read; a misspelt name makes no lake."""
     from stemzarr.registry import read_source
-    from stemzarr_catalog import open_lake
     from stemzarr_cli.batch import failure
 
-    if any(source.exists() for source in sources):
-        return open_lake(where, create=True)
     for source in sources:
         with report.attempt(failure(source.stem)):
             read_source(source, options.read)
-    return None
 
 
 def _believe(report: Report, *, compare: bool) -> Callable[[str, str], bool] | None:

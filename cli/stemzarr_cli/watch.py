@@ -75,17 +75,15 @@ def watch(  # noqa: PLR0913 - one argument for each option
     Files below the folders are taken when they have stayed unchanged for a while and hold all that
     they declare, never half-written. Ctrl-C ends it; a restart reads nothing again.
     """
-    from stemzarr_catalog import open_lake
+    from stemzarr_catalog.opening import lake_to_fill
     from stemzarr_catalog.watch import WatchOptions
     from stemzarr_catalog.watch import watch as watch_folders
 
     patience = WatchOptions(settle_s=settle, poll_s=poll, retry_s=retry, attempts=attempts)
-    opened = open_lake(lake, create=True)
     report.resume = "Run the same command again to resume"
-    report.note(
-        f"watching {', '.join(map(str, folders))} for {format_path(opened.path)}; Ctrl-C ends it"
-    )
-    with report.progress("watching") as bar:
+    with lake_to_fill(lake) as opened, report.progress("watching") as bar:
+        watched = ", ".join(map(format_path, folders))
+        report.note(f"watching {watched}, ingesting into {format_path(opened.path)}; Ctrl-C stops")
         for event in watch_folders(
             opened,
             folders,

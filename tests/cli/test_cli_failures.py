@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from stemzarr.model import Source
 from stemzarr.testing import write_synthetic_dm4
+from stemzarr_catalog import open_lake
 from stemzarr_cli.program import run
 
 
@@ -218,3 +220,52 @@ def test_a_misspelt_file_makes_no_lake(tmp_path: Path, capsys: pytest.CaptureFix
     assert run(["ingest", str(tmp_path / "nofile.dm4"), "--lake", str(lake)]) == 1
     one_line(capsys, "nofile.dm4", "no such file")
     assert not lake.exists()
+
+
+def test_a_lake_that_stays_empty_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An ingest or a watch that brings nothing makes no lake, and no folder."""
+    monkeypatch.chdir(tmp_path)
+    bad = another_type(tmp_path)
+    for words in (["ingest", "bad.dm4"], ["watch", "nowhere"], ["ingest", "bad.dm4", "nofile.dm4"]):
+        assert run(words) == 1
+        assert list(tmp_path.iterdir()) == [bad]
+    (tmp_path / "mine").mkdir()
+    assert run(["ingest", "bad.dm4", "--lake", "mine"]) == 1
+    assert list((tmp_path / "mine").iterdir()) == []
+    (tmp_path / "mine" / "plan.txt").touch()
+    assert run(["ingest", "bad.dm4", "--lake", "mine"]) == 1
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["plan.txt"]
+    capsys.readouterr()
+
+
+def test_a_lake_that_was_there_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty one too, which somebody made."""
+    monkeypatch.chdir(tmp_path)
+    another_type(tmp_path)
+    lake = open_lake(tmp_path / "stemzarr-lake", create=True)
+    assert run(["ingest", "bad.dm4"]) == 1
+    assert lake.yaml.is_file()
+    capsys.readouterr()
+
+
+def test_an_interrupted_ingest_keeps_its_lake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was begun is resumed in it."""
+    monkeypatch.chdir(tmp_path)
+    intact(tmp_path)
+
+    def interrupt(_: Source, dest: Path, *__: object) -> None:
+        (dest.parent / f".{dest.name}.ingest").mkdir()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stemzarr.store.write_store", interrupt)
+        assert run(["ingest", "bad.dm4"]) == 130
+    assert (tmp_path / "stemzarr-lake" / "stores" / ".bad.zarr.ingest").is_dir()
+    assert run(["ingest", "bad.dm4"]) == 0
+    capsys.readouterr()

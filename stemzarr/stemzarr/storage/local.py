@@ -30,7 +30,7 @@ from stemzarr.storage.objects import Address, Readable, Stamp, changed, is_key
 from stemzarr.storage.reasons import reading, writing
 from stemzarr.storage.remote import RemoteFolder
 
-__all__ = ["COMMITTED", "REVISION", "LocalFolder", "open_root", "put_text"]
+__all__ = ["COMMITTED", "REVISION", "LocalFolder", "open_root", "put_text", "remove_folder"]
 
 _OPEN_FILES = 32
 _BUFFER_BYTES = 1024**2
@@ -305,6 +305,17 @@ def put_text(path: Path, text: str, *, sync: bool = True) -> None:
         As `LocalFolder.put`.
     """
     LocalFolder(path.parent).put(path.name, text.encode(), sync=sync)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder, which must be empty.
+
+    Raises
+    ------
+    OSError
+        Something is in it, or it cannot be removed.
+    """
+    path.rmdir()
 
 
 def open_root(address: Address) -> Readable:
