@@ -13,7 +13,7 @@ import xarray as xr
 import zarr
 
 import stemzarr
-from stemzarr.errors import DamagedStoreError, StoreExistsError
+from stemzarr.errors import CorruptFileError, DamagedStoreError, StoreExistsError
 from stemzarr.model import read_box
 from stemzarr.options import ExportOptions, IngestOptions
 from stemzarr.registry import read_source
@@ -232,6 +232,17 @@ def test_a_group_in_another_place_names_the_right_one(store: Path) -> None:
     with pytest.raises(DamagedStoreError, match="strain was added") as refused:
         read_store(store)
     assert "group='analysis/NAME'" in (refused.value.hint or "")
+
+
+def test_an_array_of_another_form_in_another_place_names_the_right_one(store: Path) -> None:
+    """As zarr itself writes it: without dims, in chunks of its own."""
+    group = zarr.open_group(store, mode="a").create_group("strain")
+    group.create_array("xx", shape=(4, 5), chunks=(3, 2), dtype="float64")
+    zarr.consolidate_metadata(store)
+    with pytest.raises(
+        CorruptFileError, match=r"strain/xx: .*results belong below analysis/strain"
+    ):
+        stemzarr.open(store)
 
 
 def test_what_is_changed_beside_the_results_is_found(store: Path) -> None:

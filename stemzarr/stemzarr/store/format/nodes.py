@@ -61,6 +61,8 @@ _OPENED: Final = ATTRIBUTES | {
 }
 """The attributes as opening needs them: a fact of another type than in the table is only odd."""
 _SHARDED: Final = ["sharding_indexed"]
+_GROUPS: Final = ("documents", "preview", "source")
+"""Groups at the top of a store; results, which are no part of it, are not checked."""
 
 
 def check_nodes(nodes: Mapping[str, Any]) -> str:
@@ -80,9 +82,18 @@ def check_nodes(nodes: Mapping[str, Any]) -> str:
         wrong = wrong or (wrong_node(node) if known else _wrong_frame(node))
         wrong = wrong or _wrong_kind(path, node) or "; ".join(_misfits(path, node, _OPENED)[:1])
         if wrong:
-            return f"{path or 'the root'}: {wrong}"
+            return f"{path or 'the root'}: {wrong}{_place_of_results(path, nodes)}"
     record: SourceRecord = nodes["source"]["attributes"]
     return _wrong_record(record) or _wrong_documents(nodes, record)
+
+
+def _place_of_results(path: str, nodes: Mapping[str, Any]) -> str:
+    """Return where a group belongs that somebody added beside those of a store; empty for ours."""
+    group, _, below = path.partition("/")
+    is_array = not below and nodes[path].get("node_type") == "array"
+    if is_array or not group or group in _GROUPS:
+        return ""
+    return f"; {group} is not a group of the store: results belong below analysis/{group}"
 
 
 def misfits_of(path: str, node: Mapping[str, Any]) -> list[str]:
