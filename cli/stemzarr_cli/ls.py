@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 )
 @click.option("--sessions", is_flag=True, help="List days at an instrument instead of entries.")
 @click.option(
+    "--health",
+    is_flag=True,
+    help="Say how much the lake saves, what was verified when, what fails, what is double.",
+)
+@click.option(
     "--sort",
     metavar="FIELD",
     shell_complete=complete_fields,
@@ -49,6 +54,7 @@ def ls(  # noqa: PLR0913 - one argument for each option
     query: tuple[str, ...],
     facet: str | None,
     sessions: bool,
+    health: bool,
     sort: str | None,
     limit: int | None,
     lake: Path | None,
@@ -61,13 +67,15 @@ def ls(  # noqa: PLR0913 - one argument for each option
     """
     from stemzarr_catalog import open_lake
 
-    if sort is not None and (facet is not None or sessions):
-        msg = "--sort is for lists of entries"
-        raise OptionError(msg, hint="leave it out: the most frequent, or the latest, come first")
-    if facet is not None and sessions:
-        raise OptionError("--facet and --sessions exclude each other", hint="give one of them")
-    opened = open_lake(lake)
     words = " ".join(query)
+    kinds = {"--facet": facet is not None, "--sessions": sessions, "--health": health}
+    _check_kind([name for name, given in kinds.items() if given], words, sort, limit)
+    opened = open_lake(lake)
+    if health:
+        from stemzarr_cli.health import show_health
+
+        show_health(report, opened)
+        return
     if facet is not None:
         _count(report, opened, facet, words, limit)
         return
@@ -89,6 +97,17 @@ def ls(  # noqa: PLR0913 - one argument for each option
         _report_no_match(report, opened, words)
     for name, problem in opened.problems.items():
         report.note(f"{name} cannot be listed: {problem}")
+
+
+def _check_kind(kinds: list[str], query: str, sort: str | None, limit: int | None) -> None:
+    """Refuse what does not go together."""
+    if len(kinds) > 1:
+        raise OptionError(f"{' and '.join(kinds)} exclude each other", hint="give one of them")
+    if sort is not None and kinds:
+        msg = "--sort is for lists of entries"
+        raise OptionError(msg, hint="leave it out: the most frequent, or the latest, come first")
+    if kinds == ["--health"] and (query or limit is not None):
+        raise OptionError("--health is about the whole lake", hint="give it alone")
 
 
 def _count_entries(lake: Lake, query: str, listed: int) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "ASSIGNMENT",
     "BYTES",
     "CENTER",
+    "DURATION",
     "FACTORS",
     "MOVED",
     "PATH",
@@ -24,6 +25,9 @@ __all__ = [
     "gather",
     "read_value",
 ]
+
+
+_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Parsed(click.ParamType[Any]):
@@ -78,6 +82,20 @@ def _bytes(text: str) -> int:
     from stemzarr.options import parse_bytes
 
     return parse_bytes(text)
+
+
+def _duration(text: str) -> float:
+    """Read ``90min``, ``2h`` or ``1.5d`` as seconds.
+
+    Examples
+    --------
+    >>> _duration("90min"), _duration("2 h"), _duration("30")
+    (5400.0, 7200.0, 30.0)
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(s|min|h|d)?", text.strip())
+    if found is None:
+        raise ValueError(text)
+    return float(found[1]) * _SECONDS[found[2] or "s"]
 
 
 def _scan_shape(text: str) -> tuple[int, int]:
@@ -170,6 +188,8 @@ PATH = LocalPath()
 """A file or folder on this machine."""
 BYTES = Parsed("SIZE", _bytes)
 """A number of bytes, such as ``512MiB``."""
+DURATION = Parsed("DURATION", _duration)
+"""A time in seconds, such as ``90min`` or ``2h``."""
 SCAN_SHAPE = Parsed("Y,X", _scan_shape)
 """Scan positions, such as ``128,256``."""
 POSITION = Parsed("Y,X", _position)

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import functools
+import math
 import sys
-from dataclasses import dataclass, field
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from stemzarr.errors import DamagedStoreError, OptionError, UnsupportedDataError
+from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.completing import complete_sources
-from stemzarr_cli.parameters import PATH
-from stemzarr_cli.places import find_source
+from stemzarr_cli.parameters import DURATION, PATH
+from stemzarr_cli.places import Place, find_source
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import (
-    format_bytes,
-    format_count,
-    format_path,
-    format_seconds,
-    one_line,
-    shorten_list,
-)
+from stemzarr_cli.text import format_bytes, format_count
+from stemzarr_cli.verdict import tell
 
 if TYPE_CHECKING:
     from stemzarr.store import VerifyReport
-    from stemzarr_catalog import Entry
+    from stemzarr_catalog import Lake
+
+_WAIT_S = 7 * 24 * 3600.0
+"""How long an original stays where it is after its ingest, unless --wait says otherwise."""
 
 
 @click.command(cls=Command)
@@ -50,6 +47,28 @@ if TYPE_CHECKING:
     help="First put back metadata that another program or the disk changed.",
 )
 @click.option("--all", "everything", is_flag=True, help="Check all stores of the lake.")
+@click.option(
+    "--oldest",
+    is_flag=True,
+    help="Begin with stores that were never verified, then those verified longest ago.",
+)
+@click.option(
+    "--for",
+    "span",
+    type=DURATION,
+    help="Begin no further store after this time, such as 90min or 2h.",
+)
+@click.option(
+    "--move-to",
+    type=PATH,
+    metavar="FOLDER",
+    help="With --originals: move those that are safe to delete there, with a receipt.",
+)
+@click.option(
+    "--wait",
+    type=DURATION,
+    help="With --move-to: leave what was ingested less than this ago. [default: 7d]",
+)
 @lake_option
 @click.pass_obj
 def verify(  # noqa: PLR0913 - one argument for each option
@@ -61,6 +80,10 @@ def verify(  # noqa: PLR0913 - one argument for each option
     source: Path | None,
     originals: bool,
     restore: bool,
+    oldest: bool,
+    span: float | None,
+    move_to: Path | None,
+    wait: float | None,
     lake: Path | None,
 ) -> None:
     """Check every file and chunk of stores.
@@ -72,29 +95,68 @@ def verify(  # noqa: PLR0913 - one argument for each option
     With --originals, stores of the lake (all, or those named) are checked and compared with the
     files that they were made from; a file is listed only when its store is sound, holds every
     byte of it, and it is still the same.
+
+    When each store of a lake was verified is remembered: 'verify --all --oldest --for 2h', again
+    and again, goes through a large lake in rotation. 'ls --health' sums up.
     """
     if originals:
-        if source is not None or restore:
-            hint = "leave --source and --restore-metadata out"
-            raise OptionError("--originals finds the sources itself and changes nothing", hint=hint)
-        _list_originals(report, names, lake)
+        if source is not None or restore or oldest or span is not None:
+            hint = "leave --source, --restore-metadata, --oldest and --for out"
+            raise OptionError("--originals finds the sources itself", hint=hint)
+        _list_originals(report, names, lake, move_to, wait)
         return
+    if move_to is not None or wait is not None:
+        raise OptionError("--move-to and --wait go with --originals", hint="add --originals")
     if source is not None and len(names) != 1:
         hint = "'stemzarr ls' lists the names of a lake"
         raise OptionError("--source needs just one NAME", hint=hint)
-    for name in names or _all_names(report, lake, everything=everything):
+    chosen = names or _all_names(report, lake, everything=everything)
+    if oldest:
+        chosen = _oldest_first(chosen, lake)
+    ends = math.inf if span is None else time.monotonic() + span
+    for number, name in enumerate(chosen):
+        if time.monotonic() >= ends:
+            left = format_count(len(chosen) - number, "store")
+            report.note(f"{report.name}: the time is up; {left} left for the next time")
+            break
         with report.attempt():
-            path = find_source(name, lake).path
-            if restore:
-                _restore(report, path)
-            with report.progress(f"verifying {path.stem}") as progress:
-                import stemzarr
+            _verify(report, find_source(name, lake), source, restore=restore)
 
-                found = stemzarr.verify(path, source=source, progress=progress)
-            if source is not None and not found.ok and stemzarr.verify(path).ok:
-                _tell_other(report, found)
-                continue
-            _tell(report, found)
+
+def _verify(report: Report, place: Place, source: Path | None, *, restore: bool) -> None:
+    """Check one store, say what was found, and remember that."""
+    import stemzarr
+
+    path = place.path
+    if restore:
+        _restore(report, path)
+    with report.progress(f"verifying {path.stem}") as progress:
+        found = stemzarr.verify(path, source=source, progress=progress)
+    if source is not None and not found.ok:
+        alone = stemzarr.verify(path)
+        if alone.ok:
+            _remember(place.lake, path.stem, alone)
+            _tell_other(report, found)
+            return
+    _remember(place.lake, path.stem, found)
+    tell(report, found)
+
+
+def _remember(lake: Lake | None, name: str, found: VerifyReport) -> None:
+    """Note in a lake when one of its stores was verified."""
+    if lake is not None:
+        from stemzarr_catalog.verified import note_verification
+
+        note_verification(lake, name, found)
+
+
+def _oldest_first(names: tuple[str, ...], where: Path | None) -> tuple[str, ...]:
+    """Return names of stores, those first that were verified longest ago, or never."""
+    from stemzarr_catalog import open_lake
+    from stemzarr_catalog.verified import oldest_first
+
+    order = {name: place for place, name in enumerate(oldest_first(open_lake(where)))}
+    return tuple(sorted(names, key=lambda name: order.get(name, -1)))
 
 
 def _all_names(report: Report, where: Path | None, *, everything: bool) -> tuple[str, ...]:
@@ -134,106 +196,22 @@ def _restore(report: Report, path: Path) -> None:
         report.note(f"{path.stem}: restored, for {difference}")
 
 
-def _tell(report: Report, found: VerifyReport) -> None:
-    """Print what was found; every problem is an error of its own."""
-    report.result(found.json(), functools.partial(_draw, report, found))
-    for note in found.notes:
-        report.note(f"{found.path.stem}: {note}")
-    for problem in found.problems:
-        report.fail(DamagedStoreError(problem, path=found.path))
-
-
-def _draw(report: Report, found: VerifyReport) -> None:
-    count = format_count(len(found.problems), "problem")
-    state = "sound" if found.ok else f"DAMAGED, {count}"
-    checked = f"{format_count(found.files, 'file')} and {format_count(found.chunks, 'chunk')}"
-    amount = f"{format_bytes(found.nbytes)} in {format_seconds(found.seconds)}"
-    report.say(f"{found.path.stem}  {state}: {checked}, {amount}")
-    if found.added:
-        report.say(f"  added by the user, not checked: {shorten_list(found.added)}")
-    if found.original is not None and found.ok:
-        same = "the same, byte for byte" if found.whole else "the same values"
-        report.say(f"  {same}, as {format_path(found.original)}")
-        if not found.whole:
-            report.say("  its other bytes were not compared: the store keeps no digest of them")
-
-
-def _list_originals(report: Report, names: tuple[str, ...], where: Path | None) -> None:
+def _list_originals(
+    report: Report,
+    names: tuple[str, ...],
+    where: Path | None,
+    move_to: Path | None,
+    wait: float | None,
+) -> None:
     from stemzarr_catalog import open_lake
+    from stemzarr_catalog.moving import check_folder
+    from stemzarr_cli.originals import Moving, list_originals
 
     lake = open_lake(where)
-    judged = _Judged()
-    for name in names or tuple(lake):
-        with report.attempt():
-            _judge(report, lake[name], judged)
-    judged.show(report)
-
-
-@dataclass(slots=True)
-class _Judged:
-    """Originals for a person to read under headings; for a program they are lines at once."""
-
-    safe: dict[str, int] = field(default_factory=dict)
-    """Bytes of each that can be deleted."""
-    keep: dict[str, str] = field(default_factory=dict)
-    """Why each other one cannot."""
-
-    def show(self, report: Report) -> None:
-        """Print both groups on a terminal."""
-        if report.terminal_width is None:
-            return
-        if self.safe:
-            size = format_bytes(sum(self.safe.values()))
-            report.say(f"Safe to delete: {format_count(len(self.safe), 'file')}, {size}", bold=True)
-        for path in self.safe:
-            report.say(f"  {format_path(path)}")
-        if self.keep:
-            report.say(f"To keep: {format_count(len(self.keep), 'file')}", bold=True)
-        for path, why in self.keep.items():
-            report.say_wrapped(f"  {format_path(path)}: {why}")
-
-
-def _judge(report: Report, entry: Entry, judged: _Judged) -> None:
-    """Print the original of an entry if it is safe to delete, or say on stderr why it is not."""
-    import stemzarr
-
-    why_not = _reason_to_keep(entry)
-    original = Path(entry.source.get("path") or "")
-    if why_not is None:
-        with report.progress(f"comparing {original.name}") as progress:
-            found = stemzarr.verify(entry.path, source=original, progress=progress)
-        if found.notes or not found.ok:
-            _tell(report, found)
-            why_not = "its store is damaged, or it is another file now"
-    is_read = report.terminal_width is not None and not report.as_json
-    if why_not is not None:
-        judged.keep[str(original)] = why_not
-        if not is_read:
-            report.note(f"keep {original}: {why_not}")
-        return
-    judged.safe[str(original)] = int(entry.source.get("size") or 0)
-    record: dict[str, Any] = {
-        "name": entry.name,
-        "original": str(original),
-        "bytes": entry.source.get("size"),
-        "safe": True,
-    }
-    said = (lambda: None) if is_read else functools.partial(report.say, one_line(original))
-    report.result(record, said)
-
-
-def _reason_to_keep(entry: Entry) -> str | None:
-    """Return why an original must be kept, as far as the record of its store tells."""
-    source = entry.source
-    path = source.get("path")
-    if source.get("virtual"):
-        return "its entry is virtual, so the pixels are nowhere else"
-    if not source.get("virtual") and entry.facts.get("complete") == 0:
-        return "it ends early, and its store holds what could be recovered"
-    if not source.get("rebuildable"):
-        return f"a store cannot give {source.get('format')} files back byte for byte"
-    if source.get("redacted"):
-        return "its store is redacted, so what it gives back would differ"
-    if not path or not Path(path).exists():
-        return "it is not there any more"
-    return None
+    moving = None
+    if move_to is not None:
+        check_folder(move_to, lake.path)
+        moving = Moving(folder=move_to.absolute(), wait_s=_WAIT_S if wait is None else wait)
+    elif wait is not None:
+        raise OptionError("--wait goes with --move-to", hint="add --move-to FOLDER")
+    list_originals(report, names, lake, moving, _remember)
