@@ -41,6 +41,7 @@ from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.local import LocalFolder
 from stemzarr_catalog.known import hidden_path
 from stemzarr_catalog.lake import Lake
+from stemzarr_catalog.pace import OutsideHoursError, Pace
 from stemzarr_catalog.probe import probe_source
 from stemzarr_catalog.watched import WATCH_LOG, hide_event, read_events, write_events
 
@@ -135,6 +136,8 @@ class Watcher:
         How patiently.
     clock
         Gives seconds; another one serves tests.
+    pace
+        When files are ingested, and how fast; outside the hours they are looked at, and wait.
     progress
         Receives how far each ingest is.
 
@@ -144,13 +147,14 @@ class Watcher:
         A folder does not exist.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each option
         self,
         lake: Lake,
         folders: Sequence[str | os.PathLike[str]],
         *,
         options: IngestOptions | None = None,
         patience: WatchOptions | None = None,
+        pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
         progress: Progress | None = None,
     ) -> None:
@@ -165,6 +169,7 @@ class Watcher:
             hint = "ingest --join the folder once that the acquisition has ended"
             raise OptionError("a set of frames is joined when it is complete", hint=hint)
         self.patience = patience or WatchOptions()
+        self._pace = pace or Pace()
         self._clock = clock
         self._progress = progress
         self._log = lake.path / WATCH_LOG
@@ -197,7 +202,8 @@ class Watcher:
             if seen is None or seen.state != state:
                 fresh = _Seen(state=state, since=self._clock(), grew=seen is not None)
                 self._seen[path] = seen = fresh
-            if not seen.done and self._is_due(seen) and _is_data(path, seen):
+            is_due = not seen.done and self._is_due(seen) and not self._pace.seconds_until_open()
+            if is_due and _is_data(path, seen):
                 event = self._take(path, seen)
                 if event is not None:
                     self._write(event)
@@ -214,8 +220,10 @@ class Watcher:
             is_settling = self._clock() - seen.since < self.patience.settle_s
             if seen.tried:
                 found[path] = "is tried again"
-            elif is_settling:
-                found[path] = "grows" if seen.grew else "waits"
+            elif is_settling and seen.grew:
+                found[path] = "grows"
+            elif is_settling or self._pace.seconds_until_open():
+                found[path] = "waits"
         return found
 
     def _recall(self, path: Path) -> _Seen | None:
@@ -274,9 +282,12 @@ class Watcher:
             probe_source(path, self.options.read)
             if not read_source(path, self.options.read).complete:
                 return self._leave(path, seen, "it holds less than it declares")
-            result = self.lake.ingest(path, options=self.options, progress=self._progress)
+            progress = self._pace.follow(self._progress)
+            result = self.lake.ingest(path, options=self.options, progress=progress)
         except TruncatedFileError as error:
             return self._leave(path, seen, str(error))
+        except OutsideHoursError:
+            return None
         except (SourceChangedError, SourceNotFoundError):
             seen.since = self._clock()
             return None
@@ -341,6 +352,7 @@ def watch(  # noqa: PLR0913 - one argument for each option
     *,
     options: IngestOptions | None = None,
     patience: WatchOptions | None = None,
+    pace: Pace | None = None,
     stop: threading.Event | None = None,
     progress: Progress | None = None,
     looked: Callable[[Watcher], None] | None = None,
@@ -354,7 +366,9 @@ def watch(  # noqa: PLR0913 - one argument for each option
     SourceNotFoundError
         A folder does not exist.
     """
-    watcher = Watcher(lake, folders, options=options, patience=patience, progress=progress)
+    watcher = Watcher(
+        lake, folders, options=options, patience=patience, pace=pace, progress=progress
+    )
     stop = stop or threading.Event()
     stirred = threading.Event()
     with _told_of_changes(watcher.folders, stirred):

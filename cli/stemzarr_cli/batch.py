@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from stemzarr_catalog.naming import count_folders, expected_name
 from stemzarr_catalog.salvaging import complete_options, count_recoverable
 from stemzarr_cli.parts import split_progress
 from stemzarr_cli.report import Report
+from stemzarr_cli.steady import Steady
 from stemzarr_cli.text import (
     format_bytes,
     format_count,
@@ -195,6 +197,8 @@ class Run:
     """A file of the same session, which knows what others lack."""
     believe: Callable[[str, str], bool] | None
     """Is asked whether a folder was moved to another one."""
+    steady: Steady
+    """Waits for hours, and for shares that went away."""
 
     def run(self, sources: Sequence[Path]) -> None:
         """Ingest files, ask once whether those that end early are salvaged, and sum up."""
@@ -243,14 +247,16 @@ class Run:
             options = self.options
             if self.facts_from is not None:
                 options = complete_options(path, options, self.facts_from)
-            result = self.lake.ingest(
+            ingest = functools.partial(
+                self.lake.ingest,
                 path,
                 name=self.name,
                 folders=folders,
                 options=options,
-                progress=part,
+                progress=self.steady.pace.follow(part),
                 believe=self.believe,
             )
+            result = self.steady.do(ingest, path)
             outcome.add(path, result, self.lake, alone=alone)
         for error in failed:
             outcome.fail(path, error)

@@ -19,11 +19,13 @@ from stemzarr_cli.completing import complete_files
 from stemzarr_cli.parameters import MOVED, PATH
 from stemzarr_cli.places import describe_left, expand_folder
 from stemzarr_cli.report import Report
+from stemzarr_cli.steady import Steady, pace_options
 from stemzarr_cli.storing import store_options
 from stemzarr_cli.text import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from stemzarr.model import Source
+    from stemzarr_catalog.pace import Pace
 
 _MANY = 8
 """From how many files on a folder may be a set of frames."""
@@ -51,6 +53,7 @@ _MANY = 8
 @click.option("--dry-run", is_flag=True, help="Only say what would be written, and how.")
 @lake_option
 @click.pass_obj
+@pace_options
 def ingest(  # noqa: PLR0913 - one argument for each option
     report: Report,
     /,
@@ -58,6 +61,7 @@ def ingest(  # noqa: PLR0913 - one argument for each option
     files: tuple[str, ...],
     name: str | None,
     options: IngestOptions,
+    pace: Pace,
     lake: Path | None,
     overwrite: bool,
     moved: tuple[tuple[str, str] | None, ...],
@@ -95,7 +99,9 @@ def ingest(  # noqa: PLR0913 - one argument for each option
         for move in filter(None, moved):
             opened.known.add_move(*move)
         believe = _believe(report, compare=None in moved)
-        Run(report, opened, options, name, facts_from, believe).run(sources)
+        roots = [path if path.is_dir() else path.parent for path in map(as_path, files)]
+        steady = Steady(report, pace, opened.path, roots)
+        Run(report, opened, options, name, facts_from, believe, steady).run(sources)
 
 
 def _expand(report: Report, file: str) -> list[Path]:

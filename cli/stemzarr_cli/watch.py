@@ -14,10 +14,12 @@ from stemzarr_catalog.wording import format_value
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
+from stemzarr_cli.steady import pace_options
 from stemzarr_cli.storing import store_options
 from stemzarr_cli.text import format_path
 
 if TYPE_CHECKING:
+    from stemzarr_catalog.pace import Pace
     from stemzarr_catalog.watch import Watcher, WatchEvent
 
 
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 @store_options
 @lake_option
 @click.pass_obj
+@pace_options
 def watch(  # noqa: PLR0913 - one argument for each option
     report: Report,
     /,
@@ -68,6 +71,7 @@ def watch(  # noqa: PLR0913 - one argument for each option
     retry: float,
     attempts: int,
     options: IngestOptions,
+    pace: Pace,
     lake: Path | None,
 ) -> None:
     """Ingest what arrives in folders.
@@ -89,6 +93,7 @@ def watch(  # noqa: PLR0913 - one argument for each option
             folders,
             options=options,
             patience=patience,
+            pace=pace,
             progress=bar,
             looked=functools.partial(_describe, report),
         ):
