@@ -19,6 +19,7 @@ _PICTURE, _SMALL_PICTURE = 192, 48
 _SHORT = 24
 """Characters up to which a text stays on one line."""
 _FACTS = ("specimen", "beam_energy_keV", "camera_length_mm", "acquired")
+_TABLE = '<table style="table-layout:auto;width:auto">'
 _STYLE = "font-family:system-ui,sans-serif;font-size:13px;text-align:left"
 
 
@@ -31,14 +32,16 @@ def _cell(value: object, tag: str = "td") -> str:
 
 def _table(rows: Iterable[Sequence[object]]) -> str:
     lines = ("".join((_cell(row[0], "th"), *map(_cell, row[1:]))) for row in rows)
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+    return _TABLE + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def _pictures(entry: Entry, size: int) -> str:
     images = (
         f'<img alt="{html.escape(picture.name)}" title="{html.escape(picture.name)}"'
         f' src="data:image/png;base64,{to_base64(render_png(picture, size))}"'
-        f' style="display:inline-block;margin:0 6px 0 0;height:{size}px;image-rendering:pixelated">'
+        # Notebooks let pictures shrink with their column, which here is as wide as they are.
+        f' style="display:inline-block;margin:0 6px 0 0;height:{size}px;width:auto;max-width:none;'
+        'image-rendering:pixelated">'
         for picture in read_pictures(entry.path, size)
     )
     return "".join(images)
@@ -103,7 +106,7 @@ def entries_html(entries: Sequence[Entry], *, total: int | None = None) -> str:
         pictures = f'<td style="white-space:nowrap">{_pictures(entry, _SMALL_PICTURE)}</td>'
         lines.append(f"<tr>{_cell(entry.name, 'th')}{pictures}{cells}</tr>")
     more = f"<p>and {rest} more</p>" if rest > 0 else ""
-    return f'<div style="{_STYLE}"><table><tr>{head}</tr>{"".join(lines)}</table>{more}</div>'
+    return f'<div style="{_STYLE};overflow-x:auto">{_TABLE}<tr>{head}</tr>{"".join(lines)}</table>{more}</div>'
 
 
 def lake_html(path: str, count: int, kinds: Mapping[Any, int], first: Sequence[Entry]) -> str:
