@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import xxhash
 
 from stemzarr.errors import EntryNotFoundError
 from stemzarr.explorer.subject import Subject
+from stemzarr.model import Fact
 from stemzarr.registry import read_source
+from stemzarr.store import undo_revision
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.gallery import describe_entries, render_live_page
 from stemzarr_catalog.lake import Lake
@@ -57,6 +60,21 @@ class LakeSubjects:
                     self._open.popitem(last=False)[1].close()
             self._open.move_to_end(key)
             return self._open[key]
+
+    def revise(self, name: str, facts: Mapping[str, Fact] | None) -> None:
+        """Calibrate an entry, or undo that where `facts` are None.
+
+        Raises
+        ------
+        EntryNotFoundError, StemzarrError
+            There is no such entry; what `Lake.calibrate` raises.
+        """
+        with self._lock:
+            if facts is None:
+                undo_revision(self._entry(name).path)
+                self._lake.update(name)
+            else:
+                self._lake.calibrate(name, facts)
 
     def close(self) -> None:
         """End what is being computed for any of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import webbrowser
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Port of 127.0.0.1. [default: any free one]",
 )
+@click.option("--edit", is_flag=True, help="Let the page calibrate stores by a ring.")
 @click.option("--no-browser", is_flag=True, help="Print the address and open no browser.")
 @click.option(
     "--html", type=PATH, metavar="FILE", help="Write one page to mail, and serve nothing."
@@ -55,6 +57,7 @@ def explore(  # noqa: PLR0913 - one argument for each option
     source: str | None,
     document: str | None,
     port: int,
+    edit: bool,
     no_browser: bool,
     html: Path | None,
     size: int,
@@ -67,20 +70,29 @@ def explore(  # noqa: PLR0913 - one argument for each option
     SOURCE is a name in the lake, a store, or any file that stemzarr reads: it need not be ingested.
     Without one, or with the folder of a lake, the page is a live gallery of the lake.
     Move over the scan to see its patterns, drag detectors to see their images. The page is served
-    on this machine alone, to whoever has its address; nothing is changed. Ctrl-C ends it.
+    on this machine alone, to whoever has its address; nothing is changed, unless --edit lets a
+    ring on a known spacing, or around the disk, calibrate the store. Ctrl-C ends it.
     With --html, one file is written instead that shows the scan anywhere, offline; without a
     SOURCE, a page that opens stores on the web server where it is put, or that are dropped on it.
     """
     one = None if source is None else _one_source(source, document, read, lake)
     if html is not None:
+        if edit:
+            raise OptionError("a page to mail changes no store", hint="leave out --edit or --html")
         if one is None:
             _write_bare(report, html, overwrite=overwrite)
         else:
             _write(report, one, html, size=size, overwrite=overwrite)
         return
+    from stemzarr.api import export
     from stemzarr.explorer import Explorer
 
-    server = Explorer(one or _lake(source, document, read, lake), port=port)
+    server = Explorer(
+        one or _lake(source, document, read, lake),
+        port=port,
+        export=functools.partial(export, read=read),
+        edit=edit,
+    )
 
     def started() -> None:
         report.result({"address": server.address}, lambda: report.say(server.address))

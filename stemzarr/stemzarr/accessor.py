@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from stemzarr.errors import OptionError
+from stemzarr.errors import MissingDependencyError, OptionError
 from stemzarr.labelled import from_dataset, to_dataset
 from stemzarr.metadata.optics import mrad_per_inverse_nm
 from stemzarr.model import Document
@@ -25,6 +25,8 @@ from stemzarr.views.view import BadPixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from stemzarr.explorer.notebook import ExplorerWidget
 
 __all__ = ["StemAccessor"]
 
@@ -303,6 +305,34 @@ class StemAccessor:
             Its position (scan_y, scan_x), or a pattern (det_y, det_x).
         """
         return likeness(self.document, like)
+
+    def explore(self, *, height: int = 760) -> ExplorerWidget:
+        """Return the explorer as a widget of a notebook: patterns under the pointer, detectors.
+
+        Parameters
+        ----------
+        height
+            Of the widget, in pixels of the screen.
+
+        Returns
+        -------
+        ExplorerWidget
+            Its ``position`` (scan_y, scan_x), ``region`` (top, left, bottom, right) and
+            ``detectors`` follow the page, and the page follows them where they are set.
+
+        Raises
+        ------
+        MissingDependencyError
+            anywidget is not installed.
+        """
+        try:
+            from stemzarr.explorer.notebook import explore_document
+        except ModuleNotFoundError as error:
+            if error.name not in ("anywidget", "ipywidgets", "traitlets"):
+                raise
+            msg, hint = "a widget needs anywidget", "pip install 'stemzarr[notebook]'"
+            raise MissingDependencyError(msg, hint=hint) from error
+        return explore_document(self.document, height=height)
 
     def plot(self, image: xr.DataArray | None = None) -> Figure:
         """Return a figure of an image over the scan and the mean pattern, with scale bars.

@@ -56,7 +56,7 @@ def run_explorer(words: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(webbrowser, "open", read)
         assert run(words) == INTERRUPTED
-    assert b"main.js" in pages[0]
+    assert b'data-source="server"' in pages[0]
 
 
 def run_blocks(blocks: list[tuple[str, str]]) -> None:

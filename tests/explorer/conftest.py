@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 from tornado.websocket import websocket_connect
 
-from stemzarr import explorer, ingest
+from stemzarr import explorer, export, ingest
 from stemzarr.explorer import Explorer
 from stemzarr.explorer.one_source import OneSource
 from stemzarr.registry import read_source
 from stemzarr.testing import write_synthetic_dm4
 
-Serve = Callable[[Path], AbstractContextManager[Explorer]]
+Serve = Callable[..., AbstractContextManager[Explorer]]
 
 PAGE = Path(explorer.__file__).parent / "page"
 """The modules of the page."""
@@ -153,8 +153,9 @@ def serve() -> Serve:
     """Return what serves a source until its block ends."""
 
     @contextlib.contextmanager
-    def serving(path: Path) -> Iterator[Explorer]:
-        server = Explorer(OneSource(read_source(path), path.stem))
+    def serving(path: Path, *, edit: bool = False) -> Iterator[Explorer]:
+        source = OneSource(read_source(path), path.stem)
+        server = Explorer(source, export=export, edit=edit)
         ready = threading.Event()
         thread = threading.Thread(target=server.run, args=(ready.set,), name="stemzarr-served")
         thread.start()

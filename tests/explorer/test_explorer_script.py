@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from stemzarr import explorer
 from stemzarr.explorer import Explorer
-from stemzarr.explorer.page import PAGE_FILES, read_page_file
 
 Draw = Callable[..., Any]
 Serve = Callable[[Path], AbstractContextManager[Explorer]]
@@ -30,10 +30,8 @@ AXES = [
 def test_modules_import_one_way_and_share_no_name() -> None:
     """Every module is a file of the page, none is part of a circle, and no two define one name."""
     imports, names = {}, []
-    for name in PAGE_FILES:
-        if not name.endswith(".js"):
-            continue
-        text = read_page_file(name)
+    for path in (Path(explorer.__file__).parent / "page").glob("*.js"):
+        name, text = path.name, path.read_text(encoding="utf-8")
         found = re.findall(r'^import \{[^}]*\} from "\./([\w.]+)";$', text, re.MULTILINE)
         assert len(found) == len(re.findall(r"^import\b", text, re.MULTILINE)), name
         imports[name] = set(found)
@@ -207,5 +205,50 @@ def test_a_browser_runs_nothing_of_a_title(draw: Draw, dm4: Path, serve: Serve) 
         )
         page = draw(server.address, "exact")
     assert page.text.count(evil) >= 3
-    assert page.tags.count("script") == 1
+    # What the page knows, which is text, and its one module.
+    assert page.tags.count("script") == 2
     assert "img" not in page.tags
+
+
+def test_colours_of_shifts_are_those_of_the_copied_python(node: Node) -> None:
+    """Hue and brightness as numpy has them by the formula that Copy Python gives."""
+    script = """
+    const { colourShifts } = await import("PAGE/deflection.js");
+    const plain = (values) => ({ values: Float64Array.from(values), height: 5, width: 8 });
+    const [y, x] = JSON.parse(process.argv[1]).map(plain);
+    const { plane, top } = colourShifts({ com_y: y, com_x: x });
+    console.log(JSON.stringify([Array.from(plane.values), top, plane.channels]));
+    """
+    y, x = np.random.default_rng(4).normal(3, 1, (2, 40))
+    colours, top, channels = node(script, json.dumps([y.tolist(), x.tolist()]))
+    y, x = y - y.mean(), x - x.mean()
+    size = np.hypot(y, x)
+    assert top == pytest.approx(np.sort(size)[39])
+    thirds = 2 * np.pi * np.arange(3) / 3
+    angle, share = np.arctan2(y, x)[:, None], np.clip(size / top, 0, 1)[:, None]
+    expected = 255 * share * (0.5 + 0.5 * np.cos(angle - thirds))
+    assert np.abs(np.reshape(colours, (40, 3)) - expected).max() <= 0.5 + 1e-9
+    assert channels == 3
+
+
+def test_a_calibrated_ring_stays_where_it_is(node: Node) -> None:
+    """In the new units of the axes each detector covers the same pixels."""
+    script = """
+    const { carryOver, ringOf } = await import("PAGE/calibrating.js");
+    const { maskOf, parseDetectors } = await import("PAGE/detectors.js");
+    const before = JSON.parse(process.argv[1]);
+    const after = before.map((axis) => ({ ...axis, scale: axis.scale * 7, offset: 3 }));
+    const detectors = parseDetectors("+ring:0.1,0.2,0.3,1.1;-rect:-0.6,-0.4,0.9,1");
+    const moved = carryOver(detectors, before, after);
+    const masks = (each, axes) => each.map((one) => Array.from(maskOf(one, ...axes)).join(""));
+    console.log(JSON.stringify([
+      masks(detectors, before), masks(moved, after), ringOf(detectors[0], ...before),
+      ringOf(detectors[1], ...before),
+    ]));
+    """
+    before, after, ring, none = node(script, json.dumps(AXES))
+    assert before == after
+    assert ring["center_y"] == pytest.approx((0.1 + 1.5) / 0.25)
+    assert ring["center_x"] == pytest.approx((0.2 + 1.1) / 0.2)
+    assert ring["radius"] == pytest.approx(1.1 / np.sqrt(0.25 * 0.2))
+    assert none is None

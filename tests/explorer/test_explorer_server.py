@@ -124,7 +124,7 @@ def test_strangers_read_nothing(store: Path, serve: Serve) -> None:
             {"method": "POST"},
             {"method": "OPTIONS"},
         ]
-        for path in ("", "main.js", "api/describe", "api/pattern?y=0&x=0"):
+        for path in ("", "api/describe", "api/pattern?y=0&x=0"):
             for headers in strange:
                 status, given, body = ask(server, path, **headers)
                 assert status in (403, 405), headers
@@ -148,7 +148,7 @@ def test_no_path_leads_out_of_the_page(store: Path, serve: Serve) -> None:
 def test_every_answer_forbids_what_is_not_ours(store: Path, serve: Serve) -> None:
     """The policy lets no other script run, no page frame it, no browser keep it."""
     with serve(store) as server:
-        for path in ("", "main.js", "api/describe", "nothing"):
+        for path in ("", "api/describe", "nothing"):
             headers = ask(server, path)[1]
             policy = headers["Content-Security-Policy"]
             assert "default-src 'none'" in policy

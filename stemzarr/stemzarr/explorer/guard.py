@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 
-__all__ = ["HEADERS", "is_allowed", "is_token"]
+__all__ = ["HEADERS", "is_allowed", "is_token", "may_change"]
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -56,6 +56,19 @@ def is_allowed(headers: Mapping[str, str], port: int) -> bool:
     # Whoever follows a link to the page comes from elsewhere; what the page asks for does not.
     site, mode = headers.get("Sec-Fetch-Site", "none"), headers.get("Sec-Fetch-Mode", "navigate")
     return site in _SAME or mode == "navigate"
+
+
+def may_change(headers: Mapping[str, str]) -> bool:
+    """Return whether an allowed request may change a store: the script of a page of ours sent it.
+
+    A link or a form elsewhere can send what `is_allowed` takes for a person who opens the page.
+
+    Examples
+    --------
+    >>> may_change({"Origin": "http://127.0.0.1:80"}), may_change({})
+    (True, False)
+    """
+    return "Origin" in headers and headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
 
 
 def is_token(given: str, token: str) -> bool:

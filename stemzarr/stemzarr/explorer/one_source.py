@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
-from stemzarr.errors import EntryNotFoundError
+from stemzarr.errors import EntryNotFoundError, UnsupportedDataError
 from stemzarr.explorer.subject import Subject
-from stemzarr.model import Source
+from stemzarr.model import Fact, Source
+from stemzarr.registry import is_store, read_source
+from stemzarr.store import revise, undo_revision
 
 __all__ = ["OneSource"]
 
@@ -46,6 +49,28 @@ class OneSource:
             if slug not in self._open:
                 self._open[slug] = Subject(self._source, slug, self._name)
             return self._open[slug]
+
+    def revise(self, name: str, facts: Mapping[str, Fact] | None) -> None:
+        """Calibrate the store, or undo that where `facts` are None; it is read again.
+
+        Raises
+        ------
+        EntryNotFoundError, UnsupportedDataError, StemzarrError
+            Another name is meant, or the source is not a store; what `revise` raises.
+        """
+        path = self.open(name, None).path
+        if not is_store(path):
+            hint = "'stemzarr ingest' makes one, and keeps the file as it is"
+            raise UnsupportedDataError("only a store can be calibrated", path=path, hint=hint)
+        if facts is None:
+            undo_revision(path)
+        else:
+            revise(path, facts)
+        with self._lock:
+            self._source = read_source(path)
+            old, self._open = self._open, {}
+        for subject in old.values():
+            subject.close()
 
     def close(self) -> None:
         """End what is being computed for any of them."""

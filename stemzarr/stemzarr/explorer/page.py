@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import html
 import json
@@ -12,8 +13,8 @@ from typing import Any
 
 __all__ = [
     "MARK",
-    "PAGE_FILES",
     "read_page_file",
+    "render_served_page",
     "render_single_page",
     "script_digest",
     "script_json",
@@ -22,10 +23,6 @@ __all__ = [
 MARK = '<meta name="generator" content="stemzarr explore">'
 """What tells a page of ours from another file."""
 _FOLDER = files("stemzarr.explorer") / "page"
-PAGE_FILES = frozenset(
-    each.name for each in _FOLDER.iterdir() if each.name.endswith((".html", ".css", ".js"))
-)
-"""Names of all files of the page: nothing else is ever sent."""
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w.]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
@@ -50,29 +47,68 @@ def render_single_page(
     data
         Texts that the page finds by their names: arrays in base64.
     """
-    script, worker, style = _join("main.js"), _join("worker.js"), read_page_file("explorer.css")
-    policy = (
-        f"default-src 'none'; script-src '{script_digest(script)}';"
-        f" style-src '{script_digest(style)}'; worker-src blob:; img-src data: blob:;"
-        " connect-src 'self'; base-uri 'none'; form-action 'none'"
+    texts = {
+        **({"about": script_json(about)} if about else {}),
+        **(data or {}),
+        "worker-source": _join("worker.js"),
+    }
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{_policy("blob:")}">\n'
+    return _render(title, "embedded" if about else "store", texts, policy)
+
+
+def render_served_page(
+    title: str, source: str, about: dict[str, Any] | None = None
+) -> tuple[str, str]:
+    """Return the page as its server sends it, at one go, and the policy of its header.
+
+    Parameters
+    ----------
+    title
+        Title of the page.
+    source
+        Where it gets its numbers: ``"server"``, or ``"notebook"``.
+    about
+        What it shows, as JSON; without it, it asks, and is answered why there is none.
+    """
+    texts = {"about": script_json(about)} if about else {}
+    return _render(title, source, texts), _policy("'none'")
+
+
+def _policy(workers: str) -> str:
+    """Return what a browser may do for the page: run its one script, and ask its own server."""
+    script, style = script_digest(_script()), script_digest(_style())
+    return (
+        f"default-src 'none'; script-src '{script}'; style-src '{style}';"
+        f" worker-src {workers}; img-src data: blob:; connect-src 'self'; base-uri 'none';"
+        " form-action 'none'"
     )
-    texts = {**({"about": script_json(about)} if about else {}), **(data or {})}
+
+
+@functools.cache
+def _script() -> str:
+    return _join("main.js")
+
+
+@functools.cache
+def _style() -> str:
+    return read_page_file("explorer.css")
+
+
+def _render(title: str, source: str, texts: dict[str, str], policy: str = "") -> str:
     parts = "".join(
         f'<script type="text/plain" id="{html.escape(name)}">{text}</script>\n'
         for name, text in texts.items()
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"{MARK}\n"
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"{MARK}\n{policy}"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{html.escape(title)}</title>\n<link rel="icon" href="data:,">\n'
-        f"<style>{style}</style>\n</head>\n"
-        f'<body data-source="{"embedded" if about else "store"}">\n'
+        f"<style>{_style()}</style>\n</head>\n"
+        f'<body data-source="{source}">\n'
         '<div id="page"><p class="trouble">Opening …</p>'
         "<noscript>This page needs JavaScript.</noscript></div>\n"
-        f'{parts}<script type="text/plain" id="worker-source">{worker}</script>\n'
-        f'<script type="module">{script}</script>\n</body>\n</html>\n'
+        f'{parts}<script type="module">{_script()}</script>\n</body>\n</html>\n'
     )
 
 

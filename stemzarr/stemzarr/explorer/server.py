@@ -1,4 +1,4 @@
-"""The server of the explorer: 127.0.0.1 alone, a token in the address, nothing is ever written."""
+"""The server of the explorer: 127.0.0.1 alone, a token in the address, read-only unless asked."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import importlib
 import json
 import secrets
 import socket
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,58 +19,21 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 
 from stemzarr.errors import EntryNotFoundError, OptionError, StemzarrError, WriteError
-from stemzarr.explorer.guard import HEADERS, is_allowed, is_token
-from stemzarr.explorer.page import PAGE_FILES, read_page_file
+from stemzarr.explorer.editing import calibrate_by_ring
+from stemzarr.explorer.guard import HEADERS, is_allowed, is_token, may_change
+from stemzarr.explorer.page import render_served_page
+from stemzarr.explorer.saving import SUFFIXES, Export, Saver
 from stemzarr.explorer.subject import Subject
+from stemzarr.explorer.subjects import Gallery, Subjects
 from stemzarr.explorer.wire import from_array
+from stemzarr.explorer.work import Work
+from stemzarr.model import Fact
+from stemzarr.registry import is_store
 
-__all__ = ["Explorer", "Gallery", "Subjects"]
+__all__ = ["Explorer"]
 
-_READERS = 2
 _POLL_S = 0.5
 _PIECE = 2 * 1024**2
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-
-
-class Subjects(Protocol):
-    """What can be looked at, by name."""
-
-    def open(self, name: str, document: str | None) -> Subject:
-        """Return the document of a source; the same object for the same names.
-
-        Raises
-        ------
-        EntryNotFoundError
-            There is nothing of that name.
-        """
-        ...
-
-    def close(self) -> None:
-        """End what is being computed for any of them."""
-        ...
-
-
-@runtime_checkable
-class Gallery(Subjects, Protocol):
-    """Many subjects: the page that shows them all, live, is what the empty name means."""
-
-    def page(self) -> tuple[str, str]:
-        """Return the page and its policy."""
-        ...
-
-    def entries(self, known: str) -> dict[str, Any]:
-        """Return all of them, unless their state is `known` already, as JSON."""
-        ...
-
-    def picture(self, name: str, number: int) -> bytes:
-        """Return one of the pictures of an entry as PNG.
-
-        Raises
-        ------
-        EntryNotFoundError
-            There is no such picture.
-        """
-        ...
 
 
 class Explorer:
@@ -84,10 +45,23 @@ class Explorer:
         What can be looked at; the empty name means what the page shows first.
     port
         Where it listens; any free port by default.
+    export
+        `stemzarr.export`, by which regions are saved; without it they are not.
+    edit
+        Whether stores may be calibrated on the page.
     """
 
-    def __init__(self, subjects: Subjects, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        subjects: Subjects,
+        *,
+        port: int = 0,
+        export: Export | None = None,
+        edit: bool = False,
+    ) -> None:
         self.subjects = subjects
+        self.saver = None if export is None else Saver(export)
+        self.edit = edit
         self.token = secrets.token_urlsafe(24)
         try:
             self._socket = socket.create_server(("127.0.0.1", port))
@@ -104,6 +78,22 @@ class Explorer:
         """The address to open, which lets in whoever knows it."""
         return f"http://127.0.0.1:{self.port}/{self.token}/"
 
+    def describe(self, name: str, document: str | None) -> dict[str, Any]:
+        """Return what the page knows of a document before it asks for values, as JSON.
+
+        Raises
+        ------
+        EntryNotFoundError
+            There is no such document.
+        """
+        subject = self.subjects.open(name, document)
+        more = {
+            "edit": self.edit and subject.is_scan and is_store(subject.path),
+            "saves": list(SUFFIXES) if self.saver and subject.is_scan else [],
+        }
+        about: dict[str, Any] = json.loads(_to_json({**subject.describe(), **more}))
+        return about
+
     def run(self, started: Callable[[], None] | None = None) -> None:
         """Serve until `stop` or Ctrl-C.
 
@@ -117,6 +107,8 @@ class Explorer:
         finally:
             self.subjects.close()
             self._socket.close()
+            if self.saver is not None:
+                self.saver.close()
 
     def stop(self) -> None:
         """End `run`, from any thread."""
@@ -125,7 +117,7 @@ class Explorer:
 
     async def _serve(self, started: Callable[[], None] | None) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        work = _Work(self.subjects)
+        work = Work()
         server = HTTPServer(self._application(work), xheaders=False)
         server.add_socket(self._socket)
         try:
@@ -134,7 +126,7 @@ class Explorer:
             # What the page asks first is found out while the browser starts.
             if not isinstance(self.subjects, Gallery):
                 with contextlib.suppress(StemzarrError):
-                    await work.read(lambda: self.subjects.open("", None).describe())
+                    await work.read(lambda: self.describe("", None))
             await work.read(lambda: importlib.import_module("xarray"))
             while not self._stopped.is_set():
                 # Ctrl-C, where another thread gets it, interrupts only waits that end.
@@ -145,68 +137,23 @@ class Explorer:
             await server.close_all_connections()
             work.close()
 
-    def _application(self, work: _Work) -> Application:
+    def _application(self, work: Work) -> Application:
         given = {"explorer": self, "work": work}
         return Application(
             [
                 (r"/([^/]*)/api/([a-z]+)", _ApiHandler, given),
-                (r"/([^/]*)/([A-Za-z0-9_.-]*)", _PageHandler, given),
+                (r"/([^/]*)/", _PageHandler, given),
+                (r"/([^/]*)/file/([A-Za-z0-9_-]+)/[^/]+", _FileHandler, given),
                 (r"/.*", _NothingHandler, given),
             ],
             log_function=lambda _: None,
         )
 
 
-class _Work:
-    """Threads that read, and one that computes: what nobody waits for any more is stopped."""
-
-    def __init__(self, subjects: Subjects) -> None:
-        self.subjects = subjects
-        self.progress: dict[tuple[str, str], float] = {}
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="stemzarr-read")
-        self._computer = ThreadPoolExecutor(1, thread_name_prefix="stemzarr-compute")
-        self._running: dict[tuple[str, str], threading.Event] = {}
-
-    async def read(self, function: Callable[[], Any]) -> Any:  # noqa: ANN401 - what it returns
-        """Return what a function gives that reads little."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, function)
-
-    async def compute(self, job: tuple[str, str], function: Callable[[Any], Any]) -> Any:  # noqa: ANN401
-        """Return ``function(progress)``; an earlier call of the same job is stopped."""
-        earlier = self._running.get(job)
-        if earlier is not None:
-            earlier.set()
-        stopped = self._running[job] = threading.Event()
-        self.progress[job] = 0.0
-
-        def report(done: int, total: int) -> None:
-            if stopped.is_set():
-                raise InterruptedError
-            self.progress[job] = done / max(1, total)
-
-        def act() -> Any:  # noqa: ANN401
-            if stopped.is_set():
-                raise InterruptedError
-            return function(report)
-
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._computer, act)
-        finally:
-            if self._running.get(job) is stopped:
-                del self._running[job], self.progress[job]
-
-    def close(self) -> None:
-        """Stop what runs, and wait for it."""
-        for stopped in self._running.values():
-            stopped.set()
-        for pool in (self._readers, self._computer):
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
 class _Handler(RequestHandler):
     """A request that is answered only to the page of ours."""
 
-    def initialize(self, explorer: Explorer, work: _Work) -> None:
+    def initialize(self, explorer: Explorer, work: Work) -> None:
         self.explorer = explorer
         self.work = work
 
@@ -219,7 +166,10 @@ class _Handler(RequestHandler):
         allowed = is_allowed(self.request.headers, self.explorer.port)
         if not (allowed and is_token(token or "", self.explorer.token)):
             raise HTTPError(403)
-        if self.request.method not in ("GET", "HEAD"):
+        if self.request.method == "POST" and self.explorer.edit:
+            if not may_change(self.request.headers):
+                raise HTTPError(403)
+        elif self.request.method not in ("GET", "HEAD"):
             raise HTTPError(405)
 
     def write_error(self, status_code: int, **_: Any) -> None:  # noqa: ANN401 - tornado's interface
@@ -238,28 +188,54 @@ class _NothingHandler(_Handler):
 
 
 class _PageHandler(_Handler):
-    """The files of the page, which are those of the package."""
+    """The page: at one go, with what it shows, so that a browser asks once before it draws."""
 
-    def get(self, _: str, name: str) -> None:
-        subjects = self.work.subjects
-        if not name and isinstance(subjects, Gallery) and not self.get_query_argument("name", ""):
+    async def get(self, _: str) -> None:
+        subjects = self.explorer.subjects
+        name = self.get_query_argument("name", "")
+        if not name and isinstance(subjects, Gallery):
             page, policy = subjects.page()
-            self.set_header("Content-Security-Policy", f"{policy}; frame-ancestors 'none'")
-            self.finish(page)
-            return
-        name = name or "index.html"
-        if name not in PAGE_FILES:
+        else:
+            words = name, self.get_query_argument("document", "") or None
+            try:
+                about = await self.work.read(lambda: self.explorer.describe(*words))
+            except StemzarrError:
+                about = None  # the page asks again, and shows what is wrong
+            page, policy = render_served_page(name or "stemzarr", "server", about)
+        self.set_header("Content-Security-Policy", f"{policy}; frame-ancestors 'none'")
+        self.finish(page)
+
+
+class _FileHandler(_Handler):
+    """A region that was saved."""
+
+    async def get(self, _: str, key: str) -> None:
+        saver = self.explorer.saver
+        try:
+            path = None if saver is None else saver.find(key)
+        except EntryNotFoundError:
+            path = None
+        if path is None:
             raise HTTPError(404)
-        suffix = name[name.rindex(".") :]
-        self.set_header("Content-Type", f"{_TYPES[suffix]}; charset=utf-8")
-        self.finish(read_page_file(name))
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Content-Disposition", "attachment")
+        self.set_header("Content-Length", str(path.stat().st_size))
+        with contextlib.suppress(StreamClosedError), path.open("rb") as file:
+            while piece := await self.work.read(lambda: file.read(_PIECE)):
+                self.write(piece)
+                await self.flush()
 
 
 class _ApiHandler(_Handler):
     """What the page asks for: JSON, or an array whose type and shape are in a header."""
 
     async def get(self, _: str, what: str) -> None:
-        answer = getattr(self, f"_send_{what}", None)
+        await self._answer(getattr(self, f"_send_{what}", None))
+
+    async def post(self, _: str, what: str) -> None:
+        await self._answer(getattr(self, f"_change_{what}", None))
+
+    async def _answer(self, answer: Callable[[], Awaitable[None]] | None) -> None:
         if answer is None:
             raise HTTPError(404)
         try:
@@ -278,7 +254,7 @@ class _ApiHandler(_Handler):
 
     def _send_json(self, value: Any) -> None:  # noqa: ANN401 - any JSON
         self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps(value, default=_plain))
+        self.finish(_to_json(value))
 
     async def _send_array(self, values: NDArray[Any]) -> None:
         header, data = from_array(values)
@@ -291,7 +267,7 @@ class _ApiHandler(_Handler):
                 await self.flush()
 
     async def _subject(self) -> Subject:
-        open_it = functools.partial(self.work.subjects.open, *self._words())
+        open_it = functools.partial(self.explorer.subjects.open, *self._words())
         subject: Subject = await self.work.read(open_it)
         return subject
 
@@ -307,15 +283,15 @@ class _ApiHandler(_Handler):
             raise OptionError(msg, hint="give each once") from None
 
     async def _send_describe(self) -> None:
-        subject = await self._subject()
-        self._send_json(await self.work.read(subject.describe))
+        words = self._words()
+        self._send_json(await self.work.read(lambda: self.explorer.describe(*words)))
 
     async def _send_pattern(self) -> None:
         place, words = self._integers("y", "x"), self._words()
 
         # Nothing is asked for as often: one turn in a thread, not two.
         def read() -> NDArray[Any]:
-            return self.work.subjects.open(*words).pattern(*place)
+            return self.explorer.subjects.open(*words).pattern(*place)
 
         await self._send_array(await self.work.read(read))
 
@@ -354,9 +330,9 @@ class _ApiHandler(_Handler):
         await self._send_array(tiles.sums)
 
     def _gallery(self) -> Gallery:
-        if not isinstance(self.work.subjects, Gallery):
+        if not isinstance(self.explorer.subjects, Gallery):
             raise HTTPError(404)
-        return self.work.subjects
+        return self.explorer.subjects
 
     async def _send_entries(self) -> None:
         known = self.get_query_argument("known", "")
@@ -369,7 +345,42 @@ class _ApiHandler(_Handler):
         self.finish(png)
 
     async def _send_progress(self) -> None:
-        self._send_json({"image": self.work.progress.get(self._job("image"))})
+        shares = {what: self.work.progress.get(self._job(what)) for what in ("image", "save")}
+        self._send_json(shares)
+
+    async def _send_save(self) -> None:
+        subject, saver = await self._subject(), self.explorer.saver
+        top, left, bottom, right = self._integers("top", "left", "bottom", "right")
+        suffix = self.get_query_argument("format", "")
+        if saver is None:
+            raise HTTPError(404)
+        files = await self.work.compute(
+            self._job("save"),
+            lambda progress: saver.save(subject, (top, left, bottom, right), suffix, progress),
+        )
+        self._send_json({"files": files})
+
+    async def _change_calibration(self) -> None:
+        name, document = self._words()
+        subject = await self._subject()
+        try:
+            ring = json.loads(self.request.body)
+        except ValueError:
+            ring = None
+        if not isinstance(ring, dict):
+            raise OptionError("the ring is not a JSON object", hint="draw it on the page")
+        facts = calibrate_by_ring(subject.document, subject.source.main, ring)
+        await self._revise(name, document, facts)
+
+    async def _change_undo(self) -> None:
+        await self._revise(*self._words(), None)
+
+    async def _revise(
+        self, name: str, document: str | None, facts: Mapping[str, Fact] | None
+    ) -> None:
+        """Revise a store, and answer what the page now knows of it."""
+        await self.work.read(lambda: self.explorer.subjects.revise(name, facts))
+        self._send_json(await self.work.read(lambda: self.explorer.describe(name, document)))
 
     def _job(self, what: str) -> tuple[str, str]:
         """Return the name of a computation: one of each kind for every page that is open."""
@@ -379,6 +390,10 @@ class _ApiHandler(_Handler):
 def _mean(subject: Subject, ends: list[int], progress: Any) -> NDArray[np.float64]:  # noqa: ANN401
     top, left, bottom, right = ends
     return subject.mean(top, left, bottom, right, progress)
+
+
+def _to_json(value: Any) -> str:  # noqa: ANN401 - any JSON
+    return json.dumps(value, default=_plain)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - what json does not know

@@ -195,7 +195,7 @@ class Subject:
 
     def pattern(self, y: int, x: int) -> NDArray[Any]:
         """Return the pattern at a position, (det_y, det_x)."""
-        self._check_inside(y, x, y + 1, x + 1)
+        self.check_inside(y, x, y + 1, x + 1)
         box = read_box(self.document.blocks, (y, x, 0, 0), (1, 1, *self.document.shape[2:]))
         pattern: NDArray[Any] = box[0, 0]
         return pattern
@@ -204,7 +204,7 @@ class Subject:
         self, top: int, left: int, bottom: int, right: int, progress: Progress | None = None
     ) -> NDArray[np.float64]:
         """Return the mean pattern of a region, (det_y, det_x); the last two ends are not in it."""
-        self._check_inside(top, left, bottom, right)
+        self.check_inside(top, left, bottom, right)
         shape = self.document.shape[2:]
         total = np.zeros(shape)
         size = max(1, math.prod(shape) * self.document.dtype.itemsize)
@@ -220,7 +220,14 @@ class Subject:
                     progress(done, count)
         return total / count
 
-    def _check_inside(self, top: int, left: int, bottom: int, right: int) -> None:
+    def check_inside(self, top: int, left: int, bottom: int, right: int) -> None:
+        """Refuse a region that is not in the scan; its last two ends are not in it.
+
+        Raises
+        ------
+        UnsupportedDataError, OptionError
+            This is not a scan, or the region is empty or reaches out of it.
+        """
         if not self.is_scan:
             msg = f"the document {self.document.slug!r} is {self.document.kind}"
             raise UnsupportedDataError(msg, hint="patterns are those of a 4D scan of real values")

@@ -33,9 +33,14 @@ export function select(label, choices, onchange) {
 /** Offers bytes to be saved as a file. */
 export function saveFile(name, bytes, type) {
   const address = URL.createObjectURL(new Blob([bytes], { type }));
+  fetchFile(address, name);
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+
+/** Lets the browser save what is at an address. */
+export function fetchFile(address, name) {
   const link = make("a", { href: address, download: name });
   document.body.append(link);
   link.click();
   link.remove();
-  setTimeout(() => URL.revokeObjectURL(address), 10000);
 }

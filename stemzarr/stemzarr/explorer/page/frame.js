@@ -29,7 +29,7 @@ export class Frame {
     root.replaceChildren(
       make("header", {}, home ? make("a", { href: home, class: "home", title: "All scans" }, "‹ lake") : null,
         titles, make("span", { class: "space" }), documents,
-        button("Copy link", () => this.copy(location.href, "The link to this view is copied"), "Every setting is in the address")),
+        location.protocol === "about:" ? null : button("Copy link", () => this.copy(location.href, "The link to this view is copied"), "Every setting is in the address")),
       this.main, this.message);
     show(this.message, false);
     document.title = about.name;
@@ -71,14 +71,20 @@ export class Frame {
     this.say(message);
   }
 
-  /** Returns buttons that copy and save what a panel shows. */
-  actions(panel, name, python) {
+  /** Returns buttons that copy and save what a panel shows, and `more` of them. */
+  actions(panel, name, python, ...more) {
     const file = (suffix) => `${this.about.name}-${name()}.${suffix}`.replace(/[^\w.-]+/g, "_");
     return make("div", { class: "row actions" },
       button("Copy Python", () => this.copy(python(), "The Python that makes this picture is copied")),
       button("PNG", () => panel.figure().toBlob((blob) => saveFile(file("png"), blob, "image/png")), "Save the picture with its scale bar"),
-      this.about.channels && this.about.channels.length ? null : button("TIFF", () => saveFile(file("tif"), encodeTiff(panel.plane, ...this.coarse(panel)), "image/tiff"),
-        "Save the values as float32, calibrated for ImageJ"));
+      this.about.channels && this.about.channels.length ? null : button("TIFF", () => this.saveTiff(panel, file("tif")),
+        "Save the values as float32, calibrated for ImageJ"), ...more);
+  }
+
+  saveTiff(panel, name) {
+    if (!panel.plane) this.say("there is nothing to save yet", true);
+    else if (panel.plane.channels > 2) this.say("colours are no values: save CoM y and CoM x", true);
+    else saveFile(name, encodeTiff(panel.plane, ...this.coarse(panel)), "image/tiff");
   }
 
   coarse(panel) {

@@ -3,6 +3,7 @@
 import { make } from "./dom.js";
 import { EmbeddedTransport } from "./embedded_transport.js";
 import { droppedFiles, FolderFiles, WebFiles } from "./files.js";
+import { NotebookTransport } from "./notebook_transport.js";
 import { ScanPage } from "./scan_page.js";
 import { SimplePage } from "./simple_page.js";
 import { StoreTransport } from "./store_transport.js";
@@ -50,7 +51,8 @@ async function begin(root) {
   if (document.body.dataset.source === "server") {
     const name = query.get("name") || "";
     await showPage(root, new ServerTransport(name, slug), name ? "./" : null);
-  } else if (document.body.dataset.source === "embedded") await showPage(root, new EmbeddedTransport());
+  } else if (document.body.dataset.source === "notebook") await showPage(root, new NotebookTransport());
+  else if (document.body.dataset.source === "embedded") await showPage(root, new EmbeddedTransport());
   else if (query.get("store")) await showPage(root, new StoreTransport(new WebFiles(query.get("store")), slug));
   else askForStore(root, slug);
 }

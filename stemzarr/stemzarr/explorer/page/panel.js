@@ -19,6 +19,7 @@ export class Panel {
     this.rows = this.columns = 1;
     this.display = null;
     this.overlay = () => {};
+    this.legend = () => {};
     this.zoom = { factor: 1, y: 0, x: 0 };
     this.canvas = make("canvas", { tabindex: "0", role: "img", "aria-label": options.label });
     this.stage = make("div", { class: "stage" }, this.canvas);
@@ -118,6 +119,12 @@ export class Panel {
     this.drawPlane(context, view);
     this.overlay(context, view);
     this.drawScaleBar(context, view);
+    this.drawLegend(context, view);
+  }
+
+  drawLegend(context, view) {
+    const right = Math.min(view.width, view.left + this.columns * view.size);
+    this.legend(context, right, Math.max(0, view.top), view.ratio);
   }
 
   drawPlane(context, { size, aspect, left, top }) {
@@ -173,6 +180,7 @@ export class Panel {
     const view = { size, aspect, left: 0, top: 0, ratio: Math.max(1, canvas.width / 600), width: canvas.width, height: canvas.height };
     this.drawPlane(context, view);
     this.drawScaleBar(context, view);
+    this.drawLegend(context, view);
     return canvas;
   }
 
@@ -247,39 +255,69 @@ export class Panel {
   }
 
   listen() {
+    const { canvas } = this;
+    const touches = new Map();
     let pressed = null;
     const send = (kind, event) => {
       if (this.plane) this.options.onPointer(kind, this.pointOf(event), event);
     };
-    this.canvas.addEventListener("pointerdown", (event) => {
-      if (event.button === 2 || pressed !== null) return;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button === 2) return;
+      if (event.pointerType === "touch") touches.set(event.pointerId, event);
+      if (touches.size === 2 && this.plane) {
+        // A second finger zooms; what the first one began ends where it was.
+        if (pressed !== null && !this.panning) send("up", touches.values().next().value);
+        pressed = null;
+        this.pinch = [...touches.values()];
+        canvas.setPointerCapture(event.pointerId);
+        return;
+      }
+      if (pressed !== null || this.pinch) return;
       pressed = event.pointerId;
-      this.canvas.setPointerCapture(pressed);
-      this.canvas.focus({ preventScroll: true });
+      canvas.setPointerCapture(pressed);
+      canvas.focus({ preventScroll: true });
       this.panning = event.button === 1 || event.altKey ? event : null;
       if (!this.panning) send("down", event);
       event.preventDefault();
     });
-    this.canvas.addEventListener("pointermove", (event) => {
-      if (pressed === null) send("hover", event);
+    canvas.addEventListener("pointermove", (event) => {
+      if (touches.has(event.pointerId)) touches.set(event.pointerId, event);
+      if (this.pinch) this.pinched([...touches.values()]);
+      else if (pressed === null) send("hover", event);
       else if (event.pointerId === pressed) {
         if (this.panning) this.pan(event); else send("drag", event);
       }
     });
     const end = (event) => {
+      touches.delete(event.pointerId);
+      if (!touches.size) this.pinch = null;
       if (event.pointerId !== pressed) return;
       pressed = null;
       if (!this.panning) send("up", event);
       this.panning = null;
     };
-    this.canvas.addEventListener("pointerup", end);
-    this.canvas.addEventListener("pointercancel", end);
-    this.canvas.addEventListener("pointerleave", (event) => { if (pressed === null) send("leave", event); });
-    this.canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    this.canvas.addEventListener("dblclick", () => {
+    canvas.addEventListener("pointerup", end);
+    canvas.addEventListener("pointercancel", end);
+    canvas.addEventListener("pointerleave", (event) => { if (pressed === null) send("leave", event); });
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.zoomTo(this.zoom.factor * Math.exp(-event.deltaY * 0.002), event, event);
+    }, { passive: false });
+    canvas.addEventListener("dblclick", () => {
       this.zoom = { factor: 1, y: 0, x: 0 };
       this.redraw();
     });
+  }
+
+  /** Follows two fingers: their distance zooms, their middle pans. */
+  pinched(fingers) {
+    if (fingers.length !== 2) return;
+    const [before, now] = [this.pinch, fingers].map(([a, b]) => ({
+      clientX: (a.clientX + b.clientX) / 2, clientY: (a.clientY + b.clientY) / 2,
+      apart: Math.max(1, Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY)),
+    }));
+    this.pinch = fingers;
+    this.zoomTo(this.zoom.factor * (now.apart / before.apart), before, now);
   }
 
   pan(event) {
@@ -290,11 +328,11 @@ export class Panel {
     this.keepInside();
   }
 
-  wheel(event) {
-    event.preventDefault();
-    const before = this.pointOf(event);
-    this.zoom.factor = Math.min(MOST_ZOOM, Math.max(1, this.zoom.factor * Math.exp(-event.deltaY * 0.002)));
-    const after = this.pointOf(event);
+  /** Zooms by a factor of the whole; what was below one point is then below another. */
+  zoomTo(factor, from, to) {
+    const before = this.pointOf(from);
+    this.zoom.factor = Math.min(MOST_ZOOM, Math.max(1, factor));
+    const after = this.pointOf(to);
     this.zoom.x += before.x - after.x;
     this.zoom.y += before.y - after.y;
     this.keepInside();

@@ -7,6 +7,7 @@ function quoted(text) {
 }
 
 function openLines(about) {
+  if (!about.path) return ["# `scan` is the Dataset that is explored", ""];
   const document = about.main ? "" : `, document=${quoted(about.document)}`;
   return ["import stemzarr", "", `scan = stemzarr.open(${quoted(about.path)}${document})`];
 }
@@ -41,8 +42,28 @@ function detectorCall(detector, yAxis, xAxis) {
   return `scan.stem.virtual_image(${parts.join(", ")})`;
 }
 
+/** Returns the command that saves a region of a scan as a file. */
+export function exportCommand(about, [top, left, bottom, right], suffix) {
+  const word = (text) => (/^[\w./@%+=:,-]+$/.test(text) ? text : `"${text.replace(/(["\\$`])/g, "\\$1")}"`);
+  const document = about.main ? "" : ` --document ${about.document}`;
+  const dest = word(`${about.name}-y${top}-${bottom}-x${left}-${right}.${suffix}`);
+  return `stemzarr export ${word(about.path)} ${dest}${document} --roi scan_y=${top}:${bottom},scan_x=${left}:${right}`;
+}
+
+/** Returns lines that draw shifts as colours, `top` the brightest. */
+function pythonOfShifts(about, top) {
+  return [...openLines(about), "import numpy as np", "import xarray as xr", "",
+    "field = scan.stem.dpc(rotation=0.0, flip=False)",
+    "angle = np.arctan2(field.com_y, field.com_x).fillna(0)",
+    `share = (np.hypot(field.com_y, field.com_x) / ${number(top || 1)}).fillna(0).clip(0, 1)`,
+    'thirds = xr.DataArray(2 * np.pi * np.arange(3) / 3, dims="channel")',
+    'image = (share * (0.5 + 0.5 * np.cos(angle - thirds))).rename("direction")',
+    'image.plot.imshow(rgb="channel", yincrease=False)'].join("\n");
+}
+
 /** Returns lines that compute the image that is shown, and draw it as it is drawn here. */
-export function pythonOfImage(about, { show, detectors, y, x }, display, levels) {
+export function pythonOfImage(about, { show, detectors, y, x }, display, levels, top = 0) {
+  if (show === "dpc") return pythonOfShifts(about, top);
   const other = {
     like: [`image = scan.stem.likeness((${y}, ${x}))`],
     com_y: ["image = scan.stem.center_of_mass().com_y"], com_x: ["image = scan.stem.center_of_mass().com_x"],

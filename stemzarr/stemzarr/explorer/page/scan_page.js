@@ -1,14 +1,17 @@
 // The page of a 4D scan: the image of detectors on the left, the pattern of a position on the right.
 
-import { button, make, select, show } from "./dom.js";
+import { calibrationSection, carryOver, ringOf } from "./calibrating.js";
+import { button, fetchFile, make, select, show } from "./dom.js";
 import { Curve, profileOf } from "./curve.js";
+import { colourShifts, drawWheel } from "./deflection.js";
 import { dragged, formatDetectors, grab, ordered, parseDetectors } from "./detectors.js";
 import { drawDetectorList, newDetector } from "./detector_list.js";
 import { Frame } from "./frame.js";
 import { Latest } from "./latest.js";
+import { AddressLink } from "./link.js";
 import { drawDetectors, drawLine, drawPosition, drawRegion } from "./overlay.js";
 import { Panel } from "./panel.js";
-import { pythonOfImage, pythonOfPattern } from "./python.js";
+import { exportCommand, pythonOfImage, pythonOfPattern } from "./python.js";
 import { initialState, readState, writeState } from "./state.js";
 import { TileImages } from "./tiles.js";
 import { aspectOf, formatBytes, formatLength, formatNumber, positionOf } from "./units.js";
@@ -20,10 +23,11 @@ const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowR
 export class ScanPage {
   constructor(root, transport, about, home) {
     this.transport = transport;
+    this.link = transport.link || new AddressLink();
     this.about = about;
     this.scanAxes = about.axes.slice(0, 2);
     this.detectorAxes = about.axes.slice(2);
-    this.state = readState(location.hash.slice(1), initialState(about), about);
+    this.state = readState(this.link.read(), initialState(about), about);
     this.frame = new Frame(root, about, home);
     this.chosen = 0;
     this.tool = { image: "", pattern: "" };
@@ -32,10 +36,9 @@ export class ScanPage {
     this.patterns = new Latest((_, signal) => this.loadPattern(signal), (error) => { this.patternFailed(error); });
     this.shifts = new Latest((_, signal) => this.loadShift(signal), (error) => { this.setStatus("wrong", "not there"); fail(error); });
     this.exactImages = new Latest((detectors, signal) => this.loadImage(detectors, signal), (error) => { this.setStatus("wrong", "not computed"); fail(error); });
+    this.saves = new Latest((suffix, signal) => this.saveRegion(suffix, signal), fail);
     this.build();
-    addEventListener("hashchange", () => {
-      if (location.hash.slice(1) !== this.written) this.update(readState(location.hash.slice(1), this.state, about));
-    });
+    this.link.listen((text) => this.update(readState(text, this.state, about)), (change) => this.update(change));
   }
 
   build() {
@@ -51,12 +54,13 @@ export class ScanPage {
     });
     this.imagePanel.overlay = (context, view) => this.overImage(context, view);
     this.patternPanel.overlay = (context, view) => this.overPattern(context, view);
+    this.imagePanel.legend = (...where) => { if (this.state.show === "dpc" && this.shift) drawWheel(...where); };
     this.presetButtons = PRESETS.filter(([name]) => this.about.presets[name]).map(([name, text]) => {
       const element = button(text, () => this.update({ show: "detectors", detectors: parseDetectors(this.about.presets[name]) }));
       return [name, element];
     });
     const shown = [["detectors", "Detectors"], ["like", "Likeness"]];
-    if (this.transport.centerOfMass) shown.push(["com_y", "CoM y"], ["com_x", "CoM x"], ["com_magnitude", "CoM length"]);
+    if (this.transport.centerOfMass) shown.push(["com_y", "CoM y"], ["com_x", "CoM x"], ["com_magnitude", "CoM length"], ["dpc", "DPC colours"]);
     this.showChoice = select("What the image shows", shown, (name) => this.update({ show: name }));
     this.status = make("span", { class: "status" });
     this.exactButton = button(`Compute exactly (${formatBytes(this.about.nbytes)})`, () => this.computeExactly());
@@ -86,16 +90,18 @@ export class ScanPage {
           this.showChoice, make("span", { class: "space" }), ...this.tools.image),
         this.imagePanel.stage, make("div", { class: "row" }, this.imageRead, make("span", { class: "space" }), this.exactButton, this.status), this.imagePanel.settings,
         this.frame.actions(this.imagePanel, () => (this.state.show === "detectors" ? this.presetName() || "image" : this.state.show), () =>
-          pythonOfImage(this.about, this.state, this.state.image, this.imagePanel.levels || [0, 1, 1]))),
+          pythonOfImage(this.about, this.state, this.state.image, this.imagePanel.levels || [0, 1, 1], this.brightest))),
       make("section", { class: "panel", "aria-label": "Pattern" },
         make("div", { class: "row bar" }, this.patternTitle, make("span", { class: "space" }), this.badButton, ...this.tools.pattern),
         this.patternPanel.stage, this.patternRead, this.patternPanel.settings,
         this.frame.actions(this.patternPanel, () => this.patternName(), () =>
-          pythonOfPattern(this.about, this.state, this.state.pattern, this.patternPanel.levels || [0, 1, 1]))),
+          pythonOfPattern(this.about, this.state, this.state.pattern, this.patternPanel.levels || [0, 1, 1]), ...this.saveButtons())),
       make("aside", { "aria-label": "Detectors" },
         make("section", {}, make("h2", {}, "Detectors"), this.list,
           make("div", { class: "row" }, button("+ Disk", add("disk")), button("+ Ring", add("ring")), button("+ Rectangle", add("rect")))),
-        this.profileBox, this.frame.facts(),
+        this.profileBox,
+        this.about.edit ? calibrationSection((what, ring) => this.calibrate(what, ring), () => ringOf(this.state.detectors[this.chosen], ...this.detectorAxes)) : null,
+        this.frame.facts(),
         make("details", {}, make("summary", {}, "Keys"), make("p", { class: "soft" },
           "Arrow keys move the position, with Shift by ten. Shift and drag on the image chooses a region. The wheel zooms, Alt and drag pans, a double click shows all. Escape takes region and profile away."))));
     document.addEventListener("keydown", (event) => this.onKey(event));
@@ -148,8 +154,7 @@ export class ScanPage {
   }
 
   writeAddress() {
-    this.written = writeState(this.state, this.about);
-    history.replaceState(null, "", `#${this.written}`);
+    this.link.write(writeState(this.state, this.about), this.state);
   }
 
   drawLists() {
@@ -202,6 +207,13 @@ export class ScanPage {
     this.setStatus("rough", "computing");
     this.shift = this.shift || await this.transport.centerOfMass(signal);
     const { show: shown } = this.state, { com_y: y, com_x: x } = this.shift;
+    if (shown === "dpc") {
+      const { plane, top } = colourShifts(this.shift);
+      this.brightest = top;
+      this.setImage(plane);
+      this.setStatus("exact", `direction and size of the shift, mean subtracted; brightest from ${formatLength(top, this.detectorAxes[1].units)}`);
+      return;
+    }
     if (shown === "com_magnitude") this.setImage({ ...y, values: y.values.map((shift, i) => Math.hypot(shift, x.values[i])) });
     else if (this.shift[shown]) this.setImage(this.shift[shown]);
     else return;
@@ -304,6 +316,40 @@ export class ScanPage {
     return region ? `mean-${region.join("-")}` : `pattern-${y}-${x}`;
   }
 
+  // ----- what leaves the page, or changes the store
+
+  saveButtons() {
+    const save = (suffix) => button(`.${suffix}`, () => this.saves.ask(suffix),
+      this.about.saves ? `Save the region that is looked at as .${suffix}` : `Copy the command that saves the region as .${suffix}`);
+    return this.about.path ? ["hspy", "pt"].map(save) : [];
+  }
+
+  async saveRegion(suffix, signal) {
+    const { y, x, region } = this.state;
+    const ends = region || [y, x, y + 1, x + 1];
+    if (!(this.about.saves || []).includes(suffix)) {
+      const command = exportCommand(this.about, ends, suffix);
+      await this.frame.copy(command, `Copied: ${command}`);
+      return;
+    }
+    const say = (share) => this.frame.say(`Saving .${suffix}: ${Math.round(100 * share)} %`);
+    for (const { address, name } of await this.transport.save(suffix, ends, signal, say)) fetchFile(address, name);
+    this.frame.say(`Saved ${ends[2] - ends[0]} × ${ends[3] - ends[1]} patterns as .${suffix}`);
+  }
+
+  /** Calibrates the store; the page begins again in its new units, looking at the same. */
+  async calibrate(what, ring) {
+    try {
+      if (what === "calibration" && !ring) throw new Error("choose a disk or ring with a rim first");
+      const about = await this.transport.change(what, ring);
+      this.state = { ...this.state, detectors: carryOver(this.state.detectors, this.detectorAxes, about.axes.slice(2)) };
+      this.writeAddress();
+      location.reload();
+    } catch (error) {
+      this.frame.say(error.message, true);
+    }
+  }
+
   // ----- what the pointer does
 
   setTool(panel, tool) {
@@ -393,7 +439,7 @@ export class ScanPage {
     const [yAxis, xAxis] = this.scanAxes;
     const plane = this.imagePanel.plane;
     const step = plane ? plane.step || 1 : 1;
-    const value = plane ? plane.values[Math.floor(y / step) * plane.width + Math.floor(x / step)] : NaN;
+    const value = plane ? (plane.sizes || plane.values)[Math.floor(y / step) * plane.width + Math.floor(x / step)] : NaN;
     const where = yAxis.units === "pixel" ? "" : ` · ${formatLength(positionOf(yAxis, y), yAxis.units)}, ${formatLength(positionOf(xAxis, x), xAxis.units)}`;
     this.imageRead.textContent = `y ${y}, x ${x}${where}${Number.isFinite(value) ? ` · ${this.isExact ? "" : "about "}${formatNumber(value, 6)}` : ""}`;
   }
@@ -419,7 +465,7 @@ export class ScanPage {
     const { profile } = this.state;
     if (!profile) return;
     const panel = profile.panel === "image" ? this.imagePanel : this.patternPanel;
-    if (!panel.plane) return;
+    if (!panel.plane || panel.plane.sizes) return;
     const axis = panel.axes[1], [y0, x0, y1, x1] = profile.line;
     const values = profileOf(panel.plane, profile.line);
     const length = Math.hypot((y1 - y0) * aspectOf(...panel.axes), x1 - x0) * Math.abs(axis.scale);

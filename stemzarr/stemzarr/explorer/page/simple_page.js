@@ -4,6 +4,7 @@ import { make, show } from "./dom.js";
 import { Curve, profileOf } from "./curve.js";
 import { Frame } from "./frame.js";
 import { Latest } from "./latest.js";
+import { AddressLink } from "./link.js";
 import { drawLine, drawPosition } from "./overlay.js";
 import { Panel } from "./panel.js";
 import { pythonOfPlane } from "./python.js";
@@ -16,11 +17,12 @@ const CURVES = ["spectrum", "profile", "spectrum-image"];
 export class SimplePage {
   constructor(root, transport, about, home) {
     this.transport = transport;
+    this.link = transport.link || new AddressLink();
     this.about = about;
     this.frame = new Frame(root, about, home);
     const initial = initialState(about);
     if (about.kind === "diffraction") initial.image = { ...initial.image, map: "viridis", scale: "log" };
-    this.state = readState(location.hash.slice(1), initial, about);
+    this.state = readState(this.link.read(), initial, about);
     this.isCurve = CURVES.includes(about.kind);
     this.isMap = about.kind === "spectrum-image";
     const own = this.isCurve ? 1 : Math.min(2, about.axes.length);
@@ -28,9 +30,7 @@ export class SimplePage {
     this.own = about.axes.slice(about.axes.length - own);
     this.planes = new Latest((_, signal) => this.loadPlane(signal), (error) => this.frame.say(error.message, true));
     this.build();
-    addEventListener("hashchange", () => {
-      if (location.hash.slice(1) !== this.written) this.update(readState(location.hash.slice(1), this.state, about));
-    });
+    this.link.listen((text) => this.update(readState(text, this.state, about)), (change) => this.update(change));
   }
 
   get count() {
@@ -86,8 +86,7 @@ export class SimplePage {
     this.loaded = index;
     this.drawProfile();
     this.panel.redraw();
-    this.written = writeState(this.state, this.about);
-    history.replaceState(null, "", `#${this.written}`);
+    this.link.write(writeState(this.state, this.about), this.state);
   }
 
   async loadPlane(signal) {

@@ -5,7 +5,7 @@ import { MAP_NAMES } from "./colours.js";
 import { formatDetectors, parseDetectors } from "./detectors.js";
 
 /** What the image of a scan can be. */
-export const SHOWN = ["detectors", "like", "com_y", "com_x", "com_magnitude"];
+export const SHOWN = ["detectors", "like", "com_y", "com_x", "com_magnitude", "dpc"];
 const SCALES = ["linear", "log", "gamma"];
 
 /** Returns the state of a page that was opened without any. */

@@ -13,6 +13,11 @@ export class ReadableError extends Error {
   }
 }
 
+/** Returns bytes as values of a type. */
+export function toTyped(type, buffer) {
+  return new ARRAY_TYPES[type](buffer);
+}
+
 /** Returns a plane of a flat array and its shape; further dims are channels. */
 export function toPlane(values, shape) {
   const [height, width, channels] = shape.length === 1 ? [1, shape[0], 1] : [shape[0], shape[1], shape[2] || 1];
@@ -27,12 +32,12 @@ export class ServerTransport {
     this.unaskedBytes = 4 * 1024 ** 3;
   }
 
-  async ask(what, parameters = {}, signal = null) {
+  async ask(what, parameters = {}, signal = null, body = null) {
     const query = new URLSearchParams(this.query);
     for (const [name, value] of Object.entries(parameters)) query.set(name, value);
     let answer;
     try {
-      answer = await fetch(`api/${what}?${query}`, { signal });
+      answer = await fetch(`api/${what}?${query}`, { signal, method: body === null ? "GET" : "POST", body });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new ReadableError("the server does not answer", "start stemzarr explore again");
@@ -46,8 +51,8 @@ export class ServerTransport {
   async array(what, parameters, signal) {
     const answer = await this.ask(what, parameters, signal);
     const [type, shape] = answer.headers.get("Stemzarr-Array").split(" ");
-    const values = new ARRAY_TYPES[type](await answer.arrayBuffer());
-    return { values, shape: shape.split(",").map(Number), headers: answer.headers };
+    const values = toTyped(type, await answer.arrayBuffer());
+    return { values, shape: shape.split(",").map(Number), tiles: answer.headers.get("Stemzarr-Tiles") };
   }
 
   async plainPlane(what, parameters, signal) {
@@ -55,7 +60,12 @@ export class ServerTransport {
     return toPlane(values, shape);
   }
 
-  async describe() { return (await this.ask("describe")).json(); }
+  /** Returns what there is to see: the server has put it into the page, unless something is wrong. */
+  async describe() {
+    const given = document.getElementById("about");
+    return given ? JSON.parse(given.textContent) : (await this.ask("describe")).json();
+  }
+
   pattern(y, x, signal) { return this.plainPlane("pattern", { y, x }, signal); }
   mean([top, left, bottom, right], signal) { return this.plainPlane("mean", { top, left, bottom, right }, signal); }
   plane(index, signal) { return this.plainPlane("plane", { index }, signal); }
@@ -63,13 +73,29 @@ export class ServerTransport {
   bad() { return this.plainPlane("bad"); }
 
   /** Returns the exact image of detectors; `progress` gets the share that is done. */
-  async image(detectors, signal, progress) {
+  image(detectors, signal, progress) {
+    return this.watched("image", progress, () => this.plainPlane("image", { detectors }, signal));
+  }
+
+  /** Saves a region as a file of a format; returns where the browser gets it, {address, name} each. */
+  async save(format, [top, left, bottom, right], signal, progress) {
+    const answer = await this.watched("save", progress, () => this.ask("save", { format, top, left, bottom, right }, signal));
+    const { files } = await answer.json();
+    return files.map(({ key, name }) => ({ address: `file/${key}/${encodeURIComponent(name)}`, name }));
+  }
+
+  /** Changes the calibration of the store; returns what there is to see now. */
+  async change(what, ring) {
+    return (await this.ask(what, {}, null, JSON.stringify(ring))).json();
+  }
+
+  async watched(what, progress, act) {
     const watching = setInterval(async () => {
       const shares = await this.ask("progress").then((answer) => answer.json()).catch(() => ({}));
-      if (shares.image) progress(shares.image);
+      if (shares[what]) progress(shares[what]);
     }, 400);
     try {
-      return await this.plainPlane("image", { detectors }, signal);
+      return await act();
     } finally {
       clearInterval(watching);
     }
@@ -83,8 +109,8 @@ export class ServerTransport {
   }
 
   async tiles() {
-    const { values, shape, headers } = await this.array("tiles");
-    const [tile, step, whole] = headers.get("Stemzarr-Tiles").split(",").map(Number);
+    const { values, shape, tiles } = await this.array("tiles");
+    const [tile, step, whole] = tiles.split(",").map(Number);
     const [down, across, height, width] = shape;
     return { sums: values, down, across, height, width, tile, step, whole: Boolean(whole) };
   }
