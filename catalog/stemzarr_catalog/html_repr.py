@@ -106,7 +106,8 @@ def entries_html(entries: Sequence[Entry], *, total: int | None = None) -> str:
         pictures = f'<td style="white-space:nowrap">{_pictures(entry, _SMALL_PICTURE)}</td>'
         lines.append(f"<tr>{_cell(entry.name, 'th')}{pictures}{cells}</tr>")
     more = f"<p>and {rest} more</p>" if rest > 0 else ""
-    return f'<div style="{_STYLE};overflow-x:auto">{_TABLE}<tr>{head}</tr>{"".join(lines)}</table>{more}</div>'
+    table = f"{_TABLE}<tr>{head}</tr>{''.join(lines)}</table>"
+    return f'<div style="{_STYLE};overflow-x:auto">{table}{more}</div>'
 
 
 def lake_html(path: str, count: int, kinds: Mapping[Any, int], first: Sequence[Entry]) -> str:
