@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr.explorer.subject import Subject
 from stemzarr.model import Progress
+from stemzarr.storage.files import remove_file
 from stemzarr.views import View
 
 __all__ = ["SUFFIXES", "Saver"]
@@ -94,7 +96,9 @@ class Saver:
         with self._lock:
             self._files[key] = path
             while len(self._files) > _KEPT:
-                self._files.popitem(last=False)[1].unlink(missing_ok=True)
+                # Where a file that is being fetched cannot be removed, `close` does.
+                with contextlib.suppress(OSError):
+                    remove_file(self._files.popitem(last=False)[1])
         return {"key": key, "name": path.name, "bytes": path.stat().st_size}
 
     def find(self, key: str) -> Path:
