@@ -81,7 +81,7 @@ def test_the_server_shows_the_gallery(subjects: LakeSubjects, lake: Lake) -> Non
         assert (status, b"gallery" in page, b'"live":true' in page) == (200, True, True)
         assert "connect-src 'self'" in headers["Content-Security-Policy"]
         assert "unsafe" not in headers["Content-Security-Policy"]
-        assert b"main.js" in ask("?name=scan")[2]
+        assert b'data-source="server"' in ask("?name=scan")[2]
         found = json.loads(ask("api/entries?known=")[2])
         assert EVIL in next(e for e in found["entries"] if e["name"] == "scan")["tags"]
         assert ask("api/picture?name=scan&index=0")[1]["Content-Type"] == "image/png"
