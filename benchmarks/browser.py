@@ -103,7 +103,7 @@ class Browser:
           const end = performance.now() + {1000 * seconds};
           const look = () => {{
             const found = ({script});
-            if (found) done(found);
+            if (found) done(found instanceof Node ? true : found);
             else if (performance.now() > end) done(null);
             else setTimeout(look, 4);
           }};

@@ -147,9 +147,11 @@ export class ScanPage {
     if (changed("bad")) this.showPattern();
     if (changed("detectors", "show") || (changed("y", "x") && state.show === "like")) this.imageChanged(live);
     if (changed("profile")) this.drawProfile();
-    this.drawLists();
-    this.imagePanel.redraw();
-    this.patternPanel.redraw();
+    // A moved position changes one title and one mark: the pattern is drawn when it has come.
+    this.drawTitle();
+    if (changed("detectors", "show", "bad", "profile")) this.drawLists();
+    if (changed("y", "x", "region", "profile")) this.imagePanel.redraw();
+    if (changed("detectors", "profile")) this.patternPanel.redraw();
     if (!live || !before.image) this.writeAddress();
   }
 
@@ -164,17 +166,25 @@ export class ScanPage {
     this.showChoice.value = state.show;
     drawDetectorList(this.list, state.detectors, this.chosen, this.detectorAxes[1],
       (detectors) => this.update({ detectors: detectors.map((each) => ordered(each, ...this.detectorAxes)) }),
-      (number) => { this.chosen = number; this.patternPanel.redraw(); });
-    const region = state.region;
-    this.patternTitle.textContent = region
-      ? `Mean of ${region[2] - region[0]} × ${region[3] - region[1]} patterns` : `Pattern ${state.y}, ${state.x}`;
-    const bin = this.about.arrays ? this.about.arrays.patterns.bin : 1;
-    if (bin > 1) this.patternTitle.append(make("span", { class: "soft" }, ` binned ${bin} × ${bin}`));
+      (number) => {
+        this.chosen = number;
+        Array.from(this.list.children, (row, i) => row.classList.toggle("chosen", i === number));
+        this.patternPanel.redraw();
+      });
     if (this.badButton) this.badButton.classList.toggle("on", state.bad);
     show(this.profileBox, Boolean(state.profile));
     for (const panel of ["image", "pattern"]) {
       for (const element of this.tools[panel]) element.classList.toggle("on", this.tool[panel] === element.dataset.tool);
     }
+  }
+
+  drawTitle() {
+    const { state } = this;
+    const region = state.region;
+    this.patternTitle.textContent = region
+      ? `Mean of ${region[2] - region[0]} × ${region[3] - region[1]} patterns` : `Pattern ${state.y}, ${state.x}`;
+    const bin = this.about.arrays ? this.about.arrays.patterns.bin : 1;
+    if (bin > 1) this.patternTitle.append(make("span", { class: "soft" }, ` binned ${bin} × ${bin}`));
     this.readPosition();
   }
 

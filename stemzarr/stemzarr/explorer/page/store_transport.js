@@ -40,7 +40,7 @@ export class StoreTransport {
     this.stored = isMain ? "" : `${chosen.slug}_`;
     const attributesOf = (item) => (item === main ? root : this.nodes[`documents/${item.slug}`]).attributes;
     const attributes = attributesOf(chosen);
-    const sizes = await this.readSizes();
+    const [sizes, mask] = await Promise.all([this.readSizes(), this.readBad()]);
     this.values = new StoreArray(this.files, this.decoder, `${this.prefix}intensity`, this.nodes[`${this.prefix}intensity`], sizes);
     const node = this.nodes[`${this.prefix}intensity`];
     const dims = node.dimension_names.map((name) => name.slice(this.stored.length));
@@ -60,7 +60,7 @@ export class StoreTransport {
     this.isScan = this.about.kind === "4d-stem" && !this.values.type.startsWith("complex");
     if (this.isScan) {
       this.about.presets = this.presets(axes[2], axes[3]);
-      this.mask = await this.readBad();
+      this.mask = mask;
       this.about.bad_pixels = this.mask ? this.mask.reduce((a, b) => a + b, 0) : 0;
     }
     return this.about;
@@ -107,11 +107,12 @@ export class StoreTransport {
   }
 
   /** Returns the values of a chunk, those of the last few without reading them again. */
-  async kept(place, signal) {
+  kept(place, signal) {
     const key = place.join("/");
     let values = this.chunks.get(key);
     if (!values) {
-      values = await this.values.values(place, signal);
+      values = this.values.values(place, signal);
+      values.catch(() => this.chunks.delete(key)); // it may be there at the next try
       this.chunks.set(key, values);
       if (this.chunks.size > KEPT_CHUNKS) this.chunks.delete(this.chunks.keys().next().value);
     }
@@ -120,9 +121,21 @@ export class StoreTransport {
 
   async pattern(y, x, signal = null) {
     const [rows, columns, height, width] = this.values.chunk;
-    const values = await this.kept([Math.floor(y / rows), Math.floor(x / columns), 0, 0], signal);
+    const place = [Math.floor(y / rows), Math.floor(x / columns), 0, 0];
+    const values = await this.kept(place, signal);
+    this.readAhead(place);
     const start = ((y % rows) * columns + (x % columns)) * height * width;
     return toPlane(values.slice(start, start + height * width), [height, width]);
+  }
+
+  /** Reads the chunk that comes next where the last two were neighbours: whoever walks goes on. */
+  readAhead(place) {
+    const [dy, dx] = this.last ? place.map((p, i) => p - this.last[i]) : [0, 0];
+    this.last = place;
+    if (Math.abs(dy) + Math.abs(dx) !== 1) return;
+    const next = [place[0] + dy, place[1] + dx, 0, 0];
+    const inside = next.every((p, i) => p >= 0 && p * this.values.chunk[i] < this.values.shape[i]);
+    if (inside) this.kept(next, null).catch(() => {}); // what is damaged is named where it is looked at
   }
 
   async mean([top, left, bottom, right], signal = null) {
