@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from stemzarr.model import Fact
+    from stemzarr_catalog.results import Result
 
 __all__ = ["Entry", "EntryList"]
 
@@ -108,6 +109,31 @@ class Entry:
         """What people added, and the exports that were made."""
         return Notes.from_json(json.loads(self._notes_text))
 
+    @property
+    def results(self) -> dict[str, Result]:
+        """Results that were added to the entry, by name; `open_result` opens one.
+
+        Raises
+        ------
+        CorruptFileError
+            What is among them is not a result.
+        """
+        from stemzarr_catalog.results import read_results
+
+        return read_results(self.path.parent.parent, self.name, self.source.get("hash"))
+
+    def open_result(self, name: str) -> xr.DataArray:
+        """Open a result that was added to the entry, lazily, as it was added.
+
+        Raises
+        ------
+        EntryNotFoundError
+            There is none of that name; the message names the nearest ones.
+        """
+        from stemzarr_catalog.results import open_result, pick_result
+
+        return open_result(pick_result(self.results, name, self.name))
+
     def open(
         self,
         document: int | str | None = None,
@@ -141,7 +167,9 @@ class Entry:
 
     def json(self) -> dict[str, Any]:
         """Return the entry as ``ls --json`` and ``show --json`` print it."""
-        return {**self._record, "store": str(self.path), "notes": self.notes.json()}
+        said = {**self._record, "store": str(self.path), "notes": self.notes.json()}
+        added = [result.json() for result in self.results.values()]
+        return {**said, "results": added} if added else said
 
     def row(self) -> dict[str, Any]:
         """Return the entry as one flat row of a table."""

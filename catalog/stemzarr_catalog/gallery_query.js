@@ -224,6 +224,8 @@ const makeQueries = (FIELDS, UNITS, own) => {
       if (this.end || this.text[this.place] === ")") throw new Error("something is missing");
       if (this.take(sticky("tag:", "i")))
         throw new Error("'stemzarr ls' searches the tags of sources, which a page does not hold");
+      if (this.take(sticky("has:", "i")))
+        throw new Error("'stemzarr ls' finds results, which a page does not hold");
       const scope = this.take(sticky("document:", "i")) ? "document" : "entry";
       const field = this.take(FIELD);
       if (field) return comparison(scope, field[1], this.operator(), this.values(field[1]));

@@ -28,6 +28,11 @@ _LISTING, _DUE = "listing", "due"
 _SHARE = 20.0
 """While many entries change, what grows with the lake is done one part in this of the time."""
 _LEFT_ALONE_SECONDS = 3600.0
+_LEFT_BEHIND = (
+    *("stores/.*.old", "stores/.*.partial", "notes/.*.partial", ".*.partial"),
+    *("results/.*.old", "results/*/.*.old", "results/*/.*.partial"),
+)
+"""What killed processes may leave in a lake."""
 """Age from which a folder that was moved aside has no owner any more who could move it back."""
 
 _RIGHTS = "check its owner and its permissions"
@@ -266,7 +271,7 @@ class IndexManager:
     def _sweep(self) -> None:
         """Remove stores that were moved aside to be deleted, and half-written small files."""
         now = time.time()
-        for pattern in ("stores/.*.old", "stores/.*.partial", "notes/.*.partial", ".*.partial"):
+        for pattern in _LEFT_BEHIND:
             for path in self.path.glob(pattern):
                 with contextlib.suppress(OSError):
                     if now - path.lstat().st_ctime > _LEFT_ALONE_SECONDS:
@@ -333,7 +338,7 @@ class IndexManager:
             tables.put_rows(connection, [row])
             if problem:
                 signature = row.record.signature
-                tables.put_problem(connection, name, signature, row.noted, problem)
+                tables.put_problem(connection, name, signature, row.added.signature, problem)
             if self._together:
                 tables.set_state(connection, _LISTING, _DUE)
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from stemzarr.errors import EntryNotFoundError, StemzarrError
 from stemzarr.options import IngestOptions, as_path
 from stemzarr_catalog import search, tables
+from stemzarr_catalog.annotating import Annotated
 from stemzarr_catalog.entry import Entry, EntryList
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.index_manager import IndexManager
 from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
 from stemzarr_catalog.names import casefold, lookup_name
-from stemzarr_catalog.notes import Notes, read_notes, write_notes
-from stemzarr_catalog.reconcile import list_results, note_signature
+from stemzarr_catalog.reconcile import list_results
 from stemzarr_catalog.redacting import redact_entry
+from stemzarr_catalog.results import results_folder
 from stemzarr_catalog.search import Brief, Searchable
 from stemzarr_catalog.sessions import Session, read_sessions
 
@@ -41,7 +41,7 @@ YAML = "catalog.yaml"
 """Name of the catalog for intake."""
 
 
-class Lake:
+class Lake(Annotated):
     """A folder of stores with its catalog.
 
     Parameters
@@ -98,10 +98,6 @@ class Lake:
             No entry of any lake has such a name.
         """
         return self.stores / f"{lookup_name(name)}.zarr"
-
-    def notes_path(self, name: str) -> Path:
-        """Return where the notes of an entry are, or would be."""
-        return self.path / "notes" / f"{lookup_name(name)}.json"
 
     # -- the index ------------------------------------------------------------------------
 
@@ -408,8 +404,16 @@ class Lake:
         rename_entry(self, self._manager, self[name], new)
         return self[new]
 
-    def remove(self, name: str) -> None:
-        """Delete an entry: its store and its notes.
+    def remove(self, name: str, *, keep_results: bool = False) -> None:
+        """Delete an entry: its store, its notes, and the results that were added to it.
+
+        Parameters
+        ----------
+        name
+            The entry.
+        keep_results
+            Whether its results stay where they are. They belong to the entry again when the same
+            source is ingested under the same name.
 
         Raises
         ------
@@ -422,65 +426,8 @@ class Lake:
 
         self._manager.check_writable()
         store = self.store_path(name) if name in self.problems else self[name].path
-        remove_entry(self._manager, name, store, self.notes_path(name))
-
-    def tag(
-        self,
-        name: str,
-        *tags: str,
-        remove: tuple[str, ...] = (),
-        remark: str | None = None,
-        fields: Mapping[str, Fact | None] | None = None,
-    ) -> Entry:
-        """Add to what people say about an entry.
-
-        Parameters
-        ----------
-        name
-            The entry.
-        tags
-            Tags to add.
-        remove
-            Tags to take away; a tag that does not exist is not an error.
-        remark
-            The new remark; None leaves the present one, an empty text takes it away.
-        fields
-            Own fields to set; None as a value takes a field away.
-
-        Raises
-        ------
-        EntryNotFoundError
-            The lake has no such entry.
-        OptionError
-            A tag or the name of a field cannot be used.
-        """
-        return self._change_notes(
-            name, lambda notes: notes.changed(tags, remove, remark, fields or {})
-        )
-
-    def add_export(self, name: str, record: Mapping[str, Any]) -> Entry:
-        """Note that an export was made from an entry.
-
-        Parameters
-        ----------
-        name
-            The entry.
-        record
-            JSON that says where it went and what it holds, such as ``ExportResult.json()``.
-        """
-        return self._change_notes(
-            name, lambda notes: dataclasses.replace(notes, exports=(*notes.exports, dict(record)))
-        )
-
-    def _change_notes(self, name: str, change: Callable[[Notes], Notes]) -> Entry:
-        entry = self[name]
-        path = self.notes_path(entry.name)
-        with self._manager.locked():
-            notes = change(read_notes(path))
-            write_notes(path, notes)
-            noted = note_signature(path)
-            self._manager.write(tables.replace_notes, entry.name, notes, noted)
-        return self[name]
+        results = None if keep_results else results_folder(self.path, name)
+        remove_entry(self._manager, name, store, self.notes_path(name), results)
 
     def _repr_html_(self) -> str:
         from stemzarr_catalog.html_repr import lake_html

@@ -6,7 +6,7 @@
     and-group  = not-term {["and"] not-term}
     not-term   = ["not"] ( "(" query ")" | term )
     term       = field op value | "tag:" path [op value] | "document:" field op value
-               | word | "quoted words"
+               | "has:" result | word | "quoted words"
     op         = "=" "==" "!=" "<" "<=" ">" ">=" "~" "!~"
     value      = text without blanks | "quoted text" | value,value…      (any of them)
 
@@ -43,10 +43,11 @@ class Words:
 class Comparison:
     """A field beside a value."""
 
-    scope: Literal["entry", "tag", "document"]
-    """Whether a field of the entry, a tag of its source, or a field of any of its documents."""
+    scope: Literal["entry", "tag", "document", "result"]
+    """Whether a field of the entry, a tag of its source, a field of any of its documents, or a
+    result that was added to it."""
     field: str
-    """Name of the field, or path of the tag."""
+    """Name of the field or result, or path of the tag."""
     operator: Operator
     """How they compare; ``known`` has no value."""
     values: tuple[str, ...]
@@ -182,6 +183,8 @@ class _Parser:
             raise self.error("something is missing", "write a word or a comparison")
         if self.take(re.compile(r"tag:", re.IGNORECASE)):
             return self.tag()
+        if self.take(re.compile(r"has:", re.IGNORECASE)):
+            return self.result()
         scope: Literal["entry", "document"] = "entry"
         if self.take(re.compile(r"document:", re.IGNORECASE)):
             scope = "document"
@@ -204,6 +207,14 @@ class _Parser:
         if self.at_end() or self.text[self.place] not in "=!<>~":
             return Comparison("tag", path, "known", ())
         return Comparison("tag", path, self.operator(), self.values())
+
+    def result(self) -> Query:
+        quoted = self.take_quoted()
+        match = None if quoted is not None else self.take(_TAG_NAME)
+        name = quoted or (match[0] if match else "")
+        if not name:
+            raise self.error("the name of a result is missing", "write has:phase")
+        return Comparison("result", name, "known", ())
 
     def operator(self) -> Operator:
         start = self.place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,14 +21,17 @@ from stemzarr_catalog.record import (
     read_record,
     read_signature,
 )
+from stemzarr_catalog.results import FOLDER as RESULTS
+from stemzarr_catalog.results import find_results, read_result
 
 __all__ = [
     "Changes",
+    "added_signature",
     "apply_changes",
     "find_changes",
     "list_results",
     "list_stores",
-    "note_signature",
+    "read_added",
     "read_row",
 ]
 
@@ -95,17 +99,35 @@ def note_signature(path: Path) -> str:
     return f"{status.st_mtime_ns}:{status.st_size}"
 
 
-def _list_notes(lake: Path) -> dict[str, str]:
-    try:
-        with os.scandir(lake / "notes") as listing:
-            return {
-                item.name.removesuffix(".json"): note_signature(Path(item.path))
+def added_signature(lake: Path, name: str) -> str:
+    """Return what tells whether notes or results of an entry changed; empty without any."""
+    notes = note_signature(lake / "notes" / f"{name}.json")
+    results = note_signature(lake / RESULTS / name)
+    return f"{notes} {results}" if results else notes
+
+
+def _list_added(lake: Path) -> dict[str, str]:
+    """Return the signature of what people added to each entry that has any of it."""
+    names: set[str] = set()
+    for folder, suffix in (("notes", ".json"), (RESULTS, "")):
+        with contextlib.suppress(FileNotFoundError), os.scandir(lake / folder) as listing:
+            names |= {
+                item.name.removesuffix(suffix)
                 for item in listing
-                if item.name.endswith(".json")
+                if item.name.endswith(suffix)
                 and not (item.name.startswith(".") or is_foreign(item.name))
             }
-    except FileNotFoundError:
-        return {}
+    return {name: added_signature(lake, name) for name in names}
+
+
+def read_added(lake: Path, name: str) -> tables.Added:
+    """Return what people added to an entry beside its notes; a broken result is none."""
+    signature, found = added_signature(lake, name), []
+    for path in find_results(lake, name):
+        with contextlib.suppress(StemzarrError):
+            result = read_result(path)
+            found.append((result.name, result.source_hash))
+    return tables.Added(signature=signature, results=tuple(found))
 
 
 def read_row(lake: Path, name: str) -> tuple[tables.NewRow, str]:
@@ -123,22 +145,21 @@ def read_row(lake: Path, name: str) -> tuple[tables.NewRow, str]:
         The store cannot be read.
     """
     record = read_record(_store(lake, name), name)
-    notes, noted, problem = _read_notes(lake, name)
-    return tables.NewRow(record=record, notes=notes, noted=noted), problem
+    notes, added, problem = _read_notes(lake, name)
+    return tables.NewRow(record=record, notes=notes, added=added), problem
 
 
 def _store(lake: Path, name: str) -> Path:
     return lake / "stores" / f"{name}.zarr"
 
 
-def _read_notes(lake: Path, name: str) -> tuple[Notes, str, str]:
-    """Return the notes of an entry, their signature, and what is wrong with them, if anything."""
-    path = lake / "notes" / f"{name}.json"
-    noted = note_signature(path)
+def _read_notes(lake: Path, name: str) -> tuple[Notes, tables.Added, str]:
+    """Return the notes of an entry, what else was added, and what is wrong with the notes."""
+    added = read_added(lake, name)
     try:
-        return read_notes(path), noted, ""
+        return read_notes(lake / "notes" / f"{name}.json"), added, ""
     except StemzarrError as error:
-        return Notes(), noted, str(error)
+        return Notes(), added, str(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +203,7 @@ def find_changes(lake: Path, index: Index, *, thorough: bool = False) -> Changes
             return Changes()
         known = tables.signatures(connection)
         digests = tables.digests(connection)
-    stores, notes = list_stores(lake), _list_notes(lake)
+    stores, notes = list_stores(lake), _list_added(lake)
     changed, touched, noted = [], {}, []
     for name, signature in stores.items():
         before, noted_before = known.get(name, ("", ""))
@@ -237,7 +258,7 @@ def apply_changes(lake: Path, index: Index, changes: Changes, locked: Locked) ->
 def _moment(lake: Path) -> str:
     """Return when something last came to, or went from, the folders of a lake."""
     times = []
-    for folder in ("stores", "notes"):
+    for folder in ("stores", "notes", RESULTS):
         try:
             times.append((lake / folder).stat().st_mtime_ns)
         except FileNotFoundError:
@@ -264,14 +285,14 @@ def _put(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None
         try:
             read.append(read_row(lake, name))
         except StemzarrError as error:
-            noted = note_signature(lake / "notes" / f"{name}.json")
+            noted = added_signature(lake, name)
             broken.append((name, signature, noted, str(error)))
     with locked(), index.writing() as connection:
         tables.put_rows(connection, [row for row, _ in read])
         for row, problem in read:
             if problem:
                 name, signature = row.record.name, row.record.signature
-                tables.put_problem(connection, name, signature, row.noted, problem)
+                tables.put_problem(connection, name, signature, row.added.signature, problem)
         for name, signature, noted, problem in broken:
             tables.delete_entry(connection, name)
             tables.put_problem(connection, name, signature, noted, problem)
@@ -281,12 +302,12 @@ def _put_notes(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -
     """Read notes again, and then write them in one short transaction."""
     read = [(name, *_read_notes(lake, name)) for name in names]
     with locked(), index.writing() as connection:
-        for name, notes, noted, problem in read:
-            tables.replace_notes(connection, name, notes, noted)
+        for name, notes, added, problem in read:
+            tables.replace_notes(connection, name, notes, added)
             tables.delete_problem(connection, name)
             if problem:
                 signature = read_signature(_store(lake, name)) or ""
-                tables.put_problem(connection, name, signature, noted, problem)
+                tables.put_problem(connection, name, signature, added.signature, problem)
 
 
 def _forget(lake: Path, index: Index, locked: Locked, names: Sequence[str]) -> None:

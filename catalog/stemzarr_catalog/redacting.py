@@ -1,4 +1,4 @@
-"""Redacts an entry: its store, what people noted, the index and ``catalog.yaml``."""
+"""Redacts an entry: its store, notes and results, the index and ``catalog.yaml``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stemzarr.metadata.facts import PERSONAL_FACTS
 from stemzarr.metadata.privacy import Redactor, is_path, is_personal
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
+from stemzarr_catalog.results import redact_results
 from stemzarr_catalog.watched import WATCH_LOG, hide_events
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def redact_entry(lake: Lake, manager: IndexManager, entry: Entry) -> Redaction:
         cleaned = redact_notes(notes, Redactor(secrets))
         if cleaned != notes:
             write_notes(path, cleaned)
+        redact_results(lake.path, entry.name, lambda said: _redact_export(said, Redactor(secrets)))
         hide_events(lake.path / WATCH_LOG, entry.name, lake.known.paths_of(entry))
         others = (lake[name].source.get("path") for name in lake if name != entry.name)
         lake.known.hide(entry, [path for path in others if path])

@@ -12,13 +12,16 @@ from stemzarr.storage.files import move, remove_file, remove_tree
 from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.reasons import write_error
 from stemzarr_catalog.index_manager import IndexManager
+from stemzarr_catalog.results import set_aside
 from stemzarr_catalog.rights import may_write
 
 __all__ = ["remove_entry"]
 
 
-def remove_entry(manager: IndexManager, name: str, store: Path, notes: Path) -> None:
-    """Delete a store, its notes and its row.
+def remove_entry(
+    manager: IndexManager, name: str, store: Path, notes: Path, results: Path | None
+) -> None:
+    """Delete a store, its notes, its folder of results where one is given, and its row.
 
     The store is first renamed, so that it is there entirely or not at all. What cannot be deleted
     is put back under its name, with its notes.
@@ -37,7 +40,8 @@ def remove_entry(manager: IndexManager, name: str, store: Path, notes: Path) -> 
             move(store, aside)
             remove_file(notes)
             manager.forget(name)
-        _delete(aside)
+        with contextlib.nullcontext() if results is None else set_aside(results):
+            _delete(aside)
     except OSError as error:
         with contextlib.suppress(OSError, StemzarrError):
             _put_back(manager, name, (aside, store), (notes, said))

@@ -1,4 +1,4 @@
-"""Gives an entry another name: its store, what people noted, the index and ``catalog.yaml``."""
+"""Gives an entry another name: its store, notes and results, the index and ``catalog.yaml``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from stemzarr.storage.locks import FileLock
 from stemzarr.storage.reasons import writing
 from stemzarr_catalog.names import casefold, check_name
 from stemzarr_catalog.notes import Notes, read_notes, write_notes
+from stemzarr_catalog.results import results_folder
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
@@ -35,12 +36,14 @@ def rename_entry(lake: Lake, manager: IndexManager, entry: Entry, new: str) -> N
     The notes are written under the new name before the store is renamed, and removed under the
     old one after it: a crash leaves the entry under one of both names, with its notes.
 
+    Results follow the store.
+
     Raises
     ------
     OptionError
         The name is not safe on every system, or is reserved.
     StoreExistsError
-        Another entry has it.
+        Another entry has it, or results are kept under it.
     StoreBusyError, WriteError
         Another process writes the entry, or it cannot be renamed.
     """
@@ -58,8 +61,14 @@ def rename_entry(lake: Lake, manager: IndexManager, entry: Entry, new: str) -> N
         if not is_same and (other is not None or target.exists()):
             hint = "choose another name"
             raise StoreExistsError(f"another entry has the name {new!r}", path=target, hint=hint)
+        moved = results_folder(lake.path, entry.name), results_folder(lake.path, new)
+        if not is_same and moved[1].exists():
+            msg = f"results of an entry that was called {new!r} are there"
+            raise StoreExistsError(msg, path=moved[1], hint="move them elsewhere, or remove them")
         with writing(target):
             _move(entry, target, lake.notes_path(entry.name), lake.notes_path(new))
+            if moved[0].is_dir():
+                move(*moved)
         manager.update(new, former=entry.name)
 
 

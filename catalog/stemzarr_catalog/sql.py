@@ -162,10 +162,8 @@ def _words(words: Words) -> Condition:
 
 
 def _comparison(query: Comparison, connection: sqlite3.Connection) -> Condition:
-    if query.scope == "tag":
-        return _tag(query, connection)
-    if query.scope == "document":
-        return _document(query, connection)
+    if query.scope != "entry":
+        return _SCOPES[query.scope](query, connection)
     if query.field.lower() == "tag":
         tag = Field(name="tag", type="text")
         sql, values = _any_of(query, tag, "tag")
@@ -374,6 +372,14 @@ def _unknown_tag(path: str, connection: sqlite3.Connection) -> QueryError:
     close = [ends[end] for end in nearest(last, ends)]
     hint = f"did you mean {' or '.join(close)}" if close else "stemzarr show NAME --metadata"
     return QueryError(f"no source has a tag {path!r}", hint=hint)
+
+
+def _result(query: Comparison, _connection: sqlite3.Connection) -> Condition:
+    sql, values = _text(Field(name="result", type="text"), "name", "=", query.field)
+    return f"id IN (SELECT entry FROM result WHERE {sql})", values
+
+
+_SCOPES = {"tag": _tag, "document": _document, "result": _result}
 
 
 def sort_column(name: str, connection: sqlite3.Connection) -> Condition:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "VERSION",
+    "Added",
     "NewRow",
     "clear_tables",
     "create_tables",
@@ -44,7 +45,7 @@ __all__ = [
     "signatures",
 ]
 
-VERSION = 6
+VERSION = 7
 """Version of the tables below; an index of another, older version is rebuilt."""
 
 _NOCASE = "TEXT COLLATE NOCASE"
@@ -64,7 +65,7 @@ _TABLES: tuple[str, ...] = (
     "tag_value",
     "tag_posting",
 )
-_TABLES += ("entry_tags", "words", "problem", "state")
+_TABLES += ("entry_tags", "words", "problem", "state", "result")
 
 
 def _column(name: str) -> str:
@@ -102,6 +103,9 @@ def _statements() -> list[str]:
         "CREATE TABLE tagged (tag TEXT COLLATE NOCASE, entry INTEGER)",
         "CREATE INDEX tagged_by_tag ON tagged (tag, entry)",
         "CREATE INDEX tagged_by_entry ON tagged (entry)",
+        "CREATE TABLE result (name TEXT COLLATE NOCASE, entry INTEGER)",
+        "CREATE INDEX result_by_name ON result (name, entry)",
+        "CREATE INDEX result_by_entry ON result (entry)",
         "CREATE TABLE tag_path (id INTEGER PRIMARY KEY, path TEXT UNIQUE)",
         (
             "CREATE TABLE tag_value (id INTEGER PRIMARY KEY, path INTEGER, number REAL, text TEXT,"
@@ -211,7 +215,7 @@ def delete_entry(connection: sqlite3.Connection, name: str) -> None:
     ).fetchone()
     if row is None:
         return
-    for table in ("document", "extra", "tagged"):
+    for table in ("document", "extra", "tagged", "result"):
         connection.execute(f"DELETE FROM {table} WHERE entry = ?", row)
     _delete_tags(connection, row[0])
     connection.execute("DELETE FROM words WHERE rowid = ?", row)
@@ -232,6 +236,16 @@ def _delete_tags(connection: sqlite3.Connection, entry: int) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What people added to an entry beside the store, and how to see that it changed."""
+
+    signature: str
+    """Signature of the file of notes and of the folder of results."""
+    results: tuple[tuple[str, str], ...] = ()
+    """Name of each result, and the digest of the source that it was computed from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewRow:
     """What is to be written of one store."""
 
@@ -239,8 +253,8 @@ class NewRow:
     """What the store says."""
     notes: Notes
     """What people added."""
-    noted: str
-    """Signature of the file of notes."""
+    added: Added
+    """What else people added."""
 
 
 def put_rows(connection: sqlite3.Connection, rows: Sequence[NewRow]) -> None:
@@ -255,7 +269,7 @@ def put_rows(connection: sqlite3.Connection, rows: Sequence[NewRow]) -> None:
         ((entry, row.record.words(), texts[entry]) for entry, row in ids.items()),
     )
     for entry, row in ids.items():
-        _put_notes(connection, entry, row.notes)
+        _put_notes(connection, entry, row.notes, row.added)
 
 
 def _put_entry(connection: sqlite3.Connection, row: NewRow) -> int:
@@ -268,7 +282,7 @@ def _put_entry(connection: sqlite3.Connection, row: NewRow) -> int:
         "folded": casefold(record.name),
         "signature": record.signature,
         "digest": record.digest,
-        "noted": row.noted,
+        "noted": row.added.signature,
         "header_hash": record.header_hash,
         "origin": record.origin,
         "sample": record.sample,
@@ -295,7 +309,7 @@ def _put_entry(connection: sqlite3.Connection, row: NewRow) -> int:
     return entry
 
 
-def replace_notes(connection: sqlite3.Connection, name: str, notes: Notes, noted: str) -> None:
+def replace_notes(connection: sqlite3.Connection, name: str, notes: Notes, added: Added) -> None:
     """Write again what people added to an entry; a name that does not exist is not a failure."""
     row = connection.execute("SELECT id FROM entry WHERE name = ? COLLATE BINARY", (name,))
     found = row.fetchone()
@@ -304,12 +318,13 @@ def replace_notes(connection: sqlite3.Connection, name: str, notes: Notes, noted
     columns = _noted_columns(notes)
     connection.execute(
         "UPDATE entry SET noted = ?, remark = ?, exports = ? WHERE id = ?",
-        (noted, columns.get("remark"), columns["exports"], found[0]),
+        (added.signature, columns.get("remark"), columns["exports"], found[0]),
     )
     connection.execute("UPDATE detail SET notes = ? WHERE id = ?", (_notes_text(notes), found[0]))
     connection.execute("DELETE FROM tagged WHERE entry = ?", found)
     connection.execute("DELETE FROM extra WHERE entry = ? AND own", found)
-    _put_notes(connection, found[0], notes)
+    connection.execute("DELETE FROM result WHERE entry = ?", found)
+    _put_notes(connection, found[0], notes, added)
 
 
 def _notes_text(notes: Notes) -> str:
@@ -321,11 +336,20 @@ def _noted_columns(notes: Notes) -> dict[str, Fact]:
     return {**remark, "exports": len(notes.exports)}
 
 
-def _put_notes(connection: sqlite3.Connection, entry: int, notes: Notes) -> None:
+def _put_notes(connection: sqlite3.Connection, entry: int, notes: Notes, added: Added) -> None:
     connection.executemany("INSERT INTO tagged VALUES (?, ?)", ((tag, entry) for tag in notes.tags))
+    own_source = "SELECT ?, id FROM entry WHERE id = ? AND hash = ?"
+    connection.executemany(
+        f"INSERT INTO result {own_source}",
+        ((name, entry, source_hash) for name, source_hash in added.results),
+    )
     _put_extra(connection, entry, notes.fields, own=True)
     own = (value for value in notes.fields.values() if isinstance(value, str))
     texts = [*notes.tags, notes.remark, *own, *notes.formerly]
+    texts += [
+        name
+        for name, _ in fetch(connection, "SELECT name, entry FROM result WHERE entry = ?", (entry,))
+    ]
     connection.execute("UPDATE words SET notes = ? WHERE rowid = ?", ("\n".join(texts), entry))
 
 

@@ -13,6 +13,7 @@ from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.names import casefold, is_device_name, safe_name
 from stemzarr_catalog.notes import read_notes
 from stemzarr_catalog.reconcile import list_stores
+from stemzarr_catalog.results import FOLDER, find_results, read_result
 
 __all__ = ["Finding", "validate_lake", "validate_store"]
 
@@ -51,6 +52,7 @@ def validate_lake(lake: Lake) -> Iterator[Finding]:
             yield from validate_store(path, name)
     yield from _stray_folders(lake)
     yield from _stray_notes(lake)
+    yield from _stray_results(lake)
     yield from _twins(lake)
     yield from _yaml(lake)
 
@@ -110,6 +112,27 @@ def _stray_notes(lake: Lake) -> Iterator[Finding]:
         except StemzarrError as error:
             message = str(error)
         yield Finding(name=name, path=str(path), message=message)
+
+
+def _stray_results(lake: Lake) -> Iterator[Finding]:
+    """Give what is among the results and belongs to no entry."""
+    folder = lake.path / FOLDER
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or is_foreign(path.name):
+            continue
+        if path.name not in lake:
+            message = "are results of an entry that is not there; ingest its source, or remove them"
+            yield Finding(name=None, path=str(path), message=message)
+            continue
+        own = lake[path.name].source.get("hash")
+        for group in find_results(lake.path, path.name):
+            try:
+                wrong = read_result(group).source_hash != own
+                message = "was computed from another source than that of the entry"
+            except StemzarrError as error:
+                wrong, message = True, str(error)
+            if wrong:
+                yield Finding(name=path.name, path=str(group), message=message)
 
 
 def _twins(lake: Lake) -> Iterator[Finding]:

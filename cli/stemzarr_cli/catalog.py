@@ -78,24 +78,39 @@ def _measure_all(report: Report, lake: Lake) -> None:
 @catalog.command(cls=Command)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_names)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--keep-results", is_flag=True, help="Leave what 'stemzarr result add' added.")
 @lake_option
 @click.pass_obj
-def remove(report: Report, /, *, names: tuple[str, ...], yes: bool, lake: Path | None) -> None:
+def remove(
+    report: Report,
+    /,
+    *,
+    names: tuple[str, ...],
+    yes: bool,
+    keep_results: bool,
+    lake: Path | None,
+) -> None:
     """Delete entries: their stores and what people said about them.
 
-    Results that people added below analysis go with the store; they are named first.
+    Results go with the entry, those of 'stemzarr result add' and those that people added to the
+    store below analysis; they are named first. The former stay with --keep-results, and belong
+    to the entry again once its source is ingested under its name.
     Only stores of the lake can be deleted; the files that they were made from stay.
     """
     from stemzarr.store import find_added
     from stemzarr_catalog import open_lake
+    from stemzarr_catalog.results import find_results
 
     opened = open_lake(lake)
     for name in names:
         with report.attempt():
             path = opened.store_path(name) if name in opened.problems else opened[name].path
-            results = find_added(path)
+            kept = [found.stem for found in find_results(opened.path, name)]
+            results = (*find_added(path), *(() if keep_results else kept))
             if yes or _confirmed(name, path, results):
-                opened.remove(name)
+                opened.remove(name, keep_results=keep_results)
+                if kept and keep_results:
+                    report.note(f"the results {shorten_list(kept)} of {name} stay")
                 record = {"name": name, "status": "removed", "results": list(results)}
                 lost = f", with its results {shorten_list(results)}" if results else ""
                 report.result(record, functools.partial(report.say, f"{name}  removed{lost}"))

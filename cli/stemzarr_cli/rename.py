@@ -19,7 +19,7 @@ from stemzarr_cli.report import Report
 def rename(report: Report, /, *, name: str, new: str, lake: Path | None) -> None:
     """Give an entry another name.
 
-    Its store, its notes, the index and catalog.yaml change together. The former name is
+    Its store, notes and results, the index and catalog.yaml change together. The former name is
     remembered, since exports that were made before say it: 'stemzarr ls' finds the entry by it.
     """
     from stemzarr_catalog import open_lake

@@ -104,6 +104,7 @@ def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         "ingested": ingest.get("finished"),
         "original can be rebuilt": "yes" if source.get("rebuildable") else "no",
         **_notes(record.get("notes") or {}),
+        "results": ", ".join(found["name"] for found in record.get("results") or ()),
         **_revisions(source.get("revisions") or ()),
     }
     return {name: value for name, value in known.items() if value not in (None, "")}
