@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
-collect_ignore_glob = (
-    []
-    if find_spec("torch")
-    else ["stemzarr/stemzarr/formats/torch_tensor/writer.py", "stemzarr/stemzarr/torch/*"]
-)
+NEEDED = {
+    "torch": ("stemzarr/stemzarr/formats/torch_tensor/writer.py", "stemzarr/stemzarr/torch/*"),
+    "libertem": ("stemzarr/stemzarr/bridges/libertem_dataset.py",),
+}
+"""Modules that cannot be imported without an extra package."""
+
+collect_ignore_glob = [
+    name for package, names in NEEDED.items() if not find_spec(package) for name in names
+]
 
 SLOW = Path(__file__).parent / "tests" / "slow.json"
 """Processor seconds of the tests that take the most, which `tests/slow_tests.py` writes."""

@@ -225,6 +225,32 @@ class EntryList(list[Entry]):
 
         return entries_html(self)
 
+    def to_dataset(
+        self,
+        dim: str,
+        *,
+        document: int | str | None = None,
+        chunks: Mapping[str, int] | str | None = "source",
+    ) -> xr.Dataset:
+        """Return the entries as one lazy Dataset with a further dim, as `stemzarr.open` does.
+
+        Parameters
+        ----------
+        dim
+            A fact, such as ``tilt_alpha_deg``, in whose order they come and whose values are the
+            coordinate; any other name keeps the order, and has no coordinate.
+        document, chunks
+            As for `stemzarr.open`.
+
+        Raises
+        ------
+        OptionError, UnsupportedDataError
+            There are no entries, one lacks the fact, or their shapes, types or axes differ.
+        """
+        from stemzarr import api
+
+        return api.open([each.path for each in self], dim=dim, document=document, chunks=chunks)
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return a table with one row an entry, its name as index and a column for each fact."""
         import pandas as pd

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stemzarr.explorer.notebook import ExplorerWidget
+    from stemzarr.torch import PatternDataset
 
 __all__ = ["StemAccessor"]
 
@@ -343,3 +344,58 @@ class StemAccessor:
             (scan_y, scan_x), such as a virtual image; the bright field by default.
         """
         return plot_scan(self.document, image)
+
+    def to_hyperspy(self, signal_type: str | None = None, *, lazy: bool = True) -> Any:  # noqa: ANN401
+        """Return a signal of HyperSpy; nothing is read unless `lazy` is false.
+
+        Parameters
+        ----------
+        signal_type
+            HyperSpy's name of a kind of data, such as ``electron_diffraction`` of pyxem.
+        lazy
+            Whether the values stay where they are.
+
+        Returns
+        -------
+        hyperspy.signals.BaseSignal
+            With the axes and metadata of a ``.hspy`` file, and a preview as its navigator.
+
+        Raises
+        ------
+        MissingDependencyError
+            HyperSpy, or what has the type of signal, is not installed.
+        """
+        from stemzarr.bridges.hyperspy import to_hyperspy
+
+        return to_hyperspy(self._dataset, signal_type=signal_type, lazy=lazy)
+
+    def to_libertem(self, context: Any = None) -> Any:  # noqa: ANN401 - of LiberTEM
+        """Return a data set of LiberTEM, whose workers read the store or file themselves.
+
+        Parameters
+        ----------
+        context
+            The ``libertem.api.Context`` that is to compute with it; by default one of this process.
+
+        Raises
+        ------
+        MissingDependencyError
+            LiberTEM is not installed.
+        UnsupportedDataError
+            There are no patterns, or they are spread over the whole file.
+        """
+        from stemzarr.bridges.libertem import to_libertem
+
+        return to_libertem(self._dataset, context)
+
+    def to_torch(self, view: View | None = None, **options: Any) -> PatternDataset:  # noqa: ANN401
+        """Return the patterns as a data set of PyTorch, see `stemzarr.torch.PatternDataset`.
+
+        Raises
+        ------
+        MissingDependencyError
+            PyTorch is not installed.
+        """
+        from stemzarr.bridges.torch import to_torch
+
+        return to_torch(self._dataset, view, **options)

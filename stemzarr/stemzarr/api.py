@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,6 @@ from stemzarr.storage.files import (
 )
 
 if TYPE_CHECKING:
-    import os
-
     import xarray as xr
 
     from stemzarr.store import StoreResult, VerifyReport
@@ -38,8 +37,9 @@ __all__ = ["ExportResult", "export", "info", "ingest", "open", "render", "verify
 
 
 def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
-    path: PathLike,
+    path: PathLike | Sequence[PathLike],
     *,
+    dim: str | None = None,
     document: int | str | None = None,
     chunks: Mapping[str, int] | str | None = "source",
     options: ReadOptions | None = None,
@@ -50,7 +50,11 @@ def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
     Parameters
     ----------
     path
-        A store, or any file that stemzarr reads.
+        A store, or any file that stemzarr reads; or a series of them, such as those of one tilt
+        series, which become one Dataset with a further dim.
+    dim
+        Name of that dim: a fact, in whose order they come and whose values are the coordinate; any
+        other name keeps the order, and has no coordinate.
     document
         Slug or index; the main document by default.
     chunks
@@ -72,19 +76,51 @@ def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
     ------
     SourceNotFoundError, UnknownFormatError, CorruptFileError, LayoutError, EntryNotFoundError
         There is no such file, it cannot be understood, or it has no such document.
+    OptionError, UnsupportedDataError
+        A series has no dim or no member, lacks the fact, or differs in its shape, type or axes.
     """
     import xarray as xr
 
     from stemzarr.backend import StemzarrBackendEntrypoint
 
+    chosen = dataclasses.replace(options or ReadOptions(), join=join) if join else options
+    if not isinstance(path, str | os.PathLike):
+        return _open_series(path, dim, document, chunks, chosen)
+    if dim is not None:
+        msg = f"dim is {dim!r}, and there is one path"
+        raise OptionError(msg, hint="give a list of paths, or leave dim out")
     return xr.open_dataset(
         as_path(path),
         engine=StemzarrBackendEntrypoint,
         chunks={} if chunks == "source" else chunks,
         document=document,
-        options=options or ReadOptions(),
-        join=join,
+        options=chosen or ReadOptions(),
     )
+
+
+def _open_series(
+    paths: Sequence[PathLike],
+    dim: str | None,
+    document: int | str | None,
+    chunks: Mapping[str, int] | str | None,
+    options: ReadOptions | None,
+) -> xr.Dataset:
+    """Open several sources as one Dataset; each is read as `open` reads one."""
+    from stemzarr.series import join_series
+
+    if dim is None:
+        msg = "several paths need the name of the dim along which they become one Dataset"
+        raise OptionError(msg, hint='dim="tilt_alpha_deg", or any other name')
+    members = []
+    for path in map(as_path, paths):
+        source = read_source(path, options)
+        members.append((path, source.document if document is None else source.find(document)))
+    series = join_series(members, dim)
+    if chunks is not None:
+        values = series["intensity"]
+        wanted = values.encoding["preferred_chunks"] if chunks in ("source", {}) else chunks
+        series["intensity"] = values.chunk(wanted)
+    return series
 
 
 def info(path: PathLike, options: ReadOptions | None = None) -> dict[str, Any]:

@@ -215,8 +215,12 @@ EXPORTERS: tuple[Exporter, ...] = (
     ),
     Exporter(name="png", target="stemzarr.formats.picture.writer:write_png", suffixes=(".png",)),
     Exporter(
-        name="tif", target="stemzarr.formats.picture.writer:write_tif", suffixes=(".tif", ".tiff")
+        name="tif", target="stemzarr.formats.picture.tif:write_tif", suffixes=(".tif", ".tiff")
     ),
+    Exporter(
+        name="msa", target="stemzarr.formats.spectrum.msa:write_msa", suffixes=(".msa", ".emsa")
+    ),
+    Exporter(name="csv", target="stemzarr.formats.spectrum.csv:write_csv", suffixes=(".csv",)),
     Exporter(
         name="blo",
         target="stemzarr.formats.blockfile:write_blo",

@@ -23,7 +23,8 @@ from stemzarr.formats.dm.reader import read_dm
 from stemzarr.formats.dm.writer import write_dm_source
 from stemzarr.formats.emd.writer import write_emd
 from stemzarr.formats.npy.writer import write_npy
-from stemzarr.formats.picture.writer import write_png, write_tif
+from stemzarr.formats.picture.tif import write_tif
+from stemzarr.formats.picture.writer import write_png
 from stemzarr.formats.zarr.writer import write_zarr
 from stemzarr.model import Document, read_box
 from stemzarr.options import IngestOptions, ReadOptions
@@ -384,11 +385,13 @@ def test_a_scan_becomes_its_virtual_image(
 def test_pictures_of_other_documents_are_refused(
     make_document: MakeDocument, make_request: MakeRequest
 ) -> None:
-    """A spectrum is no picture; the message names other formats."""
-    document = make_document("spectrum", COUNTS[0, 0, 0])
-    for write in (write_png, write_tif):
-        with pytest.raises(UnsupportedDataError, match="is not an image but spectrum"):
-            write(make_request(document, "spectrum.png"))
+    """A spectrum is no .tif and a stack no .png; the message names other formats."""
+    for write, kind, values in (
+        (write_png, "stack", COUNTS[0]),
+        (write_tif, "spectrum", COUNTS[0, 0, 0]),
+    ):
+        with pytest.raises(UnsupportedDataError, match=f"is not an image but {kind}"):
+            write(make_request(make_document(kind, values), "picture"))
 
 
 def test_a_store_gives_its_dm4_back(tmp_path: Path, make_request: MakeRequest) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -15,12 +15,27 @@ from stemzarr.formats.hspy.reader import MARKS, NOTHING
 from stemzarr.metadata.facts import FACTS, rank_last
 from stemzarr.model import Axis, Document, Fact, Source
 
-__all__ = ["axis_dict", "metadata_of", "signal_ndim", "write_tree"]
+__all__ = [
+    "FOLDING",
+    "axis_dict",
+    "metadata_of",
+    "name_tree",
+    "signal_ndim",
+    "write_array",
+    "write_tree",
+]
 
 _SIGNAL_DIMS = {"spectrum-image": 1, "spectrum": 1, "profile": 1}
 _LAST = ("dwell_time_s", "scan_rotation_deg", "instrument")
 """What a group has behind all other facts, so that the bytes of files stay."""
 _LARGEST_INTEGER = 2**63
+FOLDING: Final = {
+    "unfolded": False,
+    "signal_unfolded": False,
+    "original_shape": None,
+    "original_axes_manager": None,
+}
+"""What HyperSpy notes of a signal whose axes are as they were recorded."""
 
 
 def signal_ndim(document: Document) -> int:
@@ -61,14 +76,7 @@ def metadata_of(
     metadata: dict[str, Any] = {
         "General": general,
         "Signal": _signal(document),
-        "_HyperSpy": {
-            "Folding": {
-                "unfolded": False,
-                "signal_unfolded": False,
-                "original_shape": None,
-                "original_axes_manager": None,
-            }
-        },
+        "_HyperSpy": {"Folding": FOLDING},
         "stemzarr": {
             **facts,
             **document.attributes,
@@ -146,12 +154,12 @@ def write_tree(tree: Mapping[str, Any], group: h5py.Group) -> None:
         elif isinstance(value, list | tuple):
             _write_list(value, _group_name(key), group)
         elif isinstance(value, np.ndarray):
-            _write_array(value, _group_name(key), group)
+            write_array(value, _group_name(key), group)
         else:
             group.attrs[key] = _attribute(value)
 
 
-def _write_array(value: NDArray[Any], key: str, group: h5py.Group) -> None:
+def write_array(value: NDArray[Any], key: str, group: h5py.Group) -> None:
     """Write an array in chunks, without which HyperSpy opens no file lazily that holds one."""
     if not value.ndim:
         group.attrs[key] = value.item()
@@ -175,6 +183,19 @@ def _write_list(values: Sequence[Any], key: str, group: h5py.Group) -> None:
         width = len(str(len(values) - 1))
         members = {f"{number:0{width}d}": value for number, value in enumerate(values)}
         write_tree(members, group.require_group(f"_list_{len(values)}_{key}"))
+
+
+def name_tree(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a tree under the names, and with the values, that HyperSpy reads of `write_tree`."""
+    if isinstance(value, list | tuple):
+        return [name_tree(item) for item in value]
+    if not isinstance(value, Mapping):
+        return _attribute(value) if isinstance(value, str | int) else value
+    named = {}
+    for name, item in value.items():
+        key, below = _name(str(name)), name_tree(item)
+        named[_group_name(key) if isinstance(below, dict | list | np.ndarray) else key] = below
+    return named
 
 
 def _name(name: str) -> str:

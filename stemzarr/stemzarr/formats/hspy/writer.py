@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.formats.hdf5.writer import create_hdf5, write_dataset
-from stemzarr.formats.hspy.metadata import axis_dict, metadata_of, signal_ndim, write_tree
+from stemzarr.formats.hspy.metadata import write_tree
+from stemzarr.formats.hspy.signal import describe_navigator, describe_signal, write_signal
 from stemzarr.metadata.tags import own_tags, plain_tags
 from stemzarr.model import Blocks, Document, read_box
 from stemzarr.registry import Exported, ExportRequest
 
-__all__ = ["write_hspy"]
+__all__ = ["COLOURS", "write_hspy"]
 
 _FORMAT_VERSION = "3.3"
-_HYPERSPY_VERSION = "2.3.0"
-_COLOURS = "RGBA"
+COLOURS = "RGBA"
+"""Names of the fields of a value with colours."""
 
 
 def write_hspy(request: ExportRequest) -> Exported:
@@ -28,7 +29,8 @@ def write_hspy(request: ExportRequest) -> Exported:
 
     Axes, units and metadata are in HyperSpy's model. The main document has the tag tree of the
     source as its ``original_metadata``, the others their own part of it. Chunks hold whole
-    patterns. Of a salvaged scan, ``metadata.stemzarr.valid`` says which patterns are there, as
+    patterns. A scan whose store keeps previews has one as its navigator, so that ``plot`` shows it
+    at once. Of a salvaged scan, ``metadata.stemzarr.valid`` says which patterns are there, as
     booleans (scan_y, scan_x).
     """
     names = _experiment_names(request.documents)
@@ -64,21 +66,13 @@ def _experiment_names(documents: Sequence[Document]) -> list[str]:
 def _write_experiment(
     group: h5py.Group, document: Document, request: ExportRequest, number: int
 ) -> None:
-    group.attrs["package"] = "hyperspy"
-    group.attrs["package_version"] = _HYPERSPY_VERSION
-    signal = len(document.axes) - signal_ndim(document)
-    for place, axis in enumerate(document.axes):
-        axes = group.create_group(f"axis-{place}")
-        write_tree(axis_dict(axis, navigate=place < signal), axes)
-    metadata = metadata_of(request.source, document, request.provenance_of(number))
-    write_tree(metadata, group.create_group("metadata"))
-    write_tree({"_lazy": False, "ragged": False}, group.create_group("attributes"))
-    group.create_group("learning_results")
+    signal = describe_signal(request.source, document, request.provenance_of(number))
+    write_signal(group, signal, describe_navigator(document))
     resources = request.resources_of(number)
     blocks, pattern_ndim = document.blocks, document.pattern_ndim
     if document.channels:
         blocks, pattern_ndim = (
-            ColourBlocks(blocks, _COLOURS[: len(document.channels)]),
+            ColourBlocks(blocks, COLOURS[: len(document.channels)]),
             pattern_ndim - 1,
         )
     write_dataset(group, "data", blocks, pattern_ndim, resources)

@@ -1,0 +1,194 @@
+"""HyperSpy is given what the ``.hspy`` file of a scan gives it, and reads no pixel for it."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import zarr
+
+import stemzarr
+import stemzarr.accessor
+from stemzarr.bridges.hyperspy import to_hyperspy
+from stemzarr.errors import MissingDependencyError
+from stemzarr.labelled import to_dataset
+from stemzarr.testing.sources import document_of
+
+hs = pytest.importorskip("hyperspy.api")
+
+SHAPES: dict[str, tuple[int, ...]] = {
+    "4d-stem": (3, 4, 6, 5),
+    "diffraction": (6, 5),
+    "image": (6, 5),
+    "spectrum-image": (3, 4, 9),
+    "spectrum": (9,),
+    "profile": (9,),
+    "stack": (3, 6, 5),
+    "array": (2, 3, 4, 6, 5),
+}
+
+
+@pytest.fixture(autouse=True)
+def lazy_signals_are_closed() -> Iterator[None]:
+    """Close what HyperSpy keeps open for lazy signals."""
+    from rsciio.hspy import _api
+
+    yield
+    for path in list(_api._lazy_file_handles):
+        _api._close_tracked_handles(path)
+    gc.collect()
+
+
+def described(signal: Any) -> dict[str, Any]:
+    """Return all that a signal says, but for where it came from and what loading adds."""
+    metadata = signal.metadata.as_dictionary()
+    navigator = metadata["_HyperSpy"].pop("_sig_navigator", None)
+    for group in (metadata["General"], metadata["stemzarr"]):
+        for name in ("FileIO", "provenance", "original_filename"):
+            group.pop(name, None)
+    return {
+        "class": type(signal),
+        "axes": [
+            (a.name, a.size, a.scale, a.offset, a.units, a.navigate)
+            for a in signal.axes_manager._axes
+        ],
+        "metadata": metadata,
+        "original": signal.original_metadata.as_dictionary(),
+        "navigator": None if navigator is None else navigator["data"].tolist(),
+    }
+
+
+@pytest.mark.parametrize("document", [None, "survey"])
+@pytest.mark.parametrize("name", ["scan.zarr", "scan.dm4"])
+@pytest.mark.parametrize("lazy", [True, False])
+def test_a_signal_is_that_of_the_file(
+    folder: Path, tmp_path: Path, name: str, document: str | None, *, lazy: bool
+) -> None:
+    """Class, axes, metadata, tags, navigator and values are those of HyperSpy's own loading."""
+    stemzarr.export(folder / name, tmp_path / "a.hspy", document=document)
+    loaded = hs.load(tmp_path / "a.hspy", lazy=lazy)
+    signal = stemzarr.open(folder / name, document=document).stem.to_hyperspy(lazy=lazy)
+    assert described(signal) == described(loaded)
+    assert signal._lazy == lazy
+    np.testing.assert_array_equal(np.asarray(signal.data), np.asarray(loaded.data))
+    assert (signal.navigator is None) == (document is not None or name == "scan.dm4")
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_every_kind_is_a_signal(kind: Any, chunks: dict[str, int] | None) -> None:
+    """Spectra are signals of one dim, images of two; a Dataset may be in dask or not."""
+    values = np.random.default_rng(1).poisson(2, SHAPES[kind]).astype(np.uint16)
+    dataset = to_dataset(document_of(values, kind))
+    if chunks is not None:
+        dataset = dataset.chunk(chunks)
+    signal = to_hyperspy(dataset)
+    assert signal._lazy
+    assert signal.axes_manager.signal_dimension == (
+        1 if "spectr" in kind or kind == "profile" else 2
+    )
+    np.testing.assert_array_equal(signal.data.compute(), values)
+    for axis in document_of(values, kind).axes:
+        assert signal.axes_manager[axis.name].offset == axis.offset
+
+
+def test_colours_are_fields() -> None:
+    """Colour is what HyperSpy shows as colour."""
+    values = np.random.default_rng(1).integers(0, 255, (6, 5, 3)).astype(np.uint8)
+    dataset = to_dataset(document_of(values, "image", channels=("red", "green", "blue")))
+    signal = to_hyperspy(dataset)
+    assert signal.data.dtype.names == ("R", "G", "B")
+    np.testing.assert_array_equal(signal.data.compute()["G"], values[..., 1])
+
+
+def test_no_pixel_is_read_before_it_is_asked_for(folder: Path, pixel_reads: list[int]) -> None:
+    """Bridging, pickling and plotting the navigator read none; one pattern reads its chunk."""
+    signal = stemzarr.open(folder / "scan.zarr").stem.to_hyperspy()
+    data = pickle.loads(pickle.dumps(signal.data))
+    navigator = signal.navigator.data.copy()
+    assert not pixel_reads
+    expected = stemzarr.open(folder / "scan.zarr", chunks=None).intensity
+    np.testing.assert_array_equal(data[2, 3].compute(), expected[2, 3])
+    assert pixel_reads
+    preview = zarr.open_array(folder / "scan.zarr/preview/bright_field", mode="r")
+    np.testing.assert_array_equal(navigator, preview[...])
+
+
+@pytest.mark.leaves_open
+def test_plotting_sums_no_scan(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """``plot`` shows the navigator: of a file and of a bridge it computes one chunk alone."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    monkeypatch.setattr("stemzarr.formats.hdf5.writer._CHUNK_BYTES", 3000)
+    stemzarr.export(folder / "scan.zarr", tmp_path / "scan.hspy")
+    bridged = (
+        stemzarr.open(folder / "scan.zarr", chunks=None).chunk({"scan_y": 1}).stem.to_hyperspy()
+    )
+    shown: list[int] = []
+    plain = dask.base.compute
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        shown.extend(int(each.size) for each in args if hasattr(each, "size"))
+        return plain(*args, **kwargs)
+
+    for signal in (hs.load(tmp_path / "scan.hspy", lazy=True), bridged):
+        with monkeypatch.context() as patch:
+            patch.setattr(signal, "compute_navigator", None)
+            patch.setattr("dask.base.compute", watched)
+            signal.plot()
+        assert 0 < max(shown) <= 6 * 18 * 20
+        image = signal._plot.navigator_plot.ax.images[0].get_array()
+        np.testing.assert_array_equal(image, signal.navigator.data)
+        plt.close("all")
+
+
+def test_a_selection_and_a_computation_are_signals(folder: Path) -> None:
+    """What was selected has its own axes, what was computed its own values; no preview fits."""
+    scan = stemzarr.open(folder / "scan.zarr")
+    part = scan.isel(scan_y=slice(1, 5, 2), det_x=slice(3, None))
+    signal = part.stem.to_hyperspy()
+    np.testing.assert_array_equal(signal.data.compute(), part.intensity)
+    assert signal.axes_manager["scan_y"].scale == pytest.approx(1.0)
+    assert signal.navigator is None
+    doubled = scan.assign(intensity=scan.intensity * 2)
+    np.testing.assert_array_equal(doubled.stem.to_hyperspy().data[3, 4], doubled.intensity[3, 4])
+
+
+def test_a_type_without_a_package_says_what_to_install(folder: Path) -> None:
+    """An unknown type of signal is refused, and not made a plain signal in silence."""
+    with pytest.raises(MissingDependencyError, match="pip install pyxem"):
+        stemzarr.open(folder / "scan.zarr").stem.to_hyperspy("electron_diffraction")
+
+
+@pytest.mark.parametrize(
+    ("method", "module", "install"),
+    [
+        ("to_hyperspy", "hyperspy", r"stemzarr\[hyperspy\]"),
+        ("to_torch", "torch", r"stemzarr\[torch\]"),
+        ("to_libertem", "libertem", "pip install libertem"),
+    ],
+)
+def test_a_missing_program_says_what_to_install(
+    folder: Path, monkeypatch: Any, method: str, module: str, install: str
+) -> None:
+    """Every bridge names the line that installs its program."""
+    plain = importlib.import_module
+
+    def without(name: str, *args: Any) -> Any:
+        if name.partition(".")[0] == module:
+            raise ModuleNotFoundError(f"No module named {module!r}")
+        return plain(name, *args)
+
+    scan = stemzarr.open(folder / "scan.zarr")
+    monkeypatch.setattr(importlib, "import_module", without)
+    with pytest.raises(MissingDependencyError, match=install):
+        getattr(scan.stem, method)()
