@@ -98,6 +98,9 @@ def lookup_name(name: str) -> str:
     EntryNotFoundError
         No entry of any lake has such a name.
     """
+    if "://" in name:  # it may hold a password, and is not repeated
+        msg, hint = "an address names no entry", "stemzarr ls lists all names"
+        raise EntryNotFoundError(msg, hint=hint)
     composed = unicodedata.normalize("NFC", name)
     if composed != safe_name(composed) or is_device_name(composed):
         raise EntryNotFoundError(f"there is no entry {name!r}", hint="stemzarr ls lists all names")

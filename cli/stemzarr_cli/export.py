@@ -152,7 +152,7 @@ def export(  # noqa: PLR0913 - one argument for each option
     wanted = _Wanted(format=format_name, document=document, view=view, options=options, read=read)
     report.resume = "Nothing was written. Run the same command to start again"
     if source is not None and dest is not None and query is None and folder is None:
-        _export_one(report, find_source(source, lake), dest, wanted)
+        _export_one(report, find_source(source, lake, far=True), dest, wanted)
     elif source is None and query is not None and folder is not None and format_name is not None:
         _export_many(report, lake, query, folder, wanted)
     else:

@@ -42,7 +42,7 @@ def info(
             if not read.join and is_plain_folder(file):
                 _survey(report, file, lake, read)
                 continue
-            found = stemzarr.info(find_source(file, lake).path, read)
+            found = stemzarr.info(find_source(file, lake, far=True).path, read)
             report.result(found, functools.partial(_draw, report, found))
 
 

@@ -15,6 +15,7 @@ from stemzarr.errors import (
 )
 from stemzarr.options import as_path
 from stemzarr.storage.acquisitions import acquisition_name
+from stemzarr.storage.address import RemotePath, as_source
 from stemzarr.storage.foreign import is_foreign
 
 if TYPE_CHECKING:
@@ -42,15 +43,24 @@ class Place:
     """The lake of that entry."""
 
 
-def find_source(text: str, lake: Path | None) -> Place:
+def find_source(text: str, lake: Path | None, *, far: bool = False) -> Place:
     """Return what a SOURCE means; a path that exists wins over a name in the lake.
+
+    Parameters
+    ----------
+    text
+        As it was typed.
+    lake
+        Where names are looked up.
+    far
+        Whether it may be the address of a store.
 
     Raises
     ------
-    SourceNotFoundError
-        It is neither.
+    SourceNotFoundError, OptionError
+        It is neither, or an address that the command cannot use.
     """
-    path = _path(text)
+    path = _path(text, far=far)
     if path.exists() or len(path.parts) != 1:
         return Place(path=path)
     return _find_entry(text, lake)
@@ -64,13 +74,14 @@ def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:
     SourceNotFoundError, UnsupportedDataError, DamagedStoreError
         It is neither, or a file that is not a store, or a store that cannot be understood.
     """
-    path = _path(text)
-    if not path.exists():
+    path = _path(text, far=True)
+    is_far = isinstance(path, RemotePath)
+    if not (is_far or path.exists()):
         place = _find_entry(text, lake)
         if place.entry is not None:
             return place.path, place.entry.json()
         path = place.path
-    if not (path / "zarr.json").is_file():
+    if not (is_far or (path / "zarr.json").is_file()):
         hint = f"'stemzarr info {path}' shows a file that is not ingested"
         raise UnsupportedDataError("is not a store", path=path, hint=hint)
     from stemzarr_catalog.record import read_record
@@ -78,9 +89,11 @@ def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:
     return path, {**read_record(path, path.stem).json, "store": str(path.absolute())}
 
 
-def _path(text: str) -> Path:
-    """Return a path as it was typed, which must be one of this machine."""
-    path = as_path(text)
+def _path(text: str, *, far: bool = False) -> Path:
+    """Return a path as it was typed, of this machine or, where that will do, an address."""
+    path = as_source(text) if far else as_path(text)
+    if isinstance(path, RemotePath):
+        return path
     return path if text.startswith("file:") else Path(text).expanduser()
 
 
@@ -131,7 +144,7 @@ def is_plain_folder(file: str) -> bool:
     """Return whether a path is a folder of files, and neither a store nor another source."""
     from stemzarr.registry import is_data, is_store
 
-    path = _path(file)
+    path = _path(file, far=True)
     return path.is_dir() and not is_store(path) and not is_data(path)
 
 

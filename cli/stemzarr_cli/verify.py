@@ -120,7 +120,8 @@ def verify(  # noqa: PLR0913 - one argument for each option
             report.note(f"{report.name}: the time is up; {left} left for the next time")
             break
         with report.attempt():
-            _verify(report, find_source(name, lake), source, restore=restore)
+            place = find_source(name, lake, far=not restore)
+            _verify(report, place, source, restore=restore)
 
 
 def _verify(report: Report, place: Place, source: Path | None, *, restore: bool) -> None:

@@ -17,6 +17,7 @@ from stemzarr.metadata.describe import describe_document
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, IngestOptions, ReadOptions, as_path
 from stemzarr.registry import Exporter, ExportRequest, find_exporter, read_source
+from stemzarr.storage.address import as_source
 from stemzarr.storage.files import (
     check_destination,
     follow_link,
@@ -50,8 +51,8 @@ def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
     Parameters
     ----------
     path
-        A store, or any file that stemzarr reads; or a series of them, such as those of one tilt
-        series, which become one Dataset with a further dim.
+        A store or its address, or any file that stemzarr reads; or a series of them, such as those
+        of one tilt series, which become one Dataset with a further dim.
     dim
         Name of that dim: a fact, in whose order they come and whose values are the coordinate; any
         other name keeps the order, and has no coordinate.
@@ -90,7 +91,7 @@ def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
         msg = f"dim is {dim!r}, and there is one path"
         raise OptionError(msg, hint="give a list of paths, or leave dim out")
     return xr.open_dataset(
-        as_path(path),
+        as_source(path),
         engine=StemzarrBackendEntrypoint,
         chunks={} if chunks == "source" else chunks,
         document=document,
@@ -138,7 +139,7 @@ def info(path: PathLike, options: ReadOptions | None = None) -> dict[str, Any]:
     SourceNotFoundError, UnknownFormatError, CorruptFileError, LayoutError
         There is no such file or it cannot be understood.
     """
-    source = read_source(as_path(path), options)
+    source = read_source(as_source(path), options)
     return {
         "path": str(source.path),
         "format": source.format,
@@ -246,7 +247,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     Parameters
     ----------
     source
-        A store, or any file that stemzarr reads.
+        A store or its address, or any file that stemzarr reads.
     dest
         The file to write; it appears when it is complete.
     view
@@ -282,7 +283,7 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     check_destination(target, overwrite=chosen.overwrite)
     # Whoever reads through a link finds the sidecar of what it leads to, or none.
     name, target = target.name, follow_link(target)
-    opened = read_source(as_path(source), read)
+    opened = read_source(as_source(source), read)
     check_destination(target, overwrite=chosen.overwrite, source=opened.files[0])
     if target.is_dir():
         from stemzarr.store import check_no_results
@@ -391,7 +392,7 @@ def render(
     from stemzarr.labelled import to_dataset
     from stemzarr.views import apply
 
-    opened = read_source(as_path(source), options)
+    opened = read_source(as_source(source), options)
     chosen = opened.document if document is None else opened.find(document)
     return to_dataset(apply(chosen, view))
 
@@ -407,7 +408,7 @@ def verify(
     Parameters
     ----------
     path
-        The store.
+        The store, or its address.
     source
         The original, to be compared value by value as well.
     progress
@@ -416,4 +417,4 @@ def verify(
     from stemzarr.store import verify_store
 
     original = None if source is None else as_path(source)
-    return verify_store(as_path(path), source=original, progress=progress)
+    return verify_store(as_source(path), source=original, progress=progress)

@@ -14,9 +14,10 @@ from xarray.backends import BackendEntrypoint
 import stemzarr.accessor  # noqa: F401 - what the engine opens has `.stem`
 from stemzarr.errors import OptionError
 from stemzarr.labelled import to_dataset
-from stemzarr.options import LayoutChoice, ReadOptions, as_path
+from stemzarr.options import LayoutChoice, ReadOptions
 from stemzarr.recognition import suffixes_of
 from stemzarr.registry import read_source
+from stemzarr.storage.address import as_source
 
 __all__ = ["StemzarrBackendEntrypoint"]
 
@@ -68,7 +69,7 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         Parameters
         ----------
         filename_or_obj
-            Path of a store or source.
+            Path of a store or source, or address of a store.
         drop_variables
             Names of variables to leave out.
         document
@@ -95,7 +96,7 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         chosen = options or ReadOptions(layout=layout, scan_shape=scan_shape, dataset=dataset)
         if join:
             chosen = dataclasses.replace(chosen, join=True)
-        source = read_source(as_path(filename_or_obj), chosen)
+        source = read_source(as_source(filename_or_obj), chosen)
         found = source.document if document is None else source.find(document)
         opened = _decode(_drop(to_dataset(found), drop_variables), decoders)
         # Nothing stays open, but xarray calls this for each of several files.
@@ -112,7 +113,7 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
     ) -> dict[str, xr.Dataset]:
         """Open all documents as a store has them: the main one at the root, dims prefixed below."""
         _check_decoders(decoders)
-        source = read_source(as_path(filename_or_obj), options)
+        source = read_source(as_source(filename_or_obj), options)
         groups = {"/": to_dataset(source.document)}
         for document in source.documents:
             if document.index != source.main:

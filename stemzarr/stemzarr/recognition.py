@@ -203,6 +203,8 @@ READERS: tuple[Reader, ...] = (
 )
 """Built-in readers; the first that recognises a file reads it, the last one takes the rest."""
 
+STORES = READERS[1]
+"""What reads stores, and all that has an address."""
 JOINER = Reader(name="joined", target="stemzarr.formats.join.reader:read_joined")
 """What reads a folder of files with one frame each, where that is asked for."""
 

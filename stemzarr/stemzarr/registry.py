@@ -32,6 +32,7 @@ from stemzarr.pixels.resources import Resources
 from stemzarr.recognition import (
     JOINER,
     READERS,
+    STORES,
     Reader,
     lead_by_name,
     load,
@@ -39,6 +40,7 @@ from stemzarr.recognition import (
     readers,
     suffixes_of,
 )
+from stemzarr.storage.address import RemotePath
 
 __all__ = [
     "EXPORTERS",
@@ -340,7 +342,10 @@ def read_source(path: Path, options: ReadOptions | None = None) -> Source:
         hint = "rename it; it was written by a system of another encoding"
         raise UnsupportedDataError(msg, path=path, hint=hint) from error
     chosen = options or ReadOptions()
-    reader = JOINER if chosen.join else find_reader(path)
+    if isinstance(path, RemotePath):
+        reader = STORES
+    else:
+        reader = JOINER if chosen.join else find_reader(path)
     source = reader.read(path, chosen)
     if chosen != ReadOptions():
         source = _check_read(source, chosen)

@@ -70,6 +70,23 @@ class Memory:
         for start, out in ranges:
             out[:] = self.get(key)[start : start + len(out)]
 
+    far = True
+
+    def expect(self, *keys: str) -> None:
+        """Nothing takes long."""
+
+    def read_end(self, key: str, out: memoryview, size: Callable[[], int]) -> Stamp:
+        stamp = self.stamp(key)
+        assert stamp.size == size()
+        self.read_ranges(key, [(stamp.size - len(out), out)], stamp)
+        return stamp
+
+    def recall(self, key: str) -> Stamp:
+        return self.stamp(key)
+
+    def state(self, key: str, seen: Stamp) -> None:
+        """Nobody else knows of it."""
+
     def stamp(self, key: str) -> Stamp:
         version, content = self._find(key)
         return Stamp(len(content), 0, str(version))
@@ -189,6 +206,8 @@ def check_mapping(place: Any, steps: list[tuple[str, str]]) -> None:
         ranges = [(2, memoryview(out)[1:]), (0, memoryview(out)[:1])]
         place.read_ranges(key, ranges, place.stamp(key))
         assert bytes(out) == content[:1] + content[2:3]
+        assert place.read_end(key, memoryview(out), content.__len__) == place.stamp(key)
+        assert bytes(out) == content[-2:]
 
 
 def test_what_is_missing_or_changed_is_said(place: Any) -> None:

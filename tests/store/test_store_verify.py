@@ -340,7 +340,7 @@ def test_neighbouring_damaged_chunks_are_one_line(
         shard.unlink()
         expected = [("chunks 0 to 11", "patterns [0:4, 0:6]")]
     else:
-        index = read_index(LocalFolder(shard.parent), shard.name, 12).places
+        index = read_index(LocalFolder(shard.parent), shard.name, 12, lambda: 0).places
         content = bytearray(shard.read_bytes())
         for number in (1, 2, 3, 4, 7):
             content[int(index[number][0]) + 5] ^= 4

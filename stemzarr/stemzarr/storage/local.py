@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -98,6 +98,40 @@ class LocalFolder:
             raise changed(path, "opened")
         for start, out in ranges:
             file.read_into(out, start)
+
+    def read_end(self, key: str, out: memoryview, size: Callable[[], int]) -> Stamp:
+        """Fill a buffer with the last bytes of a file, and return its stamp.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError, SourceChangedError
+            It is missing, cannot be read, or is replaced at this moment.
+        """
+        del size  # the file says it, and whether it is right
+        stamp = self.stamp(key)
+        if stamp.size >= len(out):
+            self.read_ranges(key, [(stamp.size - len(out), out)], stamp)
+        return stamp
+
+    @property
+    def far(self) -> bool:
+        """False: a question is a call of the system."""
+        return False
+
+    def expect(self, *keys: str) -> None:
+        """Do nothing: reading takes no longer one after the other."""
+
+    def recall(self, key: str) -> Stamp:
+        """Return the stamp of a file or folder now."""
+        return self.stamp(key)
+
+    def state(self, key: str, seen: Stamp) -> int | None:
+        """Return when something last came to, or went from, a folder; None where there is none."""
+        del seen
+        try:
+            return self.stamp(key).modified_ns
+        except OSError:
+            return None
 
     def stamp(self, key: str) -> Stamp:
         """Return the stamp of a file or folder.

@@ -9,7 +9,7 @@ verb renames: what many objects have in common appears by `Publish`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol, Self, TypeAlias
@@ -17,7 +17,17 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 from stemzarr.errors import SourceChangedError
 from stemzarr.storage.reasons import reading
 
-__all__ = ["Address", "Publish", "Readable", "Sink", "Stamp", "Stream", "Writable", "is_key"]
+__all__ = [
+    "LONG_AGO",
+    "Address",
+    "Publish",
+    "Readable",
+    "Sink",
+    "Stamp",
+    "Stream",
+    "Writable",
+    "is_key",
+]
 
 
 class Stamp(NamedTuple):
@@ -55,6 +65,10 @@ class Stamp(NamedTuple):
             raise changed(path, "recognised")
 
 
+LONG_AGO = Stamp(0, 0)
+"""Older than anything."""
+
+
 class Get(Protocol):
     """Whole objects."""
 
@@ -85,11 +99,50 @@ class GetRanges(Protocol):
         ...
 
 
+class ReadEnd(Protocol):
+    """The ends of objects, where those of Zarr have their index."""
+
+    def read_end(self, key: str, out: memoryview, size: Callable[[], int]) -> Stamp:
+        """Fill a buffer with the last bytes of an object, and return the stamp of the object.
+
+        Parameters
+        ----------
+        key
+            The object.
+        out
+            The buffer; nothing is read where the object is shorter.
+        size
+            Gives the size that the object must have, for a place that would have to ask for it.
+        """
+        ...
+
+
 class Stamped(Protocol):
     """Stamps of objects."""
 
     def stamp(self, key: str) -> Stamp:
         """Return the stamp of the object that has a key now."""
+        ...
+
+
+class Watched(Protocol):
+    """What tells that others have changed a place."""
+
+    def recall(self, key: str) -> Stamp:
+        """Return the stamp that an object had when `get` gave it last, or that it has now."""
+        ...
+
+    def state(self, key: str, seen: Stamp) -> int | None:
+        """Return what changes as objects below a key come and go; None where none is there.
+
+        Parameters
+        ----------
+        key
+            A folder.
+        seen
+            Stamp of an object below it that was just read. Where it is older than the metadata of
+            the root, which are written last, a place may answer as of when those were read.
+        """
         ...
 
 
@@ -168,8 +221,17 @@ class Publish(Protocol):
         ...
 
 
-class Readable(Get, Stream, GetRanges, Stamped, Listed, Protocol):
+class Readable(Get, Stream, GetRanges, ReadEnd, Stamped, Watched, Listed, Protocol):
     """A place that stores are read from; hashable, picklable, used by many threads at once."""
+
+    @property
+    def far(self) -> bool:
+        """Whether every question costs a request to a server."""
+        ...
+
+    def expect(self, *keys: str) -> None:
+        """Begin to read objects that `get` is asked for next, all at once."""
+        ...
 
     def __hash__(self) -> int:
         """Places with one root are one."""

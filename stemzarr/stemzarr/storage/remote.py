@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from stemzarr.errors import ReadError
+import xxhash
+
+from stemzarr.errors import DamagedStoreError, ReadError
 from stemzarr.storage.address import RemotePath
 from stemzarr.storage.client import connect, reading_from, writing_to
 from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.objects import Stamp, changed
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, GetResult, ObjectMeta
+    from obstore import GetOptions, ObjectMeta
     from obstore.store import ObjectStore
 
 __all__ = ["RemoteFolder"]
@@ -32,6 +34,8 @@ _AT_ONCE = 8
 _PIECE = 1024**2
 _PART = 8 * 1024**2
 _IN_MEMORY = 16 * 1024**2
+
+_ROOT = "zarr.json"
 
 Ranges = Sequence[tuple[int, memoryview]]
 
@@ -47,6 +51,22 @@ class RemoteFolder:
 
     root: RemotePath
     """The address."""
+    _ahead: dict[str, Future[bytes]] = field(default_factory=dict, compare=False, repr=False)
+    _seen: dict[str, Stamp] = field(default_factory=dict, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[type[RemoteFolder], tuple[RemotePath]]:
+        """Pickle the address alone."""
+        return RemoteFolder, (self.root,)
+
+    @property
+    def far(self) -> bool:
+        """True."""
+        return True
+
+    def expect(self, *keys: str) -> None:
+        """Read objects at once, for the `get` of each that follows."""
+        with ThreadPoolExecutor(len(keys)) as pool:
+            self._ahead.update({key: pool.submit(self._fetch, key) for key in keys})
 
     def get(self, key: str) -> bytes:
         """Return all bytes of an object.
@@ -56,12 +76,18 @@ class RemoteFolder:
         FileNotFoundError, ReadError
             It is missing, or cannot be read.
         """
+        ahead = self._ahead.pop(key, None)
+        return self._fetch(key) if ahead is None else ahead.result()
+
+    def _fetch(self, key: str) -> bytes:
         import obstore
 
         with reading_from(self.root / key):
             answer = obstore.get(self._client(), key)
             content = bytes(answer.bytes())
         self._check_length(key, len(content), answer.meta["size"])
+        if key == _ROOT:
+            self._seen[key] = _stamp_of(answer.meta)
         return content
 
     def stream(self, key: str) -> Iterator[memoryview]:
@@ -112,22 +138,68 @@ class RemoteFolder:
             out[:] = content[start - begin : start - begin + len(out)]
 
     def _read_range(self, key: str, begin: int, end: int, stamp: Stamp) -> memoryview:
-        import obstore
-
-        options: GetOptions = {"range": (begin, end)}
-        tag = stamp.version
-        if isinstance(tag, str) and tag.startswith('"'):
-            options["if_match"] = tag
         try:
-            with reading_from(self.root / key):
-                answer: GetResult = obstore.get(self._client(), key, options=options)
-                found, content = _stamp_of(answer.meta), memoryview(answer.bytes())
+            found, content = self._ask(key, begin, end, str(stamp.version))
         except FileNotFoundError:
             raise changed(str(self.root / key), "opened") from None
         if found != stamp:
             raise changed(str(self.root / key), "opened")
         self._check_length(key, len(content), end - begin)
         return content
+
+    def _ask(self, key: str, begin: int, end: int, tag: str) -> tuple[Stamp, memoryview]:
+        """Return bytes of an object with its stamp; only where it has an ETag that is strong."""
+        import obstore
+
+        options: GetOptions = {"range": (begin, end)}
+        if tag.startswith('"'):
+            options["if_match"] = tag
+        with reading_from(self.root / key):
+            answer = obstore.get(self._client(), key, options=options)
+            return _stamp_of(answer.meta), memoryview(answer.bytes())
+
+    def read_end(self, key: str, out: memoryview, size: Callable[[], int]) -> Stamp:
+        """Fill a buffer with the last bytes of an object, and return its stamp, by one request.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError
+            It is missing, or cannot be read.
+        DamagedStoreError
+            It has another size than it must have.
+        """
+        expected = size()
+        if expected < len(out):
+            return Stamp(expected, 0)
+        begin = expected - len(out)
+        found, content = self._ask(key, begin, expected, "")
+        if found.size != expected:
+            msg = f"has {found.size} bytes instead of {expected}"
+            raise DamagedStoreError(msg, path=self.root / key)
+        self._check_length(key, len(content), len(out))
+        out[:] = content
+        return found
+
+    def recall(self, key: str) -> Stamp:
+        """Return the stamp of the root's metadata when they were read last; of others, that now."""
+        return self._seen.get(key) or self.stamp(key)
+
+    def state(self, key: str, seen: Stamp) -> int | None:
+        """Return what changes with the metadata of the root; None where there are none.
+
+        Raises
+        ------
+        ReadError
+            They cannot be looked at.
+        """
+        del key
+        root = self._seen.get(_ROOT)
+        if root is None or seen.modified_ns >= root.modified_ns:
+            try:
+                root = self._seen[_ROOT] = self.stamp(_ROOT)
+            except FileNotFoundError:
+                return None
+        return xxhash.xxh3_64_intdigest(repr(root).encode())
 
     def stamp(self, key: str) -> Stamp:
         """Return the stamp of an object.
@@ -181,6 +253,7 @@ class RemoteFolder:
         import obstore
 
         del sync
+        self._forget()
         with writing_to(self.root / key):
             obstore.put(self._client(), key, content, use_multipart=False)
 
@@ -199,6 +272,7 @@ class RemoteFolder:
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
             yield file  # type: ignore[misc]  # it has what files have
             file.seek(0)
+            self._forget()
             with writing_to(self.root / key):
                 obstore.put(self._client(), key, file, chunk_size=_PART, max_concurrency=4)
 
@@ -238,6 +312,7 @@ class RemoteFolder:
         import obstore
 
         client = self._client()
+        self._forget()
         with writing_to(self.root / key):
             below = [item["path"] for page in obstore.list(client, key or None) for item in page]
         for path in [*below, *([key] if key else [])]:
@@ -249,6 +324,11 @@ class RemoteFolder:
 
     def settle(self) -> None:
         """Do nothing: no object is ever half put."""
+
+    def _forget(self) -> None:
+        """Forget what was read: it is written."""
+        self._ahead.clear()
+        self._seen.clear()
 
     def _client(self) -> ObjectStore:
         return connect(str(self.root))

@@ -14,15 +14,19 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import DamagedStoreError, SourceChangedError
-from stemzarr.storage.objects import Readable, Stamp
+from stemzarr.errors import DamagedStoreError, ReadError, SourceChangedError
+from stemzarr.storage.objects import LONG_AGO, Readable, Stamp
 from stemzarr.store.format.encode import ChunkCodec, codec_from_metadata
+from stemzarr.store.format.manifest import size_of
 from stemzarr.store.format.shard import ABSENT, ShardIndex, read_index
 
-__all__ = ["StoreBlocks", "identity_of", "is_replaced", "time_of"]
+__all__ = ["StoreBlocks", "identity_of", "is_replaced"]
 
 _INDEXES = 4096
 _BATCH_BYTES = 4 * 1024**2
+_FAR_BATCH_BYTES = 16 * 1024**2
+_NOW = Stamp(0, 2**63)
+"""Newer than anything."""
 
 
 _indexes: dict[tuple[Hashable, ...], ShardIndex] = {}
@@ -88,7 +92,7 @@ class StoreBlocks:
             chunk=tuple(sharding["chunk_shape"]),
             shard=tuple(node["chunk_grid"]["configuration"]["chunk_shape"]),
             codec=codec_from_metadata(sharding["codecs"], dtype),
-            written_ns=time_of(store, f"{array}/c"),
+            written_ns=store.state(f"{array}/c", LONG_AGO),
             identity=identity,
         )
 
@@ -128,12 +132,12 @@ class StoreBlocks:
                 raise self._damaged(chunk, error) from error
             np.copyto(target, scratch[inside])
 
-    def _check_same(self) -> None:
+    def _check_same(self, seen: Stamp = _NOW) -> None:
         """Raise where these labels would be put on the pixels of another store."""
-        now = time_of(self.store, f"{self.array}/c")
+        now = self.store.state(f"{self.array}/c", seen)
         if now == self.written_ns:
             return
-        is_there = time_of(self.store, "") is not None
+        is_there = self.store.state("", _NOW) is not None
         if now is None and is_there:
             return  # what is missing is reported shard by shard
         if self.identity and _identity_now(self.store, now) == self.identity:
@@ -162,13 +166,13 @@ class StoreBlocks:
     ) -> Iterator[tuple[tuple[int, ...], memoryview]]:
         """Yield place and bytes of every chunk of a box, some MiB of a shard read by one call."""
         batch: list[_Chunk] = []
-        nbytes = 0
+        nbytes, most = 0, _FAR_BATCH_BYTES if self.store.far else _BATCH_BYTES
         edges = zip(corner, stop, self.chunk, strict=True)
         places = itertools.product(*(range(a // c, math.ceil(b / c)) for a, b, c in edges))
         for place in places:
             chunk = self._find(place)
             same = batch and (chunk.key, chunk.stamp) == (batch[0].key, batch[0].stamp)
-            if batch and not (same and nbytes + chunk.length <= _BATCH_BYTES):
+            if batch and not (same and nbytes + chunk.length <= most):
                 yield from self._read(batch, again=again)
                 batch, nbytes = [], 0
             batch.append(chunk)
@@ -186,6 +190,8 @@ class StoreBlocks:
         except (OSError, SourceChangedError) as error:
             with _lock:
                 _indexes.pop(self._index_key(first.key), None)
+            if self.store.far and isinstance(error, ReadError):
+                raise
             # A shard may be another by now, one that a person put back; or the store may be.
             if isinstance(error, SourceChangedError) and not again:
                 raise
@@ -215,11 +221,14 @@ class StoreBlocks:
         """Read the index of a shard, and keep it."""
         chunks = math.prod(s // c for s, c in zip(self.shard, self.chunk, strict=True))
         try:
-            index = read_index(self.store, key, chunks)
+            size = functools.partial(size_of, self.store, self.identity, key)
+            index = read_index(self.store, key, chunks, size)
         except OSError as error:
+            if self.store.far and isinstance(error, ReadError):
+                raise
             self._check_same()
             raise self._damaged(place, error) from error
-        self._check_same()
+        self._check_same(index.stamp)
         with _lock:
             while len(_indexes) >= _INDEXES:
                 del _indexes[next(iter(_indexes))]
@@ -248,7 +257,7 @@ def identity_of(record: Mapping[str, Any]) -> str:
 
 def is_replaced(store: Readable, array: str, written_ns: int | None, identity: str) -> bool:
     """Return whether an array is there, and is not that of the store which was opened."""
-    now = time_of(store, f"{array}/c")
+    now = store.state(f"{array}/c", _NOW)
     return now not in (None, written_ns) and _identity_now(store, now) != identity
 
 
@@ -258,14 +267,6 @@ def _identity_now(store: Readable, _state: int | None) -> str:
         return identity_of(json.loads(store.get("source/zarr.json"))["attributes"])
     except (OSError, ValueError, TypeError, KeyError):
         return ""
-
-
-def time_of(store: Readable, key: str) -> int | None:
-    """Return when something last came to, or went from, a folder; None where there is none."""
-    try:
-        return store.stamp(key).modified_ns
-    except OSError:
-        return None
 
 
 def _ranges(batch: list[_Chunk], out: memoryview) -> list[tuple[int, memoryview]]:

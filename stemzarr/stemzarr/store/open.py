@@ -37,7 +37,7 @@ from stemzarr.store.format.manifest import check_digests
 from stemzarr.store.format.nodes import SMALL_PREVIEWS
 from stemzarr.store.format.records import layout_of, segment_of
 from stemzarr.store.format.schema import Nodes, place_of
-from stemzarr.store.format.tree import read_nodes, read_small_array
+from stemzarr.store.format.tree import MANIFEST, read_nodes, read_small_array
 from stemzarr.store.measured import read_measured, read_tiles
 from stemzarr.store.virtual import SourceBlocks
 
@@ -96,6 +96,7 @@ def read_checked(address: Address) -> Nodes:
     reading them again puts the rest of it there first.
     """
     store = open_root(address)
+    store.expect("zarr.json", f"{MANIFEST}/c/0")
     nodes = read_nodes(store)
     while True:
         try:
@@ -117,7 +118,7 @@ def source_of_nodes(address: Address, nodes: Nodes) -> Source:
     """
     store = open_root(address)
     try:
-        stamp = store.stamp("zarr.json")
+        stamp = store.recall("zarr.json")
         record = nodes["source"]["attributes"]
         return Source(
             path=store.root,

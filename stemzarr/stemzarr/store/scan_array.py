@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import DamagedStoreError, SourceChangedError
-from stemzarr.storage.objects import Readable
+from stemzarr.storage.objects import LONG_AGO, Readable
 from stemzarr.storage.reasons import reason_of
-from stemzarr.store.blocks import is_replaced, time_of
+from stemzarr.store.blocks import is_replaced
 from stemzarr.store.format.encode import ChunkCodec, codec_from_metadata
 
 __all__ = ["ScanArrayBlocks"]
@@ -52,7 +52,7 @@ class ScanArrayBlocks:
             dtype=dtype,
             block_shape=tuple(node["chunk_grid"]["configuration"]["chunk_shape"]),
             codec=codec_from_metadata(node["codecs"][1:], dtype),
-            written_ns=time_of(store, f"{array}/c"),
+            written_ns=store.state(f"{array}/c", LONG_AGO),
             identity=identity,
         )
 

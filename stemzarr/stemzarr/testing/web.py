@@ -107,6 +107,12 @@ class _Handler(BaseHTTPRequestHandler):
         if begin >= end and match:
             self._refuse(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, path, wanted)
             return
+        stop = begin if self.command == "HEAD" else end
+        if web.cut and stop > begin:
+            web.cut -= 1
+            stop, self.close_connection = (begin + end) // 2, True
+        # Before the answer, so that who has it finds the request in the list.
+        self._note(path, wanted, stop - begin)
         self.send_response(HTTPStatus.PARTIAL_CONTENT if match else HTTPStatus.OK)
         if match:
             self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{size}")
@@ -115,18 +121,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Last-Modified", formatdate(state.st_mtime, usegmt=True))
         self.send_header("Content-Length", str(end - begin))
         self.end_headers()
-        self._send(path, begin, end, wanted)
+        self._send(path, begin, stop)
 
     do_HEAD = do_GET  # noqa: N815 - the base's name
 
-    def _send(self, path: Path, begin: int, end: int, wanted: str) -> None:
-        web = self.web
-        stop = end
-        if web.cut and self.command == "GET":
-            web.cut -= 1
-            stop, self.close_connection = (begin + end) // 2, True
-        stop = begin if self.command == "HEAD" else stop
-        self._note(path, wanted, stop - begin)
+    def _send(self, path: Path, begin: int, stop: int) -> None:
         with path.open("rb") as file, contextlib.suppress(ConnectionError):
             file.seek(begin)
             while begin < stop:

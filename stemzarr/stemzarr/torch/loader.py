@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch.utils.data import DataLoader
 
 from stemzarr.errors import OptionError
+from stemzarr.storage.client import is_connected
 from stemzarr.torch.ahead import read_ahead
 from stemzarr.torch.batch import take_batch
 from stemzarr.torch.dataset import PatternDataset
@@ -100,4 +102,8 @@ def make_loader(
         num_workers=num_workers,
     )
     options = {"collate_fn": take_batch, **options}
+    if num_workers and is_connected() and options.get("multiprocessing_context") is None:
+        # A process that is forked has none of the threads that read from addresses.
+        forkserver = "forkserver" in multiprocessing.get_all_start_methods()
+        options["multiprocessing_context"] = "forkserver" if forkserver else "spawn"
     return PatternLoader(sampler, **options)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from stemzarr.errors import OptionError
 from stemzarr.labelled import from_dataset
 from stemzarr.model import Document, Source, Statistics
-from stemzarr.options import as_path
 from stemzarr.registry import read_source
+from stemzarr.storage.address import as_source
 from stemzarr.torch.part import PATTERN_NDIM
 from stemzarr.views.normalize import Scaling
 from stemzarr.views.render import ViewBlocks
@@ -71,9 +71,9 @@ def _open(source: object) -> Document:
     if isinstance(source, xr.Dataset):
         return from_dataset(source)
     if isinstance(source, str | os.PathLike):
-        return read_source(as_path(source)).document
+        return read_source(as_source(source)).document
     if isinstance(source, HasPath):
-        return read_source(as_path(source.path)).document
+        return read_source(as_source(source.path)).document
     msg = f"{type(source).__name__} is an unsupported source type"
     raise OptionError(
         msg, hint="give a store, a file, a Dataset of stemzarr.open, or a list of them"

@@ -8,6 +8,7 @@ metadata that another program changed are reported and restored.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from stemzarr.store.format.tree import (
     RESULTS,
     Tree,
     is_result,
+    read_nodes,
     read_small_array,
 )
 
@@ -39,12 +41,14 @@ __all__ = [
     "digest_node",
     "files_of",
     "read_manifest",
+    "size_of",
     "stray_files",
     "walk_files",
     "write_manifest",
 ]
 
 _LONGEST = 60
+_KEPT = 16
 _REWORDED = ("codecs", "consolidated_metadata", "storage_transformers", "chunk_key_encoding")
 """Keys of a node that mean the same in several forms."""
 
@@ -174,7 +178,10 @@ def read_manifest(address: Address, nodes: Nodes) -> Manifest:
         It is missing or damaged.
     """
     store = open_root(address)
-    text = _read_text(store, nodes)
+    return _parse(store, _read_text(store, nodes))
+
+
+def _parse(store: Readable, text: bytes) -> Manifest:
     try:
         content = json.loads(text)
         files = {
@@ -189,7 +196,52 @@ def read_manifest(address: Address, nodes: Nodes) -> Manifest:
 def _read_text(store: Readable, nodes: Nodes) -> bytes:
     if MANIFEST not in nodes:
         raise DamagedStoreError("the store has no manifest", path=store.root)
-    return read_small_array(store, nodes, MANIFEST).tobytes()
+    text = read_small_array(store, nodes, MANIFEST).tobytes()
+    if store.far:
+        _keep(store, text)
+    return text
+
+
+_texts: dict[Readable, bytes] = {}
+"""The manifests of far stores that this process read last."""
+
+
+def _keep(store: Readable, text: bytes) -> None:
+    _texts.pop(store, None)
+    _texts[store] = text
+    for first in list(_texts)[:-_KEPT]:
+        _texts.pop(first, None)
+
+
+def size_of(store: Readable, identity: str, key: str) -> int:
+    """Return the bytes that a file of a store must have.
+
+    Parameters
+    ----------
+    store
+        The store.
+    identity
+        What tells it from one that takes its place.
+    key
+        The file.
+
+    Raises
+    ------
+    DamagedStoreError
+        The manifest is damaged, or does not list the file.
+    """
+    sizes = _sizes(store, identity)
+    if key not in sizes:
+        raise DamagedStoreError("is not listed in the manifest", path=store.root / key)
+    return sizes[key]
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _sizes(store: Readable, _identity: str) -> dict[str, int]:
+    """Return the size of every file, by the manifest that was read last, or is read now."""
+    if store not in _texts:
+        _read_text(store, read_nodes(store))
+    return {key: size for key, (size, _) in _parse(store, _texts[store]).files.items()}
 
 
 def check_digests(store: Readable, nodes: Nodes) -> Nodes:

@@ -7,7 +7,7 @@ https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.htm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,8 +88,17 @@ class ShardIndex(NamedTuple):
     """(chunks, 2) offset and length of every chunk."""
 
 
-def read_index(store: Readable, key: str, chunks: int) -> ShardIndex:
+def read_index(store: Readable, key: str, chunks: int, size: Callable[[], int]) -> ShardIndex:
     """Return where the chunks of a shard are.
+
+    Parameters
+    ----------
+    store, key
+        The shard.
+    chunks
+        How many chunks it has.
+    size
+        Gives the bytes that it must have.
 
     Raises
     ------
@@ -99,16 +108,15 @@ def read_index(store: Readable, key: str, chunks: int) -> ShardIndex:
         It is too short, or the checksum of its index does not fit.
     """
     path = store.root / key
-    stamp = store.stamp(key)
-    size, length = stamp.size, index_bytes(chunks)
-    if size < length:
-        raise DamagedStoreError(f"has {size} bytes, its index alone has {length}", path=path)
+    length = index_bytes(chunks)
     stored = bytearray(length)
-    store.read_ranges(key, [(size - length, memoryview(stored))], stamp)
+    stamp = store.read_end(key, memoryview(stored), size)
+    if stamp.size < length:
+        raise DamagedStoreError(f"has {stamp.size} bytes, its index alone has {length}", path=path)
     if not crc_matches(memoryview(stored)):
         raise DamagedStoreError("the checksum of the shard's index does not fit", path=path)
     index = np.frombuffer(stored, "<u8", count=2 * chunks).reshape(chunks, 2)
     there = index[:, 0] != ABSENT
-    if (index[there].sum(axis=1) > size - length).any():
+    if (index[there].sum(axis=1) > stamp.size - length).any():
         raise DamagedStoreError("the shard's index points beyond its chunks", path=path)
     return ShardIndex(stamp, index)

@@ -189,7 +189,7 @@ def read_nodes(address: Address) -> Nodes:
 
 def _no_metadata(store: Readable) -> CorruptFileError:
     path = store.root
-    if any(store.list(MANIFEST)):
+    if _has(store, f"{MANIFEST}/zarr.json"):
         return CorruptFileError(
             "its zarr.json is damaged, or another program wrote it again without what it held",
             path=path,
@@ -200,6 +200,14 @@ def _no_metadata(store: Readable) -> CorruptFileError:
         path=path,
         hint="open another zarr store with xarray.open_zarr",
     )
+
+
+def _has(store: Readable, key: str) -> bool:
+    try:
+        store.stamp(key)
+    except OSError:
+        return False
+    return True
 
 
 def _refuse_constant(name: str) -> None:

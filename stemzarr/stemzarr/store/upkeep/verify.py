@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,7 @@ from stemzarr.store.open import source_of_nodes
 from stemzarr.store.results import find_added, same_listing, same_node
 from stemzarr.store.upkeep.digest import digest_shard, plan_of
 from stemzarr.store.upkeep.findings import DamagedChunk, Findings, describe_damage, read_twice
+from stemzarr.store.upkeep.mirror import Mirror, mirrored
 from stemzarr.store.upkeep.restore import find_differences
 from stemzarr.store.virtual import SourceBlocks, read_options
 
@@ -123,23 +126,41 @@ def verify_store(
     """
     while True:
         before = _metadata_now(path)
-        report = _verify(path, source=source, threads=threads, progress=progress)
+        with _near(path) as (folder, mirror):
+            report = _verify(folder, mirror, source=source, threads=threads, progress=progress)
+        report = dataclasses.replace(report, path=path)
         # What was revised meanwhile does not fit what was read before.
         if report.ok or _metadata_now(path) == before:
             return report
 
 
+@contextlib.contextmanager
+def _near(path: Path) -> Iterator[tuple[Path, Mirror | None]]:
+    """Give the folder of a store: itself, or a mirror of what is far."""
+    place = open_root(path)
+    if not place.far:
+        yield path, None
+        return
+    with mirrored(place) as mirror:
+        yield mirror.path, mirror
+
+
 def _metadata_now(path: Path) -> bytes:
     """Return the root's metadata, once a revision that is under way is in place."""
     with contextlib.suppress(StemzarrError, OSError):
-        store = LocalFolder(path)
+        store = open_root(path)
         store.settle()
         return store.get("zarr.json")
     return b""
 
 
 def _verify(
-    path: Path, *, source: Path | None, threads: int | None, progress: Progress | None
+    path: Path,
+    mirror: Mirror | None,
+    *,
+    source: Path | None,
+    threads: int | None,
+    progress: Progress | None,
 ) -> VerifyReport:
     started = time.perf_counter()
     found = Findings()
@@ -149,13 +170,14 @@ def _verify(
     nodes, store, manifest = opened
     record = nodes["source"]["attributes"]
     if manifest is not None:
-        _check_files(path, nodes, manifest, found)
+        _check_files(path, nodes, manifest, found, mirror)
     original = None if source is None else read_source(source, read_options(record))
     arrays = list(_arrays(store, original, found))
+    check = functools.partial(_check_shard, path, mirror, manifest)
     factor = 1 if original is None else 2
     total = factor * sum(plan.nbytes for _, plan, _ in arrays)
     counter = ProgressCounter(total=total, progress=progress)
-    digests = _digest_arrays(arrays, threads or available_threads(), found, counter)
+    digests = _digest_arrays(arrays, threads or available_threads(), found, counter, check)
     read_twice(found, functools.partial(_check_hash, store, record, digests))
     if original is not None:
         read_twice(found, functools.partial(_compare_rest, store, record, original))
@@ -242,14 +264,33 @@ def _manifest(path: Path, nodes: Nodes, found: Findings) -> Manifest | None:
     return manifest
 
 
-def _check_files(path: Path, nodes: Nodes, manifest: Manifest, found: Findings) -> None:
-    there = set(files_of(path))
+def _check_files(
+    path: Path, nodes: Nodes, manifest: Manifest, found: Findings, mirror: Mirror | None
+) -> None:
+    later = frozenset[str]() if mirror is None else mirror.shards
+    there = set(files_of(path)) | later
     for name in sorted(set(manifest.files) - there):
         found.problem(f"{name}: is missing")
     for name in sorted((there | stray_files(open_root(path), nodes)) - set(manifest.files)):
         found.problem(f"{name}: does not belong to the store")
-    for name in sorted(there & set(manifest.files)):
+    if mirror is not None and not mirror.listed:
+        found.notes.append("whether other files are in it is not known: the server lists none")
+    for name in sorted((there & set(manifest.files)) - later):
         read_twice(found, functools.partial(_check_file, path, name, *manifest.files[name]))
+
+
+@contextlib.contextmanager
+def _check_shard(
+    path: Path, mirror: Mirror | None, manifest: Manifest | None, key: str, found: Findings
+) -> Iterator[None]:
+    """Have a shard at hand inside the block; one that was fetched for it is checked as a file."""
+    if mirror is None:
+        yield
+        return
+    with mirror.fetched(key):
+        if manifest is not None and key in manifest.files and key in mirror.shards:
+            _check_file(path, key, *manifest.files[key], found)
+        yield
 
 
 def _check_file(path: Path, name: str, size: int, digest: str, found: Findings) -> None:
@@ -257,6 +298,9 @@ def _check_file(path: Path, name: str, size: int, digest: str, found: Findings) 
     found.files += 1
     try:
         now_size, now = digest_of(LocalFolder(path), name)
+    except FileNotFoundError:
+        found.problem(f"{name}: is missing")
+        return
     except OSError as error:
         found.problem(f"{name}: {reason_of(error)}")
         return
@@ -289,6 +333,7 @@ def _digest_arrays(
     threads: int,
     found: Findings,
     counter: ProgressCounter,
+    check: Callable[[str, Findings], AbstractContextManager[None]],
 ) -> list[bytes | None]:
     """Return the digests of all chunks in canonical order, a shard each; None where damaged."""
     first, second = Workspace(report=counter.add), Workspace()
@@ -296,7 +341,14 @@ def _digest_arrays(
     def work(job: tuple[Document, ArrayPlan, Blocks | None, int]) -> bytes | None:
         # The second reading of a shard is no further progress.
         spaces = iter((first, second))
-        return read_twice(found, lambda each: _digest_shard(*job, next(spaces), each))
+        plan, number = job[1], job[3]
+        key = "/".join((plan.path, "c", *map(str, plan.shard_index(number))))
+
+        def digest(each: Findings) -> bytes | None:
+            with check(key, each):
+                return _digest_shard(*job, next(spaces), each)
+
+        return read_twice(found, digest)
 
     jobs = [(*array, number) for array in arrays for number in range(array[1].shards)]
     return list(map_in_threads(work, jobs, threads=threads, ahead=math.inf))
