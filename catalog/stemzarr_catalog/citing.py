@@ -6,17 +6,16 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import stemzarr
-from stemzarr.storage.local import LocalFolder
 from stemzarr_catalog.citation import CITATION, LICENCES, Citation, Creator, Funding
 from stemzarr_catalog.fields import FIELDS
 from stemzarr_catalog.intake_yaml import dump_yaml
 
 if TYPE_CHECKING:
+    from stemzarr.storage.objects import Readable
     from stemzarr_catalog.entry import Entry
 
 __all__ = ["CITATION_FILES", "SHA256", "citation_files", "list_digests"]
@@ -279,8 +278,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def list_digests(folder: Path) -> str:
-    """Return a line for each published file below a folder: its SHA-256 and its path.
+def list_digests(place: Readable) -> str:
+    """Return a line for each object of a published lake: its SHA-256 and its path.
 
     The form is that of a manifest of BagIt (RFC 8493), which ``sha256sum -c`` checks; the index
     of a lake is left out, since it is written again when it is opened.
@@ -288,13 +287,11 @@ def list_digests(folder: Path) -> str:
     Raises
     ------
     ReadError
-        A file cannot be read.
+        An object cannot be read.
     """
-    place = LocalFolder(folder)
     own = {SHA256, "catalog.sqlite"}
-    keys = sorted(key for key in place.list() if key not in own and not key.startswith("."))
     lines = []
-    for key in keys:
+    for key in sorted(key for key in place.list() if key not in own and not key.startswith(".")):
         state = hashlib.sha256()
         for piece in place.stream(key):
             state.update(piece)

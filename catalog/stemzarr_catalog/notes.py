@@ -19,7 +19,7 @@ from stemzarr_catalog.fields import FIELDS
 if TYPE_CHECKING:
     from stemzarr.model import Fact
 
-__all__ = ["Notes", "read_notes", "write_notes"]
+__all__ = ["Notes", "read_notes", "render_notes", "write_notes"]
 
 _FIELD_NAME = re.compile(r"[^\W\d][\w.]*")
 
@@ -118,5 +118,9 @@ def write_notes(path: Path, notes: Notes) -> None:
         with writing(path):
             remove_file(path)
         return
-    text = json.dumps(notes.json(), indent=1, ensure_ascii=False, allow_nan=False)
-    put_text(path, text + "\n")
+    put_text(path, render_notes(notes))
+
+
+def render_notes(notes: Notes) -> str:
+    """Return the text of a file of notes."""
+    return json.dumps(notes.json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

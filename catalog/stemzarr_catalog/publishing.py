@@ -5,21 +5,26 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator
+import re
+import tempfile
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import SourceNotFoundError, StemzarrError, StoreExistsError
-from stemzarr.options import PublishOptions, as_path
+from stemzarr.options import PublishOptions
+from stemzarr.pixels.threads import map_in_threads
+from stemzarr.storage.address import RemotePath, as_source
 from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.publishing import check_apart
 from stemzarr.storage.reasons import writing
+from stemzarr.storage.remote import RemoteFolder
 from stemzarr_catalog.citation import read_citation, write_citation
 from stemzarr_catalog.citing import CITATION_FILES, SHA256, citation_files, list_digests
 from stemzarr_catalog.export import export_stac
-from stemzarr_catalog.notes import Notes, read_notes, write_notes
+from stemzarr_catalog.notes import Notes, read_notes, render_notes, write_notes
 from stemzarr_catalog.opening import open_lake
 from stemzarr_catalog.redacting import redact_notes
 
@@ -37,12 +42,17 @@ LEFT_OUT = (
     "this machine"
 )
 """What of a lake is never published."""
-_OF_A_LAKE = frozenset(
-    {"stores", "notes", "catalog.yaml", "catalog.sqlite", "known.jsonl", "watch.jsonl"}
-)
-"""Names at the top of a folder to which entries may be added."""
 STAC = "stac"
 """Folder of the STAC collection of a published lake."""
+_INDEX = "catalog.sqlite"
+_OF_A_LAKE = frozenset(
+    {
+        *("stores", "notes", "catalog.yaml", _INDEX, "known.jsonl", "watch.jsonl"),
+        *(*CITATION_FILES, SHA256, STAC),
+    }
+)
+"""Names at the top of a folder to which entries may be added."""
+_STORE_ROOT = re.compile(r"stores/[^/]+\.zarr/zarr\.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +95,7 @@ def publish_lake(
     lake
         The lake, which is not changed.
     dest
-        The folder.
+        The folder, or an address of a bucket.
     query
         Which entries are published; all by default.
     options
@@ -110,31 +120,54 @@ def publish_lake(
     WriteError
         It cannot be made.
     """
-    chosen, target = options or PublishOptions(), as_path(dest)
+    chosen, target = options or PublishOptions(), as_source(dest)
     entries = lake.search(query)
     if not entries:
         hint = "'stemzarr ls' shows what there is"
         raise SourceNotFoundError("nothing to publish is found", path=lake.path, hint=hint)
     check_apart(lake.path, target)
-    _check_folder(target)
-    if not chosen.dry_run:
+    there = set(_names_at(target))
+    other = sorted(n for n in there - _OF_A_LAKE if not (n.startswith(".") or is_foreign(n)))
+    if other:
+        msg = f"is a folder with other things in it ({', '.join(other[:3])})"
+        raise StoreExistsError(msg, path=target, hint="choose another name")
+    if not (chosen.dry_run or isinstance(target, RemotePath)):
         with writing(target):
             (target / "stores").mkdir(parents=True, exist_ok=True)
             (target / "notes").mkdir(exist_ok=True)
+    done: list[Published] = []
     for entry in entries:
-        yield _publish_entry(lake, entry, target, (chosen, notes), begin(entry))
-    if not chosen.dry_run and any((target / "stores").iterdir()):
-        _write_catalog(lake, target, chosen)
+        done.append(_publish_entry(lake, entry, target, (chosen, notes), begin(entry)))
+        yield done[-1]
+    if not chosen.dry_run and any(one.publication is not None for one in done):
+        if isinstance(target, RemotePath):
+            names = [one.name for one in done if one.publication is not None]
+            _put_catalog(lake, RemoteFolder(target), chosen, () if chosen.redact else names)
+        else:
+            _write_catalog(lake, target, chosen)
+            if chosen.sha256:
+                place = LocalFolder(target)
+                place.put(SHA256, list_digests(place).encode(), sync=chosen.sync)
+
+
+def _names_at(target: Path) -> Iterator[str]:
+    """Yield what is at the top of a destination."""
+    if isinstance(target, RemotePath):
+        yield from {key.partition("/")[0] for key in RemoteFolder(target).list()}
+    elif target.exists():
+        if not target.is_dir():
+            raise StoreExistsError("is not a folder", path=target, hint="choose another name")
+        yield from (path.name for path in target.iterdir())
 
 
 def _write_catalog(lake: Lake, target: Path, options: PublishOptions) -> None:
-    """Write what describes all stores that are at a destination, the digests last."""
+    """Write what describes all stores that are in a folder."""
     place = LocalFolder(target)
     # Digests that are of an earlier state are worse than none.
     place.delete(SHA256)
     if options.redact:
         # A database keeps for a while what was deleted from it.
-        place.delete("catalog.sqlite")
+        place.delete(_INDEX)
     published = open_lake(target, create=True)
     published.refresh(thorough=True)
     citation = read_citation(lake.path)
@@ -144,22 +177,47 @@ def _write_catalog(lake: Lake, target: Path, options: PublishOptions) -> None:
         for name, text in citation_files(citation, entries, today).items():
             place.put(name, text.encode())
         export_stac(published, target / STAC, overwrite=True)
+
+
+def _put_catalog(
+    lake: Lake, place: RemoteFolder, options: PublishOptions, equal: Collection[str]
+) -> None:
+    """Put what describes all stores that are at an address, the index last.
+
+    It is made in a temporary folder, of the small objects of the stores; those of the entries
+    `equal` are taken from the lake.
+    """
+    keys = [key for key in place.list() if not _is_bulky(key)]
+    shown = {key.split("/")[1] for key in keys if _STORE_ROOT.fullmatch(key)}
+    with tempfile.TemporaryDirectory(prefix="stemzarr-") as folder:
+        made = LocalFolder(Path(folder))
+
+        def fetch(key: str) -> None:
+            is_here = key.split("/")[1].removesuffix(".zarr") in equal
+            is_root = _STORE_ROOT.fullmatch(key)
+            from_lake = key.startswith("stores/") and is_here and not is_root
+            made.put(key, (LocalFolder(lake.path) if from_lake else place).get(key))
+
+        needed = [
+            key
+            for key in keys
+            if key.startswith("notes/")
+            or (key.startswith("stores/") and key.split("/")[1] in shown)
+        ]
+        for _ in map_in_threads(fetch, needed, threads=options.threads):
+            pass
+        _write_catalog(lake, made.root, options)
+        place.delete(SHA256)
+        files = [key for key in made.list() if not key.startswith(("stores/", "notes/", "."))]
+        for key in sorted(files, key=lambda key: (key == _INDEX, key)):
+            place.put(key, made.get(key))
     if options.sha256:
-        place.put(SHA256, list_digests(target).encode(), sync=options.sync)
+        place.put(SHA256, list_digests(place).encode())
 
 
-def _check_folder(target: Path) -> None:
-    """Raise where a folder holds what no lake does."""
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise StoreExistsError("is not a folder", path=target, hint="choose another name")
-    names = (path.name for path in target.iterdir())
-    known = {*_OF_A_LAKE, *CITATION_FILES, SHA256, STAC}
-    other = sorted(n for n in names if not (n in known or n.startswith(".") or is_foreign(n)))
-    if other:
-        msg = f"is a folder with other things in it ({', '.join(other[:3])})"
-        raise StoreExistsError(msg, path=target, hint="choose another name")
+def _is_bulky(key: str) -> bool:
+    """Return whether an object holds pixels or tile sums, which no catalog shows."""
+    return "/intensity/c/" in key or "/tile_sums/c/" in key
 
 
 def _publish_entry(
@@ -177,10 +235,20 @@ def _publish_entry(
         dest = target / "stores" / f"{entry.name}.zarr"
         done = publish_store(entry.path, dest, options, progress=progress)
         if not options.dry_run:
-            write_notes(target / "notes" / f"{entry.name}.json", said)
+            _put_notes(target, entry.name, said)
     except StemzarrError as error:
         return Published(name=entry.name, publication=None, notes=False, error=error)
     return Published(name=entry.name, publication=done, notes=said != Notes(), error=None)
+
+
+def _put_notes(target: Path, name: str, notes: Notes) -> None:
+    """Put notes in place of those that were published before."""
+    if not isinstance(target, RemotePath):
+        write_notes(target / "notes" / f"{name}.json", notes)
+    elif notes == Notes():
+        RemoteFolder(target).delete(f"notes/{name}.json")
+    else:
+        RemoteFolder(target).put(f"notes/{name}.json", render_notes(notes).encode())
 
 
 def _notes_of(lake: Lake, entry: Entry, *, redact: bool) -> Notes:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.options import PublishOptions, as_path
+from stemzarr.options import PublishOptions
+from stemzarr.storage.address import RemotePath, as_source
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.completing import complete_query, complete_sources
 from stemzarr_cli.parts import split_progress
 from stemzarr_cli.places import find_source
 from stemzarr_cli.report import Report
-from stemzarr_cli.text import format_bytes, format_count, format_path, format_seconds
+from stemzarr_cli.text import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from stemzarr.store import Publication
@@ -97,7 +99,10 @@ def publish(
             if given:
                 hint = "name a lake, or what --query finds in one"
                 raise OptionError(f"{name} says nothing of a store alone", hint=hint)
-        _publish_store(report, find_source(source, lake).path, dest, options)
+        address = as_source(source)
+        is_far = isinstance(address, RemotePath)
+        path = address if is_far else find_source(source, lake).path
+        _publish_store(report, path, dest, options)
 
 
 def _find_lake(source: str | None, query: str | None, lake: Path | None) -> Lake | None:
@@ -106,8 +111,8 @@ def _find_lake(source: str | None, query: str | None, lake: Path | None) -> Lake
 
     if source is None:
         return open_lake(lake)
-    path = as_path(source)
-    if is_lake(path):
+    path = as_source(source)
+    if not isinstance(path, RemotePath) and is_lake(path):
         return open_lake(path)
     if query is not None:
         raise OptionError("--query is of a lake", path=path, hint="name the folder of one")
@@ -119,17 +124,17 @@ def _publish_store(report: Report, source: Path, dest: str, options: PublishOpti
     from stemzarr.store import publish_store
     from stemzarr_catalog import is_lake
 
-    target = as_path(dest)
+    target = as_source(dest)
     if source.exists() and not is_store(source):
         hint = "'stemzarr ingest' makes a store of a file, which can be published"
         raise UnsupportedDataError("is not a store", path=source, hint=hint)
-    if is_lake(target):
+    if not isinstance(target, RemotePath) and is_lake(target):
         hint = f"--query name={source.stem} adds it to that lake"
         raise OptionError("is a lake, not the place of a store", path=target, hint=hint)
     with report.progress(f"publishing {source.name}") as progress:
         done = publish_store(source, target, options, progress=progress)
     _tell(report, source.stem, done, options)
-    _warn_of_names(report, [source.stem] if done.names else [])
+    _warn(report, [source.stem] if done.names else [], done.cautions)
 
 
 def _publish_lake(
@@ -140,7 +145,9 @@ def _publish_lake(
 
     options, with_notes = chosen
     entries = lake.search(query)
-    named, there = [], 0
+    named: list[str] = []
+    cautions: dict[str, None] = {}
+    there = 0
     with report.progress(f"publishing {format_count(len(entries), 'entry')}") as progress:
         parts = split_progress(progress, [entry.stored_bytes for entry in entries])
         for one in publish_lake(
@@ -152,6 +159,7 @@ def _publish_lake(
                     raise one.error
             elif one.publication is not None:
                 there += 1
+                cautions |= dict.fromkeys(one.publication.cautions)
                 named += [one.name] if one.publication.names else []
                 _tell(report, one.name, one.publication, options, one.json())
     for name, problem in lake.problems.items():
@@ -160,9 +168,9 @@ def _publish_lake(
     if read_citation(lake.path) is None:
         hint = "'stemzarr catalog describe' asks for title, creators and licence"
         report.note(f"{report.name}: note: nobody can cite it without {CITATION} ({hint})")
-    _warn_of_names(report, named)
+    _warn(report, named, cautions)
     if there and not options.dry_run:
-        report.say(f"{format_path(as_path(dest))}  {format_count(there, 'entry')}  with a catalog")
+        report.say(f"{as_source(dest)}  {format_count(there, 'entry')}  with a catalog")
 
 
 def _tell(
@@ -189,8 +197,10 @@ def _draw(report: Report, name: str, done: Publication, options: PublishOptions)
     report.say_fitting([f"{name}  {what}", sent, kept, spent])
 
 
-def _warn_of_names(report: Report, names: list[str]) -> None:
-    """Say that names of persons and folders are published, where they are."""
+def _warn(report: Report, names: list[str], cautions: Iterable[str]) -> None:
+    """Say which names are published, and what the server does not guard against."""
+    for caution in cautions:
+        report.note(f"{report.name}: note: {caution}")
     if names:
         which = f"{names[0]} names" if len(names) == 1 else f"{len(names)} stores name"
         what = "operator, specimen, session or the folder of its file; --redact leaves that out"

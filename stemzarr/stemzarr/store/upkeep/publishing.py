@@ -33,6 +33,7 @@ from stemzarr.options import PublishOptions
 from stemzarr.pixels.threads import map_in_threads
 from stemzarr.storage.local import LocalFolder, open_root
 from stemzarr.storage.objects import Address, Readable, Writable, is_key
+from stemzarr.storage.probing import probe
 from stemzarr.storage.publishing import check_apart, open_destination, place_of, send
 from stemzarr.store.format.manifest import files_of, read_manifest
 from stemzarr.store.format.schema import Nodes, consolidated
@@ -67,6 +68,8 @@ class Publication:
     """Files that were there and right."""
     left_out: tuple[str, ...]
     """What is in the folder of the store and was not published, a sentence each."""
+    cautions: tuple[str, ...]
+    """What the server does not guard against, a sentence each; of a folder, nothing."""
     names: bool
     """Whether it names persons, specimens, sessions or folders, and was not redacted."""
     redaction: Redaction | None
@@ -78,7 +81,8 @@ class Publication:
         """Return the publication as JSON."""
         fields = ("status", "files", "nbytes", "kept", "seconds")
         said = {name: getattr(self, name) for name in fields}
-        return {"dest": str(self.dest), **said, "left_out": list(self.left_out)}
+        lists = {name: list(getattr(self, name)) for name in ("left_out", "cautions")}
+        return {"dest": str(self.dest), **said, **lists}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +187,7 @@ def publish_store(
         Another process writes there, or something cannot be read or written.
     """
     chosen, started = options or PublishOptions(), time.perf_counter()
+    cautions: tuple[str, ...] = ()
     store = open_root(source)
     check_apart(store.root, dest if isinstance(dest, Path) else dest.root)
     with _as_published(store, redact=chosen.redact) as (parcel, redaction):
@@ -194,7 +199,7 @@ def publish_store(
             with open_destination(dest) as place:
                 plan = _plan(parcel, place, overwrite=chosen.overwrite)
                 if plan.status != "unchanged":
-                    _carry_out(parcel, plan, place, chosen, progress)
+                    cautions = _carry_out(parcel, plan, place, chosen, progress)
     sent = [*plan.claim, *plan.send, *([_ROOT] if plan.show else ())]
     return Publication(
         dest=place.root,
@@ -203,6 +208,7 @@ def publish_store(
         nbytes=sum(parcel.sizes[key] for key in sent),
         kept=plan.kept,
         left_out=left_out,
+        cautions=cautions,
         names=redaction is None and _names(parcel.nodes),
         redaction=redaction,
         seconds=time.perf_counter() - started,
@@ -348,32 +354,50 @@ def _carry_out(
     dest: Writable,
     options: PublishOptions,
     progress: Progress | None,
-) -> None:
-    """Bring a destination to what is to be there, the root's metadata last."""
-    sync = options.sync
+) -> tuple[str, ...]:
+    """Bring a destination to what is to be there, and return what its server does not guard."""
+    sync, abilities = options.sync, probe(dest)
+
+    def put(key: str, content: bytes) -> None:
+        if not abilities.creates_once:
+            dest.put(key, content, sync=sync)
+        elif not dest.put_if_absent(key, content, sync=sync):
+            _check_same(dest, key, content)
+
     for key in plan.clear:
         dest.delete(key)
     for key in plan.claim:
-        if not dest.put_if_absent(key, parcel.claim[key], sync=sync):
-            _check_same(dest, key, parcel.claim[key])
-    total = sum(parcel.sizes[key] for key in plan.send)
-    counter = ProgressCounter(total=total, progress=progress)
-
-    def work(key: str) -> None:
-        expected = parcel.files[key]
-        send(parcel.place_of(key), dest, key, expected, sync=sync, advance=counter.add)
-
-    try:
-        for _ in map_in_threads(work, plan.send, threads=options.threads):
-            pass
-    except DamagedStoreError as error:
-        raise _reason(parcel, error) from error
+        put(key, parcel.claim[key])
+    _send_files(parcel, plan.send, dest, options, progress)
     if sync:
         for folder in sorted({str(PurePosixPath(key).parent) for key in parcel.sizes}):
             dest.flush("" if folder == "." else folder)
     _check_listing(parcel, dest)
-    if plan.show and not dest.put_if_absent(_ROOT, parcel.root, sync=sync):
-        _check_same(dest, _ROOT, parcel.root)
+    if plan.show:
+        put(_ROOT, parcel.root)
+    return abilities.cautions()
+
+
+def _send_files(
+    parcel: _Parcel,
+    keys: Sequence[str],
+    dest: Writable,
+    options: PublishOptions,
+    progress: Progress | None,
+) -> None:
+    """Send files in threads, each compared with its digest."""
+    total = sum(parcel.sizes[key] for key in keys)
+    counter = ProgressCounter(total=total, progress=progress)
+
+    def work(key: str) -> None:
+        expected, source = parcel.files[key], parcel.place_of(key)
+        send(source, dest, key, expected, sync=options.sync, advance=counter.add)
+
+    try:
+        for _ in map_in_threads(work, keys, threads=options.threads):
+            pass
+    except DamagedStoreError as error:
+        raise _reason(parcel, error) from error
 
 
 def _reason(parcel: _Parcel, error: DamagedStoreError) -> StemzarrError:
