@@ -76,6 +76,48 @@ def test_a_block_split_keeps_neighbours_apart(
     np.testing.assert_array_equal(training[0][0, 0, :2], places[0][0])
 
 
+@given(st.integers(1, 3), st.integers(0, 1), st.integers(0, 9), st.integers(2, 4))
+def test_any_number_of_parts_are_kept_apart(tile: int, gap: int, seed: int, count: int) -> None:
+    """No two parts share a pattern or have neighbours within the gap, and each has its share."""
+    dataset = dataset_of(SHAPE)
+    shares = {f"part {n}": 0.5 if n == 0 else 0.5 / (count - 1) for n in range(count)}
+    try:
+        parts = split_blocks(dataset, shares, tile=tile, gap=gap, seed=seed)
+    except OptionError as error:
+        assume("leave no pattern" not in error.message)
+        raise
+    assert list(parts) == list(shares)
+    places = [part.positions()[1] for part in parts.values()]
+    for number, one in enumerate(places):
+        for other in places[number + 1 :]:
+            apart = np.abs(one[:, np.newaxis] - other[np.newaxis]).max(axis=2)
+            assert apart.min() > gap
+    if gap == 0:
+        assert sum(map(len, places)) == len(dataset)
+    assert [part.counts for part in parts.values()] == [(len(some),) for some in places]
+
+
+def test_a_scan_that_would_not_train_is_named() -> None:
+    """Of several scans, one that a single tile covers gives no pattern to training."""
+    large = dataset_of(SHAPE).documents[0]
+    axes = tuple(
+        dataclasses.replace(axis, size=n) for axis, n in zip(large.axes, (2, 3, 8, 10), strict=True)
+    )
+    small = dataclasses.replace(
+        large, axes=axes, blocks=ArrayBlocks(VALUES[:2, :3]), title="small one"
+    )
+    with pytest.raises(OptionError, match=r"scans 1 \(small one\) would give no pattern"):
+        split_blocks(PatternDataset([large, small]), tile=4)
+    assert min(split_blocks(PatternDataset([large, small]), tile=1, gap=0)[0].counts) > 0
+
+
+@pytest.mark.parametrize("shares", [{"a": 1.0}, {"a": 0.5, "b": 0.4}, {"a": 0.5, "b": "x"}])
+def test_shares_that_do_not_make_a_whole_are_refused(shares: Any) -> None:
+    """Each part has a share, and all together are 1."""
+    with pytest.raises(OptionError, match=r"share|parts are"):
+        split_blocks(dataset_of(SHAPE), shares)
+
+
 def test_a_split_that_leaves_nothing_is_refused() -> None:
     """A tile as large as the scan, or a gap that takes the rest, is an error with a way out."""
     dataset = dataset_of(SHAPE)

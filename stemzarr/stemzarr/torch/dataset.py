@@ -26,7 +26,7 @@ from stemzarr.torch.batch import Batch, Labelled, ReadBatch
 from stemzarr.torch.cache import Buffer, UnitCache, rows_by_unit
 from stemzarr.torch.forking import held_off_by_forks
 from stemzarr.torch.maps import make_map, to_rows
-from stemzarr.torch.part import PATTERN_NDIM, Part, make_part
+from stemzarr.torch.part import PATTERN_NDIM, make_part
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.sources import (
     Trainable,
@@ -183,6 +183,11 @@ class PatternDataset(Dataset[Any]):
         """The documents, their views applied."""
         return tuple(part.document for part in self._parts)
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many patterns of each document take part."""
+        return tuple(len(part.positions) for part in self._parts)
+
     @functools.cached_property
     def scaling(self) -> DeviceScaling:
         """The module that finishes batches on the device: identity where nothing is left to do."""
@@ -269,7 +274,7 @@ class PatternDataset(Dataset[Any]):
             msg = f"{len(kept)} masks are given for {len(self._parts)} documents"
             raise OptionError(msg, hint="give a list with one mask for each document")
         pairs = zip(self._parts, kept, strict=True)
-        rows = [_under(part, np.asarray(mask)) for part, mask in pairs]
+        rows = [part.rows_under(np.asarray(mask)) for part, mask in pairs]
         parts = tuple(
             dataclasses.replace(part, positions=part.positions[some])
             for part, some in zip(self._parts, rows, strict=True)
@@ -486,12 +491,3 @@ class PatternDataset(Dataset[Any]):
     def tiles(self) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
         """For each document, the lengths of its leading dims and those of a unit."""
         return tuple((part.lead, part.unit) for part in self._parts)
-
-
-def _under(part: Part, mask: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which patterns of a part are under a mask."""
-    if mask.shape != part.lead or mask.dtype.kind != "b":
-        msg = f"the mask is {mask.dtype} of shape {mask.shape}, and the scan has {part.lead}"
-        raise OptionError(msg, hint="give True or False for each position of the scan")
-    chosen: NDArray[np.bool_] = mask.reshape(-1)[part.positions]
-    return chosen

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import UnsupportedDataError
+from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import Document
 from stemzarr.pixels.boxes import fill_box, splits_patterns
 from stemzarr.views.render import ViewBlocks
@@ -60,6 +60,20 @@ class Part:
             width = np.minimum(unit, size - number * unit)
             inside = inside * width + (place - number * unit)
         return np.ravel_multi_index(tuple(units), self.grid).astype(np.int64), inside
+
+    def rows_under(self, mask: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which of its patterns are under a mask over the scan.
+
+        Raises
+        ------
+        OptionError
+            The mask has not the shape of the scan, or holds other values than True and False.
+        """
+        if mask.shape != self.lead or mask.dtype.kind != "b":
+            msg = f"the mask is {mask.dtype} of shape {mask.shape}, and the scan has {self.lead}"
+            raise OptionError(msg, hint="give True or False for each position of the scan")
+        chosen: NDArray[np.bool_] = mask.reshape(-1)[self.positions]
+        return chosen
 
     def render(self, number: int, buffer: NDArray[Any]) -> NDArray[Any]:
         """Render a unit into flat `buffer`; return its patterns, (positions, det_y, det_x)."""
