@@ -26,7 +26,13 @@ _NEEDED = ("numpy", "zarr", "xarray", "dask", "numcodecs", "h5py", "intake", "ro
 _OPTIONAL = {
     "torch": "what .pt files need: pip install 'stemzarr[torch]'",
     "hyperspy": "HyperSpy itself: pip install 'stemzarr[hyperspy]'",
+    "obstore": "what reads stores at addresses: pip install 'stemzarr[cloud]'",
 }
+_BUCKET_MOUNTS = ("rclone", "s3", "goofys", "geesefs", "gcsfuse", "blobfuse")
+_MOUNTED = (
+    "on a mount of a bucket two machines can both get a lock; let one at a time write here, "
+    "and read it by its address"
+)
 _SAMPLE_BYTES = 64 * 1024**2
 _SLOW_SYNC_S = 0.2
 _SLOW_DISK = 50e6
@@ -191,9 +197,21 @@ def _locks(scratch: Path) -> Finding:
             with FileLock(path):
                 found = "two owners held the same lock"
         except StoreBusyError:
-            return Finding(check="locks", ok=True, found="one owner at a time")
+            kind = _object_storage(path)
+            hint = f"{_MOUNTED} ({kind})" if kind else ""
+            return Finding(check="locks", ok=True, found="one owner at a time", hint=hint)
     hint = "let only one program write to a lake in this folder"
     return Finding(check="locks", ok=False, found=found, hint=hint)
+
+
+def _object_storage(path: Path) -> str:
+    """Return the kind of mount that a path is on, where it is one of a bucket."""
+    import psutil
+
+    mounts = [part for part in psutil.disk_partitions(all=True) if part.mountpoint]
+    above = [part for part in mounts if path.resolve().is_relative_to(part.mountpoint)]
+    kind: str = max(above, key=lambda part: len(part.mountpoint)).fstype if above else ""
+    return kind if any(name in kind.lower() for name in _BUCKET_MOUNTS) else ""
 
 
 def _round_trip(scratch: Path) -> Finding:

@@ -113,7 +113,7 @@ def _open_series(
         msg = "several paths need the name of the dim along which they become one Dataset"
         raise OptionError(msg, hint='dim="tilt_alpha_deg", or any other name')
     members = []
-    for path in map(as_path, paths):
+    for path in map(as_source, paths):
         source = read_source(path, options)
         members.append((path, source.document if document is None else source.find(document)))
     series = join_series(members, dim)

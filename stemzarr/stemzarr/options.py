@@ -324,8 +324,11 @@ def as_path(path: str | os.PathLike[str]) -> Path:
         return Path(url2pathname(f"/{local[1]}")).absolute()
     match = _ADDRESS.match(os.fspath(path))
     if match is not None and not Path(match[1]).exists():
-        msg = "is an address, while stemzarr reads and writes files on this machine"
-        hint = "mount what it means, or copy it here"
+        msg = "is an address, where a file or folder of this machine is needed"
+        hint = (
+            "copy it here; open, info, show, export, verify and training read stores at s3://, "
+            "gs://, az:// and https:// addresses"
+        )
         raise OptionError(msg, path=f"{match[2]}://\N{HORIZONTAL ELLIPSIS}", hint=hint)
     return _at_home(Path(path)).absolute()
 

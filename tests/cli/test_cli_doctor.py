@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from stemzarr.errors import WriteError
@@ -44,6 +46,18 @@ def test_a_check_that_fails_is_a_finding(
     found = findings(tmp_path, 1, capsys)
     assert "no space left" in found["round trip"]["found"]
     assert found["locks"]["ok"]
+
+
+@pytest.mark.parametrize("kind", ["fuse.rclone", "fuse.s3fs", "ext4"])
+def test_a_mount_of_a_bucket_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Locks that hold on one machine do not between two, and the check says so."""
+    root, mount = (
+        SimpleNamespace(mountpoint=str(p), fstype=t) for p, t in [("/", "ext4"), (tmp_path, kind)]
+    )
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [root, mount])
+    assert ("two machines" in doctor._locks(tmp_path).hint) == (kind != "ext4")
 
 
 def test_a_folder_that_cannot_be_written_is_named(

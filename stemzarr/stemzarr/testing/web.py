@@ -65,9 +65,9 @@ class WebFolder:
 
 
 @contextlib.contextmanager
-def serve_folder(folder: Path) -> Iterator[WebFolder]:
+def serve_folder(folder: str | os.PathLike[str]) -> Iterator[WebFolder]:
     """Serve a folder on a free port of 127.0.0.1."""
-    web = WebFolder(folder)
+    web = WebFolder(Path(folder))
     handler = type("Handler", (_Handler,), {"web": web})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
