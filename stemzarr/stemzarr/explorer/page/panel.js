@@ -9,7 +9,8 @@ const MOST_ZOOM = 64;
 const BAR_SHARE = 0.28;
 const REST = 80;
 
-/** One picture. `options`: label, percentiles, onDisplay(display), onPointer(kind, point, event). */
+/** One picture. `options`: label, percentiles, onDisplay(display), onPointer(kind, point, event), where
+ * kind is hover, leave, down, drag, up, or cancel of what began by down. */
 export class Panel {
   constructor(options) {
     this.options = options;
@@ -265,8 +266,8 @@ export class Panel {
       if (event.button === 2) return;
       if (event.pointerType === "touch") touches.set(event.pointerId, event);
       if (touches.size === 2 && this.plane) {
-        // A second finger zooms; what the first one began ends where it was.
-        if (pressed !== null && !this.panning) send("up", touches.values().next().value);
+        // A second finger zooms; what the first one began is taken back.
+        if (pressed !== null && !this.panning) send("cancel", event);
         pressed = null;
         this.pinch = [...touches.values()];
         canvas.setPointerCapture(event.pointerId);

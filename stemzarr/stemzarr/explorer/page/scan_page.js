@@ -1,7 +1,7 @@
 // The page of a 4D scan: the image of detectors on the left, the pattern of a position on the right.
 
 import { calibrationSection, carryOver, ringOf } from "./calibrating.js";
-import { button, fetchFile, make, select, show } from "./dom.js";
+import { button, make, select, show } from "./dom.js";
 import { Curve, profileOf } from "./curve.js";
 import { colourShifts, drawWheel } from "./deflection.js";
 import { dragged, formatDetectors, grab, ordered, parseDetectors } from "./detectors.js";
@@ -11,7 +11,8 @@ import { Latest } from "./latest.js";
 import { AddressLink } from "./link.js";
 import { drawDetectors, drawLine, drawPosition, drawRegion } from "./overlay.js";
 import { Panel } from "./panel.js";
-import { exportCommand, pythonOfImage, pythonOfPattern } from "./python.js";
+import { pythonOfImage, pythonOfPattern } from "./python.js";
+import { saveButtons } from "./saving.js";
 import { initialState, readState, writeState } from "./state.js";
 import { TileImages } from "./tiles.js";
 import { aspectOf, formatBytes, formatLength, formatNumber, positionOf } from "./units.js";
@@ -36,7 +37,6 @@ export class ScanPage {
     this.patterns = new Latest((_, signal) => this.loadPattern(signal), (error) => { this.patternFailed(error); });
     this.shifts = new Latest((_, signal) => this.loadShift(signal), (error) => { this.setStatus("wrong", "not there"); fail(error); });
     this.exactImages = new Latest((detectors, signal) => this.loadImage(detectors, signal), (error) => { this.setStatus("wrong", "not computed"); fail(error); });
-    this.saves = new Latest((suffix, signal) => this.saveRegion(suffix, signal), fail);
     this.build();
     this.link.listen((text) => this.update(readState(text, this.state, about)), (change) => this.update(change));
   }
@@ -95,7 +95,7 @@ export class ScanPage {
         make("div", { class: "row bar" }, this.patternTitle, make("span", { class: "space" }), this.badButton, ...this.tools.pattern),
         this.patternPanel.stage, this.patternRead, this.patternPanel.settings,
         this.frame.actions(this.patternPanel, () => this.patternName(), () =>
-          pythonOfPattern(this.about, this.state, this.state.pattern, this.patternPanel.levels || [0, 1, 1]), ...this.saveButtons())),
+          pythonOfPattern(this.about, this.state, this.state.pattern, this.patternPanel.levels || [0, 1, 1]), ...saveButtons(this.frame, this.transport, this.about, () => this.state))),
       make("aside", { "aria-label": "Detectors" },
         make("section", {}, make("h2", {}, "Detectors"), this.list,
           make("div", { class: "row" }, button("+ Disk", add("disk")), button("+ Ring", add("ring")), button("+ Rectangle", add("rect")))),
@@ -326,26 +326,7 @@ export class ScanPage {
     return region ? `mean-${region.join("-")}` : `pattern-${y}-${x}`;
   }
 
-  // ----- what leaves the page, or changes the store
-
-  saveButtons() {
-    const save = (suffix) => button(`.${suffix}`, () => this.saves.ask(suffix),
-      this.about.saves ? `Save the region that is looked at as .${suffix}` : `Copy the command that saves the region as .${suffix}`);
-    return this.about.path ? ["hspy", "pt"].map(save) : [];
-  }
-
-  async saveRegion(suffix, signal) {
-    const { y, x, region } = this.state;
-    const ends = region || [y, x, y + 1, x + 1];
-    if (!(this.about.saves || []).includes(suffix)) {
-      const command = exportCommand(this.about, ends, suffix);
-      await this.frame.copy(command, `Copied: ${command}`);
-      return;
-    }
-    const say = (share) => this.frame.say(`Saving .${suffix}: ${Math.round(100 * share)} %`);
-    for (const { address, name } of await this.transport.save(suffix, ends, signal, say)) fetchFile(address, name);
-    this.frame.say(`Saved ${ends[2] - ends[0]} × ${ends[3] - ends[1]} patterns as .${suffix}`);
-  }
+  // ----- what changes the store
 
   /** Calibrates the store; the page begins again in its new units, looking at the same. */
   async calibrate(what, ring) {
@@ -373,9 +354,10 @@ export class ScanPage {
     if (kind === "hover" || kind === "leave") return this.readPosition(kind === "hover" ? { y, x } : null);
     if (kind === "down") {
       const tool = event.shiftKey ? "region" : this.tool.image;
-      this.drag = { tool, from: point, y, x };
+      this.drag = { tool, from: point, y, x, state: this.state };
     }
     if (!this.drag) return undefined;
+    if (kind === "cancel") return this.cancelDrag();
     const live = kind !== "up";
     if (this.drag.tool === "profile") this.dragProfile("image", point, live);
     else if (this.drag.tool === "region") {
@@ -397,10 +379,14 @@ export class ScanPage {
     }
     if (kind === "down") {
       const held = this.tool.pattern === "profile" ? null : grab(this.state.detectors, point, point.zoom, ...axes);
-      this.drag = { tool: this.tool.pattern, held, from: point, before: this.state.detectors };
+      this.drag = { tool: this.tool.pattern, held, from: point, before: this.state.detectors, state: this.state };
       if (held) this.chosen = held.number;
     }
     if (!this.drag) return;
+    if (kind === "cancel") {
+      this.cancelDrag();
+      return;
+    }
     const live = kind !== "up";
     if (this.drag.tool === "profile") this.dragProfile("pattern", point, live);
     else if (this.drag.held) {
@@ -410,6 +396,11 @@ export class ScanPage {
       this.readDetector(point);
     }
     if (kind === "up") this.drag = null;
+  }
+
+  cancelDrag() {
+    this.update(this.drag.state);
+    this.drag = null;
   }
 
   dragProfile(panel, point, live) {

@@ -108,7 +108,7 @@ export class SimplePage {
     const inside = y >= 0 && y < rows && x >= 0 && x < columns;
     this.readOff(inside && kind !== "leave" ? { y, x } : null, plane);
     if (kind === "down") this.from = point;
-    if (kind === "up") this.from = null;
+    if (kind === "up" || kind === "cancel") this.from = null;
     if (kind !== "down" && kind !== "drag") return;
     if (this.isMap) {
       if (inside) this.update({ y, x });
