@@ -9,7 +9,6 @@ time lose more by taking turns at Python's lock between small steps than by miss
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,6 @@ COUNTS = 65536
 """What counts stay below."""
 _SMALL = 2
 _GROUP = 8
-_LANES = 64
 _BINNED = 2**17
 _GLANCE = 64
 
@@ -36,8 +34,6 @@ class CountSums:
     """(pixels,) maximum over the patterns."""
     total: NDArray[Any]
     """(pixels,) sum over the patterns."""
-    every: NDArray[np.uint64]
-    """(patterns,) sum of each pattern."""
 
 
 def as_counts(values: NDArray[Any]) -> NDArray[Any] | None:
@@ -80,33 +76,27 @@ def fold_counts(counts: NDArray[Any], histogram: NDArray[np.int64]) -> CountSums
         for part, size in ((counts[:whole], _GROUP), (counts[whole:], patterns - whole))
         if part.size
     ]
-    tops, totals, every = zip(*parts, strict=True)
+    tops, totals = zip(*parts, strict=True)
     return CountSums(
         top=np.maximum.reduce(tops, axis=0),
         # Each is as narrow as its own patterns allow, which is too narrow for both.
         total=np.add.reduce(totals, axis=0, dtype=np.uint64),
-        every=np.concatenate(every),
     )
 
 
 def _fold_groups(
     groups: NDArray[Any], histogram: NDArray[np.int64]
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint64]]:
-    """Return maximum and sum over all patterns of (groups, patterns, pixels), and of each."""
-    number, patterns, pixels = groups.shape
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return maximum and sum over all patterns of (groups, patterns, pixels)."""
+    number, patterns, _ = groups.shape
     tops = np.maximum.reduce(groups, axis=1)
     top = np.maximum.reduce(tops, axis=0)
     largest = int(top.max())
     totals = np.add.reduce(groups, axis=1, dtype=holding(groups, patterns, largest))
-    lanes = math.gcd(pixels, _LANES)
-    every = np.add.reduce(
-        groups.reshape(number * patterns, lanes, -1),
-        axis=1,
-        dtype=holding(groups, lanes, largest),
-    ).sum(axis=1, dtype=np.uint64)
-    _count(groups, tops, int(every.sum()), histogram)
     wide = np.uint16 if number * patterns * largest < COUNTS else np.uint64
-    return top, np.add.reduce(totals, axis=0, dtype=wide), every
+    total = np.add.reduce(totals, axis=0, dtype=wide)
+    _count(groups, tops, int(total.sum(dtype=np.uint64)), histogram)
+    return top, total
 
 
 def _count(

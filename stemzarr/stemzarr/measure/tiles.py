@@ -72,8 +72,11 @@ def sum_tiles(values: NDArray[Any], side: int) -> NDArray[Any]:
     """
     summing = _summing_dtype(values, side)
     sums: NDArray[Any] = np.empty((len(values), *tile_grid(values.shape[1:], side)), summing)
+    exact = summing.kind in "iu"
     for part in _groups(values):
-        sums[part] = _add_columns(_add_rows(values[part], side, summing, None)[0], side)
+        some = values[part]
+        lines = _reduce_rows(some, side, summing) if exact else _add_rows(some, side)[0]
+        sums[part] = _add_columns(lines, side, summing)
     return narrowest(sums) if values.dtype.kind in "iub" else sums
 
 
@@ -97,25 +100,43 @@ def sum_moments(
         The sums (n, tile_y, tile_x) of `sum_tiles`, not in their narrowest type; and the sums of
         row times value and of column times value, (n, 2), exact of counts.
     """
-    summing = momental = np.dtype(np.float64)
-    wide = np.dtype(np.float64)
-    if largest is not None:
-        summing = np.promote_types(values.dtype, np.min_scalar_type(largest * side**2))
-        most = largest * side * (side - 1) // 2
-        momental = np.promote_types(summing, np.min_scalar_type(most))
-        whole = largest * side * values.shape[1] * values.shape[2]
-        wide = np.promote_types(np.uint32, np.min_scalar_type(whole))
-    grid = tile_grid(values.shape[1:], side)
-    sums: NDArray[Any] = np.empty((len(values), *grid), summing)
+    if largest is None:
+        return _sum_moments_of_floats(values, side)
+    dtype, (height, width) = values.dtype, values.shape[1:]
+    grid = tile_grid((height, width), side)
+    lined = _holding_counts(dtype, largest * side)
+    sums: NDArray[Any] = np.empty((len(values), *grid), _holding_counts(dtype, largest * side**2))
     moments = np.empty((len(values), 2))
-    rows, columns = side * np.arange(grid[0]), np.arange(values.shape[2])  # int64: the products
     for part in _groups(values):
-        lines, inside = _add_rows(values[part], side, summing, momental)
-        tiles = sums[part] = _add_columns(lines, side)
+        lines = _reduce_rows(values[part], side, lined)
+        sums[part] = _add_columns(lines, side, sums.dtype)
+        # Of a whole row or column at once, in types that are no wider than these need.
+        down = np.add.reduce(values[part], axis=2, dtype=_holding_counts(dtype, largest * width))
+        across = np.add.reduce(lines, axis=1, dtype=_holding_counts(lined, largest * height))
+        moments[part, 0] = down @ np.arange(height)
+        moments[part, 1] = across @ np.arange(width)
+    return sums, moments
+
+
+def _holding_counts(dtype: np.dtype[Any], largest: int) -> np.dtype[Any]:
+    """Return the narrowest type that holds a sum of counts, and what is added."""
+    return np.promote_types(dtype, np.min_scalar_type(largest))
+
+
+def _sum_moments_of_floats(
+    values: NDArray[np.float64], side: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the same of float64, added in a fixed order."""
+    grid = tile_grid(values.shape[1:], side)
+    sums, moments = np.empty((len(values), *grid)), np.empty((len(values), 2))
+    rows, columns = side * np.arange(grid[0]), np.arange(values.shape[2])
+    for part in _groups(values):
+        lines, inside = _add_rows(values[part], side)
+        tiles = sums[part] = _add_columns(lines, side, lines.dtype)
         # A row is the first one of its tile, and as many more as `inside` counts.
-        along = (tiles.sum(axis=2, dtype=wide) * rows).sum(axis=1)
-        moments[part, 0] = along + inside.reshape(len(inside), -1).sum(axis=1, dtype=wide)
-        moments[part, 1] = (lines.sum(axis=1, dtype=wide) * columns).sum(axis=1)
+        along = (tiles.sum(axis=2) * rows).sum(axis=1)
+        moments[part, 0] = along + inside.reshape(len(inside), -1).sum(axis=1)
+        moments[part, 1] = (lines.sum(axis=1) * columns).sum(axis=1)
     return sums, moments
 
 
@@ -126,37 +147,48 @@ def _groups(values: NDArray[Any]) -> Iterator[slice]:
         yield slice(first, first + few)
 
 
+def _reduce_rows(values: NDArray[Any], side: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the sums of integers over the rows of each tile, (n, tile_y, det_x)."""
+    number, height, width = values.shape
+    whole = height // side
+    lines: NDArray[Any] = np.empty((number, math.ceil(height / side), width), dtype)
+    tiled = values[:, : whole * side].reshape(number, whole, side, width)
+    np.add.reduce(tiled, axis=2, dtype=dtype, out=lines[:, :whole])
+    if whole * side < height:
+        np.add.reduce(values[:, whole * side :], axis=1, dtype=dtype, out=lines[:, whole])
+    return lines
+
+
 def _add_rows(
-    values: NDArray[Any], side: int, summing: np.dtype[Any], momental: np.dtype[Any] | None
-) -> tuple[NDArray[Any], NDArray[Any]]:
+    values: NDArray[np.float64], side: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the sums over the rows of each tile, and over row in the tile times value.
 
-    Both are (n, tile_y, det_x); the second is empty without a type of its own. Rows are
-    contiguous, so that these additions are of whole vectors.
+    Both are (n, tile_y, det_x), added in an order that depends on nothing but the place in the
+    tile.
     """
     shape = (len(values), math.ceil(values.shape[1] / side), values.shape[2])
-    lines: NDArray[Any] = np.zeros(shape, summing)
-    inside: NDArray[Any] = np.zeros(shape if momental is not None else 0, momental or np.uint8)
+    lines, inside = np.zeros(shape), np.zeros(shape)
     for row in reversed(range(min(side, values.shape[1]))):
         part = values[:, row::side]
         some = lines[:, : part.shape[1]]
-        np.add(some, part, out=some, casting="unsafe")
-        if row and momental is not None:
+        np.add(some, part, out=some)
+        if row:
             # What is in the n-th row of its tile is added n times.
             np.add(inside, lines, out=inside)
     return lines, inside
 
 
-def _add_columns(lines: NDArray[Any], side: int) -> NDArray[Any]:
+def _add_columns(lines: NDArray[Any], side: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return the sums (n, tile_y, tile_x) of sums over rows."""
     *lead, columns = lines.shape
-    if columns % side == 0 and lines.dtype.kind != "f":
+    if columns % side == 0 and dtype.kind != "f":
         # Copied so that the additions are of whole vectors, which takes half the time. Of floats
         # numpy would choose their order by the shape.
         apart = np.moveaxis(lines.reshape(*lead, columns // side, side), -1, 0)
-        summed: NDArray[Any] = np.add.reduce(np.ascontiguousarray(apart), axis=0, dtype=lines.dtype)
+        summed: NDArray[Any] = np.add.reduce(np.ascontiguousarray(apart, dtype), axis=0, dtype=dtype)
         return summed
-    sums: NDArray[Any] = np.zeros((*lead, math.ceil(columns / side)), lines.dtype)
+    sums: NDArray[Any] = np.zeros((*lead, math.ceil(columns / side)), dtype)
     for column in range(min(side, columns)):
         part = lines[..., column::side]
         some = sums[..., : part.shape[-1]]

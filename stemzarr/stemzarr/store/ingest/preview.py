@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from stemzarr.store.format.scan_array import scan_chunk, write_scan_array
 from stemzarr.store.format.schema import group_node, prefix_of, stored_dims
 from stemzarr.store.format.tree import Tree
 from stemzarr.store.ingest.journal import ShardRecord
+
+T = TypeVar("T")
 
 __all__ = ["MeasuredScan", "ShardPartials", "ome_block", "write_measures", "write_preview"]
 
@@ -56,14 +58,14 @@ class ShardPartials:
         """Return what they add up to, in the order of the grid."""
         reduction = Reduction(shape=self.array.shape, dtype=np.dtype(self.array.dtype))
         for record in self.records:
-            reduction.add(self._load(record), self._boxes(record))
+            reduction.add(self._load(record, Partial.from_bytes), self._boxes(record))
         return reduction
 
     def parts(self, name: str) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
         """Yield first scan position and values of a measure over the scan, a shard each."""
         for record in self.records:
             start, shape = self.array.shard_box(record.number)
-            found = self._load(record).measured[name]
+            found = self._load(record, lambda content: Partial.measured_in(content, name))
             values: NDArray[Any] = np.empty((*shape[:2], *found.shape[1:]), found.dtype)
             done = 0
             for (y, x, *_), (rows, columns, *_) in self._boxes(record):
@@ -76,10 +78,10 @@ class ShardPartials:
     def _boxes(self, record: ShardRecord) -> list[Box]:
         return list(self.array.chunks_of(self.array.shard_box(record.number)))
 
-    def _load(self, record: ShardRecord) -> Partial:
+    def _load(self, record: ShardRecord, read: Callable[[bytes], T]) -> T:
         key = str(record.partial)
         try:
-            return Partial.from_bytes(self.partials.get(key))
+            return read(self.partials.get(key))
         except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
             raise CorruptFileError(
                 f"cannot be read: {error}", path=self.partials.root / key
