@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stemzarr_catalog.alike import find_alike, read_model
     from stemzarr_catalog.entry import Entry, EntryList
     from stemzarr_catalog.lake import Lake
     from stemzarr_catalog.opening import find_lake, is_lake, open_lake
@@ -14,12 +15,23 @@ _WHERE = {
     "Entry": "stemzarr_catalog.entry",
     "EntryList": "stemzarr_catalog.entry",
     "Lake": "stemzarr_catalog.lake",
+    "find_alike": "stemzarr_catalog.alike",
     "find_lake": "stemzarr_catalog.opening",
     "is_lake": "stemzarr_catalog.opening",
     "open_lake": "stemzarr_catalog.opening",
+    "read_model": "stemzarr_catalog.alike",
 }
 
-__all__ = ["Entry", "EntryList", "Lake", "find_lake", "is_lake", "open_lake"]
+__all__ = [
+    "Entry",
+    "EntryList",
+    "Lake",
+    "find_alike",
+    "find_lake",
+    "is_lake",
+    "open_lake",
+    "read_model",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

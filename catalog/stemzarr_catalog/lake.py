@@ -68,6 +68,11 @@ class Lake(Annotated):
         return self._manager.obstacle
 
     @property
+    def manager(self) -> IndexManager:
+        """The index kept up to date, for questions and changes that have no method here."""
+        return self._manager
+
+    @property
     def index(self) -> Index:
         """The tables that searches go through."""
         return self._manager.index

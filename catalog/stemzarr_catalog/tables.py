@@ -45,7 +45,7 @@ __all__ = [
     "signatures",
 ]
 
-VERSION = 7
+VERSION = 8
 """Version of the tables below; an index of another, older version is rebuilt."""
 
 _NOCASE = "TEXT COLLATE NOCASE"
@@ -65,7 +65,7 @@ _TABLES: tuple[str, ...] = (
     "tag_value",
     "tag_posting",
 )
-_TABLES += ("entry_tags", "words", "problem", "state", "result")
+_TABLES += ("entry_tags", "words", "problem", "state", "result", "mean_tiles")
 
 
 def _column(name: str) -> str:
@@ -123,6 +123,7 @@ def _statements() -> list[str]:
         ),
         "CREATE TABLE problem (name TEXT PRIMARY KEY, signature TEXT, noted TEXT, error TEXT)",
         "CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT)",
+        ("CREATE TABLE mean_tiles (entry INTEGER PRIMARY KEY, digest TEXT, plane TEXT, sums BLOB)"),
         f"PRAGMA user_version = {VERSION}",
     ]
 
@@ -215,7 +216,7 @@ def delete_entry(connection: sqlite3.Connection, name: str) -> None:
     ).fetchone()
     if row is None:
         return
-    for table in ("document", "extra", "tagged", "result"):
+    for table in ("document", "extra", "tagged", "result", "mean_tiles"):
         connection.execute(f"DELETE FROM {table} WHERE entry = ?", row)
     _delete_tags(connection, row[0])
     connection.execute("DELETE FROM words WHERE rowid = ?", row)

@@ -12,6 +12,7 @@ import click
 from stemzarr.errors import OptionError
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.completing import complete_fields, complete_query
+from stemzarr_cli.parameters import LIKE
 from stemzarr_cli.report import Report
 from stemzarr_cli.text import format_count, format_number
 
@@ -40,10 +41,15 @@ if TYPE_CHECKING:
     help="Sort by a field; -FIELD puts the largest first.",
 )
 @click.option(
+    "--like",
+    type=LIKE,
+    help="Rank scans by their pattern that is most like the one at this position of SOURCE.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(min=0),
     metavar="N",
-    help="List N entries, values or sessions at most.",
+    help="List N entries, values or sessions at most; with --like, [default: 10].",
 )
 @lake_option
 @click.pass_obj
@@ -56,6 +62,7 @@ def ls(  # noqa: PLR0913 - one argument for each option
     sessions: bool,
     health: bool,
     sort: str | None,
+    like: tuple[str, tuple[int, int]] | None,
     limit: int | None,
     lake: Path | None,
 ) -> None:
@@ -69,6 +76,7 @@ def ls(  # noqa: PLR0913 - one argument for each option
 
     words = " ".join(query)
     kinds = {"--facet": facet is not None, "--sessions": sessions, "--health": health}
+    kinds["--like"] = like is not None
     _check_kind([name for name, given in kinds.items() if given], words, sort, limit)
     opened = open_lake(lake)
     if health:
@@ -82,6 +90,18 @@ def ls(  # noqa: PLR0913 - one argument for each option
     if sessions:
         _list_sessions(report, opened, words, limit)
         return
+    if like is not None:
+        from stemzarr_cli.alike import list_alike
+
+        list_alike(report, opened, like, words, limit)
+        return
+    _list_entries(report, opened, words, sort, limit)
+
+
+def _list_entries(
+    report: Report, opened: Lake, words: str, sort: str | None, limit: int | None
+) -> None:
+    """Print the entries of a query, the newest first."""
     descending = sort in (None, "newest") or sort.startswith("-")
     field = sort.removeprefix("-") if sort else "newest"
     if report.as_json:
@@ -105,7 +125,8 @@ def _check_kind(kinds: list[str], query: str, sort: str | None, limit: int | Non
         raise OptionError(f"{' and '.join(kinds)} exclude each other", hint="give one of them")
     if sort is not None and kinds:
         msg = "--sort is for lists of entries"
-        raise OptionError(msg, hint="leave it out: the most frequent, or the latest, come first")
+        hint = "leave it out: the most frequent, the latest or the most alike come first"
+        raise OptionError(msg, hint=hint)
     if kinds == ["--health"] and (query or limit is not None):
         raise OptionError("--health is about the whole lake", hint="give it alone")
 

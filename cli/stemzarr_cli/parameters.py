@@ -17,6 +17,7 @@ __all__ = [
     "CENTER",
     "DURATION",
     "FACTORS",
+    "LIKE",
     "MOVED",
     "PATH",
     "POSITION",
@@ -110,6 +111,14 @@ def _position(text: str) -> tuple[int, int]:
     return y, x
 
 
+def _like(text: str) -> tuple[str, tuple[int, int]]:
+    """Read ``SOURCE@Y,X``."""
+    source, _, at = text.rpartition("@")
+    if not source:
+        raise ValueError(text)
+    return source, _position(at)
+
+
 def _center(text: str) -> tuple[float, float]:
     """Read ``Y,X``."""
     y, x = (float(part) for part in text.split(","))
@@ -194,6 +203,8 @@ SCAN_SHAPE = Parsed("Y,X", _scan_shape)
 """Scan positions, such as ``128,256``."""
 POSITION = Parsed("Y,X", _position)
 """A position in a scan, counted from 0, such as ``12,40``."""
+LIKE = Parsed("SOURCE@Y,X", _like)
+"""A pattern of a scan, such as ``scan@12,40``."""
 CENTER = Parsed("Y,X", _center)
 """A point on the detector in the units of its axes, such as ``0.1,-0.2``."""
 FACTORS = Parsed("F|FY,FX", _factors)

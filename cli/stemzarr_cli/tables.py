@@ -18,10 +18,12 @@ from stemzarr_catalog.wording import format_value, label
 from stemzarr_cli.text import format_bytes, format_number, format_shape, printable
 
 if TYPE_CHECKING:
+    from stemzarr_catalog.alike import Alike
     from stemzarr_catalog.search import Brief
 
 __all__ = [
     "Listing",
+    "alike_table",
     "axes_table",
     "documents_table",
     "entries_table",
@@ -194,6 +196,22 @@ def entries_table(entries: Iterable[Brief]) -> Listing:
     ]
     hidden = ("folder", "title", "tags", "dtype", "source", "acquired", "shape", "kind")
     return Listing(rows, dispensable=hidden)
+
+
+def alike_table(found: Iterable[Alike]) -> Listing:
+    """Return one row for each scan that resembles a pattern."""
+    rows = [
+        {
+            "name": alike.entry.name,
+            "likeness": f"{alike.likeness:.3f}",
+            "at": f"{alike.at[0]},{alike.at[1]}",
+            "mean pattern": f"{alike.mean_likeness:.3f}",
+            "shape": format_shape(alike.entry.shape),
+            "title": alike.entry.title,
+        }
+        for alike in found
+    ]
+    return Listing(rows, dispensable=("title", "shape", "mean pattern"))
 
 
 def sessions_table(sessions: Iterable[Mapping[str, Any]]) -> Listing:

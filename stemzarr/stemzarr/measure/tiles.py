@@ -186,7 +186,9 @@ def _add_columns(lines: NDArray[Any], side: int, dtype: np.dtype[Any]) -> NDArra
         # Copied so that the additions are of whole vectors, which takes half the time. Of floats
         # numpy would choose their order by the shape.
         apart = np.moveaxis(lines.reshape(*lead, columns // side, side), -1, 0)
-        summed: NDArray[Any] = np.add.reduce(np.ascontiguousarray(apart, dtype), axis=0, dtype=dtype)
+        summed: NDArray[Any] = np.add.reduce(
+            np.ascontiguousarray(apart, dtype), axis=0, dtype=dtype
+        )
         return summed
     sums: NDArray[Any] = np.zeros((*lead, math.ceil(columns / side)), dtype)
     for column in range(min(side, columns)):

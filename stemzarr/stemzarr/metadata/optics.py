@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["electron_wavelength_nm", "mrad_per_inverse_nm"]
+__all__ = ["DETECTOR_UNITS", "electron_wavelength_nm", "mrad_per_inverse_nm"]
+
+DETECTOR_UNITS = {
+    "1/nm": (False, 1.0),
+    "1/Å": (False, 10.0),
+    "1/pm": (False, 1000.0),
+    "1/µm": (False, 1e-3),
+    "mrad": (True, 1.0),
+    "rad": (True, 1e3),
+    "µrad": (True, 1e-3),
+}
+"""Units of a detector axis → whether they are angles, and their size in mrad or 1/nm."""
 
 _PLANCK = 6.62607015e-34  # J s, exact since 2019
 _CHARGE = 1.602176634e-19  # C, exact since 2019

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from stemzarr.errors import OptionError
 from stemzarr.measure.tiles import sum_tiles, tile_side
-from stemzarr.model import Blocks, Document, read_box
+from stemzarr.model import Blocks, Document, Tiles, read_box
 from stemzarr.pixels.boxes import Box
 from stemzarr.pixels.resources import Resources
+from stemzarr.views.common_detector import CommonTiles
 from stemzarr.views.counted import check_scan, map_counts, real_counts
 from stemzarr.views.patterns import pattern
 from stemzarr.views.slabs import map_document
@@ -20,7 +22,17 @@ from stemzarr.views.virtual import label_scan
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["correlate", "likeness", "tiles_like"]
+__all__ = ["Place", "correlate", "find_most_alike", "likeness", "tiles_like"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A position of a scan, and how much its pattern resembles one."""
+
+    likeness: float
+    """Pearson's correlation of tile sums."""
+    at: tuple[int, int]
+    """(scan_y, scan_x), counted from 0."""
 
 
 def likeness(
@@ -111,3 +123,39 @@ def correlate(rows: NDArray[Any], model: NDArray[np.float64]) -> NDArray[np.floa
     found = np.full(len(wide), np.nan)
     np.divide(wide @ centered, lengths, out=found, where=lengths > 0)
     return found
+
+
+def find_most_alike(tiles: Tiles, model: CommonTiles, resources: Resources) -> Place | None:
+    """Return the position of a scan whose pattern resembles one most.
+
+    Parameters
+    ----------
+    tiles
+        The tile sums that a store keeps of the scan.
+    model
+        The pattern in these tiles; those that it does not cover whole do not count.
+    resources
+        Threads, memory and progress of the pass over the tile sums.
+
+    Returns
+    -------
+    Place or None
+        The first one of equals; None where every pattern is the same everywhere.
+    """
+    chosen = np.flatnonzero(model.chosen)
+    wanted = model.sums.reshape(-1)[chosen]
+
+    def compare(readable: Blocks, box: Box) -> tuple[NDArray[np.float64], Box]:
+        rows = read_box(readable, box.start, box.shape).reshape(-1, model.chosen.size)
+        return correlate(rows if chosen.size == rows.shape[1] else rows[:, chosen], wanted), box
+
+    best = None
+    for found, box in map_document(compare, tiles.blocks, 2, resources):
+        if np.isnan(found).all():
+            continue
+        first = int(np.nanargmax(found))
+        if best is None or found[first] > best.likeness:
+            y, x = divmod(first, box.shape[1])
+            at = (box.start[0] + y, box.start[1] + x)
+            best = Place(likeness=float(found[first]), at=at)
+    return best
