@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from stemzarr.errors import OptionError, SourceNotFoundError
-from stemzarr.options import ExportOptions, ImageName, ReadOptions
+from stemzarr.options import ColourMap, ExportOptions, ImageName, ReadOptions
 from stemzarr.registry import EXPORTERS, Exporter, exporters
 from stemzarr.storage.reasons import writing
 from stemzarr_cli.command import Command, lake_option
@@ -110,6 +110,13 @@ class _Wanted:
     "--with-metadata",
     is_flag=True,
     help="Make a .pt (no other format) hold a dict of tensor and metadata.",
+)
+@click.option("--scale-bar", is_flag=True, help="Draw a bar with its length into a .png.")
+@click.option(
+    "--cmap", type=click.Choice(get_args(ColourMap)), help="Colours of a .png. [default: grey]"
+)
+@click.option(
+    "--zoom", type=int, metavar="N", help="Make each value of a .png N × N pixels. [default: 1]"
 )
 @read_options
 @click.option(

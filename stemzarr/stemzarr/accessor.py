@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 
 from stemzarr.errors import MissingDependencyError, OptionError
 from stemzarr.labelled import from_dataset, to_dataset
-from stemzarr.metadata.optics import mrad_per_inverse_nm
+from stemzarr.metadata.optics import DETECTOR_UNITS, mrad_per_inverse_nm
 from stemzarr.model import Document
+from stemzarr.options import ColourMap
 from stemzarr.views import View, apply, virtual_image
 from stemzarr.views.deflection import Correction, center_of_mass, deflection
 from stemzarr.views.likeness import likeness
@@ -30,17 +31,6 @@ if TYPE_CHECKING:
     from stemzarr.torch import PatternDataset
 
 __all__ = ["StemAccessor"]
-
-_DETECTOR_UNITS = {
-    "1/nm": (False, 1.0),
-    "1/Å": (False, 10.0),
-    "1/pm": (False, 1000.0),
-    "1/µm": (False, 1e-3),
-    "mrad": (True, 1.0),
-    "rad": (True, 1e3),
-    "µrad": (True, 1e-3),
-}
-"""Units of a detector axis → whether they are angles, and their size in mrad or 1/nm."""
 
 
 @xr.register_dataset_accessor("stem")  # type: ignore[no-untyped-call]
@@ -124,12 +114,12 @@ class StemAccessor:
         for dim in ("det_y", "det_x"):
             coordinate = self._dataset.coords[dim]
             units = str(coordinate.attrs.get("units", ""))
-            if units not in _DETECTOR_UNITS:
+            if units not in DETECTOR_UNITS:
                 raise OptionError(
                     f"{dim} is in {units or 'no units'}, which are neither angles nor frequencies",
-                    hint=f"calibrate it in one of {', '.join(_DETECTOR_UNITS)}",
+                    hint=f"calibrate it in one of {', '.join(DETECTOR_UNITS)}",
                 )
-            angular, factor = _DETECTOR_UNITS[units]
+            angular, factor = DETECTOR_UNITS[units]
             values = coordinate.to_numpy() * factor
             name, target = (f"{dim}_inverse_nm", "1/nm") if angular else (f"{dim}_mrad", "mrad")
             converted = values / per_inverse_nm if angular else values * per_inverse_nm
@@ -335,15 +325,17 @@ class StemAccessor:
             raise MissingDependencyError(msg, hint=hint) from error
         return explore_document(self.document, height=height)
 
-    def plot(self, image: xr.DataArray | None = None) -> Figure:
+    def plot(self, image: xr.DataArray | None = None, *, cmap: ColourMap = "gray") -> Figure:
         """Return a figure of an image over the scan and the mean pattern, with scale bars.
 
         Parameters
         ----------
         image
             (scan_y, scan_x), such as a virtual image; the bright field by default.
+        cmap
+            ``gray``, ``gray-inverted``, ``viridis``, ``cividis`` or ``inferno``.
         """
-        return plot_scan(self.document, image)
+        return plot_scan(self.document, image, cmap=cmap)
 
     def to_hyperspy(self, signal_type: str | None = None, *, lazy: bool = True) -> Any:  # noqa: ANN401
         """Return a signal of HyperSpy; nothing is read unless `lazy` is false.

@@ -19,6 +19,7 @@ from stemzarr.errors import OptionError
 
 __all__ = [
     "Codec",
+    "ColourMap",
     "ExportOptions",
     "ImageName",
     "IngestOptions",
@@ -38,6 +39,8 @@ ImageName = Literal[
     "bright-field", "annular-dark-field", "total-intensity", "mean-diffraction", "max-diffraction",
     "com-y", "com-x", "com-magnitude", "dpc", "radial-profile", "likeness",
 ]  # fmt: skip
+ColourMap = Literal["gray", "gray-inverted", "viridis", "cividis", "inferno"]
+_MOST_ZOOM = 64
 _CENTERED = ("com-y", "com-x", "com-magnitude", "dpc", "radial-profile")
 """Images that a centre may be given for, as for a ring."""
 
@@ -228,6 +231,12 @@ class ExportOptions:
     units of the detector axes; that of the central disk where it is None."""
     with_metadata: bool = False
     """Whether a ``.pt`` holds a dict of tensor and metadata instead of the bare tensor."""
+    scale_bar: bool = False
+    """Whether a ``.png`` has a bar that says how long it is."""
+    cmap: ColourMap | None = None
+    """Colours of the values in a ``.png``; one channel of grey where it is None."""
+    zoom: int = 1
+    """How many pixels of a ``.png`` each value becomes, along either side."""
     sync: bool = True
     """Whether the file is flushed to the disk before it appears."""
     overwrite: bool = False
@@ -235,6 +244,11 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
+        if check_whole("zoom", self.zoom, 1) > _MOST_ZOOM:
+            msg = f"zoom is {self.zoom}"
+            raise OptionError(msg, hint=f"choose {_MOST_ZOOM} at most")
+        if self.cmap is not None:
+            check_choice("cmap", self.cmap, ColourMap)
         check_choice("tensor", self.tensor, TensorForm)
         check_at_least("memory", self.memory, _LEAST_MEMORY)
         check_at_least("threads", self.threads, 1)

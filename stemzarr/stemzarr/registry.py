@@ -215,7 +215,12 @@ EXPORTERS: tuple[Exporter, ...] = (
         suffixes=(".npy",),
         sidecar=True,
     ),
-    Exporter(name="png", target="stemzarr.formats.picture.writer:write_png", suffixes=(".png",)),
+    Exporter(
+        name="png",
+        target="stemzarr.formats.picture.writer:write_png",
+        suffixes=(".png",),
+        options=("scale_bar", "cmap", "zoom"),
+    ),
     Exporter(
         name="tif", target="stemzarr.formats.picture.tif:write_tif", suffixes=(".tif", ".tiff")
     ),

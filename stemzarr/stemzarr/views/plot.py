@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import MissingDependencyError, OptionError
 from stemzarr.model import Axis, Document
+from stemzarr.options import ColourMap, check_choice
+from stemzarr.views.colour_maps import colour_table
 from stemzarr.views.counted import check_scan
 from stemzarr.views.patterns import mean_pattern
 from stemzarr.views.scale_bar import choose_bar
@@ -23,7 +25,9 @@ __all__ = ["plot_scan"]
 _BRIGHTEST = 99.9
 
 
-def plot_scan(document: Document, image: xr.DataArray | None = None) -> Figure:
+def plot_scan(
+    document: Document, image: xr.DataArray | None = None, *, cmap: ColourMap = "gray"
+) -> Figure:
     """Return a figure of an image over the scan, and of the mean pattern on a logarithmic scale.
 
     Parameters
@@ -33,11 +37,13 @@ def plot_scan(document: Document, image: xr.DataArray | None = None) -> Figure:
     image
         (scan_y, scan_x) what to show; by default the bright field that a store keeps, else the sum
         over the whole detector.
+    cmap
+        Colours of the values, those of ``export --cmap``.
 
     Raises
     ------
     OptionError
-        The image is not one over the scan.
+        The image is not one over the scan, or there is no such map of colours.
     MissingDependencyError
         matplotlib is not installed.
     UnsupportedDataError
@@ -45,14 +51,18 @@ def plot_scan(document: Document, image: xr.DataArray | None = None) -> Figure:
     """
     try:
         from matplotlib import pyplot as plt
+        from matplotlib.colors import ListedColormap
     except ImportError as error:
         hint = "pip install 'stemzarr[plot]'"
         raise MissingDependencyError("plots need matplotlib", hint=hint) from error
     check_scan(document)
+    check_choice("cmap", cmap, ColourMap)
+    colours = ListedColormap(colour_table(cmap, 256) / 255)
     name, values = _image_of(document, image)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
-    _draw(left, values, document.axes[1], name)
-    _draw(right, np.log1p(np.maximum(_pattern_of(document), 0)), document.axes[3], "mean pattern")
+    mean = np.log1p(np.maximum(_pattern_of(document), 0))
+    _draw(left, values, document.axes[1], name, colours)
+    _draw(right, mean, document.axes[3], "mean pattern", colours)
     figure.suptitle(document.title)
     return figure
 
@@ -77,11 +87,11 @@ def _pattern_of(document: Document) -> NDArray[Any]:
     return mean_pattern(document).to_numpy()
 
 
-def _draw(where: Any, values: NDArray[Any], axis: Axis, title: str) -> None:  # noqa: ANN401
+def _draw(where: Any, values: NDArray[Any], axis: Axis, title: str, colours: Any) -> None:  # noqa: ANN401
     """Draw an image with its first row on top, and a scale bar."""
     finite = values[np.isfinite(values)]
     top = float(np.percentile(finite, _BRIGHTEST)) if finite.size else 1.0
-    where.imshow(values, cmap="gray", origin="upper", vmax=top, interpolation="nearest")
+    where.imshow(values, cmap=colours, origin="upper", vmax=top, interpolation="nearest")
     bar = choose_bar(axis)
     height, width = values.shape
     place = (0.05 * width, 0.95 * height - 0.5)

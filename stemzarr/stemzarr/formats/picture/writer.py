@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.formats.picture.drawing import draw_scale_bar, enlarge
 from stemzarr.formats.picture.png import MOST_CHANNELS, encode_png
 from stemzarr.model import ArrayBlocks, Document, read_box
+from stemzarr.options import ExportOptions
 from stemzarr.registry import Exported, ExportRequest
+from stemzarr.views.colour_maps import colour_table
 from stemzarr.views.render import ViewBlocks
 from stemzarr.views.view import View
 from stemzarr.views.virtual import virtual_image
@@ -25,15 +28,18 @@ def write_png(request: ExportRequest) -> Exported:
     """Write an image as a grey 8-bit picture, from its smallest value to the brightest 0.1 %.
 
     With the normalisation ``minmax`` it goes to the largest value instead. A 4D scan becomes the
-    virtual image over its whole detector. Colour stays as it is. A spectrum or profile is drawn as
-    a curve between its axes.
+    virtual image over its whole detector. Colour stays as it is; ``cmap`` gives some to values,
+    ``zoom`` and ``scale_bar`` act as their names say. The first row is on top. A spectrum or
+    profile is drawn as a curve between its axes.
 
     Raises
     ------
     OptionError
-        A type is asked for: every picture has 8 bits.
+        A type is asked for: every picture has 8 bits; colours are asked for where there are some;
+        or the picture is too small for a scale bar, or larger than 1 GiB.
     UnsupportedDataError
-        The document has more dims than two, or channels that are not colours.
+        The document has more dims than two, channels that are not colours, or units without
+        letters.
     MissingDependencyError
         A curve is to be drawn, and matplotlib is not installed.
     """
@@ -44,6 +50,7 @@ def write_png(request: ExportRequest) -> Exported:
     if len(request.documents[0].axes) == 1:
         from stemzarr.formats.picture.plotted import plot_line
 
+        _refuse_dress(request.options)
         return Exported(shape=plot_line(request.documents[0], request.dest), dtype="uint8")
     document = image_of(request)
     values = read_all(document)
@@ -55,9 +62,35 @@ def write_png(request: ExportRequest) -> Exported:
         if document.channels and values.dtype == np.uint8
         else _to_bytes(values, whole=chosen.normalize == "minmax")
     )
-    description = f"{document.title}: {_pixel_size(document)}"
+    pixels = _dress(pixels, document, request.options)
+    description = f"{document.title}: {_pixel_size(document, request.options.zoom)}"
     request.dest.write_bytes(encode_png(pixels, description=description))
     return Exported(shape=pixels.shape, dtype="uint8")
+
+
+def _refuse_dress(options: ExportOptions) -> None:
+    """Refuse what a picture of a curve has no place for: its axes say how long they are."""
+    plain = ExportOptions()
+    for name in ("scale_bar", "cmap", "zoom"):
+        if getattr(options, name) != getattr(plain, name):
+            msg = f"{name} is for images, and this is drawn as a curve"
+            raise OptionError(msg, hint="leave it out")
+
+
+def _dress(
+    pixels: NDArray[np.uint8], document: Document, options: ExportOptions
+) -> NDArray[np.uint8]:
+    """Return a picture in the colours and the size that are asked for, with its scale bar."""
+    if options.cmap is not None:
+        if document.channels:
+            msg = f"cmap {options.cmap!r} gives colours to values, and these are colours"
+            raise OptionError(msg, hint="leave cmap out")
+        pixels = colour_table(options.cmap, 256)[pixels]
+    pixels = enlarge(pixels, options.zoom)
+    if options.scale_bar:
+        pixels = np.array(pixels)
+        draw_scale_bar(pixels, document.axes[1], options.zoom)
+    return pixels
 
 
 def view_of(document: Document) -> View:
@@ -78,9 +111,9 @@ def _to_bytes(values: NDArray[Any], *, whole: bool) -> NDArray[np.uint8]:
     return pixels
 
 
-def _pixel_size(document: Document) -> str:
+def _pixel_size(document: Document, zoom: int) -> str:
     y, x = document.axes
-    return f"pixels of {y.scale:g} {y.units} × {x.scale:g} {x.units}"
+    return f"pixels of {y.scale / zoom:g} {y.units} × {x.scale / zoom:g} {x.units}"
 
 
 def image_of(request: ExportRequest) -> Document:
