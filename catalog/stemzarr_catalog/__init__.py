@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry, EntryList
     from stemzarr_catalog.lake import Lake
     from stemzarr_catalog.opening import find_lake, is_lake, open_lake
+    from stemzarr_catalog.splitting import split_scans
 
 _WHERE = {
     "Entry": "stemzarr_catalog.entry",
@@ -20,6 +21,7 @@ _WHERE = {
     "is_lake": "stemzarr_catalog.opening",
     "open_lake": "stemzarr_catalog.opening",
     "read_model": "stemzarr_catalog.alike",
+    "split_scans": "stemzarr_catalog.splitting",
 }
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "is_lake",
     "open_lake",
     "read_model",
+    "split_scans",
 ]
 
 

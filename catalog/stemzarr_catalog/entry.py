@@ -110,6 +110,15 @@ class Entry:
         return Notes.from_json(json.loads(self._notes_text))
 
     @property
+    def origins(self) -> tuple[str, ...]:
+        """Marks of where the pixels came from: entries that share one have one origin.
+
+        Equal pixels of equal type that are stored alike share one, and so do a source and what
+        was exported from it and ingested again.
+        """
+        return tuple(self._record.get("origins") or ())
+
+    @property
     def results(self) -> dict[str, Result]:
         """Results that were added to the entry, by name; `open_result` opens one.
 
@@ -167,7 +176,8 @@ class Entry:
 
     def json(self) -> dict[str, Any]:
         """Return the entry as ``ls --json`` and ``show --json`` print it."""
-        said = {**self._record, "store": str(self.path), "notes": self.notes.json()}
+        record = {key: value for key, value in self._record.items() if key != "origins"}
+        said = {**record, "store": str(self.path), "notes": self.notes.json()}
         added = [result.json() for result in self.results.values()]
         return {**said, "results": added} if added else said
 

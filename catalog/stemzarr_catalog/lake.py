@@ -288,6 +288,23 @@ class Lake(Annotated):
         """
         return self._manager.ask(search.facets, field, query)
 
+    def duplicates(self, query: str = "") -> list[EntryList]:
+        """Return the entries of a query that have one origin with another, group by group.
+
+        Those with equal pixels, whatever format they were read from, and those that were exported
+        from the same source and ingested again.
+
+        Raises
+        ------
+        QueryError
+            As `search`.
+        """
+        from stemzarr_catalog.splitting import group_by_origin
+
+        entries = self.search(query)
+        groups = group_by_origin(entries)
+        return [EntryList(entries[n] for n in group) for group in groups if len(group) > 1]
+
     @property
     def problems(self) -> dict[str, str]:
         """Stores that are there and cannot be read, and why."""

@@ -13,6 +13,7 @@ from stemzarr.errors import DamagedStoreError, StemzarrError
 from stemzarr.metadata.describe import describe_document
 from stemzarr_catalog.fields import FIELDS
 from stemzarr_catalog.names import split_path
+from stemzarr_catalog.origins import list_origins
 from stemzarr_catalog.wording import format_value
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def _read(store: Path, name: str) -> Record:
     main = opened.document
     facts = _facts({**main.facts, **main.attributes})
     columns = _columns(name, opened, facts, provenance)
+    files: dict[str, Any] = {}
     if "source/manifest" in nodes:
         files = json.loads(read_small_array(store, nodes, "source/manifest").tobytes())["files"]
         columns["stored"] = sum(size for size, _ in files.values())
@@ -147,6 +149,7 @@ def _read(store: Path, name: str) -> Record:
             "source": provenance,
             "documents": documents,
             "stored_bytes": columns.get("stored"),
+            "origins": list_origins(record, main, opened.load_metadata(), files),
         },
         header_hash=str(record.get("header_hash", "")),
         origin=record.get("path"),

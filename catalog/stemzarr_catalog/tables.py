@@ -45,7 +45,7 @@ __all__ = [
     "signatures",
 ]
 
-VERSION = 8
+VERSION = 9
 """Version of the tables below; an index of another, older version is rebuilt."""
 
 _NOCASE = "TEXT COLLATE NOCASE"
