@@ -13,6 +13,7 @@ from stemzarr.errors import (
     SourceNotFoundError,
     UnsupportedDataError,
 )
+from stemzarr.formats.zarr.marks import is_store_folder
 from stemzarr.options import as_path
 from stemzarr.storage.acquisitions import acquisition_name
 from stemzarr.storage.address import RemotePath, as_source
@@ -81,7 +82,7 @@ def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:
         if place.entry is not None:
             return place.path, place.entry.json()
         path = place.path
-    if not (is_far or (path / "zarr.json").is_file()):
+    if not (is_far or is_store_folder(path)):
         hint = f"'stemzarr info {path}' shows a file that is not ingested"
         raise UnsupportedDataError("is not a store", path=path, hint=hint)
     from stemzarr_catalog.record import read_record

@@ -208,6 +208,9 @@ EXPORTERS: tuple[Exporter, ...] = (
         sidecar=True,
     ),
     Exporter(name="zarr", target="stemzarr.formats.zarr.writer:write_zarr", suffixes=(".zarr",)),
+    Exporter(
+        name="zip", target="stemzarr.formats.zarr.zip_writer:write_zip", suffixes=(".zarr.zip",)
+    ),
     Exporter(name="emd", target="stemzarr.formats.emd.writer:write_emd", suffixes=(".emd", ".h5")),
     Exporter(
         name="npy",
@@ -424,8 +427,9 @@ def find_exporter(dest: Path, name: str | None = None) -> Exporter:
         No exporter has that name or suffix.
     """
     suffix = dest.suffix.lower()
+    given = {suffix, "".join(dest.suffixes[-2:]).lower()}
     for exporter in exporters():
-        if exporter.name == name or (name is None and suffix in exporter.suffixes):
+        if exporter.name == name or (name is None and not given.isdisjoint(exporter.suffixes)):
             return exporter
     msg = f"no exporter for {name!r}" if name else f"no exporter for the suffix {suffix!r}"
     known = ", ".join(exporter.name for exporter in exporters())

@@ -29,6 +29,7 @@ from stemzarr.storage.foreign import without_foreign
 from stemzarr.storage.objects import Address, Readable, Stamp, changed, is_key
 from stemzarr.storage.reasons import reading, writing
 from stemzarr.storage.remote import RemoteFolder
+from stemzarr.storage.zipped import SUFFIX, ZippedFolder
 
 __all__ = ["COMMITTED", "REVISION", "LocalFolder", "open_root", "put_text", "remove_folder"]
 
@@ -354,9 +355,11 @@ def remove_folder(path: Path) -> None:
 
 def open_root(address: Address) -> Readable:
     """Return the place that an address means."""
-    if isinstance(address, RemotePath):
-        return RemoteFolder(address)
-    return LocalFolder(address) if isinstance(address, Path) else address
+    if not isinstance(address, Path):
+        return address
+    if address.name.lower().endswith(SUFFIX) and not address.is_dir():
+        return ZippedFolder(open_root(address.parent), address.name)
+    return RemoteFolder(address) if isinstance(address, RemotePath) else LocalFolder(address)
 
 
 def remove_stage(stage: Path) -> None:

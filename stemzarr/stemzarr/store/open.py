@@ -57,7 +57,7 @@ FORMATS = (
     FormatRow(
         name="Stores of stemzarr",
         formats=("stemzarr",),
-        suffixes=(".zarr",),
+        suffixes=(".zarr", ".zarr.zip"),
         read="all documents, facts, previews and the tag tree of the source",
         lazy="the chunks that a box touches",
         complete="every file against the manifest; every chunk by its checksum as it is read",

@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Final
 
 from stemzarr.storage.reasons import reading
+from stemzarr.storage.zipped import SUFFIX
 
-__all__ = ["folder_size", "is_foreign_zarr", "is_store_folder"]
+__all__ = ["folder_size", "is_foreign_zarr", "is_store_folder", "is_zipped_store"]
 
 _OLD_MARKS: Final = (".zarray", ".zgroup", ".zmetadata")
 
 
 def is_store_folder(path: Path, _head: bytes = b"") -> bool:
-    """Return whether a folder is a Zarr group of format 3, as a store is."""
-    return (path / "zarr.json").is_file()
+    """Return whether a folder is a Zarr group of format 3, as a store is, or a file holds one."""
+    return (path / "zarr.json").is_file() or is_zipped_store(path)
+
+
+def is_zipped_store(path: Path) -> bool:
+    """Return whether a file is named as a store in one file is."""
+    return path.name.lower().endswith(SUFFIX) and path.is_file()
 
 
 def is_foreign_zarr(path: Path, _head: bytes = b"") -> bool:

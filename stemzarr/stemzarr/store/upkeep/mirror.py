@@ -1,4 +1,4 @@
-"""A far store as a folder for a while, so that every object is read once.
+"""A store that is far, or in one file, as a folder for a while: every object is read once.
 
 Small files are copied at once; a shard is there only while it is worked on. So a verification
 takes as many bytes as the store has, and space for a few shards.

@@ -136,9 +136,9 @@ def verify_store(
 
 @contextlib.contextmanager
 def _near(path: Path) -> Iterator[tuple[Path, Mirror | None]]:
-    """Give the folder of a store: itself, or a mirror of what is far."""
+    """Give the folder of a store: itself, or a mirror of what is far or in one file."""
     place = open_root(path)
-    if not place.far:
+    if isinstance(place, LocalFolder):
         yield path, None
         return
     with mirrored(place) as mirror:
