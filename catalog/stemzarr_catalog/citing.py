@@ -204,7 +204,11 @@ def _datacite_creator(creator: Creator) -> dict[str, Any]:
 
 
 def _cff(citation: Citation, day: dt.date) -> dict[str, Any]:
-    """Return a citation file 1.2.0 (https://citation-file-format.github.io)."""
+    """Return a citation file 1.2.0 (https://citation-file-format.github.io).
+
+    What the data belong to is not in it: it would need authors and title of that, and a DOI among
+    its identifiers is taken for the data's own.
+    """
     known = citation.licence in LICENCES
     said: dict[str, Any] = {
         "cff-version": "1.2.0",
@@ -218,10 +222,6 @@ def _cff(citation: Citation, day: dt.date) -> dict[str, Any]:
         "license-url": None if known else citation.licence,
         "doi": citation.doi,
         "date-released": day.isoformat(),
-        "identifiers": [
-            {"type": "doi", "value": one.doi, "description": one.relation}
-            for one in citation.related
-        ],
     }
     return {key: value for key, value in said.items() if value}
 

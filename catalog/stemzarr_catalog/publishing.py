@@ -27,6 +27,8 @@ from stemzarr_catalog.export import export_stac
 from stemzarr_catalog.notes import Notes, read_notes, render_notes, write_notes
 from stemzarr_catalog.opening import open_lake
 from stemzarr_catalog.redacting import redact_notes
+from stemzarr_catalog.results import FOLDER as RESULTS
+from stemzarr_catalog.results import find_results
 
 if TYPE_CHECKING:
     from stemzarr.model import Progress
@@ -47,11 +49,13 @@ STAC = "stac"
 _INDEX = "catalog.sqlite"
 _OF_A_LAKE = frozenset(
     {
-        *("stores", "notes", "catalog.yaml", _INDEX, "known.jsonl", "watch.jsonl"),
+        *("stores", "notes", RESULTS, "catalog.yaml", _INDEX, "known.jsonl", "watch.jsonl"),
         *(*CITATION_FILES, SHA256, STAC),
     }
 )
 """Names at the top of a folder to which entries may be added."""
+_SHOWN = 3
+"""Names that a message gives as examples."""
 _STORE_ROOT = re.compile(r"stores/[^/]+\.zarr/zarr\.json")
 
 
@@ -65,6 +69,8 @@ class Published:
     """What was sent of its store; None where that failed."""
     notes: bool
     """Whether its tags, remark and fields were written."""
+    results: tuple[str, ...]
+    """Names of results beside its store, which are not published."""
     error: StemzarrError | None
     """Why it is not there; None where it is."""
 
@@ -72,7 +78,14 @@ class Published:
         """Return it as JSON."""
         if self.publication is None:
             return {"name": self.name, "status": "failed", "error": str(self.error)}
-        return {"name": self.name, **self.publication.json(), "notes": self.notes}
+        record = {"name": self.name, **self.publication.json(), "notes": self.notes}
+        return {**record, "left_out": [*record["left_out"], *self.left_out]}
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What belongs to it and is not published, a sentence each."""
+        few = ", ".join(self.results[:_SHOWN]) + (" …" if len(self.results) > _SHOWN else "")
+        return (f"{len(self.results)} results in the lake ({few})",) if self.results else ()
 
 
 def publish_lake(
@@ -237,8 +250,11 @@ def _publish_entry(
         if not options.dry_run:
             _put_notes(target, entry.name, said)
     except StemzarrError as error:
-        return Published(name=entry.name, publication=None, notes=False, error=error)
-    return Published(name=entry.name, publication=done, notes=said != Notes(), error=None)
+        return Published(name=entry.name, publication=None, notes=False, results=(), error=error)
+    results = tuple(path.stem for path in find_results(lake.path, entry.name))
+    return Published(
+        name=entry.name, publication=done, notes=said != Notes(), results=results, error=None
+    )
 
 
 def _put_notes(target: Path, name: str, notes: Notes) -> None:

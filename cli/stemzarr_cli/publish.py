@@ -162,6 +162,8 @@ def _publish_lake(
                 cautions |= dict.fromkeys(one.publication.cautions)
                 named += [one.name] if one.publication.names else []
                 _tell(report, one.name, one.publication, options, one.json())
+                for what in one.left_out:
+                    report.note(f"{report.name}: note: {one.name}: not published: {what}")
     for name, problem in lake.problems.items():
         report.note(f"{report.name}: note: {name} cannot be read and is not published: {problem}")
     report.note(f"{report.name}: note: {LEFT_OUT}")

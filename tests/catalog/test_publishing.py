@@ -10,6 +10,7 @@ from pathlib import Path
 
 import intake
 import pytest
+import xarray as xr
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +44,7 @@ CITATION = Citation(
     licence="CC-BY-4.0",
     keywords=("4D-STEM",),
     funding=(Funding(funder="ERC", award="1"),),
-    related=(Related(doi="10.5281/zenodo.1"),),
+    related=(Related(doi="10.1000/paper"),),
     doi="10.5281/zenodo.2",
 )
 
@@ -96,8 +97,10 @@ def test_a_published_lake_grows_and_is_brought_up_to_date(lake: Lake, tmp_path: 
     assert open_lake(dest).names() == ["a"]
     lake.calibrate("a", {"camera_length_mm": 70.0})
     lake.tag("a", remove=("good",), remark="", fields={"run": None})
+    lake.add_result("b", xr.DataArray([[1.0]], dims=("k", "l"), name="strain"))
     done = {one.name: one for one in publish_lake(lake, dest, "name=a or name=b", FAST)}
     assert isinstance(done["a"].error, StoreExistsError)
+    assert done["b"].json()["left_out"] == ["1 results in the lake (strain)"]
     assert open_lake(dest).names() == ["a", "b"]
     assert open_lake(dest)["a"].facts.get("camera_length_mm") != 70
     forced = PublishOptions(sync=False, overwrite=True)
@@ -143,6 +146,8 @@ def test_what_describes_the_data_is_published_with_them(lake: Lake, tmp_path: Pa
     assert cited["rightsList"][0]["rightsIdentifier"] == "CC-BY-4.0"
     cff = yaml.safe_load((dest / "CITATION.cff").read_text())
     assert (cff["type"], cff["license"], cff["title"]) == ("dataset", "CC-BY-4.0", CITATION.title)
+    assert cff["doi"] == CITATION.doi
+    assert CITATION.related[0].doi not in (dest / "CITATION.cff").read_text()
     assert "| a |" in (dest / "README.md").read_text()
     collection = json.loads((dest / "stac" / "collection.json").read_text())
     assert collection["license"] == "CC-BY-4.0"
