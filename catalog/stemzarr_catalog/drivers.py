@@ -13,6 +13,7 @@ from intake.source.base import DataSource, Schema
 
 from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr.options import as_path
+from stemzarr.storage.address import RemotePath, as_source
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.intake_yaml import render_selection
 from stemzarr_catalog.lake import Lake
@@ -38,6 +39,12 @@ def _local_path(address: str) -> Path:
     return as_path(f"file:{rest}" if colon and scheme.lower() == "local" else address)
 
 
+def _place_of(address: str) -> Path:
+    """Return where a store is: a path, or the address of a bucket or web server."""
+    place = as_source(address)
+    return place if isinstance(place, RemotePath) else _local_path(address)
+
+
 def open_address(
     address: str,
     document: int | str | None = None,
@@ -50,9 +57,9 @@ def open_address(
     Raises
     ------
     OptionError
-        The address is on another machine, or the view does not fit.
+        The address is of a kind that is not read, or the view does not fit.
     """
-    entry = Entry(address, _local_path(address), "{}", "{}")
+    entry = Entry(address, _place_of(address), "{}", "{}")
     return entry.open(document, chunks=chunks, **view)
 
 

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import intake
+import numpy as np
 import pytest
 import xarray as xr
 import yaml
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from stemzarr.errors import CorruptFileError, OptionError, SourceNotFoundError, StoreExistsError
 from stemzarr.options import IngestOptions, PublishOptions
 from stemzarr.testing import write_synthetic_dm4
+from stemzarr.testing.web import serve_folder
 from stemzarr_catalog import Lake, open_lake
 from stemzarr_catalog.citation import (
     LICENCES,
@@ -88,6 +90,18 @@ def test_a_published_lake_is_read_as_a_lake(lake: Lake, tmp_path: Path) -> None:
     with catalog["a"].to_dask() as scan:
         assert scan.intensity.dims == ("scan_y", "scan_x", "det_y", "det_x")
     assert lake.names() == ["a", "b", "v"]
+
+
+def test_a_published_lake_on_the_web_is_a_catalog_of_intake(lake: Lake, tmp_path: Path) -> None:
+    """``catalog.yaml`` and the stores are read from any web server with ranges."""
+    pytest.importorskip("obstore")
+    dest = tmp_path / "public"
+    list(publish_lake(lake, dest, "name=a", FAST))
+    expected = lake["a"].open().intensity.values
+    with serve_folder(dest) as web:
+        catalog = intake.open_catalog(f"{web.address}/catalog.yaml")
+        with catalog["a"].to_dask() as scan:
+            np.testing.assert_array_equal(scan.intensity.values, expected)
 
 
 def test_a_published_lake_grows_and_is_brought_up_to_date(lake: Lake, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from stemzarr.storage import probing
 from stemzarr.storage.address import RemotePath
 from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.remote import RemoteFolder
-from stemzarr.store import publish_store, read_store, revise, verify_store
+from stemzarr.store import publish_store, revise, verify_store
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr_catalog import open_lake
 from stemzarr_catalog.publishing import publish_lake
@@ -153,7 +153,7 @@ def test_a_published_store_is_a_source_too(
     publish_store(tiny_store, address, FAST)
     assert publish_store(address, tmp_path / "back.zarr", FAST).status == "published"
     assert files_of(tmp_path / "back.zarr") == files_of(tiny_store)
-    assert read_store(address).document.shape == read_store(tiny_store).document.shape
+    assert verify_store(address).ok
 
 
 def test_a_lake_in_a_bucket_is_a_lake_where_it_is_copied(server: Server, tmp_path: Path) -> None:
