@@ -6,14 +6,16 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stemzarr.errors import SourceNotFoundError
 from stemzarr.options import as_path
 from stemzarr.storage.files import remove_file
 from stemzarr.storage.local import remove_folder
 from stemzarr.storage.reasons import writing
-from stemzarr_catalog.intake_yaml import write_yaml
-from stemzarr_catalog.lake import YAML, Lake
+
+if TYPE_CHECKING:
+    from stemzarr_catalog.lake import Lake
 
 __all__ = ["ENVIRONMENT", "find_lake", "is_lake", "lake_to_fill", "open_lake"]
 
@@ -21,6 +23,7 @@ ENVIRONMENT = "STEMZARR_LAKE"
 """Environment variable that names the lake where none is given."""
 
 _DEFAULT = "stemzarr-lake"
+_YAML, _INDEX = "catalog.yaml", "catalog.sqlite"
 
 
 def _make_folders(folder: Path) -> None:
@@ -38,7 +41,7 @@ def _make_folders(folder: Path) -> None:
 
 def is_lake(folder: Path) -> bool:
     """Return whether a folder is a lake: it has stores and a catalog."""
-    has_catalog = (folder / "catalog.yaml").is_file() or (folder / "catalog.sqlite").is_file()
+    has_catalog = (folder / _YAML).is_file() or (folder / _INDEX).is_file()
     return has_catalog and (folder / "stores").is_dir()
 
 
@@ -77,13 +80,17 @@ def open_lake(
     SchemaVersionError
         A newer stemzarr made its index.
     """
+    # Where the lake is must be known at every press of a key, without what it is made of.
+    from stemzarr_catalog.intake_yaml import write_yaml
+    from stemzarr_catalog.lake import Lake
+
     folder = find_lake(path)
     if not is_lake(folder):
         if not create:
             hint = "stemzarr ingest FILE makes one; --lake, or $STEMZARR_LAKE, names another"
             raise SourceNotFoundError("there is no lake", path=folder, hint=hint)
         _make_folders(folder)
-        write_yaml(folder / YAML, [])
+        write_yaml(folder / _YAML, [])
     return Lake(folder, read_only=read_only)
 
 
@@ -117,7 +124,7 @@ def _remove_empty(folder: Path, *, whole: bool) -> None:
     """Remove the files of a lake without stores and notes, and with `whole` its folder."""
     for name in ("stores", "notes"):
         remove_folder(folder / name)
-    for name in (YAML, "catalog.sqlite"):
+    for name in (_YAML, _INDEX):
         remove_file(folder / name)
     if whole:
         remove_folder(folder)

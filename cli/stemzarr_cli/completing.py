@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from click.shell_completion import (
     BashComplete,
     CompletionItem,
     ShellComplete,
+    ZshComplete,
     add_completion_class,
     get_completion_class,
     split_arg_string,
@@ -38,6 +40,7 @@ __all__ = [
 SHELLS = ("bash", "zsh", "fish", "powershell")
 _VARIABLE = "_STEMZARR_COMPLETE"
 _MOST = 500
+_TO_QUOTE = re.compile(r"[\s\"'()<>;|&$`*?!\\\[\]{}]")
 
 _BASH = """\
 %(complete_func)s() {
@@ -56,6 +59,40 @@ _BASH = """\
 }
 complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
     complete -F %(complete_func)s %(prog_name)s
+"""
+
+_ZSH = """\
+#compdef %(prog_name)s
+
+%(complete_func)s() {
+    local -a words_alone described unfinished response
+    local type key descr
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) \\
+        %(complete_var)s=zsh_complete %(prog_name)s 2>/dev/null)}")
+    for type key descr in ${response}; do
+        if [[ "$type" == dir ]]; then
+            _path_files -/
+        elif [[ "$type" == file ]]; then
+            _path_files -f
+        elif [[ "$key" == *= ]]; then
+            unfinished+=("$key":"$descr")
+        elif [[ "$descr" == _ ]]; then
+            words_alone+=("$key")
+        else
+            described+=("$key":"$descr")
+        fi
+    done
+    (( $#unfinished )) && _describe -V unsorted unfinished -U -S ''
+    (( $#described )) && _describe -V unsorted described -U
+    (( $#words_alone )) && compadd -U -V unsorted -a words_alone
+    return 0
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
 """
 
 _POWERSHELL = """\
@@ -89,6 +126,46 @@ class _Bash(BashComplete):
         """Return the function, whatever version of bash is the system's."""
         return ShellComplete.source(self)
 
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the one that is completed, and that one.
+
+        bash takes ``kind=4d`` for three words, and replaces the last of them alone.
+        """
+        words = split_arg_string(os.environ["COMP_WORDS"])
+        place = int(os.environ["COMP_CWORD"])
+        before = _joined(words[1:place])
+        incomplete = words[place] if place < len(words) else ""
+        self._kept = ""
+        if incomplete == "=" and before:
+            self._kept, incomplete = f"{before.pop()}=", ""
+        elif before and before[-1].endswith("="):
+            self._kept = before.pop()
+        return before, self._kept + incomplete
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return a line: type and value, without what bash keeps, its blanks quoted."""
+        value = str(item.value).removeprefix(self._kept)
+        if item.type == "plain":
+            value = _TO_QUOTE.sub(r"\\\g<0>", value)
+        return f"{item.type},{value}"
+
+
+def _joined(words: list[str]) -> list[str]:
+    """Return words with those joined again that an equals sign cut."""
+    joined: list[str] = []
+    for word in words:
+        if joined and (word == "=" or joined[-1].endswith("=")):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined
+
+
+class _Zsh(ZshComplete):
+    """Adds no blank behind an equals sign, after which a value is still to come."""
+
+    source_template = _ZSH
+
 
 class _PowerShell(ShellComplete):
     """A completer for PowerShell, which click does not have."""
@@ -110,6 +187,7 @@ class _PowerShell(ShellComplete):
 def register_shells() -> None:
     """Teach click the shells that it does not know, or serves worse."""
     add_completion_class(_Bash, "bash")
+    add_completion_class(_Zsh, "zsh")
     add_completion_class(_PowerShell, "powershell")
 
 
@@ -181,18 +259,9 @@ def complete_facts(
     return [*names, *_beginning([*facts, *axes], incomplete)]
 
 
-def complete_query(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+def complete_query(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return fields with ``=`` behind them, and behind that the values that they have."""
-    given = ctx.params.get(param.name or "")
-    before = [str(word) for word in given] if isinstance(given, list | tuple) else []
-    # bash takes `kind=4d` for three words, other shells for one
-    if len(before) > 1 and before[-1] == "=":
-        return _values(ctx, before[-2], "", incomplete)
     field, equals, value = incomplete.partition("=")
-    if incomplete == "=" and before:
-        return _values(ctx, before[-1], "", "")
     if equals:
         return _values(ctx, field, f"{field}=", value)
     fields = [CompletionItem(f"{name}=", help=line) for name, line in _fields(ctx)]

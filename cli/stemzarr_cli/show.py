@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stemzarr.errors import EntryNotFoundError, OptionError
-from stemzarr_catalog.salvaging import count_recovered
 from stemzarr_catalog.wording import format_value, label
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.completing import complete_sources
@@ -57,7 +56,7 @@ def show(
     """
     path, record = find_record(name, lake)
     if at is not None and metadata is not None:
-        raise OptionError("at and metadata exclude each other", hint="leave one of them out")
+        raise OptionError("--at and --metadata exclude each other", hint="leave one of them out")
     if at is not None:
         _show_pattern(report, path, at)
     elif metadata is None:
@@ -112,6 +111,8 @@ def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recovered(path: Path, record: Mapping[str, Any]) -> str | None:
     """Say how much of a source that ends early was recovered."""
+    from stemzarr_catalog.salvaging import count_recovered
+
     found = count_recovered(path) if record["facts"].get("complete") == 0 else None
     return f"{found[0]:,} of {found[1]:,} patterns; the rest is masked" if found else None
 

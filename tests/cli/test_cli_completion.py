@@ -27,7 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "Diff two.txt").write_text("")
     lake = open_lake(root / "stemzarr-lake", create=True)
     lake.ingest(root / "Diff one.dm4")
-    lake.tag("Diff_one", "good", "goody", fields={"grain": 3})
+    lake.tag("Diff_one", "good", "goody", "two words", fields={"grain": 3})
     return root
 
 
@@ -55,9 +55,11 @@ def test_names_facts_fields_and_tags_are_known(complete: Complete) -> None:
     assert complete("show", "di") == ["Diff_one", "di"]
     assert complete("rename", "D") == ["Diff_one"]
     assert complete("ls", "camera") == ["camera_length_mm="]
-    assert complete("ls", "kind=4") == ["kind=4d-stem"]
     assert complete("ls", "kind", "=", "4") == ["4d-stem"]
-    assert complete("ls", "tag=goo") == ["tag=good", "tag=goody"]
+    assert complete("ls", "kind", "=") == ["4d-stem"]
+    assert complete("ls", "tag", "=", "good", "kind", "=") == ["4d-stem"]
+    assert complete("ls", "--lake", "=", "stemzarr-lake", "--sort", "gra") == ["grain"]
+    assert complete("ls", "tag", "=", "goo") == ["good", "goody"]
     assert complete("ls", "--sort", "gra") == ["grain"]
     assert complete("tag", "Diff_one", "--add", "good") == ["good", "goody"]
     assert complete("calibrate", "Diff_one", "det.s") == ["det.scale="]
@@ -92,27 +94,66 @@ def test_every_shell_has_a_script(shell: str, capsys: pytest.CaptureFixture[str]
     assert "%(" not in script
 
 
-@pytest.mark.skipif(shutil.which("bash") is None or sys.platform == "win32", reason="needs bash")
-def test_bash_gets_names_and_files(place: Path, tmp_path: Path) -> None:
-    """The function fills the reply with both, blanks and all."""
-    program = tmp_path / "stemzarr"
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a search path on which the program is found."""
+    program = tmp_path_factory.mktemp("bin") / "stemzarr"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m stemzarr_cli "$@"\n')
     program.chmod(0o755)
-    script = (
-        'eval "$(stemzarr completion bash)"; compopt() { :; }\n'
-        "COMP_WORDS=(stemzarr show Diff); COMP_CWORD=2; _stemzarr_completion stemzarr\n"
-        'printf "%s\\n" "${COMPREPLY[@]}"'
-    )
+    return f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def ask_shell(shell: str, script: str, place: Path, path: str) -> list[str]:
+    """Return what a shell prints; it is skipped where it is not installed."""
+    if shutil.which(shell) is None or sys.platform == "win32":
+        pytest.skip(f"needs {shell}")
     done = subprocess.run(
-        ["bash", "-c", script],  # noqa: S607 - whichever bash there is
+        [shell, "-c", script],
         cwd=place,
-        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert sorted(done.stdout.splitlines()) == ["Diff one.dm4", "Diff two.txt", "Diff_one"]
     assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_bash_gets_names_files_and_values(place: Path, path: str) -> None:
+    """The function fills the reply with them, blanks and all; it is asked as bash cuts words."""
+    script = (
+        'eval "$(stemzarr completion bash)"; compopt() { :; }\n'
+        'ask() { COMP_WORDS=(stemzarr "$@"); COMP_CWORD=$#; _stemzarr_completion stemzarr\n'
+        'printf "%s\\n" "${COMPREPLY[@]}"; }\n'
+        "ask show Diff; ask ls kind =; ask tag Diff_one --add two"
+    )
+    names = ["Diff one.dm4", "Diff two.txt", "Diff_one"]
+    said = ask_shell("bash", script, place, path)
+    assert sorted(said) == sorted([*names, "4d-stem", r"two\ words"])
+
+
+def test_fish_gets_names_files_and_values(place: Path, path: str) -> None:
+    """Each with what it is behind a tab."""
+    words = ("show Diff", "ls kind=", "tag Diff_one --add two", "ls --sort acq")
+    asked = "; ".join(f'complete -C "stemzarr {one}"' for one in words)
+    said = ask_shell("fish", f"stemzarr completion fish | source; {asked}", place, path)
+    names = ["Diff one.dm4", "Diff two.txt", "Diff_one\t4d-stem"]
+    assert said[:3] == names
+    assert said[3:] == ["kind=4d-stem", "two words", "acquired\twhen it was acquired"]
+
+
+def test_zsh_gets_names_and_values(place: Path, path: str) -> None:
+    """What ends in an equals sign is given apart: no blank goes behind it."""
+    script = (
+        "compdef() { :; }; _path_files() { print FILES; }\n"
+        "_describe() { print -l -- ${(P)3}; }; compadd() { print -l -- ${(P)@[-1]}; }\n"
+        'eval "$(stemzarr completion zsh)"\n'
+        "words=(stemzarr show di); CURRENT=3; _stemzarr_completion\n"
+        "words=(stemzarr ls camera); _stemzarr_completion\n"
+        "words=(stemzarr ls kind=4); _stemzarr_completion"
+    )
+    said = ask_shell("zsh", script, place, path)
+    assert said == ["FILES", "Diff_one:4d-stem", "camera_length_mm=:camera length", "kind=4d-stem"]
 
 
 def test_commands_are_completed_without_their_modules(complete: Complete) -> None:
