@@ -16,6 +16,7 @@ from stemzarr.options import IngestOptions, as_path
 from stemzarr_catalog.ingesting import find_unchanged
 from stemzarr_catalog.naming import count_folders, expected_name
 from stemzarr_catalog.salvaging import complete_options, count_recoverable
+from stemzarr_cli.estimate import describe_need
 from stemzarr_cli.parts import split_progress
 from stemzarr_cli.report import Report
 from stemzarr_cli.steady import Steady
@@ -216,29 +217,38 @@ class Run:
         outcome = outcome or Outcome(self.report, width)
         sizes = [file_size(path) for path in sources]
         alone = len(sources) == 1
-        known: dict[Path, Ingested] = {}
+        known = self._find_unchanged(sources)
+        if len(sources) - len(known) > 1:
+            self._announce({p: n for p, n in zip(sources, sizes, strict=True) if p not in known})
         with self.report.progress("ingesting") as bar, self.lake.together():
             for number, (path, part) in enumerate(
-                zip(sources, split_progress(bar, sizes), strict=True)
+                zip(sources, split_progress(bar, sizes), strict=True), start=1
             ):
-                if number % _AT_ONCE == 0:
-                    known = self._find_unchanged(sources[number : number + _AT_ONCE])
                 if path in known:
                     outcome.add(path, known[path], self.lake, alone=alone)
                     continue
-                count = "" if alone else f"{number + 1} of {len(sources)} "
+                count = "" if alone else f"{number} of {len(sources)} "
                 self.report.describe(f"{count}{path.name}")
                 self._ingest_one(path, folders[path], part, outcome, alone=alone)
         return outcome
+
+    def _announce(self, sizes: Mapping[Path, int]) -> None:
+        """Say what new files need, before the first is begun."""
+        need = describe_need(sizes, self.lake.path, self.options, self.steady.pace.bandwidth)
+        if need:
+            self.report.note(need)
 
     def _find_unchanged(self, paths: Sequence[Path]) -> dict[Path, Ingested]:
         """Return what becomes of files that need not be looked into."""
         if self.name is not None or self.facts_from is not None:
             return {}
+        found: dict[Path, Ingested] = {}
         # Where the index does not answer, each file is tried by itself, and says so.
         with contextlib.suppress(StemzarrError):
-            return find_unchanged(self.lake, paths, self.options)
-        return {}
+            for start in range(0, len(paths), _AT_ONCE):
+                some = paths[start : start + _AT_ONCE]
+                found |= find_unchanged(self.lake, some, self.options)
+        return found
 
     def _ingest_one(
         self, path: Path, folders: int, part: Progress | None, outcome: Outcome, *, alone: bool
@@ -266,7 +276,7 @@ class Run:
         can = {}
         for path in outcome.truncated:
             found = count_recoverable(path, self.options.read, self.facts_from)
-            how = "--salvage" if found else "--salvage --scan-shape Y,X, or --facts-from OTHER,"
+            how = "--salvage" if found else "--salvage with --scan-shape Y,X or --facts-from FILE"
             much = f"{found[0]:,} of {found[1]:,} patterns" if found else "what is complete"
             outcome.failed[path] = f"truncated; {how} recovers {much}"
             if found:
