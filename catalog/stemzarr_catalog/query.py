@@ -114,7 +114,7 @@ def parse_query(text: str) -> Query:
         return And(())
     query = parser.either(0)
     if not parser.at_end():
-        raise parser.error("there is a ')' too many", "remove it")
+        raise parser.error("there is one ')' too many", "remove it")
     return query
 
 
@@ -168,7 +168,7 @@ class _Parser:
 
     def denied(self, depth: int) -> Query:
         if depth > _DEEPEST:
-            raise self.error("more brackets than anyone can mean", "write it flatter")
+            raise self.error("too many nested brackets", "simplify the query")
         if self.take_word("not"):
             return Not(self.denied(depth + 1))
         if self.take_sign("("):

@@ -108,7 +108,7 @@ def _stray_notes(lake: Lake) -> Iterator[Finding]:
             continue
         try:
             read_notes(path)
-            message = "are notes of an entry that is not there; remove or rename them"
+            message = "are notes of an entry that does not exist; remove or rename them"
         except StemzarrError as error:
             message = str(error)
         yield Finding(name=name, path=str(path), message=message)

@@ -166,7 +166,7 @@ class Watcher:
                 raise SourceNotFoundError("there is no such folder", path=folder, hint=hint)
         self.options = options or IngestOptions()
         if self.options.read.join:
-            hint = "ingest --join the folder once that the acquisition has ended"
+            hint = "ingest --join the folder once the acquisition has ended"
             raise OptionError("a set of frames is joined when it is complete", hint=hint)
         self.patience = patience or WatchOptions()
         self._pace = pace or Pace()

@@ -136,7 +136,7 @@ def _plan(
             unfit[re.sub(r"^document '[^']*' ", "it ", error.message)].append(place.path.stem)
     for why, names in unfit.items():
         msg = f"{format_count(len(names), 'entry')} left out, {shorten_list(names)}: {why}"
-        hint = "narrow the query, such as by kind=4d-stem, to leave out none"
+        hint = "narrow the query so that it finds none of them, for example with kind=4d-stem"
         report.fail(UnsupportedDataError(msg, hint=hint))
     return planned
 
@@ -153,7 +153,7 @@ def _confirmed(report: Report, planned: Sequence[_Planned], *, yes: bool) -> boo
     if same:
         lines.append(f"{format_count(same, 'entry')} {'is' if same == 1 else 'are'} so already")
     if not changed:
-        report.say(lines[0] if lines else "nothing is different")
+        report.say(lines[0] if lines else "nothing changes")
         return False
     return confirm_many(report, lines, f"Calibrate {format_count(changed, 'entry')}?", yes=yes)
 
@@ -193,7 +193,7 @@ def _draw(report: Report, name: str, changes: Sequence[Change], direction: int =
     for change in changes:
         report.say(f"{name}  {_describe(change, direction)}")
     if not changes:
-        report.say(f"{name}  nothing is different")
+        report.say(f"{name}  nothing changes")
 
 
 def _describe(change: Change, direction: int = 1) -> str:

@@ -13,7 +13,7 @@ from stemzarr_cli.report import Report
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, /, *, shell: str) -> None:
-    r"""Print what lets a shell complete words.
+    r"""Print the completion script of a shell.
 
     \b
     bash        eval "$(stemzarr completion bash)"   in ~/.bashrc

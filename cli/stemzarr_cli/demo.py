@@ -67,7 +67,7 @@ _NEXT = (
 @click.argument("folder", type=PATH, default=_FOLDER)
 @click.pass_obj
 def demo(report: Report, /, *, folder: Path) -> None:
-    """Go the whole way on a small realistic dm4.
+    """Show the whole workflow on a small realistic dm4.
 
     It is made, ingested, found, seen, exported and opened in FOLDER (./stemzarr-demo), and every
     command and line of Python is shown as you would type it.

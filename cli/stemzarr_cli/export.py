@@ -125,7 +125,7 @@ class _Wanted:
     help="Budget for buffers, as far as a format needs any. [default: 256MiB]",
 )
 @click.option("--threads", type=int, metavar="N", help="[default: as many as processors]")
-@click.option("--no-sync", is_flag=True, help="Trust the system to write to disk in time.")
+@click.option("--no-sync", is_flag=True, help="Do not wait until the disk has the file.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists at DEST.")
 @lake_option
 @click.pass_obj
@@ -185,12 +185,12 @@ def _export_many(
     lake = open_lake(where)
     entries = lake.search(query)
     if not entries:
-        msg = f"no entry is found by {query!r}"
+        msg = f"no entry matches {query!r}"
         raise SourceNotFoundError(msg, path=lake.path, hint="stemzarr ls shows what there is")
     exporter = _exporter(wanted.format)
     exporter.check_options(wanted.options)
     if wanted.read != ReadOptions():
-        msg = "what a query finds are stores, which leave no question about their layout"
+        msg = "a query finds stores, whose layout is settled"
         raise OptionError(msg, hint="leave the options of reading out")
     if folder.exists() and not folder.is_dir():
         raise OptionError("is not a folder", path=folder, hint="name a folder with --to")

@@ -32,8 +32,8 @@ def info(
 
     Documents, dims, dtype, calibration, the meaning of the axes with the evidence for it, and
     whether the file is complete. FILE may also be a store or a name in the lake. Of a folder, one
-    table: each file, whether the lake has it, and about how much space it needs there, judged by
-    a few chunks.
+    table: each file, whether the lake has it, and about how much space it needs there, estimated
+    from a few chunks.
     """
     import stemzarr
 

@@ -42,13 +42,13 @@ _MANY = 8
     "--moved",
     type=MOVED,
     multiple=True,
-    help="Take files below NEW for those that were below OLD; 'none' compares all their bytes.",
+    help="Treat files below NEW as those that were below OLD; 'none' compares all their bytes.",
 )
 @click.option(
     "--facts-from",
     type=PATH,
     metavar="FILE",
-    help="Give a file that ends early what it lost and FILE of the same session knows.",
+    help="Take what a truncated file lost, its shape and facts, from FILE of the same session.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be written, and how.")
 @lake_option
@@ -138,7 +138,9 @@ def _believe(report: Report, *, compare: bool) -> Callable[[str, str], bool] | N
 
     @functools.cache
     def ask(old: str, new: str) -> bool:
-        what = f"files below {new} have the names, sizes, times and samples of those of {old}"
+        what = (
+            f"files below {new} have the same names, sizes, times and samples as those below {old}"
+        )
         return report.ask(what, "Were they moved? 'n' compares all their bytes.")
 
     return ask
@@ -170,7 +172,7 @@ def _draw_plan(report: Report, path: Path, plan: Mapping[str, Any]) -> None:
     from stemzarr_cli.tables import plan_table
 
     size = format_bytes(plan["source_bytes"])
-    expected = f"become about {format_bytes(plan['expected_bytes'])}, judged by a few chunks"
+    expected = f"become about {format_bytes(plan['expected_bytes'])}, estimated from a few chunks"
     becomes = "stay where they are" if plan["virtual"] else expected
     report.say(f"{path}: {size} of pixels {becomes}")
     report.show(plan_table(plan["arrays"]))

@@ -68,9 +68,9 @@ def ls(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """List the lake, or the part of it that a query finds.
 
-    The newest come first: by when they were acquired, or else ingested.
+    The newest come first, by the time of acquisition or else of ingest.
     QUERY is made of comparisons and words, all of which must hold:
-    'beam_energy_keV>=200' kind=4d-stem SrTiO3. Quote what the shell would take for itself.
+    'beam_energy_keV>=200' kind=4d-stem SrTiO3. Quote what the shell would interpret.
     """
     from stemzarr_catalog import open_lake
 

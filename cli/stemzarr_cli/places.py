@@ -110,7 +110,7 @@ def _find_entry(name: str, where: Path | None) -> Place:
         entry = _entry_of(lake, name)
     except EntryNotFoundError as error:
         message, hint = (
-            f"there is no such file, nor such an entry in the lake {lake.path}",
+            f"there is no such file, and no such entry in the lake {lake.path}",
             error.hint,
         )
     except SourceNotFoundError as error:
@@ -175,7 +175,7 @@ def expand_folder(file: str) -> tuple[list[Path], list[Path]]:
     left: list[Path] = []
     found = list(_below(path, left))
     if not found:
-        msg = "no file below this folder is of a kind that is taken from folders"
+        msg = "this folder holds no file of a kind that is ingested from folders"
         hint = f"name the files themselves{_such_as(left)}"
         raise SourceNotFoundError(msg, path=path, hint=hint)
     return found, left
@@ -187,7 +187,7 @@ def describe_left(folder: str, left: Sequence[Path]) -> str:
         return ""
     kinds = Counter(path.suffix.lower() for path in left)
     shown = ", ".join(f"{number} {suffix}" for suffix, number in sorted(kinds.items()))
-    return f"{folder}: {shown} left out (name the files to take them{_such_as(left)})"
+    return f"{folder}: {shown} left out (name the files to include them{_such_as(left)})"
 
 
 def _such_as(left: Sequence[Path]) -> str:

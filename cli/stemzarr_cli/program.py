@@ -60,13 +60,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stemzarr_cli.publish:publish",
         "Copy a store or a lake, checked, to where others read it.",
     ),
-    "catalog": ("stemzarr_cli.catalog:catalog", "Keep the index of a lake."),
+    "catalog": ("stemzarr_cli.catalog:catalog", "Maintain the index of a lake."),
     "completion": (
         "stemzarr_cli.completion:completion",
-        "Print what lets a shell complete words.",
+        "Print the completion script of a shell.",
     ),
     "doctor": ("stemzarr_cli.doctor:doctor", "Check this installation."),
-    "demo": ("stemzarr_cli.demo:demo", "Go the whole way on a small realistic dm4."),
+    "demo": ("stemzarr_cli.demo:demo", "Show the whole workflow on a small realistic dm4."),
 }
 """Name → where the command is, and its line in the help."""
 
@@ -138,7 +138,7 @@ _CALLED = {
 
 def _nearest(name: str) -> str:
     if name.lower() in _CALLED:
-        return f"; it is {_CALLED[name.lower()]}"
+        return f"; use {_CALLED[name.lower()]}"
     close = difflib.get_close_matches(name, COMMANDS, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -146,7 +146,7 @@ def _nearest(name: str) -> str:
 @click.group(
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="'stemzarr demo' shows the whole way in seconds; 'stemzarr COMMAND -h' tells more.",
+    epilog="'stemzarr demo' shows the whole workflow; 'stemzarr COMMAND -h' explains a command.",
 )
 @click.version_option(stemzarr.__version__, "-V", "--version", message="stemzarr %(version)s")
 def program() -> None:

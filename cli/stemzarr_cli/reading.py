@@ -18,7 +18,7 @@ _OPTIONS = (
         type=click.Choice(["auto", "detector-fast", "scan-fast"]),
         default="auto",
         show_default=True,
-        help="Meaning of the axes on disk, where the file says it wrongly.",
+        help="Meaning of the axes on disk, where the file states it wrongly.",
     ),
     click.option(
         "--scan-shape", type=SCAN_SHAPE, help="Scan positions, where the file holds a plain stack."
@@ -28,7 +28,7 @@ _OPTIONS = (
         "--salvage", is_flag=True, help="Recover the complete patterns of a truncated file."
     ),
     click.option(
-        "--join", is_flag=True, help="Take a folder of files with one frame each for one stack."
+        "--join", is_flag=True, help="Read a folder of files with one frame each as one stack."
     ),
 )
 

@@ -26,4 +26,4 @@ def rename(report: Report, /, *, name: str, new: str, lake: Path | None) -> None
 
     entry = open_lake(lake).rename(name, new)
     record = {"name": entry.name, "formerly": name, "store": str(entry.path)}
-    report.result(record, lambda: report.say(f"{name}  is {entry.name} now"))
+    report.result(record, lambda: report.say(f"{name}  is now {entry.name}"))

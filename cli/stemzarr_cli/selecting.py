@@ -49,7 +49,7 @@ def find_entries(query: str, lake: Path | None) -> list[Place]:
     entries = opened.search(query)
     if not entries:
         said = "; ".join(opened.unknown_values(query)) or "'stemzarr ls' shows what there is"
-        raise SourceNotFoundError(f"no entry is found by {query!r}", path=opened.path, hint=said)
+        raise SourceNotFoundError(f"no entry matches {query!r}", path=opened.path, hint=said)
     return [Place(path=entry.path, entry=entry, lake=opened) for entry in entries]
 
 

@@ -37,7 +37,7 @@ _OPTIONS = (
         "--sha256", is_flag=True, help="Record the file's SHA-256 too, for a second read."
     ),
     click.option("--no-preview", is_flag=True, help="Leave previews and statistics out."),
-    click.option("--no-sync", is_flag=True, help="Trust the system to write to disk in time."),
+    click.option("--no-sync", is_flag=True, help="Do not wait until the disk has the data."),
     click.option(
         "--set",
         "facts",

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="TAG",
     shell_complete=complete_tags,
-    help="Take a tag away.",
+    help="Remove a tag.",
 )
-@click.option("--remark", metavar="TEXT", help="Set the remark; an empty text takes it away.")
+@click.option("--remark", metavar="TEXT", help="Set the remark; an empty text removes it.")
 @click.option(
     "--set",
     "fields",
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     metavar="FIELD=VALUE",
     help="Set a field of your own, which queries know like any other.",
 )
-@click.option("--unset", multiple=True, metavar="FIELD", help="Take a field of your own away.")
+@click.option("--unset", multiple=True, metavar="FIELD", help="Remove a field of your own.")
 @lake_option
 @click.pass_obj
 def tag(  # noqa: PLR0913 - one argument for each option
@@ -77,8 +77,8 @@ def tag(  # noqa: PLR0913 - one argument for each option
     given = gather(fields)
     both = {*add} & {*remove} or {*given} & {*unset}
     if both:
-        msg = f"{', '.join(sorted(both))} is to be added and to be taken away"
-        raise OptionError(msg, hint="say one of them")
+        msg = f"{', '.join(sorted(both))} is to be both added and removed"
+        raise OptionError(msg, hint="choose one of the two")
     if bool(names) == (query is not None):
         raise OptionError("needs NAME..., or --query", hint="'stemzarr ls' lists the names")
     opened = open_lake(lake)

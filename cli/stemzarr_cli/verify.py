@@ -109,7 +109,7 @@ def verify(  # noqa: PLR0913 - one argument for each option
         raise OptionError("--move-to and --wait go with --originals", hint="add --originals")
     if source is not None and len(names) != 1:
         hint = "'stemzarr ls' lists the names of a lake"
-        raise OptionError("--source needs just one NAME", hint=hint)
+        raise OptionError("--source needs exactly one NAME", hint=hint)
     chosen = names or _all_names(report, lake, everything=everything)
     if oldest:
         chosen = _oldest_first(chosen, lake)

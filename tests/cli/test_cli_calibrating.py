@@ -175,4 +175,4 @@ def test_many_are_tagged(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None
     assert lake.search("tag=good").names == ["Mon-SI"]
     assert run(["tag", "Mon-SI", "--query", "Mon", "--add", "x", "--yes", *where]) == 2
     assert run(["tag", "--query", "nothing", "--add", "x", "--yes", *where]) == 1
-    assert "no entry is found by 'nothing'" in capsys.readouterr().err
+    assert "no entry matches 'nothing'" in capsys.readouterr().err

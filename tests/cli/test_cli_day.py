@@ -62,7 +62,7 @@ def test_the_summary_tells_what_became_of_each(ingested: tuple[Path, str]) -> No
     assert lines[-1].startswith(
         "4 ingested, 1 is a copy of Diff1-Diffraction_SI, 2 failed: broken.dm4 (truncated; "
     )
-    assert "--facts-from OTHER" in lines[-1]
+    assert "--facts-from FILE" in lines[-1]
     assert "notes.dm4 (damaged, or not what its name says) · " in lines[-1]
     assert " → " in lines[-1]
     assert lines[-1].partition("next: ")[2].startswith("stemzarr ")

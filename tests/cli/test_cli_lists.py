@@ -143,7 +143,7 @@ def test_other_words_are_told_what_it_is_called_here(
 ) -> None:
     """One line names the command."""
     assert run([word, "scan"]) == 2
-    assert "; it is 'stemzarr " in capsys.readouterr().err
+    assert "; use 'stemzarr " in capsys.readouterr().err
 
 
 def test_what_they_are_called_exists() -> None:

@@ -99,7 +99,7 @@ def _check(path: Path) -> Stamp:
     if path.is_dir() and path.suffix.lower() == ".zspy":
         return Stamp.of(path)
     if path.is_dir():
-        msg = "is a folder and no store"
+        msg = "is a folder, and not a store"
         raise UnknownFormatError(
             msg, path=path, hint="name the files in it, or --join them as one set of frames"
         )
