@@ -17,8 +17,10 @@ from stemzarr_cli.program import program
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("stemzarr/stemzarr", "catalog/stemzarr_catalog", "cli/stemzarr_cli")
 EXTERNAL = {
+    "exspy",
     "hdf5plugin",
     "numcodecs",
+    "pyxem",
     "rosettasciio",
     "stemzarr",
 }
