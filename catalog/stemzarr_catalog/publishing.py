@@ -128,8 +128,9 @@ def publish_lake(
     ------
     QueryError, SourceNotFoundError
         The query cannot be understood, or nothing is found by it.
-    OptionError, StoreExistsError
-        The folder is the lake itself, or one of other things.
+    OptionError, StoreExistsError, CorruptFileError
+        The folder is the lake itself, or one of other things; or ``lake.toml`` cannot be
+        understood.
     WriteError
         It cannot be made.
     """
@@ -139,6 +140,7 @@ def publish_lake(
         hint = "'stemzarr ls' shows what there is"
         raise SourceNotFoundError("nothing to publish is found", path=lake.path, hint=hint)
     check_apart(lake.path, target)
+    read_citation(lake.path)  # one that cannot be understood is said before anything is sent
     there = set(_names_at(target))
     other = sorted(n for n in there - _OF_A_LAKE if not (n.startswith(".") or is_foreign(n)))
     if other:

@@ -9,6 +9,7 @@ from typing import Any
 
 from stemzarr.errors import StemzarrError
 from stemzarr.storage.foreign import is_foreign
+from stemzarr_catalog.citation import CITATION, read_citation
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.names import casefold, is_device_name, safe_name
 from stemzarr_catalog.notes import read_notes
@@ -55,6 +56,7 @@ def validate_lake(lake: Lake) -> Iterator[Finding]:
     yield from _stray_results(lake)
     yield from _twins(lake)
     yield from _yaml(lake)
+    yield from _citation(lake)
 
 
 def validate_store(store: Path, name: str | None = None) -> Iterator[Finding]:
@@ -145,6 +147,14 @@ def _twins(lake: Lake) -> Iterator[Finding]:
                 f"cannot be distinguished from {other} on a file system without case; rename it"
             )
             yield Finding(name=name, path=str(lake.store_path(name)), message=message)
+
+
+def _citation(lake: Lake) -> Iterator[Finding]:
+    """Give a ``lake.toml`` from which nobody could cite the data."""
+    try:
+        read_citation(lake.path)
+    except StemzarrError as error:
+        yield Finding(name=None, path=str(lake.path / CITATION), message=str(error))
 
 
 def _yaml(lake: Lake) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ from stemzarr_catalog.citation import (
 from stemzarr_catalog.citing import citation_files
 from stemzarr_catalog.export import export_stac
 from stemzarr_catalog.publishing import publish_lake
+from stemzarr_catalog.validate import validate_lake
 
 FAST = PublishOptions(sync=False)
 CITATION = Citation(
@@ -239,6 +240,17 @@ def test_a_file_that_says_something_else_is_refused(text: str, said: str, tmp_pa
         read_citation(tmp_path)
     assert caught.value.hint
     assert caught.value.path == str(tmp_path / "lake.toml")
+
+
+def test_a_citation_that_is_wrong_is_said_before_anything_is_sent(
+    lake: Lake, tmp_path: Path
+) -> None:
+    """`publish` stops at once, and ``catalog validate`` finds it."""
+    (lake.path / "lake.toml").write_text('title = "x"')
+    with pytest.raises(CorruptFileError, match="licence is missing"):
+        list(publish_lake(lake, tmp_path / "public", options=FAST))
+    assert not (tmp_path / "public").exists()
+    assert any("licence is missing" in one.message for one in validate_lake(lake))
 
 
 @given(digits=st.integers(0, 10**15 - 1), wrong=st.integers(1, 10), place=st.integers(0, 14))

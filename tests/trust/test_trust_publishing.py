@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import itertools
 import random
 import shutil
@@ -28,7 +29,7 @@ from stemzarr.options import IngestOptions, PublishOptions
 from stemzarr.registry import read_source
 from stemzarr.storage.local import LocalFolder
 from stemzarr.store import publish_store, read_store, revise, verify_store, write_store
-from stemzarr.testing.faults import Crash, Faults, no_space
+from stemzarr.testing.faults import Crash, Faults, inject_faults, no_space
 
 FAST = PublishOptions(threads=1, sync=False)
 
@@ -164,6 +165,29 @@ def test_what_is_there_and_right_is_not_sent_again(tiny_store: Path, tmp_path: P
     mended = publish_store(tiny_store, dest, FAST)
     assert (mended.status, mended.files) == ("resumed", 2)
     assert look(dest, tiny_store)
+
+
+def test_where_there_are_no_links_the_root_is_never_half_written(
+    tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On exFAT and some shares: the last calls fail one by one, and all or nothing is there."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    dest = tmp_path / "place" / "x.zarr"
+    dest.parent.mkdir()
+    with inject_faults(None, below=dest.parent) as faults:
+        publish_store(tiny_store, dest, FAST)
+    last = len(faults.calls)
+    assert look(dest, tiny_store)
+    for number in range(last - 10, last):
+        shutil.rmtree(dest.parent)
+        dest.parent.mkdir()
+        with contextlib.suppress(StemzarrError), inject_faults(number, below=dest.parent):
+            publish_store(tiny_store, dest, FAST)
+        look(dest, tiny_store)
 
 
 def test_no_reader_finds_what_is_not_complete(tiny_store: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class LocalFolder:
     root: Path
     """The folder."""
     parts: Path | None = None
-    """Of a folder that is shown later: where its large files are until they are whole.
+    """Of a folder that one process writes: where its large files are until they are whole.
 
     Elsewhere, any file that is put is beside its place until then, under a name that says which
     process is writing it.
@@ -254,7 +254,7 @@ class LocalFolder:
                 with _open_new(part) if self.parts else part.open("wb") as file:
                     file.write(content)
                     _flush(file, sync=sync)
-                is_ours = _link(part, path, content)
+                is_ours = _link(part, path, content, alone=self.parts is not None)
             except FileExistsError:
                 return False
             finally:
@@ -395,8 +395,11 @@ def _flush(file: BinaryIO, *, sync: bool) -> None:
         os.fsync(file.fileno())
 
 
-def _link(part: Path, path: Path, content: bytes) -> bool:
-    """Give a file its name unless it is taken, and return whether it has it."""
+def _link(part: Path, path: Path, content: bytes, *, alone: bool) -> bool:
+    """Give a file its name unless it is taken, and return whether it has it.
+
+    Where there are no links, whoever writes the folder `alone` can rename a file that is absent.
+    """
     try:
         path.hardlink_to(part)
     except FileExistsError:
@@ -405,7 +408,11 @@ def _link(part: Path, path: Path, content: bytes) -> bool:
             return path.read_bytes() == content
         return False
     except (OSError, AttributeError, NotImplementedError):
-        return _create(path, content)
+        if not alone:
+            return _create(path, content)
+        if path.exists():
+            return False
+        move(part, path)
     return True
 
 
