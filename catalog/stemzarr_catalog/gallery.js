@@ -140,12 +140,13 @@
   const details = (entry) => make("button", {
     class: "chip details", type: "button", onclick: (event) => { event.preventDefault(); show(entry); },
   }, "details");
-  const chips = (entry) => make("div", { class: "chips" },
+  const explore = (entry) => make("a", { class: "chip details", href: address(entry) }, "explore");
+  const chips = (entry, link) => make("div", { class: "chips" },
     make("span", { class: "chip kind" }, entry.kind),
     entry.facts.complete === 0 || entry.fields.complete === 0
       ? make("span", { class: "chip", title: "the source ends early" }, "incomplete") : null,
     ...entry.tags.map((tag) => make("span", { class: "chip" }, tag)),
-    about.live ? details(entry) : null);
+    about.live ? link(entry) : null);
 
   const card = (entry) => make(about.live ? "a" : "button", about.live
     ? { class: "card", href: address(entry) } : { class: "card", type: "button", onclick: () => show(entry) },
@@ -155,7 +156,7 @@
       make("div", { class: "line" }, entry.facts.specimen || entry.title || "\u00a0"),
       make("div", { class: "line" }, sizes(entry)),
       make("div", { class: "line" }, summary(entry) || "\u00a0"),
-      chips(entry)));
+      chips(entry, details)));
 
   const dialog = make("dialog", { "aria-label": "entry" });
   let shown = [];
@@ -191,7 +192,7 @@
       make("div", { class: "detail" },
         make("h2", {}, entry.name),
         make("div", { class: "line" }, `${entry.title}  ·  ${sizes(entry)}`),
-        chips(entry),
+        chips(entry, explore),
         make("table", {}, make("tbody", {}, ...rows)),
         make("pre", {}, entry.store
           ? `import stemzarr\nscan = stemzarr.open(${JSON.stringify(entry.store)})`

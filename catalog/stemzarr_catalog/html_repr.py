@@ -103,7 +103,8 @@ def entries_html(entries: Sequence[Entry], *, total: int | None = None) -> str:
             format_value(key, entry.facts[key]) if key in entry.facts else "" for key in facts
         ]
         cells = "".join(map(_cell, (entry.kind, shape, entry.dtype, *values)))
-        pictures = f'<td style="white-space:nowrap">{_pictures(entry, _SMALL_PICTURE)}</td>'
+        style = "white-space:nowrap;text-align:left"
+        pictures = f'<td style="{style}">{_pictures(entry, _SMALL_PICTURE)}</td>'
         lines.append(f"<tr>{_cell(entry.name, 'th')}{pictures}{cells}</tr>")
     more = f"<p>and {rest} more</p>" if rest > 0 else ""
     table = f"{_TABLE}<tr>{head}</tr>{''.join(lines)}</table>"
