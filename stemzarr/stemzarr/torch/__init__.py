@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stemzarr.torch.augment import Orient, Resample, Rotate, Shift, Thin
 from stemzarr.torch.dataset import PatternDataset
 from stemzarr.torch.loader import PatternLoader, make_loader
 from stemzarr.torch.sampler import PatternSampler
@@ -11,10 +12,15 @@ from stemzarr.views.normalize import Scaling
 
 __all__ = [
     "DeviceScaling",
+    "Orient",
     "PatternDataset",
     "PatternLoader",
     "PatternSampler",
+    "Resample",
+    "Rotate",
     "Scaling",
+    "Shift",
+    "Thin",
     "make_loader",
     "split_blocks",
 ]
