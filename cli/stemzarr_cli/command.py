@@ -10,7 +10,10 @@ import click
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import BROKEN_PIPE, FAILED, INTERRUPTED, Report, stop_writing
 
-__all__ = ["Command", "lake_option"]
+__all__ = ["WORDS", "Command", "lake_option"]
+
+WORDS = "stemzarr.words"
+"""Where the context of a command keeps the words that it was given."""
 
 _SHARED = (
     click.Option(
@@ -54,6 +57,7 @@ class Command(click.Command):
                 msg = f"{param.opts[-1]} is given twice; give it once"
                 raise click.UsageError(msg, ctx)
             given.add(param.name)
+        ctx.meta[WORDS] = list(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> int:

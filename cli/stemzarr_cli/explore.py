@@ -13,6 +13,7 @@ import click
 from stemzarr.errors import OptionError
 from stemzarr.options import ReadOptions
 from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.integration import desktop_option
 from stemzarr_cli.parameters import BYTES, PATH
 from stemzarr_cli.places import find_source
 from stemzarr_cli.reading import read_options
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     help="Most bytes of that page: patterns are binned until it fits.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that is not a page of stemzarr.")
+@desktop_option
 @read_options
 @lake_option
 @click.pass_obj

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ import click
 
 from stemzarr.options import IngestOptions
 from stemzarr_catalog.wording import format_value
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import WORDS, Command, lake_option
+from stemzarr_cli.integration import SERVICES, describe_service
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
 from stemzarr_cli.steady import pace_options
@@ -57,6 +59,11 @@ if TYPE_CHECKING:
     metavar="N",
     help="Attempts after which a file is given up until it changes.",
 )
+@click.option(
+    "--service",
+    type=click.Choice(SERVICES),
+    help="Print what makes this command a service of the system, and end.",
+)
 @store_options
 @lake_option
 @click.pass_obj
@@ -70,6 +77,7 @@ def watch(  # noqa: PLR0913 - one argument for each option
     poll: float,
     retry: float,
     attempts: int,
+    service: str | None,
     options: IngestOptions,
     pace: Pace,
     lake: Path | None,
@@ -79,6 +87,9 @@ def watch(  # noqa: PLR0913 - one argument for each option
     Files below the folders are taken when they have stayed unchanged for a while and hold all that
     they declare, never half-written. Ctrl-C ends it; a restart reads nothing again.
     """
+    if service is not None:
+        _print_service(report, service, folders, lake)
+        return
     from stemzarr_catalog.opening import lake_to_fill
     from stemzarr_catalog.watch import WatchOptions
     from stemzarr_catalog.watch import watch as watch_folders
@@ -98,6 +109,24 @@ def watch(  # noqa: PLR0913 - one argument for each option
             looked=functools.partial(_describe, report),
         ):
             report.result(event.json(), functools.partial(_draw, report, event))
+
+
+def _print_service(report: Report, system: str, folders: Sequence[Path], lake: Path | None) -> None:
+    """Print the command as a service, with all of its options and absolute paths."""
+    from stemzarr_catalog.opening import find_lake
+
+    absolute = {str(folder): str(folder.absolute()) for folder in folders}
+    place = find_lake(lake).absolute()
+    words, given = ["watch"], list(click.get_current_context().meta[WORDS])
+    while given:
+        word = given.pop(0)
+        if word in ("--service", "--lake"):
+            given.pop(0)
+        elif not word.startswith(("--service=", "--lake=")):
+            words.append(absolute.get(word, word))
+    words += ["--lake", str(place)]
+    said = describe_service(system, words, [*map(Path, absolute.values()), place])
+    report.result({"service": system, "text": said}, lambda: click.echo(said, nl=False))
 
 
 def _describe(report: Report, watcher: Watcher) -> None:
