@@ -1,14 +1,16 @@
 """Scans of a lake that resemble one pattern, the most alike first.
 
-The mean pattern of each scan, in tiles, is kept in the index beside the digest of the store that it
-was made of. Scans whose mean patterns resemble the pattern most are then looked through at every
-position, in the tile sums that their stores keep.
+The mean patterns of sixteen parts of each scan, in coarse tiles, are kept in the index beside the
+digest of the store that they were made of. Scans in which one of them resembles the pattern most
+are then looked through at every position, in the tile sums that their stores keep.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
@@ -19,12 +21,13 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import StemzarrError, UnsupportedDataError
 from stemzarr.measure.tiles import sum_tiles
+from stemzarr.model import read_box
 from stemzarr.pixels.resources import Resources
 from stemzarr.registry import read_source
-from stemzarr.views.common_detector import DetectorPlane, find_common, plane_of
+from stemzarr.views.common_detector import CommonTiles, DetectorPlane, find_common, plane_of
 from stemzarr.views.counted import real_counts
 from stemzarr.views.likeness import correlate, find_most_alike
-from stemzarr.views.patterns import pattern
+from stemzarr.views.patterns import read_pattern
 from stemzarr_catalog.query import parse_query
 from stemzarr_catalog.sql import compile_query
 from stemzarr_catalog.tables import fetch
@@ -32,12 +35,16 @@ from stemzarr_catalog.tables import fetch
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stemzarr.model import Document, Progress
+    from stemzarr.model import Document, Progress, Tiles
     from stemzarr_catalog.entry import Entry
     from stemzarr_catalog.lake import Lake
 
 __all__ = ["Alike", "Comparison", "Model", "find_alike", "read_model"]
 
+_PARTS = 4
+"""Parts of a scan along either side."""
+_MOST_COARSE = 16
+"""Coarse tiles along either side of a detector."""
 _AT_ONCE = 100
 """Stores that are read between two transactions."""
 _NOT_MEASURED = "its store has no tile sums: stemzarr catalog rebuild --measures"
@@ -69,7 +76,7 @@ def read_model(path: Path, at: tuple[int, int]) -> Model:
         There is no such position, or no 4D scan.
     """
     document = read_source(path).document
-    values = real_counts(pattern(document, *at).to_numpy(), document.bad_pixels)
+    values = real_counts(read_pattern(document, *at), document.bad_pixels)
     return Model(values=values, plane=plane_of(document))
 
 
@@ -84,7 +91,7 @@ class Alike:
     at: tuple[int, int]
     """Position (scan_y, scan_x) of that pattern."""
     mean_likeness: float
-    """How much its mean pattern does."""
+    """How much the mean pattern of a part of it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +101,7 @@ class Comparison:
     found: tuple[Alike, ...]
     """Those that were looked through, the most alike first."""
     left: Mapping[str, float]
-    """The likeness of the mean pattern of each other scan, by name, the most alike first."""
+    """The `Alike.mean_likeness` of each other scan, by name, the most alike first."""
     not_compared: Mapping[str, str]
     """Why a scan cannot be compared, by its name."""
     no_scans: int
@@ -120,8 +127,8 @@ def find_alike(
     query
         Which entries are compared.
     limit
-        How many scans are looked through at every position: those whose mean patterns are most
-        alike.
+        How many scans are looked through at every position: those with parts, sixteenths of their
+        area, whose mean patterns are most alike.
     progress
         Receives how many of the scans that the index does not know yet are read.
 
@@ -139,9 +146,10 @@ def find_alike(
     scans = [mean for mean in means if mean.kind == "4d-stem"]
     ranked: list[tuple[float, str]] = []
     refused: dict[str, str] = {}
+    compare = _Comparer(model)
     for mean in scans:
         try:
-            ranked.append((_compare(mean, model), mean.name))
+            ranked.append((compare(mean), mean.name))
         except StemzarrError as error:
             refused[mean.name] = str(error)
     ranked.sort(key=lambda pair: (-pair[0], pair[1]))
@@ -160,19 +168,30 @@ def find_alike(
     )
 
 
-def _compare(mean: _Mean, model: Model) -> float:
-    """Return the likeness of a mean pattern."""
-    said = json.loads(mean.plane or "{}")
-    if "problem" in said:
-        raise UnsupportedDataError(said["problem"])
-    plane = DetectorPlane(**{key: _as_tuple(value) for key, value in said["plane"].items()})
-    common = find_common(model.values, model.plane, plane, said["side"])
-    chosen = np.flatnonzero(common.chosen)
-    sums = np.frombuffer(mean.sums, "<f4")[np.newaxis, chosen]
-    found = float(correlate(sums, common.sums.reshape(-1)[chosen])[0])
-    if np.isnan(found):
-        raise UnsupportedDataError("its mean pattern, or the one given, is the same everywhere")
-    return found
+class _Comparer:
+    """Compares mean patterns with one; of detectors that are the same it is laid out once."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._known: dict[str, CommonTiles] = {}
+
+    def __call__(self, mean: _Mean) -> float:
+        """Return the likeness of that of the mean patterns that is most alike."""
+        plane = mean.plane or "{}"
+        if plane not in self._known:
+            said = json.loads(plane)
+            if "problem" in said:
+                raise UnsupportedDataError(said["problem"])
+            other = DetectorPlane(**{key: _as_tuple(value) for key, value in said["plane"].items()})
+            model = self._model
+            self._known[plane] = find_common(model.values, model.plane, other, said["side"])
+        common = self._known[plane]
+        chosen = np.flatnonzero(common.chosen)
+        sums = np.frombuffer(mean.sums, "<f4").reshape(-1, common.chosen.size)[:, chosen]
+        found = correlate(sums, common.sums.reshape(-1)[chosen])
+        if np.isnan(found).all():
+            raise UnsupportedDataError("its patterns, or the one given, are the same everywhere")
+        return float(np.nanmax(found))
 
 
 def _as_tuple(value: Any) -> Any:  # noqa: ANN401 - JSON has lists for tuples
@@ -193,7 +212,7 @@ def _look_through(entry: Entry, model: Model, mean_likeness: float) -> Alike:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mean:
-    """The mean pattern of an entry, as the index keeps it."""
+    """The mean patterns of an entry, as the index keeps them."""
 
     name: str
     """Name of the entry."""
@@ -202,9 +221,9 @@ class _Mean:
     digest: str = ""
     """Digest of the store that it was read from."""
     plane: str | None = None
-    """JSON of its detector, or of why there is no mean pattern; None where nobody looked yet."""
+    """JSON of its detector, or of why there are none; None where nobody looked yet."""
     sums: bytes = b""
-    """The pattern in tiles, float32 in C order."""
+    """(parts, tiles) the patterns, float32 in C order."""
 
 
 def _read_means(lake: Lake, query: str, progress: Progress | None) -> list[_Mean]:
@@ -245,7 +264,7 @@ def _put(connection: Connection, means: Sequence[_Mean]) -> None:
 
 
 def _read(lake: Lake, mean: _Mean) -> _Mean:
-    """Return the mean pattern of a scan from its store."""
+    """Return the mean patterns of a scan from its store."""
     try:
         document = read_source(lake.store_path(mean.name)).document
         said, sums = _describe(document)
@@ -255,10 +274,25 @@ def _read(lake: Lake, mean: _Mean) -> _Mean:
 
 
 def _describe(document: Document) -> tuple[dict[str, Any], bytes]:
-    measured, tiles = document.measured, document.tiles
-    if tiles is None or measured is None or "mean_diffraction" not in measured.names:
+    tiles = document.tiles
+    if tiles is None:
         return {"problem": _NOT_MEASURED}, b""
-    pattern_ = real_counts(measured.load("mean_diffraction"), document.bad_pixels)
-    sums = sum_tiles(pattern_[np.newaxis], tiles.side)
-    plane = dataclasses.asdict(plane_of(document))
-    return {"side": tiles.side, "plane": plane}, sums.astype("<f4").tobytes()
+    # Coarse tiles are exactly those of a larger side.
+    join = math.ceil(max(tiles.blocks.shape[2:]) / _MOST_COARSE)
+    edges = [np.linspace(0, n, min(_PARTS, n) + 1).astype(int) for n in document.shape[:2]]
+    rows, columns = (list(itertools.pairwise(edge.tolist())) for edge in edges)
+    means = [
+        _mean_of(tiles, (top, left), (bottom - top, right - left), join)
+        for (top, bottom), (left, right) in itertools.product(rows, columns)
+    ]
+    said = {"side": join * tiles.side, "plane": dataclasses.asdict(plane_of(document))}
+    return said, np.stack(means).astype("<f4").tobytes()
+
+
+def _mean_of(
+    tiles: Tiles, start: tuple[int, int], shape: tuple[int, int], join: int
+) -> NDArray[np.float64]:
+    """Return the mean pattern of a part of a scan in coarse tiles, (tiles,)."""
+    sums = read_box(tiles.blocks, (*start, 0, 0), (*shape, *tiles.blocks.shape[2:]))
+    mean = sums.mean(axis=(0, 1), dtype=np.float64)
+    return np.asarray(sum_tiles(mean[np.newaxis], join).reshape(-1), np.float64)

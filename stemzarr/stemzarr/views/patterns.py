@@ -20,7 +20,7 @@ from stemzarr.views.virtual import find_center
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["mean_pattern", "pattern", "radial_profile"]
+__all__ = ["mean_pattern", "pattern", "radial_profile", "read_pattern"]
 
 
 def pattern(document: Document, y: int, x: int) -> xr.DataArray:
@@ -43,12 +43,19 @@ def pattern(document: Document, y: int, x: int) -> xr.DataArray:
     OptionError, UnsupportedDataError
         There is no such position, or the document is not a 4D scan.
     """
-    check_scan(document)
+    values = read_pattern(document, y, x)
     place = [_position(document, dim, value) for dim, value in enumerate((y, x))]
-    values = read_box(document.blocks, (*place, 0, 0), (1, 1, *document.shape[2:]))[0, 0]
     named = zip(document.axes[:2], place, strict=True)
     position = {axis.name: axis.offset + at * axis.scale for axis, at in named}
     return _label(document, values, "intensity", {**document.intensity_attributes()}, position)
+
+
+def read_pattern(document: Document, y: int, x: int) -> NDArray[Any]:
+    """Return the values (det_y, det_x) of one pattern; its labels would take xarray."""
+    check_scan(document)
+    place = [_position(document, dim, value) for dim, value in enumerate((y, x))]
+    values: NDArray[Any] = read_box(document.blocks, (*place, 0, 0), (1, 1, *document.shape[2:]))
+    return values.reshape(document.shape[2:])
 
 
 def _position(document: Document, dim: int, value: int) -> int:
