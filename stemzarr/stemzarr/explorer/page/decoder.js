@@ -34,9 +34,17 @@ export class Decoder {
   /** Returns the values of a chunk, or the sums of its `count` patterns under a mask. */
   decode(bytes, { codec, size, type }, mask = null, count = 0) {
     const id = this.count++;
+    const copy = codec === "blosc" && !this.warmed ? bytes.slice() : null;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.workers[id % this.workers.length].postMessage({ id, bytes, codec, size, type, mask, count }, [bytes.buffer]);
+      if (copy) this.warm({ bytes: copy, codec, size });
     });
+  }
+
+  /** Lets every worker decode one chunk a few times: what has run often enough is compiled, and quick. */
+  warm(chunk) {
+    this.warmed = true;
+    for (const worker of this.workers) worker.postMessage({ warm: true, ...chunk });
   }
 }

@@ -103,7 +103,7 @@ export class ScanPage {
         this.about.edit ? calibrationSection((what, ring) => this.calibrate(what, ring), () => ringOf(this.state.detectors[this.chosen], ...this.detectorAxes)) : null,
         this.frame.facts(),
         make("details", {}, make("summary", {}, "Keys"), make("p", { class: "soft" },
-          "Arrow keys move the position, with Shift by ten. Shift and drag on the image chooses a region. The wheel zooms, Alt and drag pans, a double click shows all. Escape takes region and profile away."))));
+          "Arrow keys move the position, with Shift by ten. Shift and drag on the image chooses a region. The wheel, or two fingers, zooms; Alt and drag pans, a double click shows all. Escape takes region and profile away."))));
     document.addEventListener("keydown", (event) => this.onKey(event));
   }
 
