@@ -23,8 +23,10 @@ __all__ = [
     "Creator",
     "Funding",
     "Related",
+    "needed_citation",
     "plain_doi",
     "read_citation",
+    "render_toml",
     "table_of",
     "write_citation",
 ]
@@ -320,6 +322,23 @@ def read_citation(lake: Path) -> Citation | None:
     except ValueError as error:
         hint = "correct it in an editor, or remove it"
         raise CorruptFileError(f"cannot be understood: {error}", path=path, hint=hint) from error
+
+
+def needed_citation(lake: Path) -> Citation:
+    """Return what ``lake.toml`` says, which must be there.
+
+    Raises
+    ------
+    OptionError
+        There is none.
+    CorruptFileError, ReadError
+        As `read_citation`.
+    """
+    citation = read_citation(lake)
+    if citation is None:
+        hint = "'stemzarr catalog describe' asks for title, creators and licence"
+        raise OptionError("the lake does not say who made its data", path=lake, hint=hint)
+    return citation
 
 
 def write_citation(lake: Path, citation: Citation) -> None:

@@ -34,7 +34,9 @@ _TO_BE_ANNOUNCED = ":tba"
 """What DataCite writes for what is to be said later (its appendix 3)."""
 
 
-def citation_files(citation: Citation, entries: Sequence[Entry], day: dt.date) -> dict[str, str]:
+def citation_files(
+    citation: Citation, entries: Sequence[Entry], day: dt.date, *, zipped: bool = False
+) -> dict[str, str]:
     """Return the texts of the files that describe published data, by their names.
 
     Parameters
@@ -45,12 +47,14 @@ def citation_files(citation: Citation, entries: Sequence[Entry], day: dt.date) -
         The entries that are published.
     day
         When they are.
+    zipped
+        Whether each store is one file beside them, and not a folder below ``stores``.
     """
     return {
-        _CRATE: _json(_crate(citation, entries, day)),
+        _CRATE: _json(_crate(citation, entries, day, zipped=zipped)),
         _DATACITE: _json(_datacite(citation, entries, day)),
         _CFF: dump_yaml(_cff(citation, day)),
-        _README: _readme(citation, entries),
+        _README: _readme(citation, entries, zipped=zipped),
     }
 
 
@@ -64,9 +68,11 @@ def _described(citation: Citation, entries: Sequence[Entry]) -> str:
     return citation.description or f"Electron microscopy data ({', '.join(kinds)})"
 
 
-def _crate(citation: Citation, entries: Sequence[Entry], day: dt.date) -> dict[str, Any]:
+def _crate(
+    citation: Citation, entries: Sequence[Entry], day: dt.date, *, zipped: bool
+) -> dict[str, Any]:
     """Return an RO-Crate 1.1 (https://www.researchobject.org/ro-crate/specification/1.1/)."""
-    parts = [_part(entry) for entry in entries]
+    parts = [_part(entry, zipped=zipped) for entry in entries]
     people = [_person(creator, number) for number, creator in enumerate(citation.creators)]
     funders = [_funder(one, number) for number, one in enumerate(citation.funding)]
     works = [
@@ -122,10 +128,11 @@ def _funder(funding: Funding, number: int) -> dict[str, Any]:
     return {"@id": f"#funder-{number}", "@type": "Organization", "name": funding.funder, **award}
 
 
-def _part(entry: Entry) -> dict[str, Any]:
+def _part(entry: Entry, *, zipped: bool) -> dict[str, Any]:
+    name = quote(entry.name)
     return {
-        "@id": f"stores/{quote(entry.name)}.zarr/",
-        "@type": "Dataset",
+        "@id": f"{name}.zarr.zip" if zipped else f"stores/{name}.zarr/",
+        "@type": "File" if zipped else "Dataset",
         "name": entry.title,
         "description": f"{entry.kind} {_shape(entry)} {entry.dtype}",
         "encodingFormat": "application/vnd+zarr",
@@ -238,7 +245,7 @@ def _cff_author(creator: Creator) -> dict[str, str]:
     return {key: value for key, value in said.items() if value}
 
 
-def _readme(citation: Citation, entries: Sequence[Entry]) -> str:
+def _readme(citation: Citation, entries: Sequence[Entry], *, zipped: bool) -> str:
     """Return a page for people who find the folder."""
     by = "; ".join(_credit(creator) for creator in citation.creators)
     first = entries[0].name if entries else "NAME"
@@ -248,10 +255,20 @@ def _readme(citation: Citation, entries: Sequence[Entry]) -> str:
         f"| {entry.name} | {_cell(entry.title)} | {entry.kind} | {_shape(entry)} | {entry.dtype} |"
         for entry in entries
     ]
+    listed = f"`sha256sum -c {SHA256}` compares the files with their SHA-256"
     tools = (
-        f"With stemzarr {stemzarr.__version__} or later, `stemzarr ls --lake .` lists and searches "
-        "them here, and `stemzarr verify --all --lake .` checks every file and chunk. Where "
-        f"{SHA256} lists the SHA-256 of the files, `sha256sum -c {SHA256}` compares them."
+        f"With stemzarr {stemzarr.__version__} or later, `stemzarr show {first}.zarr.zip` reads "
+        f"them as they are, and `stemzarr verify {first}.zarr.zip` checks every part; {listed}."
+        if zipped
+        else f"With stemzarr {stemzarr.__version__} or later, `stemzarr ls --lake .` lists and "
+        "searches them here, and `stemzarr verify --all --lake .` checks every file and chunk. "
+        f"Where {SHA256} is there, {listed}."
+    )
+    code = (
+        f'import xarray as xr\nimport zarr\n\nstore = zarr.storage.ZipStore("{first}.zarr.zip", '
+        'mode="r")\nscan = xr.open_zarr(store)'
+        if zipped
+        else f'import xarray as xr\n\nscan = xr.open_zarr("stores/{first}.zarr")'
     )
     blocks = [
         f"# {citation.title}",
@@ -262,7 +279,7 @@ def _readme(citation: Citation, entries: Sequence[Entry]) -> str:
         "\n".join(["Funded by", "", *paid]) if paid else "",
         "## The data\n\nEach is one Zarr v3 store, which any Zarr library reads.",
         "\n".join(["| name | title | kind | shape | type |", "|---|---|---|---|---|", *rows]),
-        f'```python\nimport xarray as xr\n\nscan = xr.open_zarr("stores/{first}.zarr")\n```',
+        f"```python\n{code}\n```",
         tools,
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"

@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 import stemzarr
-from stemzarr.errors import MissingDependencyError, OptionError
+from stemzarr.errors import MissingDependencyError
 from stemzarr.options import as_path
 from stemzarr.storage.files import check_destination, publish
 from stemzarr.storage.local import LocalFolder
-from stemzarr_catalog.citation import LICENCES, Citation, read_citation
+from stemzarr_catalog.citation import LICENCES, Citation, needed_citation, read_citation
 from stemzarr_catalog.citing import citation_files
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.lake import Lake
@@ -259,11 +259,7 @@ def export_citation(
     QueryError, WriteError
         The query cannot be understood, or the files not be written.
     """
-    target = as_path(folder)
-    citation = read_citation(lake.path)
-    if citation is None:
-        hint = "'stemzarr catalog describe' asks for title, creators and licence"
-        raise OptionError("the lake does not say who made its data", path=lake.path, hint=hint)
+    target, citation = as_path(folder), needed_citation(lake.path)
     if target.exists() and not (overwrite and target.is_dir()):
         check_destination(target, overwrite=False)
     entries = lake.search(query)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,7 +170,7 @@ def validate(report: Report, /, *, lake: Path | None) -> None:
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(["stac", "parquet", "citation"]),
+    type=click.Choice(["stac", "parquet", "citation", "deposit"]),
     help="[default: parquet for a DEST that ends so, else stac]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at DEST.")
@@ -189,13 +190,20 @@ def export(
 
     As a static STAC collection in the folder DEST, as one Parquet table DEST.parquet, or as what
     it takes to cite the data (RO-Crate, DataCite, CITATION.cff and a README in the folder DEST),
-    of all entries or of those that QUERY finds.
+    of all entries or of those that QUERY finds. A deposit is a folder for Zenodo and its like,
+    which take no folders: each store as one .zarr.zip, with all that and the SHA-256 of the files.
     """
     from stemzarr_catalog import open_lake
+    from stemzarr_catalog.depositing import export_deposit
     from stemzarr_catalog.export import export_citation, export_parquet, export_stac
 
     chosen = format_name or ("parquet" if dest.suffix == ".parquet" else "stac")
-    writers = {"parquet": export_parquet, "stac": export_stac, "citation": export_citation}
+    writers: dict[str, Callable[..., int]] = {
+        "parquet": export_parquet,
+        "stac": export_stac,
+        "citation": export_citation,
+        "deposit": functools.partial(export_deposit, note=report.note),
+    }
     written = writers[chosen](open_lake(lake), dest, " ".join(query), overwrite=overwrite)
     record = {"dest": str(dest.absolute()), "format": chosen, "entries": written}
     count = format_count(written, "entry")

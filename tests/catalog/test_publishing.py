@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import intake
 import numpy as np
@@ -33,6 +35,7 @@ from stemzarr_catalog.citation import (
     write_citation,
 )
 from stemzarr_catalog.citing import citation_files
+from stemzarr_catalog.depositing import export_deposit
 from stemzarr_catalog.export import export_stac
 from stemzarr_catalog.publishing import publish_lake
 from stemzarr_catalog.validate import validate_lake
@@ -265,6 +268,43 @@ def test_one_wrong_digit_of_an_orcid_is_noticed(digits: int, wrong: int, place: 
         assert not is_orcid(
             form(changed[:4], changed[4:8], changed[8:12], changed[12:] + right[-1])
         )
+
+
+def test_a_deposit_is_a_folder_of_files(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each store one file that zarr reads, described and listed; at most a hundred in all."""
+    with pytest.raises(OptionError, match="who made its data"):
+        export_deposit(lake, tmp_path / "deposit", "name=a")
+    write_citation(lake.path, CITATION)
+    with pytest.raises(OptionError, match="v is virtual"):
+        export_deposit(lake, tmp_path / "deposit")
+    with monkeypatch.context() as patch:
+        patch.setattr("stemzarr_catalog.depositing.MOST_FILES", 7)
+        with pytest.raises(OptionError, match="makes 8 files"):
+            export_deposit(lake, tmp_path / "deposit", "name=a or name=b")
+    mine = xr.Dataset({"strain": ("k", [1.0])})
+    mine.to_zarr(lake["a"].path, group="analysis/mine", mode="a", consolidated=False)
+    notes: list[str] = []
+    made = export_deposit(lake, tmp_path / "deposit", "name=a or name=b", note=notes.append)
+    assert made == 2
+    assert ["analysis" in said for said in notes] == [True]
+    there = {path.name for path in (tmp_path / "deposit").iterdir() if path.is_file()}
+    assert len(there) == len(list((tmp_path / "deposit").rglob("*"))) == 8
+    graph = json.loads((tmp_path / "deposit" / "ro-crate-metadata.json").read_text())["@graph"]
+    assert {part["@id"] for part in graph[1]["hasPart"]} == {"a.zarr.zip", "b.zarr.zip"} < there
+    lines = (tmp_path / "deposit" / "manifest-sha256.txt").read_text().splitlines()
+    assert {line[66:] for line in lines} == there - {"manifest-sha256.txt"}
+    code = (tmp_path / "deposit" / "README.md").read_text().split("```")[1]
+    names: dict[str, Any] = {}
+    with contextlib.chdir(tmp_path / "deposit"):
+        exec(code.removeprefix("python"), names)  # noqa: S102 - what a reader would run
+    expected = lake["a"].open().intensity.values
+    np.testing.assert_array_equal(names["scan"].intensity.values, expected)
+    names["store"].close()
+    for overwrite in (False, True):
+        with pytest.raises(StoreExistsError):
+            export_deposit(lake, tmp_path / "deposit", "name=a", overwrite=overwrite)
 
 
 def test_stac_says_the_true_licence(lake: Lake, tmp_path: Path) -> None:
