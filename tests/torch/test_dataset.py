@@ -122,6 +122,35 @@ def numbers_of(batches: Any) -> list[int]:
     return [int(p[0, 0]) * SHAPE[1] + int(p[0, 1]) for p in patterns]
 
 
+@pytest.mark.parametrize("how", ["mask", "median"])
+@pytest.mark.parametrize("factor", [1, 2])
+def test_bad_pixels_are_mended_before_all_else(tmp_path: Path, how: Any, factor: int) -> None:
+    """A batch of a store has the values of the mended scan, those found by the ingest too."""
+    values = np.random.default_rng(0).poisson(9, (6, 8, 12, 16)).astype(np.uint16)
+    values[..., 4, 6] = 0
+    values[..., 8, 3] = 9000
+    (tmp_path / "scan.dm4").touch()
+    source = Source(
+        path=tmp_path / "scan.dm4",
+        format="dm4",
+        size=0,
+        modified_ns=(tmp_path / "scan.dm4").stat().st_mtime_ns,
+        documents=(scan(values),),
+        main=0,
+    )
+    write_store(source, tmp_path / "scan.zarr", IngestOptions(sync=False))
+    view = View(bad_pixels=how, downsample=factor, reduce="sum" if factor > 1 else "mean")
+    expected = values.astype(float)
+    for y, x in ((4, 6), (8, 3)):
+        near = np.delete(values[..., y - 1 : y + 2, x - 1 : x + 2].reshape(6, 8, 9), 4, axis=-1)
+        expected[..., y, x] = np.sort(near, axis=-1)[..., 3] if how == "median" else 0
+    expected = expected.reshape(48, 1, 12 // factor, factor, 16 // factor, factor).sum((3, 5))
+    batches = make_loader(PatternDataset(tmp_path / "scan.zarr", view=view), batch_size=7, seed=1)
+    found = torch.cat(list(batches)).numpy()
+    order = np.lexsort(found.reshape(48, -1).T), np.lexsort(expected.reshape(48, -1).T)
+    np.testing.assert_allclose(found[order[0]], expected[order[1]], rtol=1e-6)
+
+
 @given(
     step=st.integers(1, 3),
     factor=st.integers(1, 4),

@@ -78,6 +78,38 @@ def test_what_is_read_is_what_numpy_makes(
         np.testing.assert_allclose(mean, expected.astype(float).mean((0, 1)), rtol=1e-12)
 
 
+@settings(max_examples=25)
+@given(
+    dtype=st.sampled_from(["uint8", "uint16", "float32"]),
+    seed=st.integers(0, 2**32),
+    how=st.sampled_from(["mask", "median"]),
+)
+def test_images_and_centres_of_a_salvaged_scan_are_numpys(
+    make_scan: MakeScan, dtype: str, seed: int, how: Any
+) -> None:
+    """Sums over any detector and centres of mass, bad pixels mended and lost patterns left out."""
+    rng = np.random.default_rng(seed)
+    values = rng.poisson(3, SHAPE).astype(dtype)
+    valid, detector = rng.random(SHAPE[:2]) > 0.3, rng.random(SHAPE[2:]) > 0.5
+    named, kinds = rng.random(SHAPE[2:]) > 0.9, np.zeros(SHAPE[2:], np.uint8)
+    kinds[rng.random(SHAPE[2:]) > 0.9] = KINDS_OF_BAD["hot"]
+    bad = named | (kinds > 0)
+    detector[np.unravel_index(int(np.argmin(bad)), bad.shape)] = True
+    found = Measured(disk={}, names=("bad_pixels",), load=lambda _: kinds)
+    made = make_scan(values, bad_pixels=named, valid=valid)
+    viewed = apply(dataclasses.replace(made, measured=found), View(bad_pixels=how))
+    good = (np.where(bad, 0, values) if how == "mask" else mended(values, bad)).astype(float)
+    good[~valid] = 0
+    sums = good[..., detector].sum(axis=-1)
+    np.testing.assert_allclose(virtual_image(viewed, mask=detector), sums, rtol=1e-6)
+    shift = center_of_mass(viewed, mask=detector, center=(0.5, -2.0))
+    places = np.meshgrid(*(axis.values() for axis in viewed.axes[2:]), indexing="ij")
+    for name, place, middle in zip(("com_y", "com_x"), places, (0.5, -2.0), strict=True):
+        with np.errstate(invalid="ignore"):
+            expected = (good * place)[..., detector].sum(axis=-1) / sums - middle
+        np.testing.assert_allclose(shift[name], expected, rtol=1e-6, atol=1e-9)
+
+
 def test_found_ones_act_on_demand_alone(make_scan: MakeScan) -> None:
     """Without being asked for they count everywhere; masked they count nowhere."""
     values = np.random.default_rng(0).poisson(3, SHAPE).astype(np.uint16)
