@@ -16,7 +16,7 @@ NEEDED = {
 }
 """Modules that cannot be imported without an extra package."""
 
-collect_ignore_glob = [
+collect_ignore_glob = ["tests/programs/*"] + [
     name for package, names in NEEDED.items() if not find_spec(package) for name in names
 ]
 
