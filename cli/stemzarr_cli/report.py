@@ -262,13 +262,24 @@ def _lost_folder(error: OSError) -> str | None:
 
 
 def complain(text: str, *, newline: bool = True) -> None:
-    """Print on stderr; where that is full or closed, there is nowhere to say so."""
+    """Print on stderr, on a terminal without a break within a word, but for what ends no line.
+
+    Where stderr is full or closed, there is nowhere to say so.
+    """
     try:
-        click.echo(text, err=True, nl=newline)
+        click.echo(_wrapped(text) if newline else text, err=True, nl=newline)
     except BrokenPipeError:
         raise
     except (OSError, ValueError):
         stop_writing(sys.stderr)
+
+
+def _wrapped(text: str) -> str:
+    """Return a message as a terminal shows it best; to a file or a program it is one line."""
+    if not sys.stderr.isatty():
+        return text
+    wrap = functools.partial(textwrap.wrap, break_on_hyphens=False, break_long_words=False)
+    return "\n".join("\n".join(wrap(line, _width(sys.stderr))) for line in text.split("\n"))
 
 
 def stop_writing(stream: TextIO | None) -> None:

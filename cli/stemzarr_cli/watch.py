@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from stemzarr.options import IngestOptions
 from stemzarr_catalog.wording import format_value
 from stemzarr_cli.command import WORDS, Command, lake_option
 from stemzarr_cli.integration import SERVICES, describe_service
+from stemzarr_cli.live import serve_lake
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
 from stemzarr_cli.steady import pace_options
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Attempts after which a file is given up until it changes.",
 )
+@click.option("--explore", is_flag=True, help="Show the lake in the browser meanwhile.")
 @click.option(
     "--service",
     type=click.Choice(SERVICES),
@@ -77,6 +80,7 @@ def watch(  # noqa: PLR0913 - one argument for each option
     poll: float,
     retry: float,
     attempts: int,
+    explore: bool,
     service: str | None,
     options: IngestOptions,
     pace: Pace,
@@ -96,7 +100,11 @@ def watch(  # noqa: PLR0913 - one argument for each option
 
     patience = WatchOptions(settle_s=settle, poll_s=poll, retry_s=retry, attempts=attempts)
     report.resume = "Run the same command again to resume"
-    with lake_to_fill(lake) as opened, report.progress("watching") as bar:
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(lake_to_fill(lake))
+        if explore:
+            stack.enter_context(serve_lake(report, opened.path))
+        bar = stack.enter_context(report.progress("watching"))
         watched = ", ".join(map(format_path, folders))
         report.note(f"watching {watched}, ingesting into {format_path(opened.path)}; Ctrl-C stops")
         for event in watch_folders(
