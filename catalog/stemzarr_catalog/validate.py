@@ -180,5 +180,6 @@ def _yaml(lake: Lake) -> Iterator[Finding]:
     expected = names if len(names) <= LARGEST else set()
     if listed != expected:
         count = len(listed ^ expected)
-        message = f"differs from the stores in {count} entries; run stemzarr catalog rebuild"
+        entries = "1 entry" if count == 1 else f"{count:,} entries"
+        message = f"differs from the stores in {entries}; run stemzarr catalog rebuild"
         yield Finding(name=None, path=str(lake.yaml), message=message)
