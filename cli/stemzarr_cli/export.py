@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from stemzarr.errors import OptionError, SourceNotFoundError
+from stemzarr.errors import OptionError, SourceNotFoundError, StemzarrError
 from stemzarr.options import ColourMap, ExportOptions, ImageName, ReadOptions
 from stemzarr.registry import EXPORTERS, Exporter, exporters
 from stemzarr.storage.reasons import writing
@@ -19,7 +19,7 @@ from stemzarr_cli.parameters import BYTES, CENTER, PATH, POSITION
 from stemzarr_cli.parts import split_progress
 from stemzarr_cli.places import Place, find_source
 from stemzarr_cli.reading import read_options
-from stemzarr_cli.report import Report
+from stemzarr_cli.report import Report, explain
 from stemzarr_cli.text import format_bytes, format_count, format_path, format_seconds, format_shape
 from stemzarr_cli.viewing import view_options
 
@@ -168,8 +168,12 @@ def export(  # noqa: PLR0913 - one argument for each option
 
 
 def _export_one(report: Report, place: Place, dest: Path, wanted: _Wanted) -> None:
-    with report.progress(f"exporting {dest.name}") as progress:
-        result = _write(place, dest, wanted, progress)
+    try:
+        with report.progress(f"exporting {dest.name}") as progress:
+            result = _write(place, dest, wanted, progress)
+    except StemzarrError as error:
+        report.result({"dest": str(dest), "error": explain(error)}, lambda: None)
+        raise
     _tell(report, result, wanted.view)
     if place.lake is not None and place.lake.obstacle is not None:
         why = place.lake.obstacle

@@ -124,3 +124,17 @@ def test_a_tensor_of_no_scan_is_noted(
     words = ["export", str(scan), str(tmp_path / "x.pt"), "--document", "survey"]
     assert run([*words, "--tensor", "scan"]) == 0
     assert "survey is not a 4D scan" in capsys.readouterr().err
+
+
+def test_a_failed_export_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json a single export that fails gives one line, with the reason."""
+    write_synthetic_dm4(tmp_path / "scan.dm4", (2, 3), (8, 8))
+    dest = tmp_path / "scan.npy"
+    dest.write_bytes(b"mine")
+    assert run(["export", str(tmp_path / "scan.dm4"), str(dest), "--json"]) == 1
+    said = capsys.readouterr()
+    (line,) = map(json.loads, said.out.splitlines())
+    assert line["dest"] == str(dest)
+    assert "exists already" in line["error"]
+    assert "exists already" in said.err
+    assert dest.read_bytes() == b"mine"
