@@ -34,6 +34,7 @@ from stemzarr.model import Brightness, Document, Kind, Layout, Source, read_box
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.store import read_record, read_store, verify_store, write_store
 from stemzarr.testing.sources import counted, document_of, source_of
+from stemzarr.testing.web import serve_folder
 
 DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "c8", "c16", "?"]
 SHAPES: dict[Kind, tuple[int, ...]] = {
@@ -263,7 +264,33 @@ def test_consolidated_metadata_repeat_the_nodes(tmp_path: Path) -> None:
         for file in store.rglob("zarr.json")
         if file.parent != store
     }
-    assert root["consolidated_metadata"]["metadata"] == below
+    listed = root["consolidated_metadata"]["metadata"]
+    nothing = {"kind": "inline", "must_understand": False, "metadata": {}}
+    own = "consolidated_metadata"
+    said = {path: node.pop(own) for path, node in listed.items() if own in node}
+    assert listed == below
+    groups = {path for path, node in below.items() if node["node_type"] == "group"}
+    assert said == {
+        path: nothing for path in groups if not any(name.startswith(f"{path}/") for name in below)
+    }
+    assert said
+
+
+def test_a_tree_opens_where_nothing_can_be_listed(tmp_path: Path) -> None:
+    """Xarray opens all documents from a web server, which lists no folder."""
+    obstore = pytest.importorskip("obstore.store")
+    write_store(many_documents(tmp_path), tmp_path / "x.zarr", NO_SYNC)
+    with serve_folder(tmp_path) as web:
+        options = {"allow_http": True}
+        place = obstore.HTTPStore(f"{web.address}/x.zarr", client_options=options)
+        with xr.open_datatree(
+            zarr.storage.ObjectStore(place, read_only=True), engine="zarr"
+        ) as tree:
+            below = json.loads((tmp_path / "x.zarr/zarr.json").read_bytes())
+            nodes = below["consolidated_metadata"]["metadata"]
+            groups = [path for path in nodes if nodes[path]["node_type"] == "group"]
+            assert sorted(tree.groups) == ["/", *(f"/{path}" for path in sorted(groups))]
+        assert {one.method for one in web.asked} <= {"GET", "HEAD"}
 
 
 def test_the_blocks_are_picklable_and_thread_safe(

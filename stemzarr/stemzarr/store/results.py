@@ -17,7 +17,7 @@ from typing import Any
 from stemzarr.errors import StemzarrError, StoreExistsError
 from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.objects import Readable
-from stemzarr.store.format.schema import Nodes, consolidated
+from stemzarr.store.format.schema import NOTHING_BELOW, Nodes, consolidated
 from stemzarr.store.format.tree import RESULTS, is_result, read_nodes
 from stemzarr.store.ingest.journal import revising_store
 from stemzarr.store.open import read_checked
@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _NODE = "zarr.json"
+_BELOW = "consolidated_metadata"
 
 
 def _files(store: Readable) -> list[PurePosixPath]:
@@ -144,6 +145,11 @@ def listed_results(store: Path, nodes: Nodes) -> Nodes:
     return {path: node for path, node in result_nodes(store, nodes).items() if path in listed}
 
 
+def _listings(nodes: Nodes) -> tuple[bytes, bytes]:
+    """Return the root's ``zarr.json`` as this version writes it, and as early ones did."""
+    return consolidated(nodes), consolidated(nodes, childless=False)
+
+
 def same_listing(content: bytes, nodes: Nodes) -> bool:
     """Return whether the root's ``zarr.json`` repeats the nodes of a store, in whatever words.
 
@@ -159,17 +165,18 @@ def same_listing(content: bytes, nodes: Nodes) -> bool:
     What another program wrote must be JSON as Python writes it, so that a changed byte is noticed
     even where it changes no value.
     """
-    if content == consolidated(nodes):
+    if content in _listings(nodes):
         return True
     try:
         root = json.loads(content)
         text = content.decode()
         listed = root["consolidated_metadata"]["metadata"]
         own = {path: node for path, node in listed.items() if not is_result(path)}
-        inline = {**root["consolidated_metadata"], "metadata": {}}
+        inlines = [{**root["consolidated_metadata"], "metadata": {}}]
+        inlines += [node[_BELOW] for node in listed.values() if _BELOW in node]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
-    if _text(inline) != _text({"kind": "inline", "must_understand": False, "metadata": {}}):
+    if any(_text(inline) != _text(NOTHING_BELOW) for inline in inlines):
         return False
     del root["consolidated_metadata"]
     written = {path: _plain(node) for path, node in nodes.items()}
@@ -233,10 +240,10 @@ def renew_listing(store: Path) -> bool:
         return False
     with revising_store(store) as stage:
         nodes = read_checked(store)
-        wanted = consolidated({**nodes, **result_nodes(store, nodes)})
-        if LocalFolder(store).get(_NODE) == wanted:
+        wanted = _listings({**nodes, **result_nodes(store, nodes)})
+        if LocalFolder(store).get(_NODE) in wanted:
             return False
-        stage.put(_NODE, wanted)
+        stage.put(_NODE, wanted[0])
         return True
 
 
@@ -246,6 +253,6 @@ def _may_differ(store: Path) -> bool:
         return True
     try:
         content = LocalFolder(store).get(_NODE)
-        return f'"{RESULTS}'.encode() in content or content != consolidated(read_nodes(store))
+        return f'"{RESULTS}'.encode() in content or content not in _listings(read_nodes(store))
     except (OSError, StemzarrError):
         return False

@@ -41,6 +41,8 @@ def change_store(
     """
     root = json.loads((store / "zarr.json").read_bytes())
     there: Nodes = dict(root.pop("consolidated_metadata")["metadata"])
+    for node in there.values():
+        node.pop("consolidated_metadata", None)
     place = LocalFolder(store)
     tree = Tree(store=place, nodes={"": root, **there, **(nodes or {})})
     for path in remove:

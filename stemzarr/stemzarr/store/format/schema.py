@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from stemzarr.store.format.plan import ArrayPlan
 from stemzarr.store.format.shard import sharding_metadata
 
 __all__ = [
+    "NOTHING_BELOW",
     "SCHEMA_VERSION",
     "Nodes",
     "array_node",
@@ -35,6 +37,10 @@ _JSON_FLOATS = {"f": 0.0, "c": [0.0, 0.0], "b": False}
 
 Nodes = dict[str, dict[str, Any]]
 """The ``zarr.json`` of every group and array, by path; the root has the path ``""``."""
+
+
+NOTHING_BELOW: Final = {"kind": "inline", "must_understand": False, "metadata": {}}
+"""What a group says of the nodes below it where there are none."""
 
 
 def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,8 +122,22 @@ def to_json(node: Mapping[str, Any]) -> bytes:
     return json.dumps(node, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def consolidated(nodes: Nodes) -> bytes:
-    """Return the root's ``zarr.json`` with the nodes of all groups and arrays in it."""
+def consolidated(nodes: Nodes, *, childless: bool = True) -> bytes:
+    """Return the root's ``zarr.json`` with the nodes of all groups and arrays in it.
+
+    Parameters
+    ----------
+    nodes
+        All nodes of the store.
+    childless
+        Whether to say of groups that nothing is below them: zarr lists the store where that is
+        not said, which a web server does not let it. Stores of early versions do not say it.
+    """
     below = {path: nodes[path] for path in sorted(nodes) if path}
-    inline = {"kind": "inline", "must_understand": False, "metadata": below}
+    above = {str(parent) for path in below for parent in PurePosixPath(path).parents}
+    for path, node in below.items() if childless else ():
+        is_group = isinstance(node, dict) and node.get("node_type") == "group"
+        if is_group and path not in above:
+            below[path] = {**node, "consolidated_metadata": NOTHING_BELOW}
+    inline = {**NOTHING_BELOW, "metadata": below}
     return to_json({**nodes[""], "consolidated_metadata": inline})

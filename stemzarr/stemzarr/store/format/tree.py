@@ -170,7 +170,7 @@ def read_nodes(address: Address) -> Nodes:
         root = json.loads(content, parse_constant=_refuse_constant)
         json.dumps(root, ensure_ascii=False).encode()  # half a surrogate pair is not text
         listed = root.pop("consolidated_metadata")["metadata"]
-        nodes: Nodes = {name: node for name, node in listed.items() if not is_result(name)}
+        nodes: Nodes = {name: _alone(node) for name, node in listed.items() if not is_result(name)}
         version = root["attributes"]["stemzarr_schema"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _no_metadata(store) from error
@@ -200,6 +200,13 @@ def _no_metadata(store: Readable) -> CorruptFileError:
         path=path,
         hint="open another zarr store with xarray.open_zarr",
     )
+
+
+def _alone(node: Any) -> Any:  # noqa: ANN401 - whatever a file may hold
+    """Return a node without what it says of those below it."""
+    if isinstance(node, dict) and "consolidated_metadata" in node:
+        return {key: value for key, value in node.items() if key != "consolidated_metadata"}
+    return node
 
 
 def _has(store: Readable, key: str) -> bool:
