@@ -295,7 +295,10 @@ async def measure_images(folder: Path) -> Rows:
         await browser.show(width=1400, height=900)
         with explorer(store) as (address, process):
             await open_page(browser, address, 128)
-            await asyncio.sleep(3)  # tile sums come meanwhile
+            # The image follows the ring once tile sums have come.
+            came = "performance.getEntriesByType('resource').some((each) => each.name.includes("
+            await browser.until(f"{came}'api/tiles') && each.responseEnd > 0)")
+            await asyncio.sleep(1)
             rate, exact = await drag_ring(browser, 256, 5)
             tab, server = browser.memory(), peak_of(process)
     library = library_seconds(store)

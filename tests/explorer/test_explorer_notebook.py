@@ -134,10 +134,12 @@ const model = {
     const data = new Type(shape.split(",").reduce((a, b) => a * b, 1)).map((_, i) => i % 7);
     const array = `${Type === Uint16Array ? "uint16" : "float32"} ${shape}`;
     call("msg:custom", { id, array, tiles: "8,1,1" }, [new DataView(data.buffer)]);
+    if (what === "pattern" && traits.position[0] === 2) {
+      setTimeout(() => { traits.position = [5, 1]; call("change:position"); }, 100);
+    }
   },
 };
 widget.render({ model, el: document.getElementById("el") });
-setTimeout(() => { traits.position = [5, 1]; call("change:position"); }, 800);
 </script>"""
 
 

@@ -11,6 +11,7 @@ function render({ model, el }) {
   let known = JSON.stringify(traits());
   const fromPage = ({ source, data }) => {
     if (source !== frame.contentWindow || !data) return;
+    if (data.ready) frame.contentWindow.postMessage({ change: traits() }, "*");
     if (data.ask) model.send({ ask: data.ask });
     if (!data.traits) return;
     known = JSON.stringify(data.traits);

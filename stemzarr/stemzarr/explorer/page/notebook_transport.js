@@ -72,5 +72,6 @@ class WidgetLink {
       const more = detectors === this.detectors ? {} : { detectors: parseDetectors(detectors) };
       follow({ y, x, region: region.length ? region : null, ...more });
     };
+    parent.postMessage({ ready: true }, "*"); // what was set before now is followed
   }
 }
