@@ -159,7 +159,7 @@ def _write(path: Path, array: xr.DataArray, origin: Mapping[str, Any], *, overwr
     Raises
     ------
     OptionError
-        The array holds what Zarr does not, or its attributes are no JSON.
+        The array holds what Zarr does not, or its attributes are not JSON.
     StoreExistsError
         A result of that name is there.
     WriteError

@@ -26,7 +26,7 @@ _KEPT = 4
 """Files that wait to be fetched; older ones are deleted."""
 
 Export = Callable[..., Any]
-"""`stemzarr.export`, which stands above the explorer."""
+"""`stemzarr.export`, which is above the explorer."""
 
 
 class Saver:

@@ -192,7 +192,7 @@ def _read_directory(place: Readable, name: str) -> _Directory:
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         hint = "copy it again; the end of the file may be missing"
         raise CorruptFileError(
-            f"is no whole zip: {error}", path=place.root / name, hint=hint
+            f"is not a whole zip: {error}", path=place.root / name, hint=hint
         ) from None
     infos.sort(key=lambda info: info.header_offset)
     ends = [*(info.header_offset for info in infos), end][1:]

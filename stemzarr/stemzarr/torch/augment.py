@@ -27,7 +27,7 @@ _ABOVE_ZERO = math.ulp(0.0)
 class Orient:
     """Turns each pattern by a random multiple of 90° and mirrors it at random: no value changes.
 
-    Patterns that are not square are turned by 180° and mirrored.
+    Patterns that are not square are rotated by 180° and mirrored.
 
     Examples
     --------
@@ -127,7 +127,7 @@ class Thin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resample:
-    """Draws each count anew from a Poisson distribution around it, at the dose times a factor.
+    """Draws each count again from a Poisson distribution around it, at the dose times a factor.
 
     The noise of the new counts comes on top of that of the recorded ones: for patterns with few
     counts use `Thin`, which adds none.

@@ -23,7 +23,7 @@ function warmUp(chunk, times = WARM) {
   try {
     decodeChunk(chunk.bytes, chunk.codec, chunk.size);
   } catch {
-    return; // whoever asked for it is told
+    return; // whoever asked for it has the error
   }
   if (times > 1) setTimeout(() => warmUp(chunk, times - 1));
 }

@@ -62,7 +62,7 @@ _OPENED: Final = ATTRIBUTES | {
 """The attributes as opening needs them: a fact of another type than in the table is only odd."""
 _SHARDED: Final = ["sharding_indexed"]
 _GROUPS: Final = ("documents", "preview", "source")
-"""Groups at the top of a store; results, which are no part of it, are not checked."""
+"""Groups at the top of a store; results, which are not checked, are elsewhere."""
 
 
 def check_nodes(nodes: Mapping[str, Any]) -> str:
