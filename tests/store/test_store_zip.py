@@ -150,7 +150,7 @@ def test_members_are_read_by_their_bytes(
 def test_a_file_that_was_cut_is_no_store(zipped: Path, cut: int) -> None:
     """Its directory is at its end: what is left is refused."""
     zipped.write_bytes(zipped.read_bytes()[:-cut])
-    with pytest.raises(CorruptFileError, match="no whole zip"):
+    with pytest.raises(CorruptFileError, match="not a whole zip"):
         stemzarr.open(zipped)
 
 

@@ -454,7 +454,7 @@ class PatternDataset(Dataset[Any]):
             return part.render(inside, buffer)
 
     def take_cache(self) -> UnitCache:
-        """Return what this process keeps, for good: patterns that are fetched meanwhile begin again.
+        """Return what this process keeps, for good: patterns that are fetched then begin again.
 
         `give_cache` brings it back.
         """
