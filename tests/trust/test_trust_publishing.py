@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import itertools
+import json
 import random
 import shutil
 from collections.abc import Iterator
@@ -346,3 +347,13 @@ def test_a_dry_run_changes_nothing_and_says_the_same(tiny_store: Path, tmp_path:
     done = publish_store(tiny_store, dest, FAST)
     same = ("status", "files", "nbytes", "kept", "left_out")
     assert [getattr(planned, n) for n in same] == [getattr(done, n) for n in same]
+
+
+def test_a_root_in_other_words_is_published_as_it_is(tiny_store: Path, tmp_path: Path) -> None:
+    """What another program or version wrote, and means the same, comes back byte for byte."""
+    source = Path(shutil.copytree(tiny_store, tmp_path / "s.zarr"))
+    root = json.loads((source / "zarr.json").read_bytes())
+    (source / "zarr.json").write_text(json.dumps(root, indent=2, ensure_ascii=False))
+    publish_store(source, tmp_path / "x.zarr", FAST)
+    assert look(tmp_path / "x.zarr", source)
+    assert publish_store(tiny_store, tmp_path / "x.zarr", FAST).status == "unchanged"

@@ -104,7 +104,7 @@ class _Parcel:
     claim: dict[str, bytes]
     """The files of the manifest itself."""
     root: bytes
-    """The root's metadata, as stemzarr writes them."""
+    """The root's metadata, without results."""
 
     def place_of(self, key: str) -> Readable:
         """Return where a file is."""
@@ -257,8 +257,15 @@ def _read_parcel(store: Readable, before: Nodes, stage: LocalFolder | None = Non
         nodes=nodes,
         files=files,
         claim={f"{MANIFEST}/{name}": place.get(f"{MANIFEST}/{name}") for name in names},
-        root=consolidated(nodes),
+        root=_root_of(place.get(_ROOT), nodes),
     )
+
+
+def _root_of(content: bytes, nodes: Nodes) -> bytes:
+    """Return the root's metadata as they are, or written again where they list results."""
+    lists_results = f'"{RESULTS}'.encode() in content
+    is_own = not lists_results and same_listing(content, nodes)
+    return content if is_own else consolidated(nodes)
 
 
 def _left_out(store: Readable, parcel: _Parcel) -> Iterator[str]:
