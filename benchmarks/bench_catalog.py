@@ -107,7 +107,9 @@ def fill(lake: Lake, count: int) -> None:
                 (folder / "zarr.json").write_bytes(metadata[:1024])
                 signed = dataclasses.replace(record, signature=read_signature(folder) or "")
                 notes = Notes(tags=("good",) if number % 50 == 0 else ())
-                rows.append(tables.NewRow(record=signed, notes=notes, noted=""))
+                rows.append(
+                    tables.NewRow(record=signed, notes=notes, added=tables.Added(signature=""))
+                )
             tables.put_rows(connection, rows)
     time.sleep(2.1)  # Folders that have just changed are looked through again.
     lake.refresh()

@@ -19,7 +19,7 @@ from stemzarr_catalog.index import Index
 from stemzarr_catalog.notes import Notes
 from stemzarr_catalog.record import flatten_tags, read_record
 from stemzarr_catalog.search import names
-from stemzarr_catalog.tables import NewRow, fetch, put_rows
+from stemzarr_catalog.tables import Added, NewRow, fetch, put_rows
 
 FOUND = {
     "": ["map", "overview", "scan"],
@@ -241,7 +241,7 @@ def test_any_tag_tree_can_be_indexed(template: Path, tree: dict[str, Any], numbe
     for _ in range(2):
         with index.writing() as connection:
             changed = dataclasses.replace(record, tags=tree)
-            put_rows(connection, [NewRow(record=changed, notes=Notes(), noted="")])
+            put_rows(connection, [NewRow(record=changed, notes=Notes(), added=Added(signature=""))])
     with index.reading() as connection:
         assert names(connection, f'tag:own.number="{float(number)}"') == ["scan"]
         assert names(connection, "tag:own.text=nan") == ["scan"]
@@ -264,7 +264,7 @@ def test_many_rows_at_once_are_as_one_by_one(template: Path, trees: list[dict[st
     for number, tree in enumerate(trees):
         columns = {**record.columns, "name": f"n{number}"}
         changed = dataclasses.replace(record, name=f"n{number}", columns=columns, tags=tree)
-        rows.append(NewRow(record=changed, notes=Notes(), noted=""))
+        rows.append(NewRow(record=changed, notes=Notes(), added=Added(signature="")))
     seen = []
     for batches in ([rows], [[row] for row in rows]):
         index = Index(None)
