@@ -188,6 +188,15 @@ def test_one_file_that_is_replaced_is_not_read_on(
         scan.intensity[15, 15].load()
 
 
+def test_one_file_is_not_changed(zipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What revises a store says that a file is only read, and leaves it as it is."""
+    before = zipped.read_bytes()
+    for words in (["calibrate", str(zipped), "det_x.scale=1"], ["redact", str(zipped), "--yes"]):
+        assert run(words) != 0
+        assert "read and not changed" in capsys.readouterr().err
+    assert zipped.read_bytes() == before
+
+
 def test_a_damaged_store_is_not_packed(store: Path, tmp_path: Path) -> None:
     """Each file is compared with the manifest, and no file is left."""
     content = bytearray((store / SHARD).read_bytes())

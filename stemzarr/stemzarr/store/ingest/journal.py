@@ -17,7 +17,7 @@ from typing import Any
 
 import xxhash
 
-from stemzarr.errors import StemzarrError
+from stemzarr.errors import OptionError, StemzarrError
 from stemzarr.storage.files import follow_link, remove_abandoned
 from stemzarr.storage.fingerprints import digest_of
 from stemzarr.storage.local import LocalFolder
@@ -195,7 +195,12 @@ def revising_store(path: Path) -> Iterator[LocalFolder]:
         Another process holds the lock, or took it over.
     DamagedStoreError, WriteError
         As `LocalFolder.settle` and `revising`.
+    OptionError
+        The store is one file.
     """
+    if path.is_file():
+        msg, hint = "is a store in one file, which is read and not changed", "unpack it first"
+        raise OptionError(msg, path=path, hint=hint)
     with store_lock(path, _REVISION_WAIT_S) as lock:
         LocalFolder(path).settle()
         with revising(path, lock.check) as stage:
