@@ -87,7 +87,9 @@ def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:
         raise UnsupportedDataError("is not a store", path=path, hint=hint)
     from stemzarr_catalog.record import read_record
 
-    return path, {**read_record(path, path.stem).json, "store": str(path.absolute())}
+    record = {**read_record(path, path.stem).json, "store": str(path.absolute())}
+    del record["origins"]  # which tell entries of a lake apart
+    return path, record
 
 
 def _path(text: str, *, far: bool = False) -> Path:
