@@ -218,7 +218,7 @@ class Run:
         sizes = [file_size(path) for path in sources]
         alone = len(sources) == 1
         known = self._find_unchanged(sources)
-        if len(sources) - len(known) > 1:
+        if len(sources) - len(known) > 1 and not self.report.as_json:
             self._announce({p: n for p, n in zip(sources, sizes, strict=True) if p not in known})
         with self.report.progress("ingesting") as bar, self.lake.together():
             for number, (path, part) in enumerate(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def catalog() -> None:
-    """Keep the index of a lake."""
+    """Maintain the index of a lake."""
 
 
 catalog.add_command(describe)
