@@ -54,7 +54,7 @@ def test_a_moved_folder_is_one_question(
     captured = capsys.readouterr()
     assert captured.err.count(QUESTION) == 1
     assert f"files below {new} have the same names" in captured.err
-    assert f"those of {old}" in captured.err
+    assert f"those below {old}" in captured.err
     assert captured.out.count("unchanged") == 2
     how = "moved here from" if typed == "y" else "is the same file as"
     assert captured.out.count(how) == 2
