@@ -103,14 +103,15 @@ def _is_watched(thread: threading.Thread) -> bool:
 
 
 def _open_files() -> set[tuple[str, int]]:
-    """Return path and descriptor of the files that this process has open, wherever they lie."""
+    """Return path and descriptor of the files that are open, but the fonts that matplotlib keeps."""
     folder = Path("/proc/self/fd")
     if not folder.is_dir():
-        return {(file.path, file.fd) for file in psutil.Process().open_files()}
+        opened = psutil.Process().open_files()
+        return {(file.path, file.fd) for file in opened if not file.path.endswith(".ttf")}
     found = set()
     for descriptor in os.listdir(folder):  # noqa: PTH208 - twice for each test: no paths are made
         with contextlib.suppress(FileNotFoundError):  # that of the listing itself
             path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - the same
-            if os.path.isfile(path):  # noqa: PTH113 - the same
+            if os.path.isfile(path) and not path.endswith(".ttf"):  # noqa: PTH113 - the same
                 found.add((path, int(descriptor)))
     return found
