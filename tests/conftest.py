@@ -103,7 +103,7 @@ def _is_watched(thread: threading.Thread) -> bool:
 
 
 def _open_files() -> set[tuple[str, int]]:
-    """Return path and descriptor of the files that are open, but the fonts that matplotlib keeps."""
+    """Return path and descriptor of the files that are open, but the fonts of matplotlib."""
     folder = Path("/proc/self/fd")
     if not folder.is_dir():
         opened = psutil.Process().open_files()
