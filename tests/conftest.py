@@ -78,7 +78,7 @@ def nothing_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
         thread.join(timeout=5)
     assert not [thread for thread in left if thread.is_alive()], "threads are still running"
     born = [c for c in _children() if c.pid not in children]
-    alive = [c for c in born if c.is_running() and "resource_tracker" not in " ".join(c.cmdline())]
+    alive = [c for c in born if c.is_running() and not _is_kept(c)]
     assert not psutil.wait_procs(alive, timeout=5)[1], "child processes are still running"
     for generation in range(3):  # what a test leaves is young, and a full collection takes long
         if _open_files() - files:
@@ -94,6 +94,12 @@ def _children() -> list[psutil.Process]:
         except ChildProcessError:
             return []
     return psutil.Process().children()
+
+
+def _is_kept(process: psutil.Process) -> bool:
+    """Tell whether a child is one of those that multiprocessing starts once and keeps."""
+    command = " ".join(process.cmdline())
+    return "multiprocessing.resource_tracker" in command or "multiprocessing.forkserver" in command
 
 
 def _is_watched(thread: threading.Thread) -> bool:

@@ -51,7 +51,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Remove from a store who made it, of what, and where.",
     ),
     "tag": ("stemzarr_cli.tag:tag", "Add tags, remarks and fields of your own to entries."),
-    "result": ("stemzarr_cli.result:result", "Keep what was computed from entries."),
+    "result": (
+        "stemzarr_cli.result:result",
+        "Keep what was computed from entries: maps, segmentations, latents.",
+    ),
     "rename": ("stemzarr_cli.rename:rename", "Give an entry another name."),
     "watch": ("stemzarr_cli.watch:watch", "Ingest what arrives in folders."),
     "gallery": ("stemzarr_cli.gallery:gallery", "Write one HTML page of the lake."),

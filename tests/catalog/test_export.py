@@ -98,7 +98,7 @@ def test_what_is_wrong_is_found(lake: Lake, add: Add, tmp_path: Path) -> None:
     assert "is not a store" in found["stray.txt"]
     assert "is a link" in found["link.zarr"]
     assert "two_words.zarr" in found["two words.zarr"]
-    assert "not there" in found["nobody.json"]
+    assert "does not exist" in found["nobody.json"]
     assert "differs" in found["catalog.yaml"]
     assert len(found) == 7
 

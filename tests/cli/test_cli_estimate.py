@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -22,7 +23,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, int]:
     """Return scans with their sizes."""
     folder = tmp_path_factory.mktemp("estimate")
     for number in range(4):
-        write_synthetic_dm4(folder / f"{number}.dm4", (3, 3 + number), (16, 16), seed=number)
+        path = folder / f"{number}.dm4"
+        write_synthetic_dm4(path, (3, 3 + number), (16, 16), seed=number)
+        os.utime(path, (1e9, 1e9))  # what was written just now is not known by its time
     return {path: path.stat().st_size for path in sorted(folder.iterdir())}
 
 

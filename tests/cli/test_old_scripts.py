@@ -42,7 +42,8 @@ def read_rows(text: str) -> list[tuple[str, ...]]:
     return [row for row in rows if row[0] != "before" and not row[0].startswith("---")]
 
 
-ROWS = [*read_rows(PAGE), *read_rows(SECTION)]
+ROWS = list({row[:2]: row for row in (*read_rows(PAGE), *read_rows(SECTION))}.values())
+"""The rows of both pages; one that is in both is run once."""
 
 
 def read_options(words: list[str]) -> argparse.Namespace:

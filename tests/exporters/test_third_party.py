@@ -16,7 +16,7 @@ from stemzarr.errors import UnsupportedDataError
 from stemzarr.model import Document
 from stemzarr.registry import ExportRequest, exporters, find_exporter
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "csv_exporter"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "tsv_exporter"
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     exporters.cache_clear()
     yield
     exporters.cache_clear()
-    sys.modules.pop("stemzarr_csv", None)
+    sys.modules.pop("stemzarr_tsv", None)
 
 
 @pytest.mark.usefixtures("installed")
@@ -49,16 +49,16 @@ def test_an_installed_exporter_is_found_and_writes(
     """The suffix of another package's format leads to its exporter, and its file reads back."""
     counts = np.arange(5, dtype=np.uint16) ** 2
     document = make_document("spectrum", counts)
-    exporter = find_exporter(Path("spectrum.csv"))
-    request = make_request(document, "spectrum.csv")
+    exporter = find_exporter(Path("spectrum.tsv"))
+    request = make_request(document, "spectrum.tsv")
     exporter.write(request)
-    columns = np.loadtxt(request.dest, delimiter=",", skiprows=1).T
+    columns = np.loadtxt(request.dest, delimiter="\t", skiprows=1).T
     np.testing.assert_allclose(columns, [document.axes[0].values(), counts])
     with pytest.raises(UnsupportedDataError, match="has 2"):
-        exporter.write(make_request(make_document("image", np.eye(3)), "image.csv"))
+        exporter.write(make_request(make_document("image", np.eye(3)), "image.tsv"))
 
 
 def test_without_it_the_format_is_unknown() -> None:
     """The example is no part of stemzarr itself."""
-    assert importlib.util.find_spec("stemzarr_csv") is None
-    assert "csv" not in [exporter.name for exporter in exporters()]
+    assert importlib.util.find_spec("stemzarr_tsv") is None
+    assert "tsv" not in [exporter.name for exporter in exporters()]

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import stemzarr
@@ -28,6 +29,10 @@ SCANS_TO_IMAGES = ("png", "tif")
 """Formats that hold one image: they are given the survey."""
 
 
+LINES = ("csv", "msa")
+"""Formats that hold one spectrum or profile: they are given one."""
+
+
 class Export:
     """One export of the tiny store that is made to fail."""
 
@@ -35,6 +40,9 @@ class Export:
         self.store = store
         self.folder = folder
         self.name = name
+        if name in LINES:
+            self.store = folder.parent / "line.npy"
+            np.save(self.store, np.arange(9.0))
         self.dest = folder / f"x{FORMATS[name]}"
         self.raised: BaseException | None = None
 
@@ -94,6 +102,9 @@ class Export:
 
                 with Image.open(self.dest) as image:
                     image.load()
+            case "csv":
+                lines = np.loadtxt(self.dest, delimiter=",", skiprows=1, comments="#")
+                assert lines[:, -1].sum() == 36
             case "dm":
                 assert stemzarr.info(self.dest)["complete"]
             case _:

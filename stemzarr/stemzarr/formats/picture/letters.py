@@ -101,7 +101,7 @@ def draw_text(text: str) -> NDArray[np.bool_]:
 
     Examples
     --------
-    >>> for row in draw_text("1/nm")[2:]: print("".join(" #"[bit] for bit in row))
+    >>> for row in draw_text("1/nm")[2:]: print("".join(" #"[int(bit)] for bit in row).rstrip())
       #      #  # ##  ## #
       #     #   ##  # # # #
       #    #    #   # # # #

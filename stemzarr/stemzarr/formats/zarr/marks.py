@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from stemzarr.storage.reasons import reading
 from stemzarr.storage.zipped import SUFFIX
@@ -21,8 +22,17 @@ def is_store_folder(path: Path, _head: bytes = b"") -> bool:
 
 
 def is_zipped_store(path: Path) -> bool:
-    """Return whether a file is named as a store in one file is."""
-    return path.name.lower().endswith(SUFFIX) and path.is_file()
+    """Return whether a file is named as a store in one file is, and is not that of another."""
+    if not path.name.lower().endswith(SUFFIX) or not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            tree = json.loads(archive.read("zarr.json"))
+    except KeyError:
+        return False
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return True  # a damaged one, of which its own reader says what is wrong
+    return _is_ours(tree)
 
 
 def is_foreign_zarr(path: Path, _head: bytes = b"") -> bool:
@@ -36,9 +46,12 @@ def is_foreign_zarr(path: Path, _head: bytes = b"") -> bool:
     except (OSError, ValueError):
         return False  # a damaged store, of which its own reader says what is wrong
     known = isinstance(tree, dict) and tree.get("node_type") in ("group", "array")
-    attributes = tree.get("attributes") if known else None
-    ours = isinstance(attributes, dict) and "stemzarr_schema" in attributes
-    return known and not ours and not (path / "source").is_dir()
+    return known and not _is_ours(tree) and not (path / "source").is_dir()
+
+
+def _is_ours(tree: Any) -> bool:  # noqa: ANN401 - what JSON holds
+    attributes = tree.get("attributes") if isinstance(tree, dict) else None
+    return isinstance(attributes, dict) and "stemzarr_schema" in attributes
 
 
 def folder_size(path: Path) -> tuple[int, int]:
