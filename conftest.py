@@ -12,6 +12,7 @@ import pytest
 
 NEEDED = {
     "torch": ("stemzarr/stemzarr/formats/torch_tensor/writer.py", "stemzarr/stemzarr/torch/*"),
+    "anywidget": ("stemzarr/stemzarr/explorer/notebook.py",),
     "libertem": ("stemzarr/stemzarr/bridges/libertem_dataset.py",),
 }
 """Modules that cannot be imported without an extra package."""
