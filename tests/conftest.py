@@ -25,7 +25,7 @@ settings.register_profile(
     "stemzarr",
     deadline=None,
     derandomize=not SEED,
-    max_examples=100 if SEED else 40,
+    max_examples=100 if SEED else 30,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("stemzarr")
