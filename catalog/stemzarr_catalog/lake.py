@@ -19,7 +19,6 @@ from stemzarr_catalog.index_manager import IndexManager
 from stemzarr_catalog.intake_yaml import LARGEST, write_yaml
 from stemzarr_catalog.names import casefold, lookup_name
 from stemzarr_catalog.reconcile import list_results
-from stemzarr_catalog.redacting import redact_entry
 from stemzarr_catalog.results import results_folder
 from stemzarr_catalog.search import Brief, Searchable
 from stemzarr_catalog.sessions import Session, read_sessions
@@ -404,6 +403,8 @@ class Lake(Annotated):
             There is no such entry, it is virtual, or the store cannot be written.
         """
         self._manager.check_writable()
+        from stemzarr_catalog.redacting import redact_entry
+
         return redact_entry(self, self._manager, self[name])
 
     def rename(self, name: str, new: str) -> Entry:
