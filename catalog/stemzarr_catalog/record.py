@@ -116,6 +116,12 @@ def read_record(store: Path, name: str) -> Record:
         raise DamagedStoreError(said, path=store, hint=f"stemzarr verify {name}") from error
 
 
+def _unlisted_bytes(store: Path) -> int:
+    """Return the size of the files that no manifest lists: its own and the root's metadata."""
+    manifest = (path for path in (store / "source" / "manifest").rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in (store / "zarr.json", *manifest))
+
+
 def _read(store: Path, name: str) -> Record:
     from stemzarr.store import read_store
     from stemzarr.store.format.tree import read_nodes, read_small_array
@@ -131,7 +137,7 @@ def _read(store: Path, name: str) -> Record:
     files: dict[str, Any] = {}
     if "source/manifest" in nodes:
         files = json.loads(read_small_array(store, nodes, "source/manifest").tobytes())["files"]
-        columns["stored"] = sum(size for size, _ in files.values())
+        columns["stored"] = sum(size for size, _ in files.values()) + _unlisted_bytes(store)
     documents = [
         {**describe_document(document), "main": document.index == opened.main}
         for document in opened.documents

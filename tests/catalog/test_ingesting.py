@@ -63,7 +63,9 @@ def test_a_source_becomes_an_entry(empty: Lake, write: Write) -> None:
     assert result.json()["store"] == str(empty.path / "stores" / "scan.zarr")
     assert result.json()["error"] is None
     assert result.source_bytes == path.stat().st_size
-    assert result.stored_bytes > 0
+    files = [file for file in empty["scan"].path.rglob("*") if file.is_file()]
+    on_disk = sum(file.stat().st_size for file in files)
+    assert result.stored_bytes == empty["scan"].stored_bytes == on_disk
     expected = np.random.default_rng(0).poisson(1.0, (3, 4, 8, 8))
     np.testing.assert_array_equal(empty["scan"].open().intensity, expected)
     assert empty.search("tag:Microscope Info.Voltage=300000").names == ["scan"]

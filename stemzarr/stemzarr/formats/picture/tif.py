@@ -45,7 +45,7 @@ def write_tif(request: ExportRequest) -> Exported:
     OptionError
         float64 is asked for.
     UnsupportedDataError
-        The document is no image and no stack, its values have no type of TIFF or none that holds
+        The document is neither an image nor a stack, or its values have no type of TIFF that holds
         them, or they exceed its 4 GB.
     """
     if view_of(request.documents[0]).dtype == "float64":
