@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from stemzarr_catalog.wording import format_value
 
 if TYPE_CHECKING:
     from stemzarr.model import Document, Fact, Source
+    from stemzarr.store.format.schema import Nodes
 
 __all__ = ["Record", "Signature", "flatten_tags", "read_digest", "read_record", "read_signature"]
 
@@ -116,10 +118,16 @@ def read_record(store: Path, name: str) -> Record:
         raise DamagedStoreError(said, path=store, hint=f"stemzarr verify {name}") from error
 
 
-def _unlisted_bytes(store: Path) -> int:
+def _unlisted_bytes(store: Path, nodes: Nodes) -> int:
     """Return the size of the files that no manifest lists: its own and the root's metadata."""
-    manifest = (path for path in (store / "source" / "manifest").rglob("*") if path.is_file())
-    return sum(path.stat().st_size for path in (store / "zarr.json", *manifest))
+    from stemzarr.storage.local import open_root
+
+    place = open_root(store)
+    node = nodes["source/manifest"]
+    chunk = node["chunk_grid"]["configuration"]["chunk_shape"][0]
+    pieces = [f"source/manifest/c/{n}" for n in range(math.ceil(node["shape"][0] / chunk))]
+    keys = ["zarr.json", "source/manifest/zarr.json", *pieces]
+    return sum(place.stamp(key).size for key in keys)
 
 
 def _read(store: Path, name: str) -> Record:
@@ -137,7 +145,7 @@ def _read(store: Path, name: str) -> Record:
     files: dict[str, Any] = {}
     if "source/manifest" in nodes:
         files = json.loads(read_small_array(store, nodes, "source/manifest").tobytes())["files"]
-        columns["stored"] = sum(size for size, _ in files.values()) + _unlisted_bytes(store)
+        columns["stored"] = sum(size for size, _ in files.values()) + _unlisted_bytes(store, nodes)
     documents = [
         {**describe_document(document), "main": document.index == opened.main}
         for document in opened.documents
