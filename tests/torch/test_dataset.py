@@ -31,7 +31,6 @@ from stemzarr.torch import (  # noqa: E402 - needs torch
     PatternDataset,
     PatternSampler,
     make_loader,
-    split_blocks,
 )
 
 SHAPE = (9, 14, 8, 10)
@@ -431,36 +430,6 @@ def test_what_cannot_train_is_refused() -> None:
             PatternDataset(scan(), **number)
     with pytest.raises(IndexError, match="no pattern 126"):
         PatternDataset(scan())[126]
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"seed": -1}, "seed is -1"),
-        ({"seed": 1.5}, "seed is 1.5"),
-        ({"batch_size": 0}, "batch_size is 0"),
-        ({"batch_size": "8"}, "batch_size is '8'"),
-        ({"num_workers": -1}, "num_workers is -1"),
-        ({"world_size": 0}, "world_size is 0"),
-        ({"rank": 1}, "rank is 1, and world_size is 1"),
-        ({"rank": 2, "world_size": 2}, "rank is 2, and world_size is 2"),
-        ({"rank": -1, "world_size": 2}, "rank is -1"),
-    ],
-)
-def test_a_sampler_refuses_what_gives_no_batches(fields: dict[str, Any], message: str) -> None:
-    """A number that cannot work is refused when the sampler is made: no epoch is empty unsaid."""
-    with pytest.raises(OptionError, match=message) as caught:
-        PatternSampler(PatternDataset(scan()), **fields)
-    assert caught.value.hint
-
-
-def test_numbers_of_numpy_are_numbers() -> None:
-    """What was calculated counts as a number here, too."""
-    dataset = PatternDataset(scan())
-    two: Any = np.int64(2)
-    sampler = PatternSampler(dataset, two, seed=two, rank=two - 1, world_size=two)
-    assert list(sampler) == list(PatternSampler(dataset, 2, seed=2, rank=1, world_size=2))
-    assert len(split_blocks(dataset, tile=two, gap=two - 2)[1])
 
 
 def test_masks_must_fit_their_scans() -> None:
