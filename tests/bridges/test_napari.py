@@ -80,7 +80,7 @@ def test_a_spectrum_image_is_a_stack_of_energies(tmp_path: Path) -> None:
 
 
 def test_colour_is_colour_and_a_spectrum_is_refused(tmp_path: Path) -> None:
-    """Red, green and blue are one layer; what is no image says how it is plotted."""
+    """Red, green and blue are one layer; what is not an image says how it is plotted."""
     (tmp_path / "b").mkdir()
     values = np.random.default_rng(2).integers(0, 255, (4, 5, 3)).astype(np.uint8)
     path = store_of(tmp_path, "image", values, channels=("red", "green", "blue"))

@@ -144,7 +144,7 @@ def test_what_was_removed_from_the_lake_is_taken_again(
 def test_failures_are_tried_again_and_then_given_up(
     empty: Lake, folder: Path, scan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each attempt waits longer; a change of the file begins anew."""
+    """Each attempt waits longer; a change of the file begins again."""
     clock = Clock()
     shutil.copy(scan, folder)
     patience = WatchOptions(settle_s=0, retry_s=10.0, attempts=3)

@@ -83,7 +83,7 @@ def test_damage_gives_our_errors(tmp_path: Path, whole: bytes, data: st.DataObje
 @given(content=st.binary(max_size=400))
 @settings(max_examples=60)
 def test_noise_gives_our_errors(tmp_path: Path, content: bytes) -> None:
-    """Noise behind the first bytes of a DM file is no image."""
+    """Noise behind the first bytes of a DM file is not an image."""
     path = tmp_path / "noise.dm4"
     path.write_bytes(b"\x00\x00\x00\x04" + content)
     with pytest.raises(StemzarrError):

@@ -98,7 +98,7 @@ def test_a_ring_calibrates_the_store(copied: Path, serve: Serve) -> None:
 
 
 def test_nothing_is_changed_unasked(copied: Path, dm4: Path, serve: Serve) -> None:
-    """Without --edit; from elsewhere; by a link; of a file that is no store; by nonsense."""
+    """Without --edit; from elsewhere; by a link; of a file that is not a store; by nonsense."""
     before = (copied / "zarr.json").read_bytes()
     with serve(copied) as server:
         assert ask(server, "api/calibration", RING)[0] == 405

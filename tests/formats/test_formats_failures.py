@@ -77,7 +77,7 @@ def test_unknown_suffix(tmp_path: Path, name: str) -> None:
 
 
 def test_folder_and_nothing(tmp_path: Path) -> None:
-    """A folder is no file, and a wrong path names nothing."""
+    """A folder is not a file, and a wrong path names nothing."""
     with pytest.raises(UnknownFormatError, match="folder"):
         read_source(tmp_path)
     with pytest.raises(SourceNotFoundError):

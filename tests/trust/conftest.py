@@ -87,7 +87,7 @@ class Sweep:
         Parameters
         ----------
         folder
-            Made anew, from `template`, before each run.
+            Made again, from `template`, before each run.
         run
             Meets the fault.
         check

@@ -249,7 +249,7 @@ def test_credentials_that_expire_are_one_error(web: WebFolder) -> None:
 
 
 def test_a_wrong_address_is_one_error(web: WebFolder) -> None:
-    """A name with a slip, a folder that is no store, a file that is not one."""
+    """A name with a slip, a folder that is not a store, a file that is not one."""
     with pytest.raises(SourceNotFoundError, match="there is no store"):
         stemzarr.open(f"{web.address}/y.zarr")
     (web.folder / "z.zarr").mkdir()

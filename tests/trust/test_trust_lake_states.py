@@ -140,7 +140,7 @@ class LakeMachine(RuleBasedStateMachine):
 
     @rule(lose=st.booleans())
     def rebuild(self, *, lose: bool) -> None:
-        """Make the index anew from the folders, also where it is lost."""
+        """Rebuild the index from the folders, also where it is lost."""
         if lose:
             (self.folder / "lake" / "catalog.sqlite").unlink(missing_ok=True)
         self.lake().rebuild()
@@ -155,7 +155,7 @@ class LakeMachine(RuleBasedStateMachine):
 
     @invariant()
     def lake_is_model(self) -> None:
-        """Compare names, tags and values with the model, in a lake opened anew."""
+        """Compare names, tags and values with the model, in a lake opened again."""
         if not self.values:
             return
         lake = self.lake()

@@ -140,7 +140,7 @@ def test_an_export_of_a_store_that_is_removed_leaves_nothing(
 def test_an_export_of_a_store_that_is_replaced_is_of_one_of_them(
     tmp_path: Path, tiny: Any, store: Path
 ) -> None:
-    """Ingested anew again and again meanwhile: the file holds the one or the other, or none."""
+    """Ingested again and again meanwhile: the file holds the one or the other, or none."""
     sources = [read_source(tiny.write(tmp_path / f"{n}.dm4", seed=n)) for n in (11, 12)]
     wanted = [read_box(s.document.blocks, (0,) * 4, s.document.shape) for s in sources]
     write_store(sources[0], store, IngestOptions(overwrite=True, sync=False, threads=1))
