@@ -22,7 +22,7 @@ COUNTS = 65536
 """What counts stay below."""
 _SMALL = 2
 _GROUP = 8
-_BINNED = 2**17
+_BINNED = 2**15
 _GLANCE = 64
 
 

@@ -21,7 +21,7 @@ _MOST_TILES = 32
 _EXACT = 2**53
 """Up to which float64 holds every integer."""
 _MOST_INT64 = 2**63
-_GROUP_BYTES = 1024**2
+_GROUP_BYTES = 2 * 1024**2
 
 
 def tile_side(detector: tuple[int, ...]) -> int:
