@@ -252,9 +252,7 @@ def measure_esm(lake: Lake, python: str) -> Iterator[Line]:
     if probe.returncode:
         print(f"intake-esm is not installed for {python}: left out", file=sys.stderr)
         return
-    import pandas as pd
-
-    table = pd.DataFrame([entry.row() for entry in lake.search()])
+    table = lake.search().to_dataframe().reset_index()
     keep = ["name", "kind", "beam_energy_keV", "specimen", "detector", "store"]
     csv = lake.path / "peer.csv"
     table[keep].to_csv(csv, index=False)

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "EntryList"]
 
+_PANDAS = {
+    "text": "str",
+    "number": "float64",
+    "whole": "Int64",
+    "flag": "boolean",
+    "date": "datetime64[us]",
+}
+"""What pandas calls the types of columns; lists are objects."""
+
 
 class Entry:
     """One store of a lake: what it is, where it came from, and how to open it.
@@ -182,20 +191,20 @@ class Entry:
         return {**said, "results": added} if added else said
 
     def row(self) -> dict[str, Any]:
-        """Return the entry as one flat row of a table."""
-        source = self.source
-        return {
-            "name": self.name,
-            **{key: self._record[key] for key in ("title", "kind", "dtype")},
-            "dims": " ".join(self.dims),
-            "shape": self.shape,
-            **self.facts,
-            **{f"source_{k}": source.get(k) for k in ("name", "format", "size", "hash")},
-            "tags": self.notes.tags,
-            "remark": self.notes.remark,
-            **self.notes.fields,
-            "store": str(self.path),
-        }
+        """Return the entry as one flat row of a table, under the names that queries know.
+
+        Every built-in field is there, None where it is not known; then calibrations as
+        ``det_x.scale``, people's own fields, `tag` and `has` (names of results), `dims`, `shape`,
+        and `store`.
+
+        Raises
+        ------
+        CorruptFileError
+            What is among the results of the entry is not a result.
+        """
+        from stemzarr_catalog.rows import make_row
+
+        return make_row(self._record, self.notes, self.results, str(self.path))
 
     def _repr_html_(self) -> str:
         from stemzarr_catalog.html_repr import entry_html
@@ -262,10 +271,24 @@ class EntryList(list[Entry]):
         return api.open([each.path for each in self], dim=dim, document=document, chunks=chunks)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return a table with one row an entry, its name as index and a column for each fact."""
+        """Return a table with one row an entry, its name as index and a column for each field.
+
+        Columns are called as queries call the fields, see `Entry.row`. Numbers are float64, sizes
+        and other whole numbers Int64, flags boolean, dates datetime64 without a zone, as the clock
+        at the instrument showed them (``ingested`` in UTC).
+
+        Raises
+        ------
+        CorruptFileError
+            As `Entry.row`.
+        """
         import pandas as pd
 
-        table = pd.DataFrame([entry.row() for entry in self])
-        return (
-            table.set_index("name") if len(table) else pd.DataFrame(index=pd.Index([], name="name"))
-        )
+        from stemzarr_catalog.rows import sort_into_columns
+
+        columns = sort_into_columns([entry.row() for entry in self])
+        series = {
+            name: pd.Series(values, dtype=_PANDAS.get(kind, "object"))
+            for name, (kind, values) in columns.items()
+        }
+        return pd.DataFrame(series).set_index("name")

@@ -20,6 +20,7 @@ from stemzarr_catalog.citing import citation_files
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.pictures import read_pictures, render_png
+from stemzarr_catalog.rows import sort_into_columns
 
 __all__ = ["export_citation", "export_parquet", "export_stac", "stac_item"]
 
@@ -273,7 +274,10 @@ def export_citation(
 def export_parquet(
     lake: Lake, dest: str | os.PathLike[str], query: str = "", *, overwrite: bool = False
 ) -> int:
-    """Write the entries of a query as one Parquet table, a column for each fact.
+    """Write the entries of a query as one Parquet table, with the columns of `to_dataframe`.
+
+    A column ``record`` has all that is known of an entry, as JSON. The built-in columns are there
+    whatever is known, so that tables of several lakes have one schema.
 
     Returns
     -------
@@ -298,33 +302,26 @@ def export_parquet(
         raise MissingDependencyError(
             "Parquet needs pyarrow, which is not installed", hint="pip install pyarrow"
         ) from error
-    rows = [_plain_row(entry) for entry in lake.search(query)]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: _column([row.get(name) for row in rows]) for name in names}
+    entries = lake.search(query)
+    rows = [{**entry.row(), "record": _record_text(entry)} for entry in entries]
+    types = {
+        "number": pa.float64(),
+        "whole": pa.int64(),
+        "flag": pa.bool_(),
+        "date": pa.timestamp("us"),
+        "texts": pa.list_(pa.string()),
+        "sizes": pa.list_(pa.int64()),
+    }
+    columns = {
+        name: pa.array(values, types.get(kind, pa.string()))
+        for name, (kind, values) in sort_into_columns(rows).items()
+    }
+    columns.setdefault("record", pa.array([], pa.string()))
     with publish(target) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
     return len(rows)
 
 
-def _plain_row(entry: Entry) -> dict[str, Any]:
-    row = entry.row()
-    document = entry.document
-    scales = {f"{axis['name']}.scale": axis["scale"] for axis in document["axes"]}
-    units = {f"{axis['name']}.units": axis["units"] for axis in document["axes"]}
-    return {
-        **row,
-        "shape": list(entry.shape),
-        "tags": list(entry.notes.tags),
-        **scales,
-        **units,
-        "record": json.dumps(entry.json(), ensure_ascii=False),
-    }
-
-
-def _column(values: list[Any]) -> list[Any]:
-    """Return the values of a column as one type: text where they are of several."""
-    kinds = {type(value) for value in values if value is not None}
-    if len(kinds) <= 1:
-        return values
-    convert = float if kinds == {int, float} else str
-    return [None if value is None else convert(value) for value in values]
+def _record_text(entry: Entry) -> str:
+    """Return all that is known of an entry, as JSON."""
+    return json.dumps(entry.json(), ensure_ascii=False)

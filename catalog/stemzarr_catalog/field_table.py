@@ -13,15 +13,24 @@ from stemzarr_catalog.fields import FIELDS, Field
 __all__ = ["COMMAND", "field_table"]
 
 COMMAND: Final = "stemzarr_catalog.field_table"
+_VALUES: Final = {
+    "text": "text",
+    "path": "text",
+    "number": "numbers",
+    "date": "dates",
+    "flag": "yes or no",
+}
 
 
 def field_table() -> str:
     """Return the table in Markdown."""
-    return markdown_table(("field", "means"), map(_cells, FIELDS.values()))
+    return markdown_table(("field", "values", "means"), map(_cells, FIELDS.values()))
 
 
-def _cells(field: Field) -> tuple[str, str]:
-    return f"`{field.name}`", field.meaning + (f" ({field.unit})" if field.unit else "")
+def _cells(field: Field) -> tuple[str, str, str]:
+    values = "whole numbers" if field.whole else _VALUES[field.type]
+    said = field.meaning + (f" ({field.unit})" if field.unit else "")
+    return f"`{field.name}`", values, said
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from stemzarr.metadata.units import UNITS, spell_unit, unit_factor
 __all__ = [
     "FIELDS",
     "NUMBER",
+    "RESERVED",
+    "STATISTICS",
     "Field",
     "field_of",
     "nearest",
@@ -32,7 +34,7 @@ class Field:
     """One property of an entry."""
 
     name: str
-    """Name as the store's attributes spell it; also the column of the index."""
+    """Name as the store's attributes spell it; also the column of the index and of tables."""
     type: FactType | Literal["path"]
     """How values compare; a path is equal to any run of its own folders."""
     unit: str = ""
@@ -72,6 +74,14 @@ _COUNTS = {
     "documents": "documents in the store",
     "exports": "exports made from it",
 }
+STATISTICS = {
+    "min": "smallest value",
+    "max": "largest value",
+    "mean": "mean of the values",
+    "std": "their standard deviation",
+    "zero_fraction": "fraction of the values that are zero",
+}
+"""Statistics of the main document that are fields, and what they mean."""
 
 
 def _fields() -> Iterator[Field]:
@@ -84,6 +94,8 @@ def _fields() -> Iterator[Field]:
     for name, text in _COUNTS.items():
         unit = "B" if name in ("size", "stored") else ""
         yield Field(name=name, type="number", unit=unit, meaning=text, whole=True)
+    for name, text in STATISTICS.items():
+        yield Field(name=name, type="number", meaning=text)
     yield from _facts("date")
     yield Field(name="ingested", type="date", meaning="when it was ingested")
     yield from _facts("flag")
@@ -99,8 +111,8 @@ def _facts(kind: FactType) -> Iterator[Field]:
 
 FIELDS: Mapping[str, Field] = {field.name: field for field in _fields()}
 """Every field that the index keeps in a column of its own."""
-
-
+RESERVED = ("tag", "has", "dims", "shape", "store", "record")
+"""Columns of tables beside the fields: no field of people's own can be called so."""
 _OTHER_WORDS = {word: fact.name for fact in FACTS for word in fact.words} | {
     "file": "source",
     "directory": "folder",

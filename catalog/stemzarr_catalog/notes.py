@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from stemzarr.errors import CorruptFileError, OptionError
 from stemzarr.storage.files import remove_file
 from stemzarr.storage.local import put_text
 from stemzarr.storage.reasons import writing
-from stemzarr_catalog.fields import FIELDS
+from stemzarr_catalog.fields import FIELDS, RESERVED, field_of
 
 if TYPE_CHECKING:
     from stemzarr.model import Fact
@@ -62,10 +63,19 @@ class Notes:
         """Return the notes with tags added and removed, another remark, and fields set.
 
         Tags are compared without case; None leaves the remark, and takes a field away.
+
+        Raises
+        ------
+        OptionError
+            A tag, or the name of a field, is one that no query could name; or a value is neither
+            text nor a number.
         """
         gone = {tag.casefold() for tag in remove}
         kept = {tag.casefold(): tag for tag in (*self.tags, *tags)}
-        own = {**self.fields, **fields}
+        for name, value in fields.items():
+            if value is not None:
+                _check_new_field(name)
+        own = {**self.fields, **{name: _plain_value(name, v) for name, v in fields.items()}}
         return dataclasses.replace(
             self,
             tags=tuple(tag for lower, tag in kept.items() if lower not in gone),
@@ -93,6 +103,25 @@ class Notes:
             exports=tuple(dict(record) for record in read.get("exports", ())),
             formerly=tuple(map(str, read.get("formerly", ()))),
         )
+
+
+def _check_new_field(name: str) -> None:
+    """Refuse a name by which a query or a table means something else."""
+    field, hint = field_of(name), "choose another name"
+    if field is not None and name not in FIELDS:
+        raise OptionError(f"in queries {name} means {field.name}", hint=hint)
+    if name.lower() in RESERVED:
+        raise OptionError(f"{name} is a column of the table of entries", hint=hint)
+
+
+def _plain_value(name: str, value: object) -> Fact | None:
+    """Return a value as JSON holds it: of numpy and pandas come numbers of their own."""
+    plain = value.item() if hasattr(value, "item") else value
+    if plain is None or isinstance(plain, str | int):
+        return plain
+    if isinstance(plain, float) and math.isfinite(plain):
+        return plain
+    raise OptionError(f"{name} is {value!r}", hint="give a text or a finite number")
 
 
 def read_notes(path: Path) -> Notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from stemzarr.errors import DamagedStoreError, StemzarrError
 from stemzarr.metadata.describe import describe_document
 from stemzarr_catalog.fields import FIELDS
-from stemzarr_catalog.names import split_path
 from stemzarr_catalog.origins import list_origins
+from stemzarr_catalog.rows import list_fields, list_further_fields
 from stemzarr_catalog.wording import format_value
 
 if TYPE_CHECKING:
-    from stemzarr.model import Document, Fact, Source
+    from stemzarr.model import Document, Fact
     from stemzarr.store.format.schema import Nodes
 
 __all__ = ["Record", "Signature", "flatten_tags", "read_digest", "read_record", "read_signature"]
@@ -28,11 +29,9 @@ Signature = str
 
 _LONGEST_TEXT = 512
 _LONGEST_LIST = 64
-_LARGEST_INTEGER = 2**63
 _OF_ENTRY = ("title", "kind", "dims", "shape", "dtype")
 """What an entry says of its main document."""
 _BULKY = {"documents", "segments", "main"}
-_STATISTICS = ("min", "max", "mean", "std", "zero_fraction")
 
 Json = dict[str, Any]
 
@@ -50,7 +49,7 @@ class Record:
     columns: Mapping[str, Fact]
     """Values of the built-in fields that are known."""
     more: Mapping[str, Fact]
-    """Further flat attributes, calibrations as ``det_x.scale`` and statistics."""
+    """Further flat attributes, and calibrations as ``det_x.scale``."""
     json: Json
     """The entry as ``ls --json`` prints it, without the path of the store."""
     header_hash: str
@@ -138,33 +137,33 @@ def _read(store: Path, name: str) -> Record:
     nodes = read_nodes(store)
     opened = read_store(store)
     record = nodes["source"]["attributes"]
-    provenance = {key: value for key, value in record.items() if key not in _BULKY}
     main = opened.document
-    facts = _facts({**main.facts, **main.attributes})
-    columns = _columns(name, opened, facts, provenance)
     files: dict[str, Any] = {}
+    stored = None
     if "source/manifest" in nodes:
         files = json.loads(read_small_array(store, nodes, "source/manifest").tobytes())["files"]
-        columns["stored"] = sum(size for size, _ in files.values()) + _unlisted_bytes(store, nodes)
+        stored = sum(size for size, _ in files.values()) + _unlisted_bytes(store, nodes)
     documents = [
         {**describe_document(document), "main": document.index == opened.main}
         for document in opened.documents
     ]
+    said = {
+        "name": name,
+        **{key: value for key, value in describe_document(main).items() if key in _OF_ENTRY},
+        "facts": _facts({**main.facts, **main.attributes}),
+        "statistics": _statistics(main),
+        "source": {key: value for key, value in record.items() if key not in _BULKY},
+        "documents": documents,
+        "stored_bytes": stored,
+        "origins": list_origins(record, main, opened.load_metadata(), files),
+    }
     return Record(
         name=name,
         signature=signature,
         digest=read_digest(store),
-        columns=columns,
-        more=_more(main, facts),
-        json={
-            "name": name,
-            **{key: value for key, value in describe_document(main).items() if key in _OF_ENTRY},
-            "facts": facts,
-            "source": provenance,
-            "documents": documents,
-            "stored_bytes": columns.get("stored"),
-            "origins": list_origins(record, main, opened.load_metadata(), files),
-        },
+        columns=list_fields(said),
+        more=list_further_fields(said),
+        json=said,
         header_hash=str(record.get("header_hash", "")),
         origin=record.get("path"),
         sample=record.get("sample_hash"),
@@ -181,60 +180,12 @@ def _facts(attributes: Mapping[str, Any]) -> dict[str, Fact]:
     }
 
 
-def _columns(name: str, opened: Source, facts: Mapping[str, Fact], record: Json) -> dict[str, Fact]:
-    """Return the values of built-in fields; a value of another type than its field is left out."""
-    main = opened.document
-    layout = record.get("layout") or {}
-    ingest = record.get("ingest") or {}
-    candidates: dict[str, Any] = {
-        **facts,
-        **dict(zip(main.dims, main.shape, strict=True)),
-        "title": main.title,
-        "kind": main.kind,
-        "dtype": main.dtype.name,
-        "name": name,
-        "ndim": len(main.dims),
-        "documents": len(opened.documents),
-        "source": record.get("name"),
-        "folder": _folder(record.get("path")),
-        **{key: record.get(key) for key in ("format", "size", "hash", "rebuildable")},
-        "layout": layout.get("order"),
-        "ingested": ingest.get("finished"),
-        "virtual": bool(record.get("virtual", False)),
-    }
-    return {
-        key: _for_sqlite(value)
-        for key, value in candidates.items()
-        if key in FIELDS and _fits(value, FIELDS[key].type)
-    }
-
-
-def _folder(path: str | None) -> str | None:
-    """Return the folder that a source was in, its parts joined by slashes on every system."""
-    return "/".join(split_path(path)[:-1]) or None if path else None
-
-
-def _for_sqlite(value: Fact) -> Fact:
-    """Return a value that SQLite can hold: its integers have 64 bits."""
-    if isinstance(value, bool):
-        return int(value)
-    return float(value) if isinstance(value, int) and abs(value) >= _LARGEST_INTEGER else value
-
-
-def _fits(value: object, kind: str) -> bool:
-    if kind in ("text", "date", "path"):
-        return isinstance(value, str)
-    return isinstance(value, int | float)
-
-
-def _more(main: Document, facts: Mapping[str, Fact]) -> dict[str, Fact]:
-    """Return what has no column of its own: other attributes, calibrations, statistics."""
-    more = {key: value for key, value in facts.items() if key not in FIELDS}
-    for axis in main.axes:
-        more |= {f"{axis.name}.{key}": getattr(axis, key) for key in ("scale", "offset", "units")}
-    if main.statistics is not None:
-        more |= {key: getattr(main.statistics, key) for key in _STATISTICS}
-    return more
+def _statistics(main: Document) -> dict[str, float]:
+    """Return the statistics that the store keeps of its main document, where they are finite."""
+    if main.statistics is None:
+        return {}
+    found = dataclasses.asdict(main.statistics)
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def flatten_tags(tags: Mapping[str, Any]) -> Iterator[tuple[str, Fact]]:

@@ -9,6 +9,7 @@ import pytest
 
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr_catalog import Lake, open_lake
+from stemzarr_catalog.export import export_parquet
 from stemzarr_catalog.fields import FIELDS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -53,8 +54,20 @@ def test_queries_find_what_the_page_says(query: str, lake: Lake) -> None:
 
 def test_every_field_is_listed() -> None:
     """The page lists exactly the fields that there are."""
-    table = QUERIES.partition("| field | means |")[2]
+    table = QUERIES.partition("| field | values | means |")[2]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(FIELDS)
+
+
+def test_polars_and_duckdb_read_the_table(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the page does in other programs with the Parquet runs as it is written."""
+    for program in ("polars", "duckdb", "pyarrow"):
+        pytest.importorskip(program)
+    monkeypatch.chdir(tmp_path)
+    assert export_parquet(lake, "lake.parquet") == 1
+    for block in re.findall(r"^```py\n(.*?)^```$", QUERIES, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "queries.md", "exec"), {})  # noqa: S102 - our own page
 
 
 def test_every_fact_is_listed() -> None:

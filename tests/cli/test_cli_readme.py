@@ -98,12 +98,14 @@ def test_the_tour_works(folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*tensorboardX:UserWarning")  # of Lightning
-@pytest.mark.parametrize("page", ["far", "programs", "publish", "store", "training"])
+@pytest.mark.parametrize("page", ["far", "programs", "publish", "queries", "store", "training"])
 @pytest.mark.usefixtures("folder")
 def test_the_examples_of_a_page_work(page: str) -> None:
     """What a page shows for a store of the lake runs as it is written."""
     if page == "far":
         pytest.importorskip("obstore")
+    if page == "queries":
+        pytest.importorskip("pyarrow")
     if page == "programs":
         pytest.importorskip("hyperspy")
     write_synthetic_dm4(Path("scan.dm4"), (48, 48), (32, 32))
