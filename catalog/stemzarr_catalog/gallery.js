@@ -19,9 +19,11 @@
     return element;
   };
 
-  const number = (value) =>
-    typeof value !== "number" ? String(value)
-      : Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(5)));
+  const number = (value) => {
+    if (typeof value !== "number") return String(value);
+    const short = Number.isInteger(value) ? value : Number(value.toPrecision(5));
+    return Math.abs(short) >= 1e4 && Math.abs(short) < 1e15 ? short.toLocaleString("en-US") : String(short);
+  };
   const bytes = (value) => {
     if (!value) return "–";
     const units = ["B", "kB", "MB", "GB", "TB"];
@@ -32,9 +34,10 @@
   const fact = (name, value) => {
     const unit = UNITS[name.split("_").pop()];
     if (name === "acquired") return String(value).replace("T", " ");
+    if (name === "magnification") return `${number(value)} ×`;
     if (unit === "s" && value > 0 && value < 0.1)
       return value < 1e-4 ? `${number(value * 1e6)} µs` : `${number(value * 1e3)} ms`;
-    return unit ? `${number(value)} ${unit}` : number(value);
+    return unit ? `${number(value)}${unit === "°" ? "" : " "}${unit}` : number(value);
   };
   const label = (name) => name.replace(/_(keV|mm|mrad|s|nA|deg)$/, "").replaceAll("_", " ");
 
@@ -73,6 +76,7 @@
       entry.values[name] = get(entry).filter((v) => v !== undefined && v !== null).map(String);
     if (about.live) {
       const names = entry.kind === "4d-stem" ? ["bright field", "mean diffraction"] : [entry.kind];
+      if (entry.more.survey_document) names.push("survey");
       entry.pictures = names.map((name, index) => [name, `api/picture?${new URLSearchParams({ name: entry.name, index })}`]);
     }
   };
@@ -127,10 +131,13 @@
     });
   const pictures = (entry) => {
     const box = make("div", { class: "pictures" });
-    if (entry.pictures.length) box.append(...entry.pictures.map((p) => picture(entry, p, false)));
+    if (entry.pictures.length) box.append(...entry.pictures.slice(0, 2).map((p) => picture(entry, p, false)));
     else box.append(make("div", { class: "empty" }, "no preview"));
     return box;
   };
+  const partly = (entry) => (entry.recovered
+    ? `recovered ${entry.recovered.map((n) => n.toLocaleString("en-US")).join(" of ")} patterns; the rest is masked`
+    : "the source ends early");
   const sizes = (entry) => `${entry.shape.join(" × ")}  ${entry.dtype}`;
   const summary = (entry) => ["beam_energy_keV", "camera_length_mm", "exposure_s"]
     .filter((n) => n in entry.facts).map((n) => fact(n, entry.facts[n])).join(" · ");
@@ -143,8 +150,8 @@
   const explore = (entry) => make("a", { class: "chip details", href: address(entry) }, "explore");
   const chips = (entry, link) => make("div", { class: "chips" },
     make("span", { class: "chip kind" }, entry.kind),
-    entry.facts.complete === 0 || entry.fields.complete === 0
-      ? make("span", { class: "chip", title: "the source ends early" }, "incomplete") : null,
+    entry.fields.complete === 0
+      ? make("span", { class: "chip incomplete", title: partly(entry) }, "incomplete") : null,
     ...entry.tags.map((tag) => make("span", { class: "chip" }, tag)),
     about.live ? link(entry) : null);
 
@@ -172,9 +179,7 @@
     for (const axis of entry.axes)
       rows.push(row(axis.name, `${axis.size} × ${number(axis.scale)} ${axis.units}` +
         (axis.calibrated ? "" : " (not calibrated)")));
-    if (entry.recovered)
-      rows.push(row("incomplete",
-        `recovered ${entry.recovered[0]} of ${entry.recovered[1]} patterns; the rest is masked`));
+    if (entry.fields.complete === 0) rows.unshift(row("incomplete", partly(entry)));
     for (const [name, value] of Object.entries(entry.own)) rows.push(row(name, number(value)));
     if (entry.remark) rows.push(row("remark", entry.remark));
     for (const [title, kind, shape] of entry.documents)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stemzarr_catalog.pictures import read_pictures, render_png, to_base64
-from stemzarr_catalog.wording import format_bytes, format_value, label
+from stemzarr_catalog.salvaging import count_recovered
+from stemzarr_catalog.wording import (
+    RECTANGLE,
+    format_bytes,
+    format_recovered,
+    format_rectangle,
+    format_value,
+    label,
+)
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
@@ -57,6 +65,13 @@ def _stored(entry: Entry) -> str:
     return f"{format_bytes(size or 0)}" + (f", stored in {format_bytes(stored)}" if stored else "")
 
 
+def _recovered(entry: Entry) -> Iterator[tuple[str, str]]:
+    """Yield how much of a source that ends early was recovered."""
+    found = count_recovered(entry.path) if entry.facts.get("complete") == 0 else None
+    if found is not None:
+        yield "recovered", format_recovered(found)
+
+
 def entry_html(entry: Entry) -> str:
     """Return an entry as HTML: pictures, facts, axes, source, notes; all text escaped."""
     notes = entry.notes
@@ -70,8 +85,16 @@ def entry_html(entry: Entry) -> str:
         if not document["main"]
     ]
     source = entry.source
+    facts = entry.facts
+    scanned = format_rectangle(facts)
     rows: list[Sequence[object]] = [
-        *((label(name), format_value(name, value)) for name, value in entry.facts.items()),
+        *(
+            (label(name), format_value(name, value))
+            for name, value in facts.items()
+            if name not in ("survey_document", *RECTANGLE)
+        ),
+        *((("scanned", scanned),) if scanned else ()),
+        *_recovered(entry),
         *axes,
         *others,
         ("source", f"{source.get('name')} ({source.get('format')}, {_stored(entry)})"),
@@ -94,7 +117,9 @@ def entries_html(entries: Sequence[Entry], *, total: int | None = None) -> str:
     shown = entries[:_ROWS]
     rest = (len(entries) if total is None else total) - len(shown)
     facts = [name for name in _FACTS if any(name in entry.facts for entry in shown)]
-    titles = ("name", "", "kind", "shape", "dtype", *map(label, facts))
+    partly = any(entry.facts.get("complete") == 0 for entry in shown)
+    state = ("state",) if partly else ()
+    titles = ("name", "", "kind", "shape", "dtype", *state, *map(label, facts))
     head = "".join(_cell(title, "th") for title in titles)
     lines = []
     for entry in shown:
@@ -102,7 +127,8 @@ def entries_html(entries: Sequence[Entry], *, total: int | None = None) -> str:
         values = [
             format_value(key, entry.facts[key]) if key in entry.facts else "" for key in facts
         ]
-        cells = "".join(map(_cell, (entry.kind, shape, entry.dtype, *values)))
+        marks = ("incomplete" if entry.facts.get("complete") == 0 else "",) if partly else ()
+        cells = "".join(map(_cell, (entry.kind, shape, entry.dtype, *marks, *values)))
         style = "white-space:nowrap;text-align:left"
         pictures = f'<td style="{style}">{_pictures(entry, _SMALL_PICTURE)}</td>'
         lines.append(f"<tr>{_cell(entry.name, 'th')}{pictures}{cells}</tr>")

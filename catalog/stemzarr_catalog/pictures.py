@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import dataclasses
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,14 +14,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.errors import StemzarrError
+from stemzarr.errors import OptionError, StemzarrError, UnsupportedDataError
+from stemzarr.formats.picture.drawing import draw_scale_bar
 from stemzarr.formats.picture.png import encode_png
-from stemzarr.model import CHANNEL, Document, read_box
+from stemzarr.model import CHANNEL, Axis, Document, Source, read_box
+from stemzarr.views.marks import Frame, Mark, Ring, disk_rings, trace
 
 __all__ = [
     "LEVELS",
+    "MARK",
     "Picture",
+    "draw_marks",
     "palette",
+    "picture_of",
     "read_pictures",
     "render_png",
     "shade",
@@ -32,6 +40,14 @@ _SPIKE = 50.0
 _BAND_BYTES = 32 * 1024**2
 LEVELS = 64
 """Shades of a small picture: more cannot be distinguished and compress worse."""
+_WHITE, _BLACK, MARK = range(LEVELS, LEVELS + 3)
+"""What the shades are followed by in a palette: the scale bar, its rim, rings and frames."""
+_COLOURS = ((255, 255, 255), (0, 0, 0), (64, 224, 255))
+_MARKED = 96
+"""Pixels along the shorter side from which a picture has marks and a scale bar."""
+_APART = 4.0
+"""Pixels between two rings that can be distinguished."""
+_EDGES = ("top", "left", "bottom", "right")
 
 _HEAT = np.array(
     [
@@ -61,6 +77,11 @@ class Picture:
     """How it is shown: an ``image`` in grey, a ``pattern`` in logarithmic colours, a ``curve``."""
     values: NDArray[np.float64]
     """(rows, columns), of a curve (channels,)."""
+    axis: Axis | None = None
+    """The horizontal axis in pixels of `values`, which a scale bar needs; of a curve the only one.
+    None where it is not known."""
+    marks: tuple[Mark, ...] = ()
+    """What is drawn upon it, in pixels of `values`."""
 
 
 def read_pictures(store: Path, size: int = 256) -> list[Picture]:
@@ -76,45 +97,134 @@ def read_pictures(store: Path, size: int = 256) -> list[Picture]:
     Returns
     -------
     list of Picture
-        For 4D-STEM bright field and mean pattern; else the image, pattern, frame in the middle,
-        or mean spectrum. None at all where the store has neither previews nor pixels.
+        For 4D-STEM bright field, and mean pattern with the disk and the radii of the previews; else
+        the image, pattern, frame in the middle, or spectrum in the middle. Then the survey image,
+        with the rectangle that was scanned. What a store does not have, or what is damaged, is
+        left out.
     """
     from stemzarr.store import read_store
-    from stemzarr.store.format.tree import read_nodes, read_small_array
 
-    try:
-        nodes = read_nodes(store)
-        document = read_store(store).document
-        looks: dict[str, Look] = {"bright_field": "image", "mean_diffraction": "pattern"}
-        found = [
-            Picture(
-                name=name,
-                look=look,
-                values=shrink(read_small_array(store, nodes, f"preview/{name}"), size, size),
-            )
-            for name, look in looks.items()
-            if f"preview/{name}" in nodes
-        ]
-        return found or _from_pixels(document, size)
-    except StemzarrError:
-        # What is damaged, or virtual and gone, has no picture; verify says why.
-        return []
+    found: list[Picture] = []
+    # What is damaged, or virtual and gone, has no picture; verify says why.
+    with contextlib.suppress(StemzarrError):
+        source = read_store(store)
+        readers: tuple[Callable[[Source, int], Iterator[Picture]], ...] = (_main, _survey)
+        for read in readers:
+            with contextlib.suppress(StemzarrError):
+                found += read(source, size)
+    return found
 
 
-def _from_pixels(document: Document, size: int) -> list[Picture]:
+def _main(source: Source, size: int) -> Iterator[Picture]:
+    """Yield the pictures of the main document: its previews, else what is seen of its pixels."""
+    document = source.document
+    measured = document.measured
+    if measured is None:
+        yield from _from_pixels(document, size)
+        return
+    if "bright_field" in measured.names:
+        yield picture_of(
+            "bright_field", "image", measured.load("bright_field"), document.axes[1], size
+        )
+    if "mean_diffraction" in measured.names:
+        mean = measured.load("mean_diffraction")
+        rings = disk_rings(measured.disk, mean.shape)
+        yield picture_of("mean_diffraction", "pattern", mean, document.axes[3], size, rings)
+
+
+def _survey(source: Source, size: int) -> Iterator[Picture]:
+    """Yield the survey image of the main document with what was scanned of it."""
+    known = source.document.attributes
+    slug = known.get("survey_document")
+    edges = {edge: known.get(f"scan_rect_{edge}") for edge in _EDGES}
+    for document in source.documents:
+        if document.slug != slug or document.kind != "image":
+            continue
+        numbers = {e: float(n) for e, n in edges.items() if isinstance(n, int | float)}
+        frames = (Frame(**numbers),) if len(numbers) == len(edges) else ()
+        yield _read_image(document, "survey", (), size, frames)
+
+
+def picture_of(
+    name: str,
+    look: Look,
+    image: NDArray[Any],
+    axis: Axis,
+    size: int,
+    marks: Sequence[Mark] = (),
+) -> Picture:
+    """Return a picture of an image, averaged where it is larger than `size`, with its marks.
+
+    Parameters
+    ----------
+    name, look, marks
+        As the picture has them, the marks in pixels of the image.
+    image
+        (rows, columns) real values.
+    axis
+        That along the rows of the image.
+    size
+        The most rows and columns of the picture.
+    """
+    values = shrink(image, size, size)
+    return _describe(name, look, values, image.shape, axis, marks)
+
+
+def _describe(
+    name: str,
+    look: Look,
+    values: NDArray[np.float64],
+    shape: Sequence[int],
+    axis: Axis,
+    marks: Sequence[Mark],
+) -> Picture:
+    """Return a picture whose values are an image of `shape`, averaged."""
+    factors = [there / here for there, here in zip(values.shape, shape, strict=True)]
+    return Picture(
+        name=name,
+        look=look,
+        values=values,
+        axis=dataclasses.replace(axis, size=values.shape[1], scale=axis.scale / factors[1]),
+        marks=tuple(_scale(mark, factors) for mark in marks),
+    )
+
+
+def _scale(mark: Mark, factors: Sequence[float]) -> Mark:
+    """Return a mark in pixels that are larger by these factors, (y, x)."""
+    y, x = factors
+    if isinstance(mark, Frame):
+        return Frame(
+            top=mark.top * y, left=mark.left * x, bottom=mark.bottom * y, right=mark.right * x
+        )
+    return dataclasses.replace(
+        mark,
+        y=(mark.y + 0.5) * y - 0.5,
+        x=(mark.x + 0.5) * x - 0.5,
+        radius=mark.radius * (y + x) / 2,
+    )
+
+
+def _from_pixels(document: Document, size: int) -> Iterator[Picture]:
     shape, ndim = document.shape, len(document.shape) - (CHANNEL in document.dims)
     if not all(shape) or document.kind == "4d-stem":
-        return []
+        return
     if document.kind in ("spectrum", "profile", "spectrum-image"):
-        middle = tuple(n // 2 for n in shape[: ndim - 1])
-        box = read_box(document.blocks, (*middle, 0), (*(1 for _ in middle), *shape[ndim - 1 :]))
-        curve = _real(box, document).reshape(-1)
-        if not _is_spike(curve):
-            return [Picture(name="spectrum", look="curve", values=curve)]
-        return [Picture(name="spectrum_(log)", look="curve", values=np.log1p(np.maximum(curve, 0)))]
+        yield _read_curve(document, ndim)
+        return
     middle = tuple(n // 2 for n in shape[: ndim - 2])
-    look: Look = "pattern" if document.kind == "diffraction" else "image"
-    return [Picture(name=document.kind, look=look, values=_read_plane(document, middle, size))]
+    yield _read_image(document, document.kind, middle, size)
+
+
+def _read_curve(document: Document, ndim: int) -> Picture:
+    """Return a spectrum or profile, of a spectrum image that in the middle."""
+    shape = document.shape
+    middle = tuple(n // 2 for n in shape[: ndim - 1])
+    box = read_box(document.blocks, (*middle, 0), (*(1 for _ in middle), *shape[ndim - 1 :]))
+    curve = _real(box, document).reshape(-1)
+    name = "profile" if document.kind == "profile" else "spectrum"
+    if _is_spike(curve):
+        name, curve = f"{name}_(log)", np.log1p(np.maximum(curve, 0))
+    return Picture(name=name, look="curve", values=curve, axis=document.axes[ndim - 1])
 
 
 def _is_spike(curve: NDArray[np.float64]) -> bool:
@@ -122,11 +232,13 @@ def _is_spike(curve: NDArray[np.float64]) -> bool:
     return bool(curve.max(initial=0.0) > _SPIKE * max(1.0, float(np.percentile(curve, 75))))
 
 
-def _read_plane(document: Document, place: tuple[int, ...], size: int) -> NDArray[np.float64]:
+def _read_image(
+    document: Document, name: str, place: tuple[int, ...], size: int, marks: Sequence[Mark] = ()
+) -> Picture:
     """Read one plane band by band, so that a large image needs little memory."""
     rows, columns, *channels = document.shape[len(place) :]
     per_row = columns * math.prod(channels) * document.dtype.itemsize
-    count = min(rows, size)
+    count, width = _fitting((rows, columns), size, size)
     bands = []
     for number in range(count):
         first, last = number * rows // count, (number + 1) * rows // count
@@ -136,7 +248,9 @@ def _read_plane(document: Document, place: tuple[int, ...], size: int) -> NDArra
         box = read_box(document.blocks, start, (*one, height, columns, *channels))
         band = _real(box, document).reshape(height, columns)
         bands.append(band.mean(axis=0))
-    return shrink(np.array(bands), size, size)
+    look: Look = "pattern" if document.kind == "diffraction" else "image"
+    values = _average(np.array(bands).T, width).T
+    return _describe(name, look, values, (rows, columns), document.axes[len(place) + 1], marks)
 
 
 def _real(values: NDArray[Any], document: Document) -> NDArray[np.float64]:
@@ -151,9 +265,14 @@ def _real(values: NDArray[Any], document: Document) -> NDArray[np.float64]:
 def shrink(image: NDArray[Any], rows: int, columns: int) -> NDArray[np.float64]:
     """Return an image of at most `rows` by `columns` pixels, averaged, of the same proportions."""
     values = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
-    factor = min(1.0, rows / values.shape[0], columns / values.shape[1])
-    height, width = (max(1, round(n * factor)) for n in values.shape)
+    height, width = _fitting(values.shape, rows, columns)
     return _average(_average(values, height).T, width).T
+
+
+def _fitting(shape: tuple[int, ...], rows: int, columns: int) -> tuple[int, int]:
+    """Return the size of an image that is averaged so that it fits."""
+    factor = min(1.0, rows / shape[0], columns / shape[1])
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
 def _average(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
@@ -201,41 +320,74 @@ def shade(picture: Picture, rows: int, columns: int) -> NDArray[np.uint8]:
 
 
 def render_png(picture: Picture, size: int) -> bytes:
-    """Return a picture of at most `size` by `size` pixels as PNG.
+    """Return a picture of at most `size` by `size` pixels as PNG, with its marks and scale bar.
 
-    A picture of fewer pixels grows by a whole factor, so that each pixel stays a square.
+    A picture of fewer pixels grows by a whole factor, so that each pixel stays a square. Where it
+    is too small for marks, it has none. A curve is twice as wide as high.
     """
+    if picture.look == "curve":
+        shades = shade(picture, size, 2 * size)
+        return encode_png(shades, palette=palette(picture.look), level=9)
     shades = shade(picture, size, size)
     factor = max(1, size // max(shades.shape))
     pixels = shades.repeat(factor, 0).repeat(factor, 1)
+    if size >= _MARKED:
+        draw_marks(pixels, picture)
+        if picture.axis is not None:
+            zoom = pixels.shape[1] / picture.values.shape[1]
+            # Where there is no space for it, or no letters for its units, there is no bar.
+            with contextlib.suppress(OptionError, UnsupportedDataError):
+                draw_scale_bar(pixels, picture.axis, zoom, white=_WHITE, black=_BLACK)
     return encode_png(pixels, palette=palette(picture.look), level=9)
 
 
+def draw_marks(pixels: NDArray[np.uint8], picture: Picture) -> None:
+    """Draw the rings and frames of a picture upon its shades, of whatever size these are.
+
+    A ring that would be hard to tell from one that is drawn already is left out.
+    """
+    image, drawn = ((v.shape[0], v.shape[-1]) for v in (picture.values, pixels))
+    radii: list[float] = []
+    for mark in picture.marks:
+        if isinstance(mark, Ring):
+            radius = mark.radius * drawn[1] / image[1]
+            if any(abs(radius - other) < _APART for other in radii):
+                continue
+            radii.append(radius)
+        pixels[trace(mark, image, drawn)] = MARK
+
+
 def palette(look: Look) -> NDArray[np.uint8]:
-    """Return the colours of all shades, shape (shades, 3)."""
+    """Return the colours of all shades, and of what is drawn upon them, shape (colours, 3)."""
     shades = np.linspace(0.0, 1.0, LEVELS)
-    if look != "pattern":
-        return np.repeat(np.round(shades * 255)[:, None], 3, axis=1).astype(np.uint8)
     stops = np.linspace(0.0, 1.0, len(_HEAT))
-    channels = [np.interp(shades, stops, _HEAT[:, channel]) for channel in range(3)]
-    return np.round(np.stack(channels, axis=1)).astype(np.uint8)
+    colours = [
+        np.interp(shades, stops, _HEAT[:, channel]) if look == "pattern" else shades * 255
+        for channel in range(3)
+    ]
+    found = np.concatenate([np.stack(colours, axis=1), _COLOURS])
+    return np.round(found).astype(np.uint8)
 
 
 def _draw_curve(values: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.uint8]:
-    """Return a curve as shades on black: each column from its lowest to its highest value."""
+    """Return a curve as shades on black: in each column its mean, and darker how far it reaches."""
     count = min(columns, values.size)
     edges = np.arange(count) * values.size // count
     low, high = np.minimum.reduceat(values, edges), np.maximum.reduceat(values, edges)
+    mean = np.add.reduceat(values, edges) / np.diff(np.append(edges, values.size))
     bottom, top = float(low.min()), float(high.max())
     scale = (rows - 1) / ((top - bottom) or 1.0)
-    image = np.zeros((rows, columns), np.uint8)
     bins = np.arange(columns) * count // columns
-    lows = np.round((low - bottom) * scale).astype(int)[bins]
-    highs = np.round((high - bottom) * scale).astype(int)[bins]
-    reach = np.minimum(lows, np.append(highs[1:], lows[-1]))
-    for column in range(columns):
-        image[rows - 1 - highs[column] : rows - reach[column], column] = LEVELS - 1
-        image[rows - reach[column] :, column] = LEVELS // 5
+    lows, highs, means = (
+        np.round((ends - bottom) * scale).astype(int)[bins] for ends in (low, high, mean)
+    )
+    # A line reaches to the height of the next column, so that it has no gaps.
+    nexts = np.append(means[1:], means[-1])
+    line = np.minimum(means, nexts), np.maximum(means, nexts)
+    height = np.arange(rows)[::-1, np.newaxis]
+    image = np.where(height < lows, LEVELS // 5, 0).astype(np.uint8)
+    image[(height >= lows) & (height <= highs)] = LEVELS // 3
+    image[(height >= line[0]) & (height <= line[1])] = LEVELS - 1
     return image
 
 

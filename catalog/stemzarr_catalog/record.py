@@ -65,9 +65,9 @@ class Record:
         """Return the text that a search for words goes through, without the tag tree."""
         texts = [self.name, *(document["title"] for document in self.json["documents"])]
         texts += [str(v) for v in (*self.columns.values(), *self.more.values()) if _is_text(v)]
-        # `200 keV` is what a person types.
+        # `200 keV` is what a person types, and no thousands apart.
         texts += [
-            format_value(name, value)
+            format_value(name, value).replace(",", "")
             for name, value in self.columns.items()
             if FIELDS[name].unit and name.endswith(f"_{FIELDS[name].unit}")
         ]

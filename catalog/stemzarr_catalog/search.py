@@ -150,6 +150,8 @@ class Brief:
     """Folder of its source; empty where that is not known."""
     tags: tuple[str, ...]
     """Tags that people gave it."""
+    complete: bool
+    """Whether its source holds all that it declares; also where that is not known."""
 
 
 def briefs(
@@ -167,7 +169,7 @@ def briefs(
     ordered = _ordered(connection, query, sort, limit, descending=descending)
     sql = (
         "SELECT name, title, kind, record ->> '$.shape', dtype, size, acquired, folder,"
-        " notes ->> '$.tags'"
+        " notes ->> '$.tags', complete"
     )
     return [
         Brief(
@@ -180,8 +182,9 @@ def briefs(
             acquired=acquired or "",
             folder=folder or "",
             tags=tuple(json.loads(tags)),
+            complete=complete != 0,
         )
-        for name, title, kind, shape, dtype, size, acquired, folder, tags in _look_up(
+        for name, title, kind, shape, dtype, size, acquired, folder, tags, complete in _look_up(
             connection, sql, ordered
         )
     ]

@@ -15,7 +15,8 @@ from stemzarr.errors import CorruptFileError, StemzarrError, TruncatedFileError
 from stemzarr.options import IngestOptions, as_path
 from stemzarr_catalog.ingesting import find_unchanged
 from stemzarr_catalog.naming import count_folders, expected_name
-from stemzarr_catalog.salvaging import complete_options, count_recoverable
+from stemzarr_catalog.salvaging import complete_options, count_recoverable, count_recovered
+from stemzarr_catalog.wording import format_recovered
 from stemzarr_cli.estimate import describe_need
 from stemzarr_cli.parts import split_progress
 from stemzarr_cli.report import Report
@@ -102,6 +103,8 @@ class Outcome:
         if result.status != "unchanged" and any(note in waiting for note in result.notes):
             self.noted.append(result.name)
         shown = [note for note in result.notes[int(is_copy) :] if note not in waiting]
+        if entry is not None and result.status != "unchanged":
+            shown = [*_recovered(entry), *shown]
         record = result.json()
         copied = path.name if is_copy else None
         self.report.result(record, lambda: self._draw(record, shown, copied, alone=alone))
@@ -169,6 +172,12 @@ def _is_copy(entry: Entry, path: Path) -> bool:
     if origin is None:
         return bool(entry.source.get("name") != path.name)
     return origin != str(path) and Path(origin).exists()
+
+
+def _recovered(entry: Entry) -> list[str]:
+    """Say how much of a source that ends early was recovered."""
+    found = count_recovered(entry.path) if entry.facts.get("complete") == 0 else None
+    return [] if found is None else [f"recovered {format_recovered(found)}"]
 
 
 def _describe(found: Mapping[str, Any]) -> list[str]:

@@ -66,7 +66,7 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
     """Print what is in a file for a person."""
     from rich.text import Text
 
-    from stemzarr_cli.tables import axes_table, documents_table, facts_table
+    from stemzarr_cli.tables import FactList, axes_table, documents_table
 
     main = next(doc for doc in found["documents"] if doc["slug"] == found["main"])
     about = [found["format"], format_bytes(found["size"])]
@@ -88,6 +88,6 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
         report.say()
     facts = {name: value for name, value in main["facts"].items() if name != "complete"}
     if facts:
-        report.show(facts_table(facts))
+        report.show(FactList(facts))
     for note in dict.fromkeys((*found["notes"], *main["notes"])):
         report.show(Text(f"note: {printable(note)}", style="yellow"))

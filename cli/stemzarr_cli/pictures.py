@@ -8,12 +8,17 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-from stemzarr_catalog.pictures import LEVELS, Picture, palette, shade
+from stemzarr.views.scale_bar import choose_bar
+from stemzarr_catalog.pictures import LEVELS, MARK, Picture, draw_marks, palette, shade
+from stemzarr_cli.text import format_number, printable
 
-__all__ = ["draw", "grow"]
+__all__ = ["draw", "draw_scale", "grow"]
 
 _HALF = "\N{UPPER HALF BLOCK}"
 _RAMP = " .:-=+*#%@"
+_BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}"
+_LINE = "o"
+"""A part of a mark, where there are no colours."""
 
 
 def grow(shades: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
@@ -46,17 +51,43 @@ def draw(picture: Picture, *, rows: int, columns: int, color: bool) -> Text:
         Whether the terminal has colours; without, the brightness becomes signs.
     """
     fitted = grow(shade(picture, rows * 2, columns), rows * 2, columns)
+    marked = fitted.copy()
+    draw_marks(marked, picture)
     if fitted.shape[0] % 2:
-        fitted = np.vstack([fitted, np.zeros((1, fitted.shape[1]), np.uint8)])
+        below = np.zeros((1, fitted.shape[1]), np.uint8)
+        fitted, marked = np.vstack([fitted, below]), np.vstack([marked, below])
     if not color:
-        cells = (fitted[::2] / 2 + fitted[1::2] / 2) / (LEVELS - 1)
-        signs = (cells * (len(_RAMP) - 1)).round().astype(int)
-        return Text("\n".join("".join(_RAMP[sign] for sign in line) for line in signs))
+        return _draw_signs(fitted, marked == MARK)
     colors = [Color.from_rgb(*map(int, rgb)) for rgb in palette(picture.look)]
     text = Text(no_wrap=True)
-    for upper, lower in zip(fitted[::2], fitted[1::2], strict=True):
+    for upper, lower in zip(marked[::2], marked[1::2], strict=True):
         if text:
             text.append("\n")
         for above, below in zip(upper, lower, strict=True):
             text.append(_HALF, Style(color=colors[above], bgcolor=colors[below]))
     return text
+
+
+def _draw_signs(shades: NDArray[np.uint8], marked: NDArray[np.bool_]) -> Text:
+    """Return shades of two pixels in each cell as signs, denser where they are brighter."""
+    cells = (shades[::2] / 2 + shades[1::2] / 2) / (LEVELS - 1)
+    signs = np.array(list(_RAMP))[(cells * (len(_RAMP) - 1)).round().astype(int)]
+    signs[marked[::2] | marked[1::2]] = _LINE
+    return Text("\n".join("".join(line) for line in signs))
+
+
+def draw_scale(picture: Picture, *, rows: int, columns: int) -> Text | None:
+    """Return what is below a picture: a scale bar as long as in it, or the ends of a curve.
+
+    None where the axis is not known.
+    """
+    axis = picture.axis
+    if axis is None:
+        return None
+    if picture.look == "curve":
+        first, last = axis.offset, axis.offset + (axis.size - 1) * axis.scale
+        return Text(f"{format_number(first)} … {format_number(last)} {axis.units}", style="dim")
+    height, width = picture.values.shape
+    bar = choose_bar(axis)
+    length = max(1, round(bar.pixels * min(rows * 2 / height, columns / width)))
+    return Text(f"{_BAR * length} {printable(bar.label)}", style="dim")

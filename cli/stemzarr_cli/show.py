@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stemzarr.errors import EntryNotFoundError, OptionError
-from stemzarr_catalog.wording import format_value, label
+from stemzarr_catalog.wording import (
+    RECTANGLE,
+    format_recovered,
+    format_rectangle,
+    format_value,
+    label,
+)
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.completing import complete_sources
 from stemzarr_cli.parameters import POSITION
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 _GAP = 2
 _MOST_ROWS = 24
 _LEAST_ROWS = 8
-_ROWS_BELOW = 3
+_ROWS_BELOW = 4
 _LEAST_COLUMNS = 24
 
 
@@ -68,7 +74,7 @@ def show(
 def _draw(report: Report, path: Path, record: Mapping[str, Any]) -> None:
     from rich.text import Text
 
-    from stemzarr_cli.tables import axes_table, documents_table, facts_table
+    from stemzarr_cli.tables import FactList, axes_table, documents_table
 
     main = next(document for document in record["documents"] if document["main"])
     report.show(
@@ -79,7 +85,7 @@ def _draw(report: Report, path: Path, record: Mapping[str, Any]) -> None:
         "",
         axes_table(main["axes"]),
         "",
-        facts_table(_facts(path, record)),
+        FactList(_facts(path, record)),
     )
     for note in record["source"].get("notes") or ():
         report.say_wrapped(f"note: {note}", fg="yellow")
@@ -90,9 +96,12 @@ def _facts(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a person wants to know: the acquisition, then where the store came from."""
     source = record["source"]
     ingest = source.get("ingest") or {}
+    facts = record["facts"]
+    apart = ("complete", "survey_document", *RECTANGLE)
     known = {
-        **{name: value for name, value in record["facts"].items() if name != "complete"},
-        "complete": record["facts"].get("complete"),
+        **{name: value for name, value in facts.items() if name not in apart},
+        "scanned": format_rectangle(facts),
+        "complete": facts.get("complete"),
         "recovered": _recovered(path, record),
         "source": format_path(source.get("path") or source.get("name")),
         "size": _sizes(source.get("size"), record.get("stored_bytes")),
@@ -114,7 +123,7 @@ def _recovered(path: Path, record: Mapping[str, Any]) -> str | None:
     from stemzarr_catalog.salvaging import count_recovered
 
     found = count_recovered(path) if record["facts"].get("complete") == 0 else None
-    return f"{found[0]:,} of {found[1]:,} patterns; the rest is masked" if found else None
+    return format_recovered(found) if found else None
 
 
 def _bad_pixels(path: Path, record: Mapping[str, Any]) -> str | None:
@@ -142,10 +151,16 @@ def _disk(path: Path) -> str | None:
         return None
     bright = (disk.get("bright_field_inner", 0.0), disk.get("bright_field_outer", disk["radius"]))
     dark = (disk["annulus_inner"], disk.get("annular_dark_field_outer"))
-    ends = [f"{a:.1f} to {'the edge' if b is None else f'{b:.1f}'}" for a, b in (bright, dark)]
+    ends = [_reach(*radii) for radii in (bright, dark)]
     how = "at" if disk.get("found") else "not found, taken at"
     place = f"({disk['center_y']:.1f}, {disk['center_x']:.1f}), radius {disk['radius']:.1f} pixels"
     return f"{how} {place}; bright field {ends[0]}, annular dark field {ends[1]}"
+
+
+def _reach(inner: float, outer: float | None) -> str:
+    """Say from which radius to which pixels count."""
+    to = "to the edge" if outer is None else f"to {outer:.1f}"
+    return f"{inner:.1f} {to}" if inner else f"up {to}"
 
 
 def _revisions(revisions: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -204,7 +219,7 @@ def _draw_side_by_side(report: Report, pictures: Sequence[Picture]) -> None:
     from rich.console import Group
     from rich.text import Text
 
-    from stemzarr_cli.pictures import draw
+    from stemzarr_cli.pictures import draw, draw_scale
 
     width = report.console.width
     beside = (width - _GAP) // 2
@@ -215,6 +230,7 @@ def _draw_side_by_side(report: Report, pictures: Sequence[Picture]) -> None:
         Group(
             Text(picture.name.replace("_", " "), style="dim"),
             draw(picture, rows=rows, columns=columns, color=color),
+            *filter(None, [draw_scale(picture, rows=rows, columns=columns)]),
         )
         for picture in pictures
     ]
@@ -228,9 +244,10 @@ def _show_pattern(report: Report, path: Path, at: tuple[int, int]) -> None:
 
     from stemzarr.registry import read_source
     from stemzarr.views.patterns import pattern
-    from stemzarr_catalog.pictures import Picture, shrink
+    from stemzarr_catalog.pictures import picture_of
 
-    values = pattern(read_source(path).document, *at).to_numpy()
+    document = read_source(path).document
+    values = pattern(document, *at).to_numpy()
     real = np.abs(values) if values.dtype.kind == "c" else values
     wide = real.astype(np.float64)
     finite = wide[np.isfinite(wide)]
@@ -246,9 +263,8 @@ def _show_pattern(report: Report, path: Path, at: tuple[int, int]) -> None:
     def draw() -> None:
         ends = f"{record['min']:g} to {record['max']:g}" if finite.size else "no finite value"
         report.say(f"pattern at {at[0]},{at[1]}: sum {record['sum']:g}, {ends}")
-        width = report.console.width
-        small = shrink(np.where(np.isfinite(wide), wide, 0.0), 2 * _MOST_ROWS, width)
-        picture = Picture(name="pattern", look="pattern", values=small)
+        size = max(2 * _MOST_ROWS, report.console.width)
+        picture = picture_of("pattern", "pattern", wide, document.axes[3], size)
         _draw_side_by_side(report, [picture])
 
     report.result(record, draw)

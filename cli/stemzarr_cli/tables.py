@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from stemzarr_catalog.search import Brief
 
 __all__ = [
+    "FactList",
     "Listing",
     "alike_table",
     "axes_table",
     "documents_table",
     "entries_table",
-    "facts_table",
     "nbytes",
     "plan_table",
     "sessions_table",
 ]
 
 _GAP = 3
+_FACT_GAP = 2
 
 
 class Listing:
@@ -151,13 +152,31 @@ def axes_table(axes: Iterable[Mapping[str, Any]]) -> Listing:
     return Listing(rows, dispensable=("from … to",))
 
 
-def facts_table(facts: Mapping[str, Any]) -> Table:
-    """Return name and value of each fact, the unit beside the value instead of in the name."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in facts.items():
-        said = printable(format_value(name, value))
-        table.add_row(Text(printable(label(name)), style="dim"), Text(said))
-    return table
+class FactList:
+    """Name and value of each fact, the unit beside the value instead of in the name.
+
+    Parameters
+    ----------
+    facts
+        Values by name; a long one goes on below itself.
+    """
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._rows = [
+            (printable(label(name)), printable(format_value(name, value)))
+            for name, value in facts.items()
+        ]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw them without blanks at the ends of lines."""
+        width = max((cell_len(name) for name, _ in self._rows), default=0)
+        rest = max(1, options.max_width - width - _FACT_GAP)
+        for name, value in self._rows:
+            start = name + " " * (width + _FACT_GAP - cell_len(name))
+            for line in Text(value).wrap(console, rest, overflow="fold") or [Text("")]:
+                yield Segment(start, Style(dim=True))
+                yield Segment(f"{line.plain.rstrip()}\n")
+                start = " " * len(start)
 
 
 def plan_table(arrays: Iterable[Mapping[str, Any]]) -> Listing:
@@ -185,6 +204,7 @@ def entries_table(entries: Iterable[Brief]) -> Listing:
             "name": entry.name,
             "kind": entry.kind,
             "shape": format_shape(entry.shape),
+            "state": "" if entry.complete else "incomplete",
             "dtype": entry.dtype,
             "source": format_bytes(entry.size),
             "acquired": format_value("acquired", entry.acquired),

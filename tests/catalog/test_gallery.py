@@ -21,10 +21,20 @@ from PIL import Image
 
 from stemzarr.errors import QueryError, StoreExistsError
 from stemzarr.formats.picture.png import encode_png
-from stemzarr.testing import DMAxis, DMImage, write_dm
+from stemzarr.registry import read_source
+from stemzarr.testing import DMAxis, DMImage, write_dm, write_synthetic_dm4
+from stemzarr.views.marks import Frame, Ring
+from stemzarr.views.scale_bar import choose_bar
 from stemzarr_catalog import Lake, open_lake
 from stemzarr_catalog.gallery import render_page, write_gallery
-from stemzarr_catalog.pictures import Picture, read_pictures, render_png, shrink
+from stemzarr_catalog.pictures import (
+    LEVELS,
+    MARK,
+    Picture,
+    read_pictures,
+    render_png,
+    shrink,
+)
 
 Add = Callable[..., Path]
 LOOKS = ["image", "pattern"]
@@ -201,6 +211,69 @@ def test_a_peak_does_not_hide_the_rest_of_a_spectrum(lake_path: Path, tmp_path: 
     (picture,) = read_pictures(open_lake(lake_path).ingest(tmp_path / "eels.dm4").store)
     assert (picture.look, picture.name) == ("curve", "spectrum_(log)")
     assert np.ptp(picture.values[50:]) > 0.05 * np.ptp(picture.values)
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (40, 300), (300, 300)])
+def test_a_large_image_keeps_its_proportions(add: Add, shape: tuple[int, int]) -> None:
+    """Read band by band, it is what the whole image averaged is."""
+    (picture,) = read_pictures(add("large", kind="image", shape=shape), 60)
+    values = np.arange(np.prod(shape), dtype="uint16").reshape(shape).astype(float)
+    assert picture.values.shape == tuple(round(n / 5) for n in shape)
+    np.testing.assert_allclose(picture.values, shrink(values, 60, 60))
+    assert picture.axis is not None
+    assert picture.axis.size * picture.axis.scale == pytest.approx(shape[1] * 0.5)
+
+
+def test_a_survey_image_has_the_frame_of_the_scan(lake_path: Path, tmp_path: Path) -> None:
+    """It comes after the previews, and what is inside of the frame is what was scanned."""
+    write_synthetic_dm4(tmp_path / "scan.dm4", (6, 7), (24, 32))
+    store = open_lake(lake_path).ingest(tmp_path / "scan.dm4").store
+    known = read_source(store).document.attributes
+    edges = [float(known[f"scan_rect_{edge}"]) for edge in ("top", "left", "bottom", "right")]
+    pictures = read_pictures(store, 128)
+    names = [picture.name for picture in pictures]
+    assert names == ["bright_field", "mean_diffraction", "survey"]
+    (frame,) = pictures[2].marks
+    height, width = read_source(store).find("survey").shape
+    scaled = (pictures[2].values.shape[0] / height, pictures[2].values.shape[1] / width) * 2
+    expected = [edge * factor for edge, factor in zip(edges, scaled, strict=True)]
+    assert isinstance(frame, Frame)
+    assert [frame.top, frame.left, frame.bottom, frame.right] == pytest.approx(expected)
+    with Image.open(io.BytesIO(render_png(pictures[2], 128))) as png:
+        drawn = np.asarray(png) == MARK
+    rows, columns = np.argwhere(drawn).T
+    zoom = drawn.shape[1] / pictures[2].values.shape[1]
+    there = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+    np.testing.assert_allclose(there, np.array(expected) * zoom, atol=0.5)
+
+
+def test_the_mean_pattern_has_the_disk_and_a_bar(lake_path: Path, tmp_path: Path) -> None:
+    """Its rim is where the store says, and a white bar at the lower left as long as it says."""
+    write_synthetic_dm4(tmp_path / "scan.dm4", (6, 7), (128, 128))
+    store = open_lake(lake_path).ingest(tmp_path / "scan.dm4").store
+    measured = read_source(store).document.measured
+    assert measured is not None
+    picture = read_pictures(store, 128)[1]
+    ring = picture.marks[0]
+    assert isinstance(ring, Ring)
+    disk = measured.disk
+    assert (ring.y, ring.x, ring.radius) == (disk["center_y"], disk["center_x"], disk["radius"])
+    with Image.open(io.BytesIO(render_png(picture, 128))) as png:
+        colours = np.asarray(png.convert("RGB"))
+    white = (colours == 255).all(axis=-1)
+    assert picture.axis is not None
+    last = np.flatnonzero(white.any(axis=1))[-1]
+    assert white[last].sum() == round(choose_bar(picture.axis).pixels)
+    with Image.open(io.BytesIO(render_png(picture, 64))) as png:
+        assert (np.asarray(png) < LEVELS).all()
+
+
+def test_an_incomplete_scan_says_so(lake: Lake) -> None:
+    """In lists and in the table of an entry, and a complete one does not."""
+    assert [brief.name for brief in lake.briefs() if not brief.complete] == ["map"]
+    assert lake.search()._repr_html_().count(">incomplete<") == 1
+    assert "the source ends early" in lake["map"]._repr_html_()
+    assert "incomplete" not in lake.search("name=scan")._repr_html_()
 
 
 def test_notebooks_show_text_as_text(lake_path: Path, add: Add) -> None:

@@ -12,6 +12,7 @@ from stemzarr.model import Axis, Document
 from stemzarr.options import ColourMap, check_choice
 from stemzarr.views.colour_maps import colour_table
 from stemzarr.views.counted import check_scan
+from stemzarr.views.marks import disk_rings
 from stemzarr.views.patterns import mean_pattern
 from stemzarr.views.scale_bar import choose_bar
 from stemzarr.views.virtual import virtual_image
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["plot_scan"]
 
 _BRIGHTEST = 99.9
+_RING = "#40e0ff"
 
 
 def plot_scan(
     document: Document, image: xr.DataArray | None = None, *, cmap: ColourMap = "gray"
 ) -> Figure:
     """Return a figure of an image over the scan, and of the mean pattern on a logarithmic scale.
+
+    Rings are the central disk and the radii of the previews that a store keeps, dotted but for the
+    rim of a disk that was found.
 
     Parameters
     ----------
@@ -52,6 +57,7 @@ def plot_scan(
     try:
         from matplotlib import pyplot as plt
         from matplotlib.colors import ListedColormap
+        from matplotlib.patches import Circle
     except ImportError as error:
         hint = "pip install 'stemzarr[plot]'"
         raise MissingDependencyError("plots need matplotlib", hint=hint) from error
@@ -63,6 +69,12 @@ def plot_scan(
     mean = np.log1p(np.maximum(_pattern_of(document), 0))
     _draw(left, values, document.axes[1], name, colours)
     _draw(right, mean, document.axes[3], "mean pattern", colours)
+    if document.measured is not None:
+        for ring in disk_rings(document.measured.disk, mean.shape):
+            how = ":" if ring.dotted else "-"
+            right.add_patch(
+                Circle((ring.x, ring.y), ring.radius, fill=False, color=_RING, linestyle=how)
+            )
     figure.suptitle(document.title)
     return figure
 

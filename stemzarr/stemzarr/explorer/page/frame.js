@@ -8,10 +8,11 @@ const UNIT_WORDS = { keV: "keV", mm: "mm", mrad: "mrad", s: "s", nA: "nA", deg: 
 
 /** Returns a fact as a name and a value for people. */
 export function factWords(name, value) {
+  if (name === "magnification" && typeof value === "number") return [name, `${value.toLocaleString("en-US")} ×`];
   const unit = UNIT_WORDS[name.split("_").pop()];
   const label = unit ? name.replace(/_[A-Za-z]+$/, "") : name;
   const number = typeof value === "number" ? formatNumber(value, 5) : String(value);
-  return [label.replaceAll("_", " "), unit ? `${number} ${unit}` : number];
+  return [label.replaceAll("_", " "), unit ? `${number}${unit === "°" ? "" : " "}${unit}` : number];
 }
 
 /** The page around the pictures. */

@@ -35,7 +35,9 @@ def enlarge(pixels: NDArray[np.uint8], zoom: int) -> NDArray[np.uint8]:
     return pixels.repeat(zoom, 0).repeat(zoom, 1) if zoom > 1 else pixels
 
 
-def draw_scale_bar(pixels: NDArray[np.uint8], axis: Axis, zoom: int) -> None:
+def draw_scale_bar(
+    pixels: NDArray[np.uint8], axis: Axis, zoom: float, *, white: int = 255, black: int = 0
+) -> None:
     """Draw a white bar with its length in words at the lower left, edged in black.
 
     Parameters
@@ -46,6 +48,8 @@ def draw_scale_bar(pixels: NDArray[np.uint8], axis: Axis, zoom: int) -> None:
         The horizontal axis of the values.
     zoom
         Size of a value.
+    white, black
+        What these colours are in `pixels`.
 
     Raises
     ------
@@ -67,11 +71,13 @@ def draw_scale_bar(pixels: NDArray[np.uint8], axis: Axis, zoom: int) -> None:
     if drawn.shape[0] + margin > height or drawn.shape[1] + margin > width:
         msg = f"a picture of {width} × {height} pixels is too small for a bar of {bar.label}"
         needed = max((drawn.shape[0] + margin) / height, (drawn.shape[1] + margin) / width)
-        raise OptionError(msg, hint=f"choose a zoom of {zoom * math.ceil(needed)} or more")
+        raise OptionError(
+            msg, hint=f"choose a zoom of {math.ceil(zoom * math.ceil(needed))} or more"
+        )
     left, bottom = margin, height - margin
     place = pixels[bottom - drawn.shape[0] : bottom, left : left + drawn.shape[1]]
-    place[_grow(drawn, edge)] = _opaque(pixels, 0)
-    place[drawn] = _opaque(pixels, 255)
+    place[_grow(drawn, edge)] = _opaque(pixels, black)
+    place[drawn] = _opaque(pixels, white)
 
 
 def _grow(drawn: NDArray[np.bool_], edge: int) -> NDArray[np.bool_]:
