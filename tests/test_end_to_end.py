@@ -63,7 +63,9 @@ def test_every_way_in_gives_the_scan_that_was_written(
     import intake
 
     lake = open_lake(tmp_path / "lake", create=True)
-    for number, shape in enumerate(SHAPES):
+    # Each type meets two shapes in either layout; all four types of a size meet all shapes.
+    first = DTYPES.index(dtype) % 2
+    for number, shape in enumerate(SHAPES[first::2]):
         values = scan_values(shape, dtype)
         path = tmp_path / f"scan{number}.dm4"
         write_scan(path, values, layout)

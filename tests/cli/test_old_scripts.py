@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
+import runpy
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import scipy.signal
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from rsciio.hspy import file_reader
 
@@ -147,12 +146,14 @@ def run_now(command: str) -> None:
         return
     assert program == "python"
     pytest.importorskip("matplotlib")
-    script = [sys.executable, str(ROOT / words[0]), *words[1:], "--epochs", "1"]
     # two trainings beside each other lose more by waiting for each other than threads gain
-    alone = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(script, capture_output=True, check=False, encoding="utf-8", env=alone)
-    assert done.returncode == 0, done.stderr
-    Path("said").write_text(done.stdout, encoding="utf-8")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    main = runpy.run_path(str(ROOT / words[0]))["main"]
+    done = CliRunner().invoke(main, [*words[1:], "--epochs", "1"])
+    torch.set_num_threads(threads)
+    assert done.exit_code == 0, done.output
+    Path("said").write_text(done.output, encoding="utf-8")
 
 
 def make_input(name: str, shape: tuple[tuple[int, int], tuple[int, int]]) -> NDArray[Any]:
