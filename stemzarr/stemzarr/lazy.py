@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from stemzarr.model import Blocks, Document
+from stemzarr.pixels.boxes import Box
 
 __all__ = ["BlocksArray", "SelectedBlocks", "find_selection"]
 
@@ -168,6 +169,17 @@ class SelectedBlocks:
             raise TypeError(msg)
         return SelectedBlocks(self.source, tuple(picks))
 
+    def sources_of(self, box: Box) -> Iterator[tuple[Blocks, Box]]:
+        """Yield what is read of the blocks for a box, where it is one box of them."""
+        ranges = self._ranges(box)
+        if _is_dense(ranges):
+            yield self.source.blocks, Box(tuple(r.start for r in ranges), tuple(map(len, ranges)))
+
+    def _ranges(self, box: Box) -> list[range]:
+        """Return for every dim of the blocks what a box is selected from."""
+        picks = self[box.slices()].picks
+        return [range(pick, pick + 1) if isinstance(pick, int) else pick for pick in picks]
+
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill `out` with the box of its shape at `start`.
 
@@ -176,14 +188,18 @@ class SelectedBlocks:
         StemzarrError
             As the blocks.
         """
-        box = self[tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))]
-        ranges = [range(p, p + 1) if isinstance(p, int) else p for p in box.picks]
-        single = tuple(dim for dim, pick in enumerate(box.picks) if isinstance(pick, int))
+        ranges = self._ranges(Box(tuple(start), out.shape))
+        single = tuple(dim for dim, pick in enumerate(self.picks) if isinstance(pick, int))
         target = np.expand_dims(out, single)
-        if all(len(pick) < 2 or pick.step == 1 for pick in ranges):  # noqa: PLR2004 - a pair
+        if _is_dense(ranges):
             self.source.blocks.read_into(target, [pick.start for pick in ranges])
         else:
             target[...] = self.source.read(tuple(map(np.asarray, ranges)))
+
+
+def _is_dense(ranges: Sequence[range]) -> bool:
+    """Return whether no position is left out between others, and all are in order."""
+    return all(len(pick) < 2 or pick.step == 1 for pick in ranges)  # noqa: PLR2004 - a pair
 
 
 def _plain(item: Any) -> Any:  # noqa: ANN401 - an item of an index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,6 +17,7 @@ from stemzarr.labelled import dask_chunks
 from stemzarr.lazy import BlocksArray
 from stemzarr.metadata.facts import FACTS
 from stemzarr.model import Blocks, Document, Fact
+from stemzarr.pixels.boxes import Box
 
 __all__ = ["SeriesBlocks", "join_series"]
 
@@ -46,6 +47,11 @@ class SeriesBlocks:
     def block_shape(self) -> tuple[int, ...]:
         """A block of one of them."""
         return 1, *self.members[0].block_shape
+
+    def sources_of(self, box: Box) -> Iterator[tuple[Blocks, Box]]:
+        """Yield what is read of each member for a box."""
+        for place in range(box.start[0], box.start[0] + box.shape[0]):
+            yield self.members[place], Box(box.start[1:], box.shape[1:])
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill `out` with the box at `start`, member by member.

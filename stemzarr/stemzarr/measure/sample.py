@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import Document, read_box
+from stemzarr.pixels.boxes import Box
+from stemzarr.pixels.foresight import foresee
 
 __all__ = ["Sample", "take_sample"]
 
@@ -58,8 +60,10 @@ def _patterns(document: Document) -> Iterator[NDArray[Any]]:
         run = 1
         count = max(1, min(_SAMPLES, 4 * _SAMPLED_BYTES // pattern_bytes))
         corners = [divmod(place, columns) for place in _spread(rows * columns, count)]
-    for y, x in corners:
-        yield from read_box(document.blocks, (y, x, 0, 0), (1, run, *pattern))[0]
+    boxes = [Box((y, x, 0, 0), (1, run, *pattern)) for y, x in corners]
+    with foresee((document.blocks, box) for box in boxes):
+        for box in boxes:
+            yield from read_box(document.blocks, box.start, box.shape)[0]
 
 
 def _spread(size: int, count: int) -> list[int]:

@@ -26,7 +26,7 @@ from stemzarr.storage.files import (
     temporary_path,
 )
 from stemzarr.storage.foreign import without_foreign
-from stemzarr.storage.objects import Address, Readable, Stamp, changed, is_key
+from stemzarr.storage.objects import Address, Readable, Stamp, changed, check_size, is_key
 from stemzarr.storage.reasons import reading, writing
 from stemzarr.storage.remote import RemoteFolder
 from stemzarr.storage.zipped import SUFFIX, ZippedFolder
@@ -112,6 +112,21 @@ class LocalFolder:
         stamp = self.stamp(key)
         if stamp.size >= len(out):
             self.read_ranges(key, [(stamp.size - len(out), out)], stamp)
+        return stamp
+
+    def read_first(self, key: str, ranges: Sequence[tuple[int, memoryview]], size: int) -> Stamp:
+        """Fill buffers, each from its byte of a file on, and return its stamp.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError, SourceChangedError
+            It is missing, cannot be read, or is replaced at this moment.
+        DamagedStoreError
+            It has another size than it must have.
+        """
+        stamp = self.stamp(key)
+        check_size(self.root / key, stamp.size, size)
+        self.read_ranges(key, ranges, stamp)
         return stamp
 
     @property

@@ -14,11 +14,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
-from stemzarr.errors import SourceChangedError
+from stemzarr.errors import DamagedStoreError, SourceChangedError
 from stemzarr.storage.reasons import reading
 
 __all__ = [
     "LONG_AGO",
+    "NEAR",
     "Address",
     "Publish",
     "Readable",
@@ -67,6 +68,8 @@ class Stamp(NamedTuple):
 
 LONG_AGO = Stamp(0, 0)
 """Older than anything."""
+NEAR = 64 * 1024
+"""Bytes between two parts of an object that take less time than a request."""
 
 
 class Get(Protocol):
@@ -113,6 +116,20 @@ class ReadEnd(Protocol):
             The buffer; nothing is read where the object is shorter.
         size
             Gives the size that the object must have, for a place that would have to ask for it.
+        """
+        ...
+
+
+class ReadFirst(Protocol):
+    """Parts of objects that nothing but the size is known of."""
+
+    def read_first(self, key: str, ranges: Sequence[tuple[int, memoryview]], size: int) -> Stamp:
+        """Fill buffers, each from its byte of an object on, and return the stamp of the object.
+
+        Raises
+        ------
+        DamagedStoreError
+            The object has another size.
         """
         ...
 
@@ -221,7 +238,7 @@ class Publish(Protocol):
         ...
 
 
-class Readable(Get, Stream, GetRanges, ReadEnd, Stamped, Watched, Listed, Protocol):
+class Readable(Get, Stream, GetRanges, ReadEnd, ReadFirst, Stamped, Watched, Listed, Protocol):
     """A place that stores are read from; hashable, picklable, used by many threads at once."""
 
     @property
@@ -254,6 +271,18 @@ class Writable(Readable, Sizes, Put, PutPieces, PutIfAbsent, Delete, Flush, Prot
 def changed(path: Path | str, since: str) -> SourceChangedError:
     """Return the error for what is another object than it was."""
     return SourceChangedError(f"changed since it was {since}", path=path, hint="open it again")
+
+
+def check_size(path: Path, found: int, expected: int) -> None:
+    """Raise where an object of a store has another size than it must have.
+
+    Raises
+    ------
+    DamagedStoreError
+        It has.
+    """
+    if found != expected:
+        raise DamagedStoreError(f"has {found} bytes instead of {expected}", path=path)
 
 
 Address: TypeAlias = "Path | Readable"

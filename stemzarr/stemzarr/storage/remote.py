@@ -7,6 +7,7 @@ address alone, and the text of an answer, which may repeat a request, is in no m
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import xxhash
 
-from stemzarr.errors import DamagedStoreError, ReadError
+from stemzarr.errors import ReadError
 from stemzarr.storage.address import RemotePath
 from stemzarr.storage.client import connect, reading_from, writing_to
 from stemzarr.storage.foreign import is_foreign
-from stemzarr.storage.objects import Stamp, changed
+from stemzarr.storage.objects import NEAR, Stamp, changed, check_size
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteFolder"]
 
-_GAP = 64 * 1024
-"""Bytes between two ranges that cost less than a request."""
 _AT_ONCE = 8
 """Requests of one call that are under way."""
 _PIECE = 1024**2
@@ -122,29 +121,57 @@ class RemoteFolder:
         ReadError
             It cannot be read, or its server gives no parts of objects.
         """
+        self._read_runs(key, ranges, functools.partial(self._read_part, key, stamp))
+
+    def read_first(self, key: str, ranges: Ranges, size: int) -> Stamp:
+        """Fill buffers, each from its byte of an object on, and return the stamp of the object.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError
+            It is missing, or cannot be read.
+        DamagedStoreError
+            It has another size than it must have.
+        SourceChangedError
+            It was replaced meanwhile.
+        """
+        stamps: set[Stamp] = set()
+
+        def read(begin: int, end: int) -> memoryview:
+            found, content = self._ask(key, begin, end, "")
+            check_size(self.root / key, found.size, size)
+            stamps.add(found)
+            return content
+
+        self._read_runs(key, ranges, read)
+        if len(stamps) > 1:
+            raise changed(str(self.root / key), "opened")
+        return stamps.pop()
+
+    def _read_runs(self, key: str, ranges: Ranges, read: Callable[[int, int], memoryview]) -> None:
+        """Fill buffers by what `read` gives from a byte to another, one call for what is near."""
+
+        def fill(run: Ranges) -> None:
+            begin, end = run[0][0], max(start + len(out) for start, out in run)
+            content = read(begin, end)
+            self._check_length(key, len(content), end - begin)
+            for start, out in run:
+                out[:] = content[start - begin : start - begin + len(out)]
+
         runs = list(_runs(ranges))
         if len(runs) == 1:
-            self._read_run(key, runs[0], stamp)
+            fill(runs[0])
             return
         with ThreadPoolExecutor(min(_AT_ONCE, len(runs))) as pool:
-            list(pool.map(lambda run: self._read_run(key, run, stamp), runs))
+            list(pool.map(fill, runs))
 
-    def _read_run(self, key: str, run: Ranges, stamp: Stamp) -> None:
-        """Fill buffers by one request."""
-        begin = run[0][0]
-        end = max(start + len(out) for start, out in run)
-        content = self._read_range(key, begin, end, stamp)
-        for start, out in run:
-            out[:] = content[start - begin : start - begin + len(out)]
-
-    def _read_range(self, key: str, begin: int, end: int, stamp: Stamp) -> memoryview:
+    def _read_part(self, key: str, stamp: Stamp, begin: int, end: int) -> memoryview:
         try:
             found, content = self._ask(key, begin, end, str(stamp.version))
         except FileNotFoundError:
             raise changed(str(self.root / key), "opened") from None
         if found != stamp:
             raise changed(str(self.root / key), "opened")
-        self._check_length(key, len(content), end - begin)
         return content
 
     def _ask(self, key: str, begin: int, end: int, tag: str) -> tuple[Stamp, memoryview]:
@@ -171,14 +198,7 @@ class RemoteFolder:
         expected = size()
         if expected < len(out):
             return Stamp(expected, 0)
-        begin = expected - len(out)
-        found, content = self._ask(key, begin, expected, "")
-        if found.size != expected:
-            msg = f"has {found.size} bytes instead of {expected}"
-            raise DamagedStoreError(msg, path=self.root / key)
-        self._check_length(key, len(content), len(out))
-        out[:] = content
-        return found
+        return self.read_first(key, [(expected - len(out), out)], expected)
 
     def recall(self, key: str) -> Stamp:
         """Return the stamp of the root's metadata when they were read last; of others, that now."""
@@ -350,7 +370,7 @@ def _runs(ranges: Ranges) -> Iterator[Ranges]:
     run: list[tuple[int, memoryview]] = []
     end = 0
     for start, out in sorted(ranges, key=lambda item: item[0]):
-        if run and start > end + _GAP:
+        if run and start > end + NEAR:
             yield run
             run, end = [], 0
         run.append((start, out))

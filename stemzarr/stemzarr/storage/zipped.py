@@ -6,6 +6,7 @@ of them is read by its bytes alone, here or far away.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ import xxhash
 
 from stemzarr.errors import CorruptFileError
 from stemzarr.storage.foreign import is_foreign
-from stemzarr.storage.objects import LONG_AGO, Readable, Stamp, changed
+from stemzarr.storage.objects import LONG_AGO, Readable, Stamp, changed, check_size
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -58,6 +59,8 @@ class ZippedFolder:
     """Its key there."""
     _kept: list[_Directory] = field(default_factory=list, compare=False, repr=False)
 
+    _ahead: dict[str, bytearray] = field(default_factory=dict, compare=False, repr=False)
+
     def __reduce__(self) -> tuple[type[ZippedFolder], tuple[Readable, str]]:
         """Pickle where the file is."""
         return ZippedFolder, (self.place, self.name)
@@ -73,7 +76,17 @@ class ZippedFolder:
         return self.place.far
 
     def expect(self, *keys: str) -> None:
-        """Do nothing."""
+        """Read small members of a file that is far, neighbours by one request, for `get`."""
+        if not self.far:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            stamp, members = self._directory()
+            wanted = {key: members[key] for key in keys if key in members}
+            read = {k: bytearray(m.size) for k, m in wanted.items() if m.size <= _PIECE}
+            ranges = [(wanted[key].offset, memoryview(content)) for key, content in read.items()]
+            if ranges:
+                self.place.read_ranges(self.name, ranges, stamp)
+            self._ahead.update(read)
 
     def settle(self) -> None:
         """Do nothing: the file is whole or not there."""
@@ -86,7 +99,8 @@ class ZippedFolder:
         FileNotFoundError, ReadError, SourceChangedError
             There is none, the file cannot be read, or it is another than before.
         """
-        return b"".join(map(bytes, self.stream(key)))
+        ahead = self._ahead.pop(key, None)
+        return b"".join(map(bytes, self.stream(key))) if ahead is None else bytes(ahead)
 
     def stream(self, key: str) -> Iterator[memoryview]:
         """Yield the bytes of a member in pieces, each of which the next one overwrites.
@@ -96,6 +110,9 @@ class ZippedFolder:
         FileNotFoundError, ReadError, SourceChangedError
             As `get`.
         """
+        if key in self._ahead:
+            yield memoryview(self._ahead.pop(key))
+            return
         stamp, member = self._find(key)
         most = _FAR_PIECE if self.far else _PIECE
         buffer = memoryview(bytearray(min(most, member.size)))
@@ -124,6 +141,21 @@ class ZippedFolder:
         stamp = self.stamp(key)
         if stamp.size >= len(out):
             self.read_ranges(key, [(stamp.size - len(out), out)], stamp)
+        return stamp
+
+    def read_first(self, key: str, ranges: Sequence[tuple[int, memoryview]], size: int) -> Stamp:
+        """Fill buffers, each from its byte of a member on, and return its stamp.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError, SourceChangedError
+            It is missing, cannot be read, or is replaced at this moment.
+        DamagedStoreError
+            It has another size than it must have.
+        """
+        stamp = self.stamp(key)
+        check_size(self.root / key, stamp.size, size)
+        self.read_ranges(key, ranges, stamp)
         return stamp
 
     def stamp(self, key: str) -> Stamp:

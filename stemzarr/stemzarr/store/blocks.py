@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import threading
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -15,16 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import DamagedStoreError, ReadError, SourceChangedError
-from stemzarr.storage.objects import LONG_AGO, Readable, Stamp
+from stemzarr.pixels.boxes import Box
+from stemzarr.pixels.foresight import Run, foresee, keep, take
+from stemzarr.storage.objects import LONG_AGO, NEAR, Readable, Stamp
 from stemzarr.store.format.encode import ChunkCodec, codec_from_metadata
-from stemzarr.store.format.manifest import size_of
-from stemzarr.store.format.shard import ABSENT, ShardIndex, read_index
+from stemzarr.store.format.manifest import known_lengths, size_of
+from stemzarr.store.format.shard import (
+    ABSENT,
+    ShardIndex,
+    index_bytes,
+    index_of_lengths,
+    lengths_of,
+    read_index,
+)
 
 __all__ = ["StoreBlocks", "identity_of", "is_replaced"]
 
 _INDEXES = 4096
 _BATCH_BYTES = 4 * 1024**2
-_FAR_BATCH_BYTES = 16 * 1024**2
+_RUN_BYTES = 8 * 1024**2
 _NOW = Stamp(0, 2**63)
 """Newer than anything."""
 
@@ -34,6 +43,15 @@ _indexes: dict[tuple[Hashable, ...], ShardIndex] = {}
 _lock = threading.Lock()
 
 
+class _Piece(NamedTuple):
+    """The name of a chunk in this process."""
+
+    array: tuple[Hashable, ...]
+    """Its array, and what tells the store from another."""
+    place: tuple[int, ...]
+    """Its place in the grid of chunks."""
+
+
 class _Chunk(NamedTuple):
     """Where a chunk is."""
 
@@ -41,8 +59,8 @@ class _Chunk(NamedTuple):
     """In the grid of chunks."""
     key: str
     """Its shard."""
-    stamp: Stamp
-    """Stamp of the shard."""
+    stamp: Stamp | None
+    """Stamp of the shard; None where nothing was read of it yet."""
     offset: int
     """Its first byte in the shard."""
     length: int
@@ -162,17 +180,19 @@ class StoreBlocks:
         return out[tuple(target)], tuple(inside)
 
     def _chunks(
-        self, corner: Sequence[int], stop: Sequence[int], *, again: bool
+        self, corner: tuple[int, ...], stop: Sequence[int], *, again: bool
     ) -> Iterator[tuple[tuple[int, ...], memoryview]]:
         """Yield place and bytes of every chunk of a box, some MiB of a shard read by one call."""
+        places = self._places(corner, stop)
+        if self.store.far:
+            yield from self._far_chunks(Box(corner, _lengths(corner, stop)), places, again=again)
+            return
         batch: list[_Chunk] = []
-        nbytes, most = 0, _FAR_BATCH_BYTES if self.store.far else _BATCH_BYTES
-        edges = zip(corner, stop, self.chunk, strict=True)
-        places = itertools.product(*(range(a // c, math.ceil(b / c)) for a, b, c in edges))
+        nbytes = 0
         for place in places:
             chunk = self._find(place)
             same = batch and (chunk.key, chunk.stamp) == (batch[0].key, batch[0].stamp)
-            if batch and not (same and nbytes + chunk.length <= most):
+            if batch and not (same and nbytes + chunk.length <= _BATCH_BYTES):
                 yield from self._read(batch, again=again)
                 batch, nbytes = [], 0
             batch.append(chunk)
@@ -180,13 +200,69 @@ class StoreBlocks:
         if batch:
             yield from self._read(batch, again=again)
 
+    def _places(self, corner: Sequence[int], stop: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """Return the places of the chunks of a box, in C order."""
+        edges = zip(corner, stop, self.chunk, strict=True)
+        return itertools.product(*(range(a // c, math.ceil(b / c)) for a, b, c in edges))
+
+    def _far_chunks(
+        self, box: Box, places: Iterator[tuple[int, ...]], *, again: bool
+    ) -> Iterator[tuple[tuple[int, ...], memoryview]]:
+        """Yield place and bytes of chunks that are kept, were foreseen, or are now."""
+        with foresee([] if again else [(self, box)]):
+            for place in places:
+                piece = self._piece(place)
+                stored = None if again else take(piece)
+                if stored is None:
+                    [(_, stored)] = self._read([self._find(place)], again=again)
+                    keep(piece, stored)
+                yield place, stored
+
+    @property
+    def far(self) -> bool:
+        """Whether the store is far."""
+        return self.store.far
+
+    def _piece(self, place: tuple[int, ...]) -> _Piece:
+        return _Piece((self.store, self.array, self.written_ns, self.identity), place)
+
+    def list_pieces(self, box: Box) -> Iterator[_Piece]:
+        """Yield the chunks of a box."""
+        stop = [a + n for a, n in zip(box.start, box.shape, strict=True)]
+        return map(self._piece, self._places(box.start, stop))
+
+    def cut_runs(self, pieces: Iterable[_Piece]) -> Iterator[Run]:
+        """Yield chunks, those that are near each other in their shard together.
+
+        Raises
+        ------
+        DamagedStoreError, ReadError, SourceChangedError
+            The index of a shard cannot be read.
+        """
+        run: list[_Chunk] = []
+        for piece in pieces:
+            chunk = self._find(piece.place)
+            if run and not _continues(run, chunk):
+                yield self._run(run)
+                run = []
+            run.append(chunk)
+        if run:
+            yield self._run(run)
+
+    def _run(self, chunks: list[_Chunk]) -> Run:
+        def read() -> list[memoryview]:
+            return [stored for _, stored in self._read(chunks, again=False)]
+
+        pieces = [self._piece(chunk.place) for chunk in chunks]
+        return Run(pieces, sum(chunk.length for chunk in chunks), read)
+
     def _read(
         self, batch: list[_Chunk], *, again: bool
     ) -> Iterator[tuple[tuple[int, ...], memoryview]]:
         first = batch[0]
         stored = memoryview(bytearray(sum(chunk.length for chunk in batch)))
         try:
-            self.store.read_ranges(first.key, _ranges(batch, stored), first.stamp)
+            self._read_ranges(first, _ranges(batch, stored))
         except (OSError, SourceChangedError) as error:
             with _lock:
                 _indexes.pop(self._index_key(first.key), None)
@@ -195,40 +271,74 @@ class StoreBlocks:
             # A shard may be another by now, one that a person put back; or the store may be.
             if isinstance(error, SourceChangedError) and not again:
                 raise
+            if first.stamp is None:
+                self._check_same()
             raise self._damaged(first.place, error) from error
         for chunk in batch:
             yield chunk.place, stored[: chunk.length]
             stored = stored[chunk.length :]
 
+    def _read_ranges(self, chunk: _Chunk, ranges: list[tuple[int, memoryview]]) -> None:
+        """Read parts of the shard of a chunk, which is looked at where that was not done yet."""
+        if chunk.stamp is not None:
+            self.store.read_ranges(chunk.key, ranges, chunk.stamp)
+            return
+        size = size_of(self.store, self.identity, chunk.key)
+        stamp = self.store.read_first(chunk.key, ranges, size)
+        self._check_same(stamp)
+        with _lock:
+            index = _indexes.get(self._index_key(chunk.key))
+            if index is not None:
+                _indexes[self._index_key(chunk.key)] = index._replace(stamp=stamp)
+
     def _find(self, place: tuple[int, ...]) -> _Chunk:
         """Return where the chunk at a place of the grid of chunks is."""
-        shard, number = [], 0
+        key, index = self._index_at(place)
+        number = 0
         for p, s, c in zip(place, self.shard, self.chunk, strict=True):
-            outer, inner = divmod(p, s // c)
-            shard.append(str(outer))
-            number = number * (s // c) + inner
-        key = f"{self.array}/c/{'/'.join(shard)}"
-        index = _indexes.get(self._index_key(key)) or self._open_shard(key, place)
+            number = number * (s // c) + p % (s // c)
         offset, length = index.places[number].tolist()
         if offset == ABSENT:
             raise self._damaged(place, "the chunk is missing in its shard")
         return _Chunk(place, key, index.stamp, offset, length)
 
+    def _index_at(self, place: tuple[int, ...]) -> tuple[str, ShardIndex]:
+        """Return the shard that the chunk at a place is in, and its index."""
+        cuts = zip(place, self.shard, self.chunk, strict=True)
+        key = "/".join((self.array, "c", *(str(p // (s // c)) for p, s, c in cuts)))
+        return key, _indexes.get(self._index_key(key)) or self._open_shard(key, place)
+
+    def chunk_lengths(self, start: Sequence[int]) -> tuple[int, ...] | None:
+        """Return the bytes of all chunks of the shard that a value is in, by its index.
+
+        Raises
+        ------
+        DamagedStoreError, SourceChangedError
+            The index cannot be read.
+        """
+        place = tuple(a // c for a, c in zip(start, self.chunk, strict=True))
+        return lengths_of(self._index_at(place)[1].places)
+
     def _index_key(self, key: str) -> tuple[Hashable, ...]:
         return self.store, key, self.written_ns, self.identity, self.shard, self.chunk
 
     def _open_shard(self, key: str, place: tuple[int, ...]) -> ShardIndex:
-        """Read the index of a shard, and keep it."""
+        """Return the index of a shard, and keep it: that of the manifest far away, else its own."""
         chunks = math.prod(s // c for s, c in zip(self.shard, self.chunk, strict=True))
         try:
             size = functools.partial(size_of, self.store, self.identity, key)
-            index = read_index(self.store, key, chunks, size)
+            lengths = known_lengths(self.store, self.identity, key) if self.store.far else ()
+            if len(lengths) == chunks and sum(lengths) + index_bytes(chunks) == size():
+                index = index_of_lengths(lengths)
+            else:
+                index = read_index(self.store, key, chunks, size)
         except OSError as error:
             if self.store.far and isinstance(error, ReadError):
                 raise
             self._check_same()
             raise self._damaged(place, error) from error
-        self._check_same(index.stamp)
+        if index.stamp is not None:
+            self._check_same(index.stamp)
         with _lock:
             while len(_indexes) >= _INDEXES:
                 del _indexes[next(iter(_indexes))]
@@ -267,6 +377,20 @@ def _identity_now(store: Readable, _state: int | None) -> str:
         return identity_of(json.loads(store.get("source/zarr.json"))["attributes"])
     except (OSError, ValueError, TypeError, KeyError):
         return ""
+
+
+def _lengths(corner: Sequence[int], stop: Sequence[int]) -> tuple[int, ...]:
+    return tuple(b - a for a, b in zip(corner, stop, strict=True))
+
+
+def _continues(run: list[_Chunk], chunk: _Chunk) -> bool:
+    """Return whether one request should fetch a chunk together with those before it."""
+    first, last = run[0], run[-1]
+    return (
+        (chunk.key, chunk.stamp) == (first.key, first.stamp)
+        and 0 <= chunk.offset - (last.offset + last.length) <= NEAR
+        and chunk.offset + chunk.length - first.offset <= _RUN_BYTES
+    )
 
 
 def _ranges(batch: list[_Chunk], out: memoryview) -> list[tuple[int, memoryview]]:

@@ -49,6 +49,8 @@ class WebFolder:
     """Whether answers have an ETag, and ``If-Match`` is heeded."""
     cut: int = 0
     """How many of the next answers stop in the middle."""
+    lost: int = 0
+    """How many of the next requests get no answer at all."""
     status: int = 0
     """What every request is answered instead; 0 answers them."""
     said: str = ""
@@ -94,6 +96,10 @@ class _Handler(BaseHTTPRequestHandler):
         if web.delay_s:
             time.sleep(web.delay_s)
         path = web.folder / unquote(self.path).lstrip("/")
+        if web.lost:
+            web.lost, self.close_connection = web.lost - 1, True
+            self._note(path, wanted, 0)
+            return
         if web.status or not path.is_file():
             self._refuse(web.status or HTTPStatus.NOT_FOUND, path, wanted)
             return

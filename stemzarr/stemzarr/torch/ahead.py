@@ -7,6 +7,7 @@ batch needs any more. A pool renders. All of it ends with the iterator.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -50,13 +51,17 @@ def read_ahead(
     """
     if not batches:
         return
-    with ThreadPoolExecutor(dataset.threads, thread_name_prefix="stemzarr-render") as pool:
+    with (
+        ThreadPoolExecutor(dataset.threads, thread_name_prefix="stemzarr-render") as pool,
+        contextlib.ExitStack() as foreseen,
+    ):
         units = dataset.units()[np.concatenate(batches)]
         reader = None
         read: Callable[[NDArray[np.int64]], torch.Tensor] = dataset.fetch
         if count_at_once(units) <= dataset.units_in_memory(1):
             reader = _Reader(dataset, np.split(units, _ends(batches)), pool)
             read = reader.read
+            foreseen.enter_context(dataset.foresee(reader.list_missing()))
 
         def assemble(numbers: NDArray[np.int64]) -> Batch:
             return Batch(dataset.label(read(numbers), numbers))
@@ -109,6 +114,7 @@ class _Reader:
     ) -> None:
         self._dataset, self._pool = dataset, pool
         self._cache = dataset.take_cache()
+        self._units = units
         self._left = np.bincount(np.concatenate(units))
         self._begun: dict[int, tuple[Buffer, Future[NDArray[Any]]]] = {}
         self._done = 0
@@ -121,6 +127,11 @@ class _Reader:
         for number, units in enumerate(batches):
             for unit, _ in rows_by_unit(units):
                 yield number, unit
+
+    def list_missing(self) -> Iterator[int]:
+        """Yield the units that are rendered, in the order of their use."""
+        order = dict.fromkeys(unit for _, unit in self._list_units(self._units))
+        yield from (unit for unit in order if unit not in self._cache)
 
     def read(self, numbers: NDArray[np.int64]) -> torch.Tensor:
         """Return the next batch."""

@@ -59,6 +59,9 @@ class UnitCache:
         """Size of the units that are kept."""
         return sum(values.nbytes for _, values in self._kept.values())
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._kept
+
     def get(self, key: Key) -> NDArray[Any] | None:
         """Return a unit, or None; what is returned is valid until buffers are borrowed."""
         if key not in self._kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -26,7 +27,7 @@ from stemzarr.torch.batch import Batch, Labelled, ReadBatch
 from stemzarr.torch.cache import Buffer, UnitCache, rows_by_unit
 from stemzarr.torch.forking import held_off_by_forks
 from stemzarr.torch.maps import make_map, to_rows
-from stemzarr.torch.part import PATTERN_NDIM, make_part
+from stemzarr.torch.part import PATTERN_NDIM, find_part, foresee_units, make_part
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.sources import (
     Trainable,
@@ -433,7 +434,7 @@ class PatternDataset(Dataset[Any]):
         threads = self._threads if get_worker_info() is None else 1
         for first in range(0, len(missing), cache.slots):
             some = missing[first : first + cache.slots]
-            with cache.borrow(len(some)) as buffers:
+            with cache.borrow(len(some)) as buffers, self.foresee(some):
                 tasks = list(zip(some, buffers, strict=True))
                 run = max(1, len(tasks) // (_RUNS * threads))
                 runs = (tasks[start : start + run] for start in range(0, len(tasks), run))
@@ -447,11 +448,13 @@ class PatternDataset(Dataset[Any]):
 
     def render_unit(self, unit: int, buffer: NDArray[Any]) -> NDArray[Any]:
         """Render a unit into flat `buffer`; return its patterns, (positions, det_y, det_x)."""
-        number = int(np.searchsorted(self._unit_ends, unit, side="right"))
-        part = self._parts[number]
-        inside = unit - int(self._unit_ends[number]) + math.prod(part.grid)
+        part, inside = find_part(self._parts, self._unit_ends, unit)
         with held_off_by_forks():
             return part.render(inside, buffer)
+
+    def foresee(self, units: Iterable[int]) -> contextlib.AbstractContextManager[None]:
+        """Fetch what units are rendered from while the context lasts, where that is far away."""
+        return foresee_units(self._parts, self._unit_ends, units)
 
     def take_cache(self) -> UnitCache:
         """Return what this process keeps, for good: patterns that are fetched then begin again.

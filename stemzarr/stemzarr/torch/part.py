@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +13,11 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import Document
-from stemzarr.pixels.boxes import fill_box, splits_patterns
+from stemzarr.pixels.boxes import Box, fill_box, splits_patterns
+from stemzarr.pixels.foresight import foresee, is_far
 from stemzarr.views.render import ViewBlocks
 
-__all__ = ["PATTERN_NDIM", "Part", "make_part"]
+__all__ = ["PATTERN_NDIM", "Part", "find_part", "foresee_units", "make_part"]
 
 PATTERN_NDIM = 2
 """How many dims a pattern has."""
@@ -75,16 +78,45 @@ class Part:
         chosen: NDArray[np.bool_] = mask.reshape(-1)[self.positions]
         return chosen
 
-    def render(self, number: int, buffer: NDArray[Any]) -> NDArray[Any]:
-        """Render a unit into flat `buffer`; return its patterns, (positions, det_y, det_x)."""
+    def box(self, number: int) -> Box:
+        """Return the box of the document that a unit is."""
         place = np.unravel_index(number, self.grid) if self.lead else ()
         start = [int(p) * unit for p, unit in zip(place, self.unit, strict=True)]
         sizes = zip(start, self.unit, self.lead, strict=True)
-        shape = [min(unit, size - a) for a, unit, size in sizes]
         detector = self.document.shape[-PATTERN_NDIM:]
-        values = buffer[: math.prod(shape) * math.prod(detector)].reshape(*shape, *detector)
-        self.document.blocks.read_into(values, (*start, *(0 for _ in detector)))
-        return values.reshape(-1, *detector)
+        shape = (*(min(unit, size - a) for a, unit, size in sizes), *detector)
+        return Box((*start, *(0 for _ in detector)), shape)
+
+    def render(self, number: int, buffer: NDArray[Any]) -> NDArray[Any]:
+        """Render a unit into flat `buffer`; return its patterns, (positions, det_y, det_x)."""
+        box = self.box(number)
+        values = buffer[: box.size].reshape(box.shape)
+        self.document.blocks.read_into(values, box.start)
+        return values.reshape(-1, *box.shape[-PATTERN_NDIM:])
+
+
+def find_part(parts: Sequence[Part], ends: NDArray[np.int64], unit: int) -> tuple[Part, int]:
+    """Return the part that a unit is of, and its number in it.
+
+    Parameters
+    ----------
+    parts, ends
+        The parts, and how many units there are up to the end of each.
+    unit
+        The unit, counted through all parts.
+    """
+    number = int(np.searchsorted(ends, unit, side="right"))
+    return parts[number], unit - int(ends[number]) + math.prod(parts[number].grid)
+
+
+def foresee_units(
+    parts: Sequence[Part], ends: NDArray[np.int64], units: Iterable[int]
+) -> AbstractContextManager[None]:
+    """Fetch what units are rendered from while the context lasts, where that is far away."""
+    if not any(is_far(part.document.blocks) for part in parts):
+        return nullcontext()
+    places = (find_part(parts, ends, unit) for unit in units)
+    return foresee((part.document.blocks, part.box(inside)) for part, inside in places)
 
 
 def make_part(document: Document) -> Part:

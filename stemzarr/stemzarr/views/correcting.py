@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.measure.bad_pixels import BAD_PIXELS
 from stemzarr.model import PATTERN_KINDS, Blocks, Document
+from stemzarr.pixels.boxes import Box
 from stemzarr.views.view import BadPixels
 
 __all__ = ["CorrectedBlocks", "all_bad_pixels", "correct"]
@@ -137,6 +138,10 @@ class CorrectedBlocks:
         if self.how == "mask":
             return tuple(start), tuple(shape)
         return (*start[:-2], 0, 0), (*shape[:-2], *self.bad.shape)
+
+    def sources_of(self, box: Box) -> Iterator[tuple[Blocks, Box]]:
+        """Yield what is read of the source for a box."""
+        yield self.source, Box(*self.source_box(box.start, box.shape))
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill `out` with the box at `start`, bad pixels masked or replaced."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import Blocks, Statistics, read_box
-from stemzarr.pixels.boxes import fill_box, grid
+from stemzarr.pixels.boxes import Box, fill_box, grid
 from stemzarr.pixels.buffers import borrow
 from stemzarr.views.kernels import downsample_view, join_scan, output_sizes, rendered_dtype
 from stemzarr.views.normalize import Scaling, cast_checked
@@ -114,6 +115,18 @@ class ViewBlocks:
             tuple(s.start + part.start * s.step for s, part in both),
             tuple((part.stop - part.start - 1) * s.step + 1 for s, part in both),
         )
+
+    def sources_of(self, box: Box) -> Iterator[tuple[Blocks, Box]]:
+        """Yield what is read of the source for a box of the view: no row that is jumped over."""
+        start, shape = self.source_box(box.start, box.shape)
+        steps = [
+            n if self._reads_through(dim) else selection.step
+            for dim, (selection, n) in enumerate(zip(self.selections, shape, strict=True))
+        ]
+        for jump in itertools.product(*map(range, [0] * len(shape), shape, steps)):
+            corner = tuple(a + step for a, step in zip(start, jump, strict=True))
+            whole = (n if n == step else 1 for n, step in zip(shape, steps, strict=True))
+            yield self.source, Box(corner, tuple(whole))
 
     def _render(self, values: NDArray[Any], out: NDArray[Any], inner: tuple[slice, ...]) -> None:
         """Downsample, scale and cast a piece, few patterns at a time.

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from stemzarr.model import ArrayBlocks, Blocks
 from stemzarr.pixels.boxes import Box, cut, fill_box, is_large, plan_boxes
 from stemzarr.pixels.buffers import Buffer
+from stemzarr.pixels.foresight import foresee
 from stemzarr.pixels.resources import Resources
 from stemzarr.pixels.threads import map_in_threads
 from stemzarr.views.correcting import CorrectedBlocks
@@ -117,7 +118,8 @@ def _map_boxes(
     if isinstance(source, ArrayBlocks) or not is_large(source, pattern_ndim):
         plan = plan_boxes(blocks, pattern_ndim, memory=memory, threads=threads, unit=unit)
         each = functools.partial(work, blocks)
-        yield from map_in_threads(each, plan.boxes, threads=plan.threads)
+        with foresee((blocks, box) for box in plan.boxes):
+            yield from map_in_threads(each, plan.boxes, threads=plan.threads)
         return
     slab = _slab_shape(blocks, lead, units, memory // 2)
     buffer = Buffer()

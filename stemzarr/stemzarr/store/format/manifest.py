@@ -1,17 +1,19 @@
-"""The manifest: every file of a store with its size and xxh3-128.
+"""The manifest: every file of a store with its size and xxh3-128, every shard with its chunks.
 
 It lists all files but three kinds: its own; results that people add below ``analysis``; and the
 root's ``zarr.json``, which follows from the others: ``root`` is the digest of the root's node, the
 rest of that file repeats the nodes below. It also holds a copy of all nodes but its own, from which
-metadata that another program changed are reported and restored.
+metadata that another program changed are reported and restored. The lengths of the chunks of every
+shard tell where each chunk is: who opens a store far away has them with the manifest, and needs no
+index of a shard.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ __all__ = [
     "differences",
     "digest_node",
     "files_of",
+    "known_lengths",
     "read_manifest",
     "size_of",
     "stray_files",
@@ -63,6 +66,9 @@ class Manifest:
     """xxh3-128 in hex of the root's node without the consolidated metadata."""
     nodes: Nodes
     """Every node but the manifest's own as it was written; empty in stores of early versions."""
+    chunks: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Bytes of all chunks of every shard in C order, 0 for those that are not there; those of
+    stores of early versions are not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +154,11 @@ def _without_own(nodes: Nodes) -> Nodes:
     return {path: nodes[path] for path in sorted(nodes) if path != MANIFEST}
 
 
-def write_manifest(tree: Tree, files: Mapping[str, tuple[int, str]]) -> None:
+def write_manifest(
+    tree: Tree,
+    files: Mapping[str, tuple[int, str]],
+    chunks: Mapping[str, Sequence[int]] | None = None,
+) -> None:
     """Write the manifest of a store, and note its node.
 
     Parameters
@@ -157,12 +167,16 @@ def write_manifest(tree: Tree, files: Mapping[str, tuple[int, str]]) -> None:
         The store; all its other nodes must be known.
     files
         Size and digest of every file that the manifest lists, by path.
+    chunks
+        Bytes of all chunks of shards, by path.
     """
-    content = {
+    content: dict[str, object] = {
         "root": digest_node(tree.nodes[""]),
         "files": {path: list(state) for path, state in sorted(files.items())},
-        "nodes": _without_own(tree.nodes),
     }
+    if chunks:
+        content["chunks"] = {path: list(lengths) for path, lengths in sorted(chunks.items())}
+    content["nodes"] = _without_own(tree.nodes)
     text = to_json(content)
     values = np.frombuffer(text, np.uint8)
     tree.write_array(MANIFEST, values, ("manifest_byte",), codec="zstd")
@@ -188,7 +202,8 @@ def _parse(store: Readable, text: bytes) -> Manifest:
             name: (int(size), str(digest)) for name, (size, digest) in content["files"].items()
         }
         kept = {name: dict(node) for name, node in content.get("nodes", {}).items()}
-        return Manifest(files=files, root=str(content["root"]), nodes=kept)
+        chunks = {name: tuple(map(int, sizes)) for name, sizes in content.get("chunks", {}).items()}
+        return Manifest(files=files, root=str(content["root"]), nodes=kept, chunks=chunks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedStoreError(f"the manifest cannot be read: {error}", path=store.root) from error
 
@@ -230,18 +245,29 @@ def size_of(store: Readable, identity: str, key: str) -> int:
     DamagedStoreError
         The manifest is damaged, or does not list the file.
     """
-    sizes = _sizes(store, identity)
-    if key not in sizes:
+    files = _kept_manifest(store, identity).files
+    if key not in files:
         raise DamagedStoreError("is not listed in the manifest", path=store.root / key)
-    return sizes[key]
+    return files[key][0]
+
+
+def known_lengths(store: Readable, identity: str, key: str) -> tuple[int, ...]:
+    """Return the bytes of all chunks of a shard, as `Manifest.chunks`; empty where not known.
+
+    Raises
+    ------
+    DamagedStoreError
+        The manifest is damaged.
+    """
+    return _kept_manifest(store, identity).chunks.get(key, ())
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _sizes(store: Readable, _identity: str) -> dict[str, int]:
-    """Return the size of every file, by the manifest that was read last, or is read now."""
+def _kept_manifest(store: Readable, _identity: str) -> Manifest:
+    """Return the manifest that was read last, or is read now."""
     if store not in _texts:
         _read_text(store, read_nodes(store))
-    return {key: size for key, (size, _) in _parse(store, _texts[store]).files.items()}
+    return _parse(store, _texts[store])
 
 
 def check_digests(store: Readable, nodes: Nodes) -> Nodes:

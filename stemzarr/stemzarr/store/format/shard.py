@@ -18,7 +18,16 @@ from stemzarr.errors import DamagedStoreError
 from stemzarr.storage.objects import Readable, Sink, Stamp
 from stemzarr.store.format.encode import CRC_BYTES, ChunkCodec, crc_matches, with_crc
 
-__all__ = ["ABSENT", "ShardIndex", "ShardWriter", "index_bytes", "read_index", "sharding_metadata"]
+__all__ = [
+    "ABSENT",
+    "ShardIndex",
+    "ShardWriter",
+    "index_bytes",
+    "index_of_lengths",
+    "lengths_of",
+    "read_index",
+    "sharding_metadata",
+]
 
 ABSENT = 2**64 - 1
 """Offset and length of a chunk that is not there."""
@@ -68,6 +77,11 @@ class ShardWriter:
             self._write(piece)
         self._index[number] = start, self.size - start
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Bytes of all chunks in C order, 0 for those that are not there; empty if out of order."""
+        return lengths_of(self._index) or ()
+
     def finish(self) -> str:
         """Write the index, and return the xxh3-128 of the shard in hex."""
         self._write(with_crc(self._index.tobytes()))
@@ -82,10 +96,37 @@ class ShardWriter:
 class ShardIndex(NamedTuple):
     """Where the chunks of a shard are, and which state of the shard that holds of."""
 
-    stamp: Stamp
-    """The stamp of the shard when its index was read."""
+    stamp: Stamp | None
+    """The stamp of the shard when its index was read; None where nothing was read of it yet."""
     places: NDArray[np.uint64]
     """(chunks, 2) offset and length of every chunk."""
+
+
+def lengths_of(places: NDArray[np.uint64]) -> tuple[int, ...] | None:
+    """Return the bytes of all chunks of a shard, 0 for those that are not there.
+
+    Parameters
+    ----------
+    places
+        (chunks, 2) offset and length of every chunk.
+
+    Returns
+    -------
+    tuple of int or None
+        None where the chunks do not follow each other in C order, from the first byte on.
+    """
+    there = places[:, 0] != ABSENT
+    lengths = np.where(there, places[:, 1], 0).astype(np.int64)
+    offsets = (np.cumsum(lengths) - lengths).astype(np.uint64)
+    return tuple(lengths.tolist()) if (places[there, 0] == offsets[there]).all() else None
+
+
+def index_of_lengths(lengths: Sequence[int]) -> ShardIndex:
+    """Return where the chunks of a shard are by what `lengths_of` gave; nothing of it is read."""
+    known = np.array(lengths, np.uint64)
+    places = np.stack([np.cumsum(known, dtype=np.uint64) - known, known], axis=1)
+    places[known == 0] = ABSENT
+    return ShardIndex(None, places)
 
 
 def read_index(store: Readable, key: str, chunks: int, size: Callable[[], int]) -> ShardIndex:

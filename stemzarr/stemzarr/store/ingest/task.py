@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from stemzarr.measure.accumulate import Accumulator
 from stemzarr.measure.disk_mask import DiskMask
 from stemzarr.model import Blocks
+from stemzarr.pixels import boxes
 from stemzarr.pixels.buffers import Buffer
+from stemzarr.pixels.foresight import foresee
 from stemzarr.storage.objects import Writable
 from stemzarr.store.format.encode import ChunkCodec
 from stemzarr.store.format.plan import ArrayPlan, Box
@@ -102,6 +104,7 @@ class ShardTask:
             size=shard.size,
             digest=digest,
             chunks=b"".join(digests).hex(),
+            lengths=shard.lengths,
             partial=name,
             partial_digest=partial_digest,
         )
@@ -114,16 +117,17 @@ class ShardTask:
         bad = None if self.bad is None else self.bad.reshape(-1)
         sums = Accumulator(pixels=pixels, dtype=dtype, mask=self.mask, bad=bad)
         digests: list[bytes] = []
-        for box in self.array.boxes(self.number):
-            if workspace.stop.is_set():
-                raise Cancelled
-            values = workspace.buffer.array(box[1], dtype)
-            self.blocks.read_into(values, box[0])
-            digests += self._write_chunks(shard, box, values)
-            if self.partials is not None:
-                sizes = [math.prod(n[:lead]) for _, n in self.array.chunks_of(box)]
-                sums.add(values.reshape(-1, pixels), sizes, self._valid_in(box))
-            workspace.tell(values.nbytes)
+        with foresee((self.blocks, boxes.Box(*box)) for box in self.array.boxes(self.number)):
+            for box in self.array.boxes(self.number):
+                if workspace.stop.is_set():
+                    raise Cancelled
+                values = workspace.buffer.array(box[1], dtype)
+                self.blocks.read_into(values, box[0])
+                digests += self._write_chunks(shard, box, values)
+                if self.partials is not None:
+                    sizes = [math.prod(n[:lead]) for _, n in self.array.chunks_of(box)]
+                    sums.add(values.reshape(-1, pixels), sizes, self._valid_in(box))
+                workspace.tell(values.nbytes)
         return digests, sums
 
     def _valid_in(self, box: Box) -> NDArray[np.bool_] | None:

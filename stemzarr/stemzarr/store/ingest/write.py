@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -361,6 +361,7 @@ def _complete(ingest: _Ingest) -> None:
     """Write all that is small, the root's metadata last."""
     source, tree, main = ingest.source, ingest.tree, ingest.source.main
     known: dict[str, tuple[int, str]] = {}
+    chunks: dict[str, Sequence[int]] = {}
     if len(source.documents) > 1:
         tree.nodes["documents"] = group_node({})
     for place, array in enumerate(ingest.plan.arrays):
@@ -378,6 +379,7 @@ def _complete(ingest: _Ingest) -> None:
         )
         records = ingest.records(place)
         known |= {record.path: (record.size, record.digest) for record in records}
+        chunks |= {record.path: record.lengths for record in records if record.lengths}
         if ingest.options.preview:
             partials = ShardPartials(ingest.journal.partials, records, array)
             glance = ingest.glance(document)
@@ -390,6 +392,7 @@ def _complete(ingest: _Ingest) -> None:
     write_manifest(
         tree,
         {key: known.get(key) or digest_of(tree.store, key) for key in files_of(tree.store)},
+        chunks,
     )
     tree.store.put("zarr.json", consolidated(tree.nodes))
 

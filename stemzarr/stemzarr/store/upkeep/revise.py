@@ -148,7 +148,7 @@ def stage_nodes(path: Path, tree: Tree, before: Nodes, manifest: Manifest) -> No
         if name and node != before.get(name):
             stage.put(f"{name}/zarr.json", tree.node_bytes(name))
     changed = {name: digest_of(stage, name) for name in sorted(stage.list())}
-    write_manifest(tree, {**manifest.files, **changed})
+    write_manifest(tree, {**manifest.files, **changed}, manifest.chunks)
     stage.put("zarr.json", consolidated({**nodes, **listed_results(path, nodes)}))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import xxhash
 
@@ -20,6 +20,7 @@ from stemzarr.errors import (
     CorruptFileError,
     DamagedStoreError,
     SchemaVersionError,
+    SourceChangedError,
     StemzarrError,
 )
 from stemzarr.model import Blocks, Document, Progress, Source
@@ -55,6 +56,9 @@ from stemzarr.store.upkeep.restore import find_differences
 from stemzarr.store.virtual import SourceBlocks, read_options
 
 __all__ = ["VerifyReport", "verify_store"]
+
+_Job: TypeAlias = "tuple[Document, ArrayPlan, Blocks | None, int]"
+"""A shard: the document, how its array is cut, the same pixels in the original, its number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +129,8 @@ def verify_store(
         There is no store, or the original cannot be read; damage is reported, not raised.
     """
     while True:
-        before = _metadata_now(path)
         with _near(path) as (folder, mirror):
+            before = _metadata_now(folder)
             report = _verify(folder, mirror, source=source, threads=threads, progress=progress)
         report = dataclasses.replace(report, path=path)
         # What was revised meanwhile does not fit what was read before.
@@ -281,16 +285,35 @@ def _check_files(
 
 @contextlib.contextmanager
 def _check_shard(
-    path: Path, mirror: Mirror | None, manifest: Manifest | None, key: str, found: Findings
+    path: Path,
+    mirror: Mirror | None,
+    manifest: Manifest | None,
+    job: _Job,
+    found: Findings,
 ) -> Iterator[None]:
     """Have a shard at hand inside the block; one that was fetched for it is checked as a file."""
-    if mirror is None:
+    document, plan, _, number = job
+    key = plan.shard_path(number)
+    listed = {} if manifest is None else manifest.files
+    with contextlib.nullcontext() if mirror is None else mirror.fetched(key):
+        if mirror is not None and key in mirror.shards and key in listed:
+            _check_file(path, key, *listed[key], found)
         yield
+        if manifest is not None:
+            _check_lengths(manifest, document.blocks, plan, number, found)
+
+
+def _check_lengths(
+    manifest: Manifest, blocks: Blocks, plan: ArrayPlan, number: int, found: Findings
+) -> None:
+    """Compare what the manifest says of the chunks of a shard with the shard's own index."""
+    key = plan.shard_path(number)
+    if key not in manifest.chunks or not isinstance(blocks, StoreBlocks):
         return
-    with mirror.fetched(key):
-        if manifest is not None and key in manifest.files and key in mirror.shards:
-            _check_file(path, key, *manifest.files[key], found)
-        yield
+    # An index that cannot be read is reported with the chunks.
+    with contextlib.suppress(OSError, SourceChangedError):
+        if blocks.chunk_lengths(plan.shard_box(number)[0]) != manifest.chunks[key]:
+            found.problem(f"source/manifest: its lengths of the chunks of {key} are wrong")
 
 
 def _check_file(path: Path, name: str, size: int, digest: str, found: Findings) -> None:
@@ -333,19 +356,17 @@ def _digest_arrays(
     threads: int,
     found: Findings,
     counter: ProgressCounter,
-    check: Callable[[str, Findings], AbstractContextManager[None]],
+    check: Callable[[_Job, Findings], AbstractContextManager[None]],
 ) -> list[bytes | None]:
     """Return the digests of all chunks in canonical order, a shard each; None where damaged."""
     first, second = Workspace(report=counter.add), Workspace()
 
-    def work(job: tuple[Document, ArrayPlan, Blocks | None, int]) -> bytes | None:
+    def work(job: _Job) -> bytes | None:
         # The second reading of a shard is no further progress.
         spaces = iter((first, second))
-        plan, number = job[1], job[3]
-        key = "/".join((plan.path, "c", *map(str, plan.shard_index(number))))
 
         def digest(each: Findings) -> bytes | None:
-            with check(key, each):
+            with check(job, each):
                 return _digest_shard(*job, next(spaces), each)
 
         return read_twice(found, digest)
