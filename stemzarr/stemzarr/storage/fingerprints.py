@@ -1,7 +1,8 @@
 """What tells acquisitions apart: size and time of their files, samples of them, all their bytes.
 
 Size and time say that a file is the one that was read before; samples say that two files differ;
-that two files are the same, only a digest of every byte says.
+that two files are the same, only a digest of every byte says. Of a store at an address the metadata
+of its root stand for all: they name the digest of its pixels.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import xxhash
 
 from stemzarr.errors import SourceChangedError
 from stemzarr.model import Source
+from stemzarr.storage.address import RemotePath
 from stemzarr.storage.files import PIECE_BYTES, iterate_file
 from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.objects import Stream
 from stemzarr.storage.reasons import reading
+from stemzarr.storage.remote import RemoteFolder
+from stemzarr.storage.zipped import SUFFIX
 
 __all__ = [
     "FileState",
@@ -81,12 +85,23 @@ def state_of(path: Path, folder: Path) -> FileState:
     FileNotFoundError, OSError
         It is gone, or cannot be looked at.
     """
+    if isinstance(path, RemotePath):
+        place, key = _root_of(path)
+        stamp = place.stamp(key)
+        return FileState(name=path.name, size=stamp.size, modified_ns=stamp.modified_ns)
     found = [file.stat() for file in files_below(path)]
     return FileState(
         name=_name(path, folder),
         size=sum(status.st_size for status in found),
         modified_ns=max((status.st_mtime_ns for status in found), default=0),
     )
+
+
+def _root_of(path: RemotePath) -> tuple[RemoteFolder, str]:
+    """Return the object that stands for a store at an address: its root's metadata, or its file."""
+    if path.name.lower().endswith(SUFFIX):
+        return RemoteFolder(path.parent), path.name
+    return RemoteFolder(path), "zarr.json"
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -134,9 +149,21 @@ def sample_files(paths: Sequence[Path]) -> str:
     pieces = max(1, _PIECES // max(1, len(chosen)))
     state = xxhash.xxh3_128(f"{len(files)} files".encode())
     for path in chosen:
+        if isinstance(path, RemotePath):
+            state.update(_end_of(path))
+            continue
         with reading(path):
             _sample(path, pieces, state)
     return state.hexdigest()
+
+
+def _end_of(path: RemotePath) -> bytes:
+    """Return metadata of a store at an address: of the root, or at the end of its file."""
+    place, key = _root_of(path)
+    stamp = place.stamp(key)
+    out = bytearray(min(stamp.size, _PIECE_BYTES))
+    place.read_ranges(key, [(stamp.size - len(out), memoryview(out))], stamp)
+    return bytes(out)
 
 
 def _sample(path: Path, pieces: int, state: xxhash.xxh3_128) -> None:

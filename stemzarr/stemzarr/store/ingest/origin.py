@@ -17,6 +17,7 @@ import xxhash
 
 from stemzarr.errors import SourceChangedError
 from stemzarr.model import Progress, Source
+from stemzarr.storage.address import RemotePath
 from stemzarr.storage.fingerprints import (
     FileState,
     combine_digests,
@@ -44,7 +45,7 @@ class Origin:
     source
         What a reader recognised.
     digested
-        Whether all bytes of its files are digested.
+        Whether all bytes of its files are digested; those of a store at an address never are.
 
     Raises
     ------
@@ -54,14 +55,15 @@ class Origin:
 
     def __init__(self, source: Source, *, digested: bool) -> None:
         self._source = source
-        self._digested = digested
+        self._digested = digested and not isinstance(source.path, RemotePath)
         self._states = file_states(source)
         self._digests: tuple[str, ...] = ()
         self._turn = threading.Condition()
         self._allowed: float = _LEAD_BYTES
         self._read = 0
         self._stopped = False
-        if not any(path.is_dir() for path in source.files):
+        # The size of a store is that of its root's metadata.
+        if source.format != "stemzarr" and not any(path.is_dir() for path in source.files):
             _require_same(source, (source.size, source.modified_ns), _sums(self._states))
 
     @property

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from stemzarr.store.format.tree import MANIFEST, is_result, read_nodes
 __all__ = ["Mirror", "mirrored"]
 
 _AT_ONCE = 8
+_EXPECTED = 32
+_SMALL = 1024**2
 _ROOT = "zarr.json"
 
 
@@ -68,37 +70,49 @@ def mirrored(place: Readable) -> Iterator[Mirror]:
     SourceNotFoundError, ReadError
         There is no store, or it cannot be read.
     """
-    nodes, known = _known(place)
-    keys = _list(place)
-    listed = keys is not None
-    prefixes = tuple(f"{name}/c/" for name, node in nodes.items() if _is_sharded(node))
-    small = {key for key in keys or known if not key.startswith(prefixes)}
-    copied = {key for key in small if (is_result(key) and key.endswith(_ROOT)) or key in known}
     with tempfile.TemporaryDirectory(prefix="stemzarr-verify-") as folder:
         path = Path(folder, place.root.name)
         local = LocalFolder(path)
+        copy = functools.partial(_copy, place, path)
+        copy(_ROOT)
+        if not (path / _ROOT).exists():
+            read_nodes(place)  # raises what is wrong
+        nodes, known = _known(local, copy)
+        keys = _list(place)
+        prefixes = tuple(f"{name}/c/" for name, node in nodes.items() if _is_sharded(node))
+        small = {key for key in keys or set(known) if not key.startswith(prefixes)}
+        copied = {key for key in small if (is_result(key) and key.endswith(_ROOT)) or key in known}
         for key in small - copied:  # what others put there is only named
             local.put(key, b"")
-        copy = functools.partial(_copy, place, path)
-        for _ in map_in_threads(copy, sorted(copied), threads=_AT_ONCE):
+        missing = sorted(copied - set(local.list()))
+        little = [key for key in missing if known.get(key, _SMALL) < _SMALL]
+        for start in range(0, len(little), _EXPECTED):
+            _copy_small(place, local, little[start : start + _EXPECTED])
+        for _ in map_in_threads(copy, sorted({*missing} - {*little}), threads=_AT_ONCE):
             pass
         try:
-            yield Mirror(place, path, frozenset(keys or known) - small, listed)
+            yield Mirror(place, path, frozenset(keys or known) - small, keys is not None)
         finally:
             forget_open_files()
 
 
-def _known(place: Readable) -> tuple[Nodes, set[str]]:
-    """Return the nodes of a store and the keys of its files, as far as they can be read."""
+def _known(local: LocalFolder, copy: Callable[[str], None]) -> tuple[Nodes, dict[str, int]]:
+    """Copy the manifest; return the nodes, and all files with their sizes as far as it says them.
+
+    The size of those that it does not list is 0.
+    """
     nodes: Nodes = {}
-    known = {_ROOT}
+    known = {_ROOT: 0}
     try:
-        nodes = read_nodes(place)
+        nodes = read_nodes(local)
         node = nodes[MANIFEST]
         pieces = -(-node["shape"][0] // node["chunk_grid"]["configuration"]["chunk_shape"][0])
-        known |= {f"{name}/{_ROOT}" for name in nodes if name}
-        known |= {f"{MANIFEST}/c/{number}" for number in range(pieces)}
-        known |= set(read_manifest(place, nodes).files)
+        known |= {f"{name}/{_ROOT}": 0 for name in nodes if name}
+        own = {f"{MANIFEST}/c/{number}": 0 for number in range(pieces)}
+        known |= own
+        for key in own:
+            copy(key)
+        known |= {key: size for key, (size, _) in read_manifest(local, nodes).files.items()}
     except (ReadError, SourceNotFoundError):
         raise
     except (StemzarrError, KeyError):
@@ -117,6 +131,14 @@ def _list(place: Readable) -> set[str] | None:
         return set(place.list())
     except ReadError:
         return None
+
+
+def _copy_small(place: Readable, local: LocalFolder, keys: Sequence[str]) -> None:
+    """Copy small objects at once, but those that there are not."""
+    place.expect(*keys)
+    for key in keys:
+        with contextlib.suppress(FileNotFoundError):
+            local.put(key, place.get(key))
 
 
 def _copy(place: Readable, path: Path, key: str) -> None:
