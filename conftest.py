@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from _pytest.doctest import DoctestItem
 
 NEEDED = {
     "torch": ("stemzarr/stemzarr/formats/torch_tensor/writer.py", "stemzarr/stemzarr/torch/*"),
@@ -31,6 +33,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.partition("[")[0] in slow:
             item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a scan and a lake that has it, as examples of docstrings name them."""
+    from stemzarr.testing import write_synthetic_dm4
+    from stemzarr_catalog import open_lake
+
+    folder = tmp_path_factory.mktemp("examples")
+    write_synthetic_dm4(folder / "scan.dm4", (8, 9), (16, 16))
+    open_lake(folder / "stemzarr-lake", create=True).ingest(folder / "scan.dm4")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def where_examples_run(request: pytest.FixtureRequest) -> None:
+    """Let the examples of a docstring that name a scan find it in the present folder."""
+    if not isinstance(request.node, DoctestItem) or request.node.dtest is None:
+        return
+    text = "".join(example.source for example in request.node.dtest.examples)
+    if re.search(r"scan\.(dm4|stem|isel)|stemzarr-lake", text):
+        import stemzarr
+
+        request.getfixturevalue("monkeypatch").chdir(request.getfixturevalue("example_folder"))
+        request.getfixturevalue("doctest_namespace")["scan"] = stemzarr.open("scan.dm4")
 
 
 @pytest.hookimpl(wrapper=True)

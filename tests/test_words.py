@@ -55,7 +55,8 @@ def shipped() -> list[Path]:
     packages = [
         path for root in SHIPPED for path in (ROOT / root).rglob("*") if path.suffix in SUFFIXES
     ]
-    return [*sorted(packages), *sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "upstream").glob("*.md")]
+    return [*sorted(packages), *sorted(pages), ROOT / "README.md"]
 
 
 def modules() -> list[Path]:

@@ -65,7 +65,13 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creator:
-    """Somebody to be cited: a person, or an organisation."""
+    """Somebody to be cited: a person, or an organisation.
+
+    Raises
+    ------
+    OptionError
+        The name or the ORCID iD is not valid, or an organisation has one.
+    """
 
     name: str
     """``Family, Given`` for a person; anything without a comma is an organisation's name."""
@@ -100,6 +106,11 @@ class Creator:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``NAME; ORCID; AFFILIATION``, of which the name alone is needed.
+
+        Raises
+        ------
+        OptionError
+            There is more than a name, an ORCID iD and an affiliation.
 
         Examples
         --------
@@ -139,7 +150,13 @@ class Funding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Related:
-    """Something with a DOI that the data belong to."""
+    """Something with a DOI that the data belong to.
+
+    Raises
+    ------
+    OptionError
+        The DOI is not valid, or the relation is unknown.
+    """
 
     doi: str
     """The DOI, as 10.5281/zenodo.123."""
@@ -163,7 +180,13 @@ class Related:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Citation:
-    """What is needed to cite the data of a lake."""
+    """What is needed to cite the data of a lake.
+
+    Raises
+    ------
+    OptionError
+        There is no creator, or the licence or the DOI is not valid.
+    """
 
     title: str
     """What they are called."""

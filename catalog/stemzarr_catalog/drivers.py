@@ -78,6 +78,11 @@ class StemzarrSource(DataSource):  # type: ignore[misc]  # intake has no types
         What the catalog says about it.
     view
         Options of a `stemzarr.View`: ``cat["scan"](downsample=2).to_dask()``.
+
+    Raises
+    ------
+    OptionError
+        There are `storage_options`.
     """
 
     name = "stemzarr"

@@ -170,10 +170,26 @@ class Entry:
         view
             Options of a `stemzarr.View`, such as ``scan_step=2, downsample=4``.
 
+        Returns
+        -------
+        xarray.Dataset
+            As `stemzarr.open` gives it, or `stemzarr.render` where there is a view.
+
         Raises
         ------
         EntryNotFoundError, OptionError, DamagedStoreError
             There is no such document, the view does not fit, or the store has lost files.
+
+        See Also
+        --------
+        stemzarr.open : The same of a path.
+
+        Examples
+        --------
+        >>> from stemzarr_catalog import open_lake
+        >>> entry = open_lake("stemzarr-lake")["scan"]
+        >>> entry.open(scan_step=2, downsample=4).intensity.shape
+        (4, 5, 4, 4)
         """
         from stemzarr import api
 

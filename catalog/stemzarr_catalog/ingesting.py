@@ -96,6 +96,11 @@ def ingest_into(
 
     The name is held by a lock while the source is read, so that of several processes that ingest
     the same source one does, and the others find it unchanged.
+
+    Raises
+    ------
+    OptionError, StoreExistsError, StemzarrError
+        As `Lake.ingest`.
     """
     started = time.perf_counter()
     done = None if naming.name else find_unchanged(lake, [path], options).get(path)

@@ -99,7 +99,7 @@ def inert(value: Any) -> Any:  # noqa: ANN401 - a value of JSON
     """Return a value in which intake finds no template.
 
     intake renders every text of an entry with Jinja, without a sandbox: a specimen called
-    ``{{ … }}`` would run code when the entry is opened.
+    ``{{ … }}`` would run code when the entry is opened: docs/upstream/intake-templates.md.
     """
     if not isinstance(value, str):
         return value

@@ -49,6 +49,13 @@ class Lake(Annotated):
         The folder, which must be a lake; `open_lake` finds and makes lakes.
     read_only
         Whether to leave its files alone.
+
+    Examples
+    --------
+    >>> from stemzarr_catalog import open_lake
+    >>> lake = open_lake("stemzarr-lake")
+    >>> lake["scan"].kind, "other" in lake
+    ('4d-stem', False)
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -223,10 +230,26 @@ class Lake(Annotated):
         descending
             Whether to reverse the order.
 
+        Returns
+        -------
+        EntryList
+            Of entries; ``to_dataframe`` makes a table of them, ``to_dataset`` one Dataset.
+
         Raises
         ------
         QueryError
             The query cannot be understood, or names a field that does not exist.
+
+        See Also
+        --------
+        facets : How often each value of a field occurs.
+        Entry.open : One of the entries as a Dataset.
+
+        Examples
+        --------
+        >>> lake = Lake(Path("stemzarr-lake"))
+        >>> lake.search("kind=4d-stem beam_energy>=200keV", sort="newest").names
+        ['scan']
         """
         return self.find(search.rows, query, sort=sort, limit=limit, descending=descending)
 

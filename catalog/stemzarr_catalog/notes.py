@@ -27,7 +27,13 @@ _FIELD_NAME = re.compile(r"[^\W\d][\w.]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notes:
-    """What a person added to one entry; never part of the store."""
+    """What a person added to one entry; never part of the store.
+
+    Raises
+    ------
+    OptionError
+        A tag is not a word, or the name of a field is not valid or taken.
+    """
 
     tags: tuple[str, ...] = ()
     """Words that mark the entry."""

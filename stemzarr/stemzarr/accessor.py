@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 
 from stemzarr.errors import MissingDependencyError, OptionError
 from stemzarr.labelled import from_dataset, to_dataset
-from stemzarr.metadata.optics import DETECTOR_UNITS, mrad_per_inverse_nm
 from stemzarr.model import Document
 from stemzarr.options import ColourMap
 from stemzarr.views import View, apply, virtual_image
+from stemzarr.views.angles import add_angles
 from stemzarr.views.deflection import Correction, center_of_mass, deflection
 from stemzarr.views.likeness import likeness
 from stemzarr.views.notebook import document_html
@@ -41,6 +41,13 @@ class StemAccessor:
     ----------
     dataset
         With ``intensity``, as stemzarr opens it, or what an analysis selected from that.
+
+    Examples
+    --------
+    In those below ``scan`` is ``stemzarr.open("scan.dm4")``. A part of it will do as well:
+
+    >>> scan.isel(scan_x=slice(0, 4)).stem.pattern(1, 2).dims
+    ('det_y', 'det_x')
     """
 
     def __init__(self, dataset: xr.Dataset) -> None:
@@ -81,6 +88,15 @@ class StemAccessor:
         ------
         OptionError, UnsupportedDataError
             The recipe cannot work, or does not fit the Dataset.
+
+        See Also
+        --------
+        stemzarr.View : The fields, in the order in which they are applied.
+
+        Examples
+        --------
+        >>> scan.stem.view(scan_step=2, downsample=2, method="fft").intensity.shape
+        (4, 5, 8, 8)
         """
         if view is not None and recipe:
             raise OptionError("a view and its fields exclude each other", hint="give one of them")
@@ -102,30 +118,13 @@ class StemAccessor:
         ------
         OptionError
             The beam energy is unknown, or the detector has units of neither kind.
+
+        Examples
+        --------
+        >>> scan.stem.with_angles().det_x_mrad.attrs["units"]
+        'mrad'
         """
-        energy = self._dataset.attrs.get("beam_energy_keV")
-        if energy is None:
-            raise OptionError(
-                "the beam energy is not known",
-                hint="set it: stemzarr calibrate NAME beam_energy_keV=200, or in ds.attrs",
-            )
-        per_inverse_nm = mrad_per_inverse_nm(float(energy))
-        added = {}
-        for dim in ("det_y", "det_x"):
-            coordinate = self._dataset.coords[dim]
-            units = str(coordinate.attrs.get("units", ""))
-            if units not in DETECTOR_UNITS:
-                raise OptionError(
-                    f"{dim} is in {units or 'no units'}, which are neither angles nor frequencies",
-                    hint=f"calibrate it in one of {', '.join(DETECTOR_UNITS)}",
-                )
-            angular, factor = DETECTOR_UNITS[units]
-            values = coordinate.to_numpy() * factor
-            name, target = (f"{dim}_inverse_nm", "1/nm") if angular else (f"{dim}_mrad", "mrad")
-            converted = values / per_inverse_nm if angular else values * per_inverse_nm
-            attributes = {"units": target, "long_name": f"{coordinate.attrs.get('long_name', dim)}"}
-            added[name] = (dim, converted, attributes)
-        return self._dataset.assign_coords(added)
+        return add_angles(self._dataset)
 
     def _mended(self, bad_pixels: BadPixels | None) -> Document:
         return apply(self.document, View(bad_pixels=bad_pixels))
@@ -172,6 +171,17 @@ class StemAccessor:
         ------
         OptionError, UnsupportedDataError
             The detector is empty or has not its form, or this is not a 4D-STEM scan.
+
+        See Also
+        --------
+        center_of_mass, dpc : Where the intensity is, in place of how much.
+
+        Examples
+        --------
+        >>> scan.stem.virtual_image(outer=0.05).dims
+        ('scan_y', 'scan_x')
+        >>> scan.stem.virtual_image(mask=scan.stem.mean_pattern() > 1).dtype
+        dtype('uint32')
         """
         return virtual_image(
             self._mended(bad_pixels),
@@ -221,6 +231,15 @@ class StemAccessor:
         OptionError, UnsupportedDataError
             The detector is empty or has not its form, its axes have units that do not go
             together, or this is not a 4D-STEM scan.
+
+        See Also
+        --------
+        dpc : The mean subtracted, the rotation of the scan undone.
+
+        Examples
+        --------
+        >>> sorted(scan.stem.center_of_mass(outer=0.1))
+        ['com_x', 'com_y']
         """
         correction = Correction(rotation=rotation, flip=flip)
         detector = {"mask": mask, **ring}
@@ -256,6 +275,15 @@ class StemAccessor:
         ------
         OptionError, UnsupportedDataError
             As `center_of_mass`, or the scan is too small to have a curl.
+
+        See Also
+        --------
+        center_of_mass : The shifts as they are.
+
+        Examples
+        --------
+        >>> scan.stem.dpc(rotation=12.5, flip=False).attrs["rotation_deg"]
+        12.5
         """
         return deflection(self._mended(bad_pixels), rotation=rotation, flip=flip, **how)
 
@@ -270,11 +298,41 @@ class StemAccessor:
             Which positions, as in `mean_pattern`.
         center
             As in `virtual_image`.
+
+        Returns
+        -------
+        xarray.DataArray
+            Mean of the pixels of each ring; ``radius`` is in the units of the detector.
+
+        Raises
+        ------
+        OptionError, UnsupportedDataError
+            The region is not one of the scan, or this is not a 4D-STEM scan.
+
+        Examples
+        --------
+        >>> scan.stem.radial_profile("scan_y=0:2").dims
+        ('radius',)
         """
         return radial_profile(self.document, region, center=center)
 
     def pattern(self, y: int, x: int) -> xr.DataArray:
-        """Return the pattern (det_y, det_x) at a scan position, counted from 0."""
+        """Return the pattern (det_y, det_x) at a scan position, counted from 0.
+
+        Raises
+        ------
+        OptionError, UnsupportedDataError
+            There is no such position, or this is not a 4D-STEM scan.
+
+        See Also
+        --------
+        mean_pattern : That of many positions.
+
+        Examples
+        --------
+        >>> scan.stem.pattern(3, 4).sizes["det_y"]
+        16
+        """
         return pattern(self.document, y, x)
 
     def mean_pattern(self, region: str | ArrayLike = "") -> xr.DataArray:
@@ -284,6 +342,17 @@ class StemAccessor:
         ----------
         region
             ``scan_y=10:20,scan_x=5:9`` as in a view's `roi`, or booleans (scan_y, scan_x).
+
+        Raises
+        ------
+        OptionError, UnsupportedDataError
+            The region is not one of the scan, or this is not a 4D-STEM scan.
+
+        Examples
+        --------
+        >>> bright = scan.stem.virtual_image(outer=0.05)
+        >>> scan.stem.mean_pattern(bright > bright.mean()).dims
+        ('det_y', 'det_x')
         """
         return mean_pattern(self.document, region)
 
@@ -294,6 +363,16 @@ class StemAccessor:
         ----------
         like
             Its position (scan_y, scan_x), or a pattern (det_y, det_x).
+
+        Raises
+        ------
+        OptionError, UnsupportedDataError
+            There is no such position or pattern, or this is not a 4D-STEM scan.
+
+        Examples
+        --------
+        >>> round(float(scan.stem.likeness((2, 3))[2, 3]), 3)
+        1.0
         """
         return likeness(self.document, like)
 
@@ -334,6 +413,11 @@ class StemAccessor:
             (scan_y, scan_x), such as a virtual image; the bright field by default.
         cmap
             ``gray``, ``gray-inverted``, ``viridis``, ``cividis`` or ``inferno``.
+
+        Raises
+        ------
+        OptionError, MissingDependencyError, UnsupportedDataError
+            The image is not one over the scan, there is no matplotlib, or this is not a 4D scan.
         """
         return plot_scan(self.document, image, cmap=cmap)
 

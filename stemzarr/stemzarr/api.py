@@ -79,6 +79,21 @@ def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
         There is no such file, it cannot be understood, or it has no such document.
     OptionError, UnsupportedDataError
         A series has no dim or no member, lacks the fact, or differs in its shape, type or axes.
+
+    See Also
+    --------
+    render : The Dataset through a view.
+    stemzarr.accessor.StemAccessor : What the Dataset can be asked, as ``dataset.stem``.
+
+    Examples
+    --------
+    >>> scan = open("scan.dm4")
+    >>> scan.intensity.dims, scan.det_x.attrs["units"]
+    (('scan_y', 'scan_x', 'det_y', 'det_x'), '1/nm')
+    >>> open("scan.dm4", document="survey").intensity.dims
+    ('y', 'x')
+    >>> open(["scan.dm4", "scan.dm4"], dim="repeat").sizes["repeat"]
+    2
     """
     import xarray as xr
 
@@ -182,12 +197,27 @@ def ingest(
     progress
         Receives how many bytes of pixel data are done.
 
+    Returns
+    -------
+    StoreResult
+        Where the store is, its kind, shape and type, bytes read and stored, seconds, notes.
+
     Raises
     ------
     StoreExistsError
         Something exists at `dest` and ``options.overwrite`` is false.
     SourceNotFoundError, CorruptFileError, SourceChangedError, WriteError, StoreBusyError
         The source cannot be read, or the store not be written.
+
+    See Also
+    --------
+    stemzarr_catalog.Lake.ingest : The same into a lake, under a name that is free.
+
+    Examples
+    --------
+    >>> result = ingest("scan.dm4", "again.zarr", IngestOptions(codec="lz4"))
+    >>> result.status, result.kind, result.shape
+    ('ingested', '4d-stem', (8, 9, 16, 16))
     """
     from stemzarr.store import write_store
 
@@ -264,6 +294,11 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     progress
         Receives how many bytes of pixel data are done.
 
+    Returns
+    -------
+    ExportResult
+        Where the file is, its format, shape, type and bytes, seconds, and where it came from.
+
     Raises
     ------
     StoreExistsError
@@ -272,6 +307,12 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     UnknownFormatError, MissingDependencyError, UnsupportedDataError, OptionError
         The format is unknown, lacks its package, or cannot hold what was asked for; an option has
         no meaning for this format or source.
+
+    Examples
+    --------
+    >>> from stemzarr import View
+    >>> export("scan.dm4", "half.npy", view=View(downsample=2)).shape
+    (8, 9, 8, 8)
     """
     from stemzarr.formats.writing.sidecar import check_sidecar, is_sidecar, place_sidecar
 
@@ -384,10 +425,32 @@ def render(
 ) -> xr.Dataset:
     """Return a view of a document as a lazy, labelled Dataset that any exporter would write.
 
+    Parameters
+    ----------
+    source, document, options
+        As in `open`.
+    view
+        The recipe.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``intensity`` and its coordinates after the view; values are computed when they are read.
+
     Raises
     ------
     OptionError, UnsupportedDataError
         The view does not fit the document.
+
+    See Also
+    --------
+    export : Write the view into a file.
+
+    Examples
+    --------
+    >>> from stemzarr import View
+    >>> render("scan.dm4", View(scan_step=2, downsample=4)).intensity.shape
+    (4, 5, 4, 4)
     """
     from stemzarr.labelled import to_dataset
     from stemzarr.views import apply
@@ -413,6 +476,22 @@ def verify(
         The original, to be compared value by value as well.
     progress
         Receives how many bytes are checked.
+
+    Returns
+    -------
+    VerifyReport
+        ``ok``, every problem as a sentence, and how many files, chunks and bytes were checked.
+
+    Raises
+    ------
+    SourceNotFoundError, UnknownFormatError
+        There is no store at `path`.
+
+    Examples
+    --------
+    >>> report = verify("stemzarr-lake/stores/scan.zarr", source="scan.dm4")
+    >>> report.ok, report.whole
+    (True, True)
     """
     from stemzarr.store import verify_store
 

@@ -45,11 +45,15 @@ __all__ = [
 Kind = Literal[
     "4d-stem", "diffraction", "image", "spectrum-image", "spectrum", "profile", "stack", "array"
 ]
+"""What a document is; its dims follow from it."""
 Encoding = Literal["plain", "packed-complex", "packed-complex-old", "bgra"]
+"""How the bytes of a segment become values."""
 LayoutOrder = Literal["detector-fast", "scan-fast"]
+"""Which dims of a scan are contiguous on disk."""
 PATTERN_KINDS = ("4d-stem", "diffraction", "stack")
 """Kinds whose last two dims are those of a detector, which may have bad pixels."""
 Fact = str | int | float
+"""Value of a fact."""
 
 CHANNEL = "channel"
 """Name of the last dim of colour data; it has no coordinate."""

@@ -121,7 +121,13 @@ def check_whole(name: str, value: object, least: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """How to understand a source where the source does not say, or says it wrongly."""
+    """How to understand a source where the source does not say, or says it wrongly.
+
+    Raises
+    ------
+    OptionError
+        A value cannot work, or would have no effect.
+    """
 
     layout: LayoutChoice = "auto"
     """Meaning of the axes on disk; anything but ``auto`` outranks every evidence in the file."""
@@ -156,7 +162,13 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
-    """How a source becomes a store."""
+    """How a source becomes a store.
+
+    Raises
+    ------
+    OptionError
+        A value cannot work, or would have no effect.
+    """
 
     read: ReadOptions = field(default_factory=ReadOptions)
     """How the source is understood."""
@@ -209,7 +221,13 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """How a document, or a view of it, becomes a file of another format."""
+    """How a document, or a view of it, becomes a file of another format.
+
+    Raises
+    ------
+    OptionError
+        A value cannot work, or would have no effect.
+    """
 
     memory: int = 256 * 1024**2
     """Budget in bytes for the buffers of the export."""

@@ -22,7 +22,8 @@ from stemzarr_cli.report import INTERRUPTED
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "upstream").glob("*.md")]
+PAGES = [ROOT / "README.md", *sorted(DOCS)]
 
 
 def test_the_first_two_blocks_are_the_two_commands() -> None:
@@ -98,7 +99,9 @@ def test_the_tour_works(folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*tensorboardX:UserWarning")  # of Lightning
-@pytest.mark.parametrize("page", ["far", "programs", "publish", "queries", "store", "training"])
+@pytest.mark.parametrize(
+    "page", ["cookbook", "far", "programs", "publish", "queries", "store", "training"]
+)
 @pytest.mark.usefixtures("folder")
 def test_the_examples_of_a_page_work(page: str) -> None:
     """What a page shows for a store of the lake runs as it is written."""
@@ -112,6 +115,8 @@ def test_the_examples_of_a_page_work(page: str) -> None:
     assert run(["ingest", "scan.dm4", "--quiet"]) == 0
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     run_blocks(re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    for name in re.findall(r"\]\(pictures/(.*?)\)", text):
+        assert Path(name).stat().st_size, "the page shows what its recipes draw"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -49,6 +49,11 @@ class Explorer:
         `stemzarr.export`, by which regions are saved; without it they are not.
     edit
         Whether stores may be calibrated on the page.
+
+    Raises
+    ------
+    WriteError
+        The port is taken.
     """
 
     def __init__(

@@ -253,6 +253,11 @@ class Subject:
         ----------
         index
             Which, counted over all dims before them.
+
+        Raises
+        ------
+        OptionError
+            There is no such plane.
         """
         document = self.document
         own = 1 if document.kind in _CURVES else min(2, len(document.axes))
@@ -265,7 +270,13 @@ class Subject:
         return _thin(document, place, shape)
 
     def totals(self) -> NDArray[np.float64]:
-        """Return the sum of every spectrum of a spectrum image, (scan_y, scan_x)."""
+        """Return the sum of every spectrum of a spectrum image, (scan_y, scan_x).
+
+        Raises
+        ------
+        UnsupportedDataError
+            The document is not a spectrum image.
+        """
         document = self.document
         if document.kind != "spectrum-image" or document.channels:
             msg = f"the document {document.slug!r} is {document.kind}"
@@ -280,7 +291,13 @@ class Subject:
         return image
 
     def tiles(self) -> TileSums:
-        """Return the best tile sums there are by now; better ones may be on their way."""
+        """Return the best tile sums there are by now; better ones may be on their way.
+
+        Raises
+        ------
+        UnsupportedDataError
+            The document is not a 4D scan.
+        """
         if not self.is_scan:
             raise UnsupportedDataError("only a 4D scan has tile sums", hint="open a scan")
         with self._lock:

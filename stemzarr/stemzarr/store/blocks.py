@@ -1,4 +1,7 @@
-"""The pixels of a store: chunks found through a cached index, read, checked and decoded."""
+"""The pixels of a store: chunks found through a cached index, read, checked and decoded.
+
+A shard that is lost raises, and gives no zeros: docs/upstream/zarr-lost-shard.md.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,13 @@ class StreamedArray:
 
 
 def flat_pieces(data: NDArray[Any] | StreamedArray) -> Iterator[NDArray[Any]]:
-    """Iterate over the values in C order, in one-dimensional pieces of some MiB."""
+    """Iterate over the values in C order, in one-dimensional pieces of some MiB.
+
+    Raises
+    ------
+    ValueError
+        The array is one of zeros that are not made.
+    """
     if isinstance(data, StreamedArray):
         if data.pieces is None:
             raise ValueError("an array of zeros has no pieces")

@@ -48,7 +48,13 @@ class DMAxis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DMImage:
-    """One image of a DM file, in canonical order."""
+    """One image of a DM file, in canonical order.
+
+    Raises
+    ------
+    UnsupportedDataError
+        No DM file holds such an image.
+    """
 
     data: NDArray[Any] | StreamedArray
     """The values in canonical order; colour has r, g, b, a as its last dim."""
@@ -95,7 +101,13 @@ class DMImage:
 
     @property
     def data_type(self) -> int:
-        """DM's code of the type of the values."""
+        """DM's code of the type of the values.
+
+        Raises
+        ------
+        UnsupportedDataError
+            No DM file holds values of this type.
+        """
         if self.color:
             return RGBA
         code = np.dtype(self.data.dtype).str[1:]

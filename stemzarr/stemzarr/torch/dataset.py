@@ -98,6 +98,11 @@ class PatternDataset(Dataset[Any]):
     -----
     It can be pickled and forked, at any time: each process renders for itself, within its share of
     the budget, and no thread is kept between passes.
+
+    Examples
+    --------
+    >>> PatternDataset("scan.dm4", View(downsample=2))[0].shape
+    torch.Size([1, 8, 8])
     """
 
     def __init__(  # noqa: PLR0913 - what varies between trainings, one by one

@@ -38,7 +38,13 @@ def to_rows(values: object, count: int, dims: Sequence[str]) -> NDArray[Any]:
 
 
 def make_map(part: Part, rows: NDArray[Any], dims: Sequence[str]) -> xr.DataArray:
-    """Return rows, one for each pattern of a part, over its scan; NaN where there is no pattern."""
+    """Return rows, one for each pattern of a part, over its scan; NaN where there is no pattern.
+
+    Raises
+    ------
+    OptionError
+        A dim of the rows has the name of one of the scan.
+    """
     document = part.document
     if taken := set(dims) & set(document.dims[: len(part.lead)]):
         msg = f"{', '.join(sorted(taken))} is a dim of the scan"

@@ -162,6 +162,11 @@ def downsample_view(
     out
         Where the result goes, C-contiguous and of `rendered_dtype`; a new array, or a view of
         `values`, where it is None.
+
+    Raises
+    ------
+    UnsupportedDataError
+        As `downsample`.
     """
     sizes = output_sizes(values.shape[-2:], view)
     if not view.changes_detector or view.method == "stride":

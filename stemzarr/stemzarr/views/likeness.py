@@ -89,7 +89,13 @@ def likeness(
 
 
 def tiles_like(document: Document, like: tuple[int, int] | ArrayLike) -> NDArray[np.float64]:
-    """Return the tile sums of a pattern in the tiles of a scan, (tiles,)."""
+    """Return the tile sums of a pattern in the tiles of a scan, (tiles,).
+
+    Raises
+    ------
+    OptionError
+        The pattern is not one of this detector.
+    """
     side = tile_side(document.shape[2:]) if document.tiles is None else document.tiles.side
     chosen = np.asarray(like)
     if chosen.shape == (2,):

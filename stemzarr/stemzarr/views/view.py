@@ -48,6 +48,12 @@ class View:
     OptionError
         A value cannot work, or would have no effect.
 
+    See Also
+    --------
+    stemzarr.render : A view as a Dataset.
+    stemzarr.export : A view as a file.
+    stemzarr.torch.PatternDataset : A view to train on.
+
     Examples
     --------
     >>> View(scan_step=2, downsample=2, method="fft").describe()

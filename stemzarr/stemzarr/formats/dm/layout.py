@@ -1,4 +1,7 @@
-"""What the axes of a 4D image mean, and the evidence for it."""
+"""What the axes of a 4D image mean, and the evidence for it.
+
+Not every reader looks for it: docs/upstream/rosettasciio-dm-layout.md.
+"""
 
 from __future__ import annotations
 

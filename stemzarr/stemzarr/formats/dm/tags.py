@@ -1,7 +1,7 @@
 """The tag tree of a DM3 or DM4 file: structure and small values, no pixels.
 
 All structure integers are big-endian, u32 in DM3 and u64 in DM4 (``S`` below); values follow the
-byte-order flag of the file::
+byte-order flag of the file, pixels too (docs/upstream/rosettasciio-dm-big-endian.md)::
 
     file : u32 version | S size | u32 little_endian | group | 8 zero bytes
     group: u8 sorted | u8 open | S n | n entries
@@ -81,6 +81,11 @@ class TagData:
         ----------
         payload
             The bytes, where they were left in the file.
+
+        Raises
+        ------
+        ValueError
+            The bytes were left in the file, and are not given.
         """
         data = self.payload if payload is None else payload
         if data is None:

@@ -179,7 +179,8 @@ def _write_list(values: Sequence[Any], key: str, group: h5py.Group) -> None:
     elif kinds <= {int, float} and all(abs(value) < _LARGEST_INTEGER for value in values):
         group.create_dataset(f"_list_{key}", data=np.array(values))
     else:
-        # HyperSpy sorts the members of a list by their names, as text
+        # HyperSpy sorts the members of a list by their names, as text:
+        # docs/upstream/rosettasciio-hspy-lists.md
         width = len(str(len(values) - 1))
         members = {f"{number:0{width}d}": value for number, value in enumerate(values)}
         write_tree(members, group.require_group(f"_list_{len(values)}_{key}"))

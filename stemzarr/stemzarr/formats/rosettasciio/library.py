@@ -61,7 +61,7 @@ _OURS: Final = frozenset(
 )
 """Plugins whose formats stemzarr reads itself."""
 _UNSAFE: Final = frozenset({"netCDF"})
-"""Plugins that evaluate text of a file as Python."""
+"""Plugins that evaluate text of a file as Python: docs/upstream/rosettasciio-netcdf-eval.md."""
 _LAST: Final = frozenset({"MRCZ"})
 """Plugins that are asked after all others, so that installing what they need changes nothing."""
 _WHOLE: Final = frozenset({"JEOL", "Semper"})
@@ -107,7 +107,8 @@ class Plugin:
     def _lazy_is_wrong(self, path: Path) -> bool:
         """Return whether the plugin's lazy values are not those of the file.
 
-        That of PantaRhei maps the bytes of a member of a zip file, packed or not.
+        That of PantaRhei maps the bytes of a member of a zip file, packed or not:
+        docs/upstream/rosettasciio-prz-lazy.md.
         """
         if self.name in _WHOLE:
             return True

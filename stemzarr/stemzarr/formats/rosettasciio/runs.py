@@ -1,7 +1,8 @@
 """What headers of RosettaSciIO's formats declare of their frames, so that none is lost unsaid.
 
 RosettaSciIO pads a blockfile that is cut and drops what an ``.mrc`` or a scan holds beyond its
-header. So the headers are read here as well, and compared with the size of the files.
+header. So the headers are read here as well, and compared with the size of the files:
+docs/upstream/rosettasciio-blockfile-cut.md and docs/upstream/rosettasciio-mrc-big-endian.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A view as a store of its own."""
+"""A view as a store of its own.
+
+`xarray` writes no store as it opened it: docs/upstream/xarray-sharded-copy.md.
+"""
 
 from __future__ import annotations
 

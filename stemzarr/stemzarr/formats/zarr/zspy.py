@@ -17,7 +17,7 @@ def file_reader(filename: str, lazy: bool = False) -> list[dict[str, Any]]:  # n
     """Return the signals of a ``.zspy`` as RosettaSciIO describes them.
 
     RosettaSciIO itself opens lazy ones for writing, which neither a zip nor a read-only share
-    allows.
+    allows: docs/upstream/rosettasciio-zspy-lazy.md.
     """
     reader = importlib.import_module("rsciio.zspy._api").ZspyReader
     path = Path(filename)

@@ -1,4 +1,7 @@
-"""Puts the metadata of a store back as they were written, where another program changed them."""
+"""Puts the metadata of a store back as they were written, where another program changed them.
+
+xarray is one that does so unasked: docs/upstream/xarray-attributes-lost.md.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,78 @@
+"""How Sphinx makes the site of these pages: `python -m sphinx -W docs docs/_build/html`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import stemzarr
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS / "_ext"))
+
+from inventories import fetch_inventories  # noqa: E402 - it is beside this file
+
+project = "stemzarr"
+author = "The stemzarr developers"
+project_copyright = f"{author}, GPL-3.0-or-later"
+release = version = stemzarr.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "numpydoc",
+    "myst_parser",
+    "cli_help",
+    "mermaid",
+    "whole_site",
+]
+exclude_patterns = ["_build", "_ext"]
+
+public_packages = [
+    "stemzarr",
+    "stemzarr.accessor",
+    "stemzarr.errors",
+    "stemzarr.model",
+    "stemzarr.registry",
+    "stemzarr.testing",
+    "stemzarr.torch",
+    "stemzarr_catalog",
+]
+"""Modules whose `__all__` is documented, each name on one page."""
+
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_member_order = "groupwise"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
+toc_object_entries_show_parents = "hide"
+numpydoc_show_class_members = False
+autosummary_generate = False
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 4
+myst_fence_as_directive = ["mermaid"]
+
+intersphinx_mapping = fetch_inventories(
+    {
+        "python": "https://docs.python.org/3/",
+        "numpy": "https://numpy.org/doc/stable/",
+        "xarray": "https://docs.xarray.dev/en/stable/",
+        "zarr": "https://zarr.readthedocs.io/en/stable/",
+        "dask": "https://docs.dask.org/en/stable/",
+        "hyperspy": "https://hyperspy.org/hyperspy-doc/current/",
+        "torch": "https://docs.pytorch.org/docs/stable/",
+    },
+    DOCS / "_build" / "inventories",
+)
+
+html_theme = "pydata_sphinx_theme"
+html_title = "stemzarr"
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_copy_source = False
+html_show_sourcelink = False
