@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError
 from stemzarr.model import ArrayBlocks, Tiles
 from stemzarr.pixels.resources import Resources
 from stemzarr.views import tile_sums
-from stemzarr.views.likeness import likeness
+from stemzarr.views.likeness import correlate, likeness
 from stemzarr.views.patterns import mean_pattern, pattern, radial_profile
 
 from .test_virtual import MakeScan
@@ -113,3 +116,24 @@ def test_an_empty_pattern_resembles_none(make_scan: MakeScan) -> None:
     assert np.isfinite(found).sum() == 29
     with pytest.raises(OptionError, match="shape"):
         likeness(make_scan(values), np.ones((18, 24)))
+
+
+@given(
+    hnp.arrays(np.uint64, st.tuples(st.integers(1, 9), st.just(16)), elements=st.integers(0, 99)),
+    st.sampled_from([0, 65_000, 10**9]),
+)
+def test_a_high_background_costs_no_digits(rows: NDArray[Any], background: int) -> None:
+    """As exact fractions have it, in groups of rows, also where the first value is far off."""
+    wide = np.where(np.arange(16) > 0, rows + np.uint64(background), 0)
+    model = np.arange(16) ** 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stemzarr.views.likeness._GROUP_BYTES", 3 * model.nbytes)
+        found = correlate(wide, model.astype(np.float64))
+    for row, one in zip(wide.tolist(), found, strict=True):
+        products, squares = (
+            16 * sum(a * b for a, b in zip(row, other, strict=True)) - sum(row) * sum(other)
+            for other in (model.tolist(), row)
+        )
+        length = 16 * int((model**2).sum()) - int(model.sum()) ** 2
+        expected = products / math.sqrt(squares) / math.sqrt(length) if squares else math.nan
+        assert one == pytest.approx(expected, abs=1e-9, nan_ok=True)

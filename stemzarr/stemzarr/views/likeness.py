@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Place", "correlate", "find_most_alike", "likeness", "tiles_like"]
 
+_GROUP_BYTES = 1024**2
+"""Bytes of rows that stay in a processor's cache while they are correlated."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -122,12 +125,21 @@ def correlate(rows: NDArray[Any], model: NDArray[np.float64]) -> NDArray[np.floa
     numpy.ndarray
         (n,), NaN where a row or the model has the same value everywhere.
     """
-    wide = rows.astype(np.float64)
-    wide -= wide.mean(axis=1, keepdims=True)
     centered = model - model.mean()
-    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide)) * np.sqrt(centered @ centered)
-    found = np.full(len(wide), np.nan)
-    np.divide(wide @ centered, lengths, out=found, where=lengths > 0)
+    length = np.sqrt(centered @ centered)
+    found = np.full(len(rows), np.nan)
+    few = max(1, _GROUP_BYTES // max(1, centered.nbytes))
+    buffer = np.empty((min(few, len(rows)), model.size))
+    for first in range(0, len(rows), few):
+        some = rows[first : first + few]
+        moved = buffer[: len(some)]
+        np.copyto(moved, some)
+        # Less its own first value a constant row is exactly 0, and the square of the sum is at most
+        # as many times the variance as there are tiles, so that the difference keeps 12 digits.
+        moved -= moved[:, :1].copy()
+        squares = np.vecdot(moved, moved) - moved.sum(axis=1) ** 2 / max(1, model.size)
+        lengths = np.sqrt(np.maximum(squares, 0)) * length
+        np.divide(moved @ centered, lengths, out=found[first : first + few], where=lengths > 0)
     return found
 
 
