@@ -80,7 +80,7 @@ def test_a_read_beyond_the_end_says_how_much_is_missing(tmp_path: Path) -> None:
     """A file that shrank never gives short or stale data."""
     path = tmp_path / "bytes"
     path.write_bytes(b"x" * 10)
-    with pytest.raises(SourceChangedError, match="ends at byte 10, while 5 more are due"):
+    with pytest.raises(SourceChangedError, match="ends at byte 10, but 5 more were expected"):
         read_positioned(path, memoryview(bytearray(8)), 7)
 
 

@@ -90,7 +90,8 @@ class Creator:
         if (self.orcid or self.affiliation) and "," not in self.name:
             hint = "write a person as 'Family, Given'; an organisation has neither"
             raise OptionError(
-                f"{self.name!r} has an ORCID or a place, and is not a person", hint=hint
+                f"{self.name!r} has an ORCID or an affiliation, but is not written as a person",
+                hint=hint,
             )
 
     @property
@@ -123,7 +124,9 @@ class Creator:
         places = [part for part, plain in zip(rest, orcids, strict=True) if plain != found and part]
         if len(places) > 1:
             hint = "NAME; ORCID; AFFILIATION"
-            raise OptionError(f"{places[0]!r} and {places[1]!r} are one too many", hint=hint)
+            raise OptionError(
+                f"{places[0]!r} and {places[1]!r} cannot both be the affiliation", hint=hint
+            )
         return cls(name=name, orcid=found, affiliation="".join(places))
 
 

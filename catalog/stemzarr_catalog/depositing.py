@@ -76,7 +76,7 @@ def export_deposit(
     entries = lake.search(query)
     if not entries:
         hint = "'stemzarr ls' shows what there is"
-        raise SourceNotFoundError("nothing is found", path=lake.path, hint=hint)
+        raise SourceNotFoundError("no entry matches", path=lake.path, hint=hint)
     virtual = [entry.name for entry in entries if entry.source.get("virtual")]
     if virtual:
         hint = "ingest its source without --virtual, or leave it out by the query"

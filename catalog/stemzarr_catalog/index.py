@@ -174,7 +174,7 @@ def _connect(path: Path | None, mode: str) -> Iterator[sqlite3.Connection]:
             connection.close()
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            hint = "another process writes it; try again later"
+            hint = "another process is writing it; try again later"
             raise StoreBusyError("the index is busy", path=path, hint=hint) from error
         if "no such" in str(error):
             # Its tables are not those that its version promises: it is as good as broken.

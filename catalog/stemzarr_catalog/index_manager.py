@@ -196,7 +196,7 @@ class IndexManager:
         if isinstance(error, sqlite3.OperationalError):
             if not any(words in str(error) for words in ("readonly", "unable to open")):
                 return None
-            hint = f"{_RIGHTS}, or remove it: it is made again from the stores"
+            hint = f"{_RIGHTS}, or remove it: it is rebuilt from the stores"
             return WriteError(f"the index cannot be written: {error}", path=self._file, hint=hint)
         if isinstance(error, WriteError) and isinstance(error.__cause__, sqlite3.Error):
             return error

@@ -70,13 +70,13 @@ def parse_hours(text: str) -> Hours:
     hint = "write two times, such as 20:00-07:00"
     found = _HOURS.fullmatch(text.strip())
     if found is None:
-        raise OptionError(f"{text!r} is not a part of a day", hint=hint)
+        raise OptionError(f"{text!r} is not a range of times", hint=hint)
     try:
         begin, end = (dt.time(int(found[n]), int(found[n + 1])) for n in (1, 3))
     except ValueError:
         raise OptionError(f"{text!r} names a time that does not exist", hint=hint) from None
     if begin == end:
-        raise OptionError(f"{text!r} is no time at all, or all of it", hint=hint)
+        raise OptionError(f"{text!r} begins and ends at the same time", hint=hint)
     return Hours(begin=begin, end=end)
 
 

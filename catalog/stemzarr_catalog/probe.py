@@ -59,7 +59,7 @@ def probe_source(path: Path, options: ReadOptions, *, longest_s: float = _LONGES
         msg = f"HDF5 has not finished opening it after {longest_s:.0f} s"
         raise CorruptFileError(msg, path=path, hint=_HINT) from error
     if done.returncode not in (0, 1):  # 1 is an exception of Python's
-        msg = f"HDF5 ends the process that opens it (status {done.returncode})"
+        msg = f"HDF5 crashed while opening it (status {done.returncode})"
         raise CorruptFileError(msg, path=path, hint=_HINT)
 
 

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["LEFT_OUT", "Published", "publish_lake"]
 
 LEFT_OUT = (
-    "of notes the tags, remarks and own fields are published, not which exports were made and "
-    "what entries were called before; nor are known.jsonl and watch.jsonl, which name folders of "
-    "this machine"
+    "of the notes, tags, remarks and own fields are published, but not which exports were made "
+    "and what entries were called before; nor are known.jsonl and watch.jsonl, which name folders "
+    "of this machine"
 )
 """What of a lake is never published."""
 STAC = "stac"
@@ -127,7 +127,7 @@ def publish_lake(
     Raises
     ------
     QueryError, SourceNotFoundError
-        The query cannot be understood, or nothing is found by it.
+        The query cannot be understood, or no entry matches it.
     OptionError, StoreExistsError, CorruptFileError
         The folder is the lake itself, or one of other things; or ``lake.toml`` cannot be
         understood.
@@ -138,7 +138,7 @@ def publish_lake(
     entries = lake.search(query)
     if not entries:
         hint = "'stemzarr ls' shows what there is"
-        raise SourceNotFoundError("nothing to publish is found", path=lake.path, hint=hint)
+        raise SourceNotFoundError("there is nothing to publish", path=lake.path, hint=hint)
     check_apart(lake.path, target)
     read_citation(lake.path)  # one that cannot be understood is said before anything is sent
     there = set(_names_at(target))

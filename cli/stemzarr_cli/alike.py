@@ -56,7 +56,7 @@ def _tell(report: Report, lake: Lake, compared: Comparison) -> None:
         next_best = next(iter(compared.left.values()))
         report.note(
             f"{format_count(len(compared.left), 'scan')} more by their mean patterns alone, the"
-            f" first of likeness {next_best:.3f}: --limit N looks through N scans"
+            f" best of them with likeness {next_best:.3f}; --limit N looks through N scans"
         )
     reasons: dict[str, list[str]] = {}
     for name, reason in compared.not_compared.items():
@@ -64,4 +64,4 @@ def _tell(report: Report, lake: Lake, compared: Comparison) -> None:
     for reason, names in reasons.items():
         report.note(f"not compared: {', '.join(names)}: {reason}")
     if compared.no_scans:
-        report.note(f"{format_count(compared.no_scans, 'entry')} left out: no 4D scans")
+        report.note(f"{format_count(compared.no_scans, 'entry')} left out: not 4D scans")

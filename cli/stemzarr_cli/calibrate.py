@@ -80,7 +80,11 @@ def calibrate(  # noqa: PLR0913 - one argument for each option
     if known_spacing is not None:
         facts |= {"det.scale": 1 / known_spacing[0] / known_spacing[1], "det.units": "1/nm"}
     if undo == bool(facts or disk_radius):
-        msg = "needs FACT=VALUE, --disk-radius or --known-spacing" if not undo else "only undoes"
+        msg = (
+            "needs FACT=VALUE, --disk-radius or --known-spacing"
+            if not undo
+            else "--undo takes no values"
+        )
         raise OptionError(msg, hint="give either what to set, or --undo")
     places = [find_source(name, lake)] if name is not None else find_entries(query or "", lake)
     if undo:
@@ -151,7 +155,9 @@ def _confirmed(report: Report, planned: Sequence[_Planned], *, yes: bool) -> boo
     lines = [f"{change} in {shorten_list(names)}" for change, names in found.items()]
     same = len(planned) - changed
     if same:
-        lines.append(f"{format_count(same, 'entry')} {'is' if same == 1 else 'are'} so already")
+        lines.append(
+            f"{format_count(same, 'entry')} already {'has' if same == 1 else 'have'} these values"
+        )
     if not changed:
         report.say(lines[0] if lines else "nothing changes")
         return False

@@ -40,10 +40,10 @@ catalog.add_command(describe)
 @lake_option
 @click.pass_obj
 def rebuild(report: Report, /, *, measures: bool, lake: Path | None) -> None:
-    """Make the index and catalog.yaml again from the stores and notes.
+    """Rebuild the index and catalog.yaml from the stores and notes.
 
     Results that people added to stores, below analysis, are listed in the stores' metadata, so
-    that xarray.open_datatree shows them. Nothing is lost by it: stores and notes are the truth,
+    that xarray.open_datatree shows them. Nothing is lost: stores and notes are the truth,
     the index is a cache.
     """
     from stemzarr_catalog import open_lake
@@ -171,7 +171,7 @@ def validate(report: Report, /, *, lake: Path | None) -> None:
     "--format",
     "format_name",
     type=click.Choice(["stac", "parquet", "citation", "deposit"]),
-    help="[default: parquet for a DEST that ends so, else stac]",
+    help="[default: parquet where DEST ends in .parquet, else stac]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at DEST.")
 @lake_option

@@ -81,7 +81,7 @@ def demo(report: Report, /, *, folder: Path) -> None:
         for step in (tour.make_scan, tour.ingest, tour.look, tour.export, tour.open):
             step()
     spent = format_seconds(time.perf_counter() - started)
-    tour.title(f"All of it took {spent} and is in {folder}; there you can try next")
+    tour.title(f"All of this took {spent} and is in {folder}; what to try there next")
     for command, meaning in (*_activation(), (f"cd {shlex.quote(str(folder))}", ""), *_NEXT):
         report.say(f"{command:<46} {meaning}".rstrip())
 

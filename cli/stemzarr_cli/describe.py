@@ -48,8 +48,8 @@ def describe(report: Report, /, *, lake: Path | None, **given: Any) -> None:  # 
     """Say who made the data of a lake, so that they can be cited.
 
     Title, creators and licence are asked for where they are not given; all is kept in lake.toml.
-    'stemzarr publish' and 'stemzarr catalog export' make of it what catalogues of data read. What
-    is given again takes the place of what was there; without options, that is shown.
+    'stemzarr publish' and 'stemzarr catalog export' write it in the form that data catalogues
+    read. A value that is given again replaces the earlier one; without options, all is shown.
     """
     from stemzarr_catalog import open_lake
     from stemzarr_catalog.citation import CITATION, Citation, read_citation, write_citation
@@ -95,7 +95,7 @@ def _ask(missing: list[str], lake: Path) -> dict[str, Any]:
 
     if not sys.stdin.isatty():
         hint = "give --title, --creator and --licence"
-        raise OptionError(f"{', '.join(missing)} are not known", path=lake, hint=hint)
+        raise OptionError(f"still needs {', '.join(missing)}", path=lake, hint=hint)
     asked: dict[str, Any] = {}
     if "title" in missing:
         asked["title"] = click.prompt("Title of the data", err=True)

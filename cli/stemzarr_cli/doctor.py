@@ -62,8 +62,8 @@ def doctor(report: Report, /, *, lake: Path | None) -> None:
     """Check this installation.
 
     What works, what is slow, and why: versions, memory, codecs, and in the folder of the lake
-    the disk, locks, and the way of a tiny scan from dm4 to store and back. Everything that it
-    writes there it removes again.
+    the disk, locks, and the way of a tiny scan from dm4 to store and back. What it writes there,
+    it removes again.
     """
     from stemzarr_catalog.opening import find_lake
 

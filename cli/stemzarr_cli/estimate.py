@@ -56,10 +56,10 @@ def describe_need(
     if bandwidth is not None:
         seconds = max(seconds, total / bandwidth)
     free = shutil.disk_usage(lake).free
-    fits = "" if space < free else ": too little for all of them"
+    fits = "" if space < free else ": not enough for all of them"
     time = f"about {format_seconds(seconds)}" if seconds >= _MINUTE else "less than a minute"
     return (
-        f"{format_count(len(sizes), 'new file')}, {format_bytes(total)}: "
+        f"{format_count(len(sizes), 'file')} to ingest, {format_bytes(total)}: "
         f"about {format_bytes(space)} needed, {format_bytes(free)} free{fits}; {time}"
     )
 

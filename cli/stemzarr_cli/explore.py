@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     type=BYTES,
     default="20MB",
     show_default=True,
-    help="Most bytes of that page: patterns are binned until it fits.",
+    help="Largest size of that page: patterns are binned until it fits.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that is not a page of stemzarr.")
 @desktop_option
@@ -80,7 +80,9 @@ def explore(  # noqa: PLR0913 - one argument for each option
     one = None if source is None else _one_source(source, document, read, lake)
     if html is not None:
         if edit:
-            raise OptionError("a page to mail changes no store", hint="leave out --edit or --html")
+            raise OptionError(
+                "a page made by --html cannot change a store", hint="leave out --edit or --html"
+            )
         if one is None:
             _write_bare(report, html, overwrite=overwrite)
         else:
@@ -129,7 +131,7 @@ def _lake(
     from stemzarr_catalog.exploring import LakeSubjects
 
     if document is not None or read != ReadOptions():
-        msg = "a lake is shown, which has no document and is not read again"
+        msg = "of a lake, there is no document to choose and no file to read"
         raise OptionError(msg, hint="name a SOURCE, or leave --document and options of reading out")
     return LakeSubjects(open_lake(text or lake))
 

@@ -87,7 +87,7 @@ class _Wanted:
     metavar="R",
     help="Write the virtual image from this radius on, in the units of the detector.",
 )
-@click.option("--outer", type=float, metavar="R", help="And up to this one.")
+@click.option("--outer", type=float, metavar="R", help="Write it up to this radius.")
 @click.option(
     "--at",
     type=POSITION,
@@ -194,7 +194,7 @@ def _export_many(
     exporter = _exporter(wanted.format)
     exporter.check_options(wanted.options)
     if wanted.read != ReadOptions():
-        msg = "a query finds stores, whose layout is settled"
+        msg = "the layout of stores in a lake is known already"
         raise OptionError(msg, hint="leave the options of reading out")
     if folder.exists() and not folder.is_dir():
         raise OptionError("is not a folder", path=folder, hint="name a folder with --to")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--health",
     is_flag=True,
-    help="Say how much the lake saves, what was verified when, what fails, what is double.",
+    help="Say how much the lake saves, what was verified when, what fails, what is there twice.",
 )
 @click.option(
     "--sort",

@@ -186,4 +186,4 @@ def _reason_to_wait(entry: Entry, moving: Moving | None) -> str | None:
     left = moving.wait_s - age.total_seconds()
     if left <= 0:
         return None
-    return f"it was ingested lately, and is moved in {format_seconds(left)} at the earliest"
+    return f"it was ingested recently, and is moved in {format_seconds(left)} at the earliest"

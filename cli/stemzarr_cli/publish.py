@@ -98,7 +98,7 @@ def publish(
         for name, given in (("--no-notes", not with_notes), ("--sha256", options.sha256)):
             if given:
                 hint = "name a lake, or what --query finds in one"
-                raise OptionError(f"{name} says nothing of a store alone", hint=hint)
+                raise OptionError(f"{name} does not apply to a single store", hint=hint)
         address = as_source(source)
         is_far = isinstance(address, RemotePath)
         path = address if is_far else find_source(source, lake).path
@@ -115,7 +115,7 @@ def _find_lake(source: str | None, query: str | None, lake: Path | None) -> Lake
     if not isinstance(path, RemotePath) and is_lake(path):
         return open_lake(path)
     if query is not None:
-        raise OptionError("--query is of a lake", path=path, hint="name the folder of one")
+        raise OptionError("--query needs a lake", path=path, hint="name the folder of one")
     return None
 
 
@@ -130,7 +130,7 @@ def _publish_store(report: Report, source: Path, dest: str, options: PublishOpti
         raise UnsupportedDataError("is not a store", path=source, hint=hint)
     if not isinstance(target, RemotePath) and is_lake(target):
         hint = f"--query name={source.stem} adds it to that lake"
-        raise OptionError("is a lake, not the place of a store", path=target, hint=hint)
+        raise OptionError("is a lake, not a place for a single store", path=target, hint=hint)
     with report.progress(f"publishing {source.name}") as progress:
         done = publish_store(source, target, options, progress=progress)
     _tell(report, source.stem, done, options)
@@ -169,7 +169,7 @@ def _publish_lake(
     report.note(f"{report.name}: note: {LEFT_OUT}")
     if read_citation(lake.path) is None:
         hint = "'stemzarr catalog describe' asks for title, creators and licence"
-        report.note(f"{report.name}: note: nobody can cite it without {CITATION} ({hint})")
+        report.note(f"{report.name}: note: it cannot be cited without {CITATION} ({hint})")
     _warn(report, named, cautions)
     if there and not options.dry_run:
         report.say(f"{as_source(dest)}  {format_count(there, 'entry')}  with a catalog")

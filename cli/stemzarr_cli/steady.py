@@ -112,7 +112,9 @@ class Steady:
     def _wait_for_hours(self) -> None:
         left = self.pace.seconds_until_open()
         if left:
-            self.report.note(f"{self.report.name}: waiting {format_seconds(left)} for its hours")
+            self.report.note(
+                f"{self.report.name}: waiting {format_seconds(left)} until its hours begin"
+            )
         while left:
             self.sleep(min(left, _POLL_S))
             left = self.pace.seconds_until_open()

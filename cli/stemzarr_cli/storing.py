@@ -44,7 +44,7 @@ _OPTIONS = (
         type=ASSIGNMENT,
         multiple=True,
         shell_complete=complete_facts,
-        help="Calibration or fact that outranks the file's, such as camera_length_mm=115.",
+        help="Calibration or fact that overrides the file's, such as camera_length_mm=115.",
     ),
 )
 _PLAIN = ("codec", "memory", "threads", "workers", "scheduler", "virtual", "redact", "sha256")

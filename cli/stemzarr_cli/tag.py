@@ -68,7 +68,7 @@ def tag(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Add tags, remarks and fields of your own to entries.
 
-    They are beside the stores, survive a rebuild, and are found by 'stemzarr ls'. Without
+    They are kept beside the stores, survive a rebuild, and are found by 'stemzarr ls'. Without
     options the present ones are shown. With --query, all entries that it finds are changed, after
     a question.
     """
@@ -77,7 +77,7 @@ def tag(  # noqa: PLR0913 - one argument for each option
     given = gather(fields)
     both = {*add} & {*remove} or {*given} & {*unset}
     if both:
-        msg = f"{', '.join(sorted(both))} is to be both added and removed"
+        msg = f"{', '.join(sorted(both))} cannot be both added and removed"
         raise OptionError(msg, hint="choose one of the two")
     if bool(names) == (query is not None):
         raise OptionError("needs NAME..., or --query", hint="'stemzarr ls' lists the names")

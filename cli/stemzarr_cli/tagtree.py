@@ -48,7 +48,7 @@ def find_tag(tree: Any, path: str) -> Any:  # noqa: ANN401 - any part of a JSON 
                         raise
     names = [name for name, _ in _children(tree)]
     close = difflib.get_close_matches(rest, names, n=3, cutoff=0.4) or names[:5]
-    hint = f"beside it are {', '.join(close)}" if names else "what is before it is a single value"
+    hint = f"beside it are {', '.join(close)}" if names else "the part before it is a single value"
     raise EntryNotFoundError(f"the metadata has no {rest!r} there", hint=hint)
 
 

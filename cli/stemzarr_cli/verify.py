@@ -56,7 +56,7 @@ _WAIT_S = 7 * 24 * 3600.0
     "--for",
     "span",
     type=DURATION,
-    help="Begin no further store after this time, such as 90min or 2h.",
+    help="Begin no more stores after this time, such as 90min or 2h.",
 )
 @click.option(
     "--move-to",
@@ -89,15 +89,15 @@ def verify(  # noqa: PLR0913 - one argument for each option
     """Check every file and chunk of stores.
 
     Files are compared with the manifest, chunks with their checksums and digests; what fails is
-    read a second time. Nothing is repaired, but with --restore-metadata: then every zarr.json is
+    read a second time. Nothing is repaired, except with --restore-metadata: then every zarr.json is
     written as the manifest remembers it. NAME is a name in the lake or the path of a store.
 
     With --originals, stores of the lake (all, or those named) are checked and compared with the
     files that they were made from; a file is listed only when its store is sound, holds every
     byte of it, and it is still the same.
 
-    When each store of a lake was verified is remembered: 'verify --all --oldest --for 2h', again
-    and again, goes through a large lake in rotation. 'ls --health' sums up.
+    A lake remembers when each store was verified: 'verify --all --oldest --for 2h', run again and
+    again, goes through a large lake in rotation. 'ls --health' sums up.
     """
     if originals:
         if source is not None or restore or oldest or span is not None:
@@ -117,7 +117,7 @@ def verify(  # noqa: PLR0913 - one argument for each option
     for number, name in enumerate(chosen):
         if time.monotonic() >= ends:
             left = format_count(len(chosen) - number, "store")
-            report.note(f"{report.name}: the time is up; {left} left for the next time")
+            report.note(f"{report.name}: time is up; {left} left for next time")
             break
         with report.attempt():
             place = find_source(name, lake, far=not restore)

@@ -43,7 +43,9 @@ _OPTIONS = (
         "before that, or a crop of the spectrum.",
     ),
     click.option(
-        "--reduce", type=click.Choice(["mean", "sum"]), help="What blocks become. [default: mean]"
+        "--reduce",
+        type=click.Choice(["mean", "sum"]),
+        help="Mean or sum of each block. [default: mean]",
     ),
     click.option("--sigma", type=float, help="Width of the Gaussian in pixels. [default: F/2]"),
     click.option("--clip-negative", is_flag=True, help="Set negative values to 0."),

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 @click.option(
     "--service",
     type=click.Choice(SERVICES),
-    help="Print what makes this command a service of the system, and end.",
+    help="Print what turns this command into a system service, and end.",
 )
 @store_options
 @lake_option

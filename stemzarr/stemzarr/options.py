@@ -207,7 +207,7 @@ class IngestOptions:
             msg = "workers and scheduler exclude each other"
             raise OptionError(msg, hint="give one of them")
         if self.virtual and (self.codec != "zstd" or self.workers or self.scheduler):
-            msg = "a virtual entry holds no pixels, so codec, workers and scheduler say nothing"
+            msg = "a virtual entry holds no pixels, so codec, workers and scheduler have no effect"
             raise OptionError(msg, hint="leave them out, or leave virtual out")
 
     def record(self) -> dict[str, Any]:
@@ -288,12 +288,12 @@ class ExportOptions:
         ring = self.inner is not None or self.outer is not None
         if self.image == "likeness" and self.at is None:
             msg = "likeness compares all patterns with one"
-            raise OptionError(msg, hint="say with at which one, by its position (scan_y, scan_x)")
+            raise OptionError(msg, hint="say which one with at, by its position (scan_y, scan_x)")
         if self.at is not None and (ring or self.image not in (None, "likeness")):
-            msg = f"at {self.at} says nothing of the image {self.image or 'of a ring'!r}"
+            msg = f"at {self.at} has no meaning for the image {self.image or 'of a ring'!r}"
             raise OptionError(msg, hint="give it alone for one pattern, or with image='likeness'")
         if self.center is not None and not (ring or self.image in _CENTERED):
-            msg = f"center {self.center} says nothing of what is exported"
+            msg = f"center {self.center} has no meaning for this export"
             raise OptionError(msg, hint=f"give it with radii, or for {', '.join(_CENTERED)}")
 
     @property

@@ -369,7 +369,7 @@ def _check_read(source: Source, options: ReadOptions) -> Source:
         It is a store, or a scan of a format that says itself how its axes are ordered.
     """
     if source.format == "stemzarr":
-        msg = "is a store, whose layout, scan shape and data set were settled at its ingest"
+        msg = "is a store, whose layout, scan shape and data set were fixed when it was ingested"
         hint = "leave the options of reading out, or ingest the source with them"
         raise OptionError(msg, path=source.path, hint=hint)
     if options.layout == "auto":

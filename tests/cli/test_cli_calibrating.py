@@ -94,7 +94,7 @@ def test_many_are_calibrated_and_given_back(
     say("calibrate", "exposure=3ms", "det.scale=2mrad", "brightness.offset=4", "title=x", *words)
     assert lake.search("exposure=3ms camera_length=12cm").names == ["Mon-SI", "Tue-SI"]
     assert run(["calibrate", "exposure=3ms", *words]) == 0
-    assert "2 entries are so already" in capsys.readouterr().out
+    assert "2 entries already have these values" in capsys.readouterr().out
     say("calibrate", "--undo", *words)
     assert {name: labels(lake, name) for name in lake} == between
     say("calibrate", "--undo", *words)

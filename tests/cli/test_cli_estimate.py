@@ -39,7 +39,7 @@ def bytes_needed(said: str) -> float:
 def test_the_room_is_about_that_of_the_pixels(files: dict[Path, int], tmp_path: Path) -> None:
     """Estimated from a few files, it is within a factor of two of what all of them take."""
     said = describe_need(files, tmp_path, OPTIONS, None)
-    assert said.startswith("4 new files, ")
+    assert said.startswith("4 files to ingest, ")
     lake = open_lake(tmp_path / "lake", create=True)
     for path in files:
         lake.ingest(path, options=IngestOptions(threads=1, sync=False))
@@ -64,7 +64,7 @@ def test_a_full_disk_is_said(
     """Before the first file is written."""
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert "1 kB free: too little for all of them" in describe_need(files, tmp_path, OPTIONS, None)
+    assert "1 kB free: not enough for all of them" in describe_need(files, tmp_path, OPTIONS, None)
 
 
 def test_only_what_is_new_counts(
@@ -77,9 +77,9 @@ def test_only_what_is_new_counts(
         shutil.copy2(path, folder)
     words = ["ingest", str(folder), "--lake", str(lake), "--no-sync"]
     assert run(words) == 0
-    assert "3 new files" in capsys.readouterr().err
+    assert "3 files to ingest" in capsys.readouterr().err
     assert run(words) == 0
-    assert "new file" not in capsys.readouterr().err
+    assert "to ingest" not in capsys.readouterr().err
     broken = tmp_path / "broken.dm4"
     broken.write_text("no pixels")
     assert describe_need({broken: 9}, tmp_path, OPTIONS, None) == ""

@@ -226,7 +226,7 @@ def test_a_store_takes_no_option_of_reading(stores: Callable[[str], Path]) -> No
         lambda: stemzarr.render(store, stemzarr.View(scan_step=2), options=options),
         lambda: xr.open_dataset(store, engine="stemzarr", scan_shape=(2, 3)),
     ):
-        with pytest.raises(OptionError, match="settled at its ingest"):
+        with pytest.raises(OptionError, match="fixed when it was ingested"):
             refused()
 
 
@@ -252,12 +252,12 @@ def lake(tmp_path: Path) -> Path:
         (["calibrate", "scan", "magnification=2", "magnification=3"], "is given as 2 and as 3"),
         (["ingest", "SCAN", "--name", "b", "--set", "title=a", "--set", "title=b"], "is given as"),
         (["tag", "scan", "--set", "a=1", "--set", "a=2"], "is given as 1 and as 2"),
-        (["tag", "scan", "--set", "a=1", "--unset", "a"], "to be both added and removed"),
-        (["tag", "scan", "--add", "x", "--remove", "x"], "to be both added and removed"),
+        (["tag", "scan", "--set", "a=1", "--unset", "a"], "cannot be both added and removed"),
+        (["tag", "scan", "--add", "x", "--remove", "x"], "cannot be both added and removed"),
         (["ls", "--facet", "kind", "--sort", "kind"], "--sort is for lists of entries"),
         (["ls", "--sessions", "--sort", "kind"], "--sort is for lists of entries"),
         (["ls", "--facet", "kind", "--sessions"], "exclude each other"),
-        (["info", "scan", "--layout", "scan-fast"], "settled at its ingest"),
+        (["info", "scan", "--layout", "scan-fast"], "fixed when it was ingested"),
         (["verify", "--originals", "--source", "SCAN"], "finds the sources itself"),
         (["export", "scan", "o.npy", "--query", "kind=4d-stem"], "needs SOURCE and DEST"),
         (["export", "scan", "o.npy", "--to", "folder"], "needs SOURCE and DEST"),

@@ -139,7 +139,7 @@ def test_what_was_ingested_lately_waits(
 ) -> None:
     """A week, unless another time is given."""
     assert run(["verify", "--originals", "--move-to", "attic"]) == 0
-    assert "ingested lately" in capsys.readouterr().err
+    assert "ingested recently" in capsys.readouterr().err
     assert not (tmp_path / "attic").exists()
     assert sorted(path.stem for path in (tmp_path / "disk").iterdir()) == ["a", "b", "c"]
     assert len(lake) == 3

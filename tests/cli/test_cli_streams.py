@@ -251,7 +251,7 @@ def test_no_device_is_replaced(
             capsys.readouterr()
             assert run(words) == 1
             assert "never replaced" in capsys.readouterr().err
-        with pytest.raises(StoreExistsError, match="no file"), publish(path) as temporary:
+        with pytest.raises(StoreExistsError, match="not a file"), publish(path) as temporary:
             temporary.touch()
         now = path.lstat()
         assert (now.st_ino, now.st_mode) == (before.st_ino, before.st_mode)

@@ -102,8 +102,8 @@ def test_what_is_not_a_batch_of_counts_is_refused() -> None:
     """Scaled values, means, pairs with labels and impossible settings are named."""
     batch = batch_of((4, 4), 2)
     refused: list[tuple[Any, str]] = [
-        (lambda: Thin(keep=0.5)(batch.log1p()), "no counts"),
-        (lambda: Resample()(-batch), "no counts"),
+        (lambda: Thin(keep=0.5)(batch.log1p()), "not counts"),
+        (lambda: Resample()(-batch), "not counts"),
         (lambda: Orient()((batch, {}, None)), "not tuple"),
         (lambda: Shift(most=1)(batch[0]), "not \\(1, 4, 4\\)"),
         (lambda: Rotate()(batch.int()), "cannot be interpolated"),

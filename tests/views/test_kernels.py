@@ -279,7 +279,7 @@ def test_sums_that_no_type_holds_are_refused(dtype: str, factor: int) -> None:
         lambda: downsample(values, (factor, factor), reduce="sum"),
         lambda: join_scan(scan, factor, "sum"),
     ):
-        with pytest.raises(UnsupportedDataError, match=r"add up to is too large for \w+64|float32"):
+        with pytest.raises(UnsupportedDataError, match=r"values is too large for \w+64|float32"):
             add()
 
 

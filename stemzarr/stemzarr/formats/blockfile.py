@@ -79,7 +79,7 @@ def _calibration(document: Document) -> tuple[list[dict[str, Any]], tuple[str, .
     if document.valid is not None:
         missing = int(document.valid.size - document.valid.sum())
         notes.append(
-            f"{missing} patterns that are missing are written as zeros, which no .blo can say"
+            f"{missing} patterns that are missing are written as zeros, which a .blo cannot mark"
         )
     scan = [axis_dict(axis, navigate=True) for axis in document.axes[:2]]
     if any(axis.units not in _LENGTHS for axis in document.axes[:2]):

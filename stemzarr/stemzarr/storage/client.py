@@ -65,7 +65,7 @@ _SAID = (
     ),
     (
         r"NotSupported",
-        "the server gives no parts of objects, by which a store is read, or cannot do this",
+        "the server does not serve parts of objects, which a store is read by, or cannot do this",
         "copy the store here, or serve it by a server with ranges, such as nginx",
     ),
     (

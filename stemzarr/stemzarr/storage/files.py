@@ -86,7 +86,7 @@ class PositionedFile:
             while done < len(out):
                 count = self._read_some(out[done:], offset + done)
                 if count == 0:
-                    msg = f"ends at byte {offset + done}, while {len(out) - done} more are due"
+                    msg = f"ends at byte {offset + done}, but {len(out) - done} more were expected"
                     raise SourceChangedError(
                         msg, path=self._path, hint="it shrank since it was recognised; try again"
                     )
@@ -370,7 +370,7 @@ def _check_kind(dest: Path) -> None:
     kind = next((name for is_kind, name in _KINDS if is_kind(mode)), None)
     if kind is not None:
         hint = "choose another name: a device, a pipe or a socket is never replaced"
-        raise StoreExistsError(f"is {kind}, no file", path=dest, hint=hint)
+        raise StoreExistsError(f"is {kind}, not a file", path=dest, hint=hint)
 
 
 def _check_replaceable(dest: Path) -> None:

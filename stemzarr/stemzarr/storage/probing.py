@@ -57,12 +57,10 @@ class Abilities:
                 "publish there"
             )
         if not self.heeds_versions:
-            found.append(
-                "the server does not heed If-Match: replace nothing there while it is read"
-            )
+            found.append("the server ignores If-Match: replace nothing there while it is read")
         if self.checks_bodies is False:
             found.append(
-                "the server does not compare what it takes with its checksum: verify the copy"
+                "the server does not compare what it receives with its checksum: verify the copy"
             )
         return tuple(found)
 

@@ -356,7 +356,7 @@ class RemoteFolder:
     def _check_length(self, key: str, found: int, expected: int) -> None:
         if found != expected:
             msg = f"the server gave {found} bytes of {expected}"
-            hint = "try again; if it stays so, the server or a proxy before it is at fault"
+            hint = "try again; if this goes on, the server or a proxy in front of it is at fault"
             raise ReadError(msg, path=self.root / key, hint=hint)
 
 

@@ -302,7 +302,7 @@ class StoreBlocks:
             number = number * (s // c) + p % (s // c)
         offset, length = index.places[number].tolist()
         if offset == ABSENT:
-            raise self._damaged(place, "the chunk is missing in its shard")
+            raise self._damaged(place, "the chunk is missing from its shard")
         return _Chunk(place, key, index.stamp, offset, length)
 
     def _index_at(self, place: tuple[int, ...]) -> tuple[str, ShardIndex]:

@@ -219,7 +219,7 @@ def _take_counts(batch: torch.Tensor) -> torch.Tensor:
     _check_batch(batch)
     counts = batch.to(torch.float32)
     if bool(((counts < 0) | (counts != counts.floor())).any()):
-        msg = "the batch holds values that are no counts: negative, or not whole"
+        msg = "the batch holds values that are not counts: negative, or not whole"
         hint = "give counts: scale_on_device=True, without a view that takes means (reduce='sum')"
         raise OptionError(msg, hint=hint)
     return counts

@@ -117,8 +117,8 @@ def find_common(
         total = _integrate(total, places, axis)
     if shares.min() < _LEAST_SHARE:
         msg = (
-            f"its detector and that of the pattern have {shares[1]:.0%} and {shares[0]:.0%}"
-            " of themselves in common"
+            f"its detector and that of the pattern have only {shares[1]:.0%} and"
+            f" {shares[0]:.0%} of their area in common"
         )
         raise UnsupportedDataError(msg, hint="half of both is needed")
     return CommonTiles(sums=total, chosen=inside[0][:, np.newaxis] & inside[1])
@@ -131,7 +131,9 @@ def _check_units(seen: DetectorPlane, other: DetectorPlane) -> None:
         raise UnsupportedDataError(msg, hint=hint)
     if seen.units == "pixel" and seen.shape != other.shape:
         msg = f"neither its detector of {other.shape} pixels nor that of the pattern is calibrated"
-        raise UnsupportedDataError(msg, hint="detectors of other shapes have to be: calibrate them")
+        raise UnsupportedDataError(
+            msg, hint="calibrate them: detectors of different shapes are compared by their units"
+        )
 
 
 def _integrate(

@@ -104,7 +104,9 @@ def tiles_like(document: Document, like: tuple[int, int] | ArrayLike) -> NDArray
     if chosen.shape == (2,):
         chosen = pattern(document, chosen[0], chosen[1]).to_numpy()
     if chosen.shape != document.shape[2:]:
-        msg = f"a pattern of shape {chosen.shape} is not one of {document.shape[2:]}"
+        msg = (
+            f"the pattern has shape {chosen.shape}, and those of the scan have {document.shape[2:]}"
+        )
         raise OptionError(msg, hint="give (scan_y, scan_x), or a pattern of the same detector")
     counts = real_counts(chosen[np.newaxis], document.bad_pixels)
     return sum_tiles(counts, side).reshape(-1)

@@ -61,7 +61,7 @@ def check_range(values: ArrayLike, dtype: np.dtype[Any]) -> None:
 
 
 def _too_large(dtype: np.dtype[Any]) -> UnsupportedDataError:
-    msg = f"what these values add up to is too large for {dtype}"
+    msg = f"the sum of these values is too large for {dtype}"
     return UnsupportedDataError(msg, hint="use the method 'bin' with reduce='mean'")
 
 

@@ -61,7 +61,7 @@ export class StoreArray {
       this.indexes.delete(key); // it may be there at the next try
       throw error;
     }
-    demand(index[number], "the chunk is missing in its shard");
+    demand(index[number], "the chunk is missing from its shard");
     const [start, length] = index[number];
     return this.files.part(key, start, start + length, signal);
   }

@@ -208,8 +208,8 @@ def _file_notes(files: Sequence[_DataFile]) -> Iterator[str]:
     for one in files if all(one.blocks is not None for one in files) else ():
         if one.first not in (None, expected):
             yield (
-                f"its data file {one.path.name!r} begins with image {(one.first or 0) + 1} by its "
-                f"own word, where image {expected + 1} is expected"
+                f"its data file {one.path.name!r} begins with image {(one.first or 0) + 1}, as it "
+                f"says itself, where image {expected + 1} is expected"
             )
         expected += 0 if one.blocks is None else one.blocks.shape[0]
     unwritten = sum(one.unwritten[0] for one in files)

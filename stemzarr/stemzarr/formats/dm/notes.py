@@ -27,7 +27,7 @@ def find_notes(tags: TagGroup, meaning: Meaning, axes: tuple[Axis, ...]) -> Iter
     layout = meaning.layout
     if layout is not None and layout.confidence == "low":
         yield (
-            f"nothing sure says which axes are the scan: {layout.order} is assumed;"
+            f"it is not certain which axes are the scan: {layout.order} is assumed;"
             " --layout sets it"
         )
     if meaning.kind == "4d-stem" and not all(axis.calibrated for axis in axes[2:]):

@@ -139,7 +139,7 @@ def _check_names(folder: Path, names: Sequence[str]) -> None:
     for name, pattern in zip(names, patterns, strict=True):
         if pattern != most:
             usual = names[patterns.index(most)]
-            msg = f"is named otherwise than {usual}, so that it is not a frame of the same set"
+            msg = f"is not named like {usual}, so it is not a frame of the same set"
             hint = "put each set into a folder of its own, and other files elsewhere"
             raise UnsupportedDataError(msg, path=folder / name, hint=hint)
 

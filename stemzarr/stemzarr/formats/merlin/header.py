@@ -283,7 +283,7 @@ def read_hdr(path: Path) -> tuple[Path | None, Hdr, str]:
     with reading(hdr), hdr.open("rb") as file:
         text = file.read(_LARGEST_HDR).decode("latin-1")
     if not text.startswith("HDR"):
-        return None, Hdr(fields={}), f"{hdr.name} is not a header of a Merlin and says nothing here"
+        return None, Hdr(fields={}), f"{hdr.name} is not a header of a Merlin and is not used"
     fields = {}
     for line in text.splitlines()[1:]:
         key, tab, value = line.partition("\t")

@@ -365,7 +365,7 @@ def _by_times(frames: _Frames) -> tuple[_Known, str]:
     count, found, side = frames.count, frames.line(), math.isqrt(frames.count)
     if found is not None and count % found[0] == 0:
         line, sure = found
-        why = "pauses between the moments of the frames" + ("" if sure else ", which are unsteady")
+        why = "pauses between the moments of the frames" + ("" if sure else ", which are uneven")
         return ((count // line, line), why, sure), ""
     if found is not None and found[1]:
         note = f"a pause follows every {found[0]} patterns, of which {count} are not a multiple"

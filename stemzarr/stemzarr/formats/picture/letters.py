@@ -110,7 +110,7 @@ def draw_text(text: str) -> NDArray[np.bool_]:
     """
     unknown = "".join(dict.fromkeys(letter for letter in text if letter not in _ROWS))
     if unknown:
-        msg = f"a picture cannot say {text!r}: there are no letters for {unknown!r}"
+        msg = f"a picture cannot show {text!r}: there are no letters for {unknown!r}"
         raise UnsupportedDataError(msg, hint="calibrate the axes in units such as nm or 1/nm")
     gap = np.zeros((HEIGHT, 1), bool)
     parts = [part for letter in text for part in (_letter(letter), gap)]

@@ -49,7 +49,7 @@ def write_tif(request: ExportRequest) -> Exported:
         them, or they exceed its 4 GB.
     """
     if view_of(request.documents[0]).dtype == "float64":
-        msg = "dtype is 'float64', and ImageJ and many others read no .tif of that"
+        msg = "dtype is 'float64', and ImageJ and many others cannot read such a .tif"
         raise OptionError(msg, hint="leave dtype out or choose float32, or export .npy or .hspy")
     if request.documents[0].kind == "stack":
         return _write_stack(request)
