@@ -57,6 +57,14 @@ def samples() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is fetched from far away in a folder of the run, not in that of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEMZARR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def dask_pool() -> Iterator[None]:
     """Give dask one pool with a known name: its own would look like threads that a test left."""
     with ThreadPoolExecutor(2, thread_name_prefix="dask") as pool, dask.config.set(pool=pool):

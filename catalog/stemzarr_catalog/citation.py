@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from stemzarr.errors import CorruptFileError, OptionError
-from stemzarr.storage.local import put_text
-from stemzarr.storage.reasons import reading
+from stemzarr.storage.local import open_root, put_text
+from stemzarr.storage.objects import get_or_none
 
 __all__ = [
     "CITATION",
@@ -336,13 +336,11 @@ def read_citation(lake: Path) -> Citation | None:
     ReadError
         It cannot be read.
     """
-    path = lake / CITATION
-    try:
-        with reading(path, passing=(FileNotFoundError,)):
-            text = path.read_text(encoding="utf-8")
-        return Citation.from_json(tomllib.loads(text))
-    except FileNotFoundError:
+    path, text = lake / CITATION, get_or_none(open_root(lake), CITATION)
+    if text is None:
         return None
+    try:
+        return Citation.from_json(tomllib.loads(text.decode()))
     except OptionError as error:
         raise CorruptFileError(error.message, path=path, hint=error.hint) from error
     except ValueError as error:

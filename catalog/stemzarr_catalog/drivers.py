@@ -13,7 +13,7 @@ from intake.source.base import DataSource, Schema
 
 from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr.options import as_path
-from stemzarr.storage.address import RemotePath, as_source
+from stemzarr.storage.address import as_source
 from stemzarr_catalog.entry import Entry
 from stemzarr_catalog.intake_yaml import render_selection
 from stemzarr_catalog.lake import Lake
@@ -40,9 +40,8 @@ def _local_path(address: str) -> Path:
 
 
 def _place_of(address: str) -> Path:
-    """Return where a store is: a path, or the address of a bucket or web server."""
-    place = as_source(address)
-    return place if isinstance(place, RemotePath) else _local_path(address)
+    """Return where a store or lake is: a path, or the address of a bucket or web server."""
+    return _local_path(address) if address.lower().startswith("local:") else as_source(address)
 
 
 def open_address(
@@ -255,7 +254,7 @@ class LakeCatalog(Catalog):  # type: ignore[misc]  # intake has no types
     Parameters
     ----------
     path
-        Folder of the lake; by default the one that `stemzarr_catalog.find_lake` finds.
+        Folder or address of the lake; by default the one that `stemzarr_catalog.find_lake` finds.
     query
         Which entries are seen; see `stemzarr_catalog.query`.
     options
@@ -274,7 +273,7 @@ class LakeCatalog(Catalog):  # type: ignore[misc]  # intake has no types
 
     def _load(self) -> None:
         """Open the lake; intake calls this again when the catalog is older than ``ttl``."""
-        self.lake = open_lake(None if self.path is None else _local_path(self.path))
+        self.lake = open_lake(None if self.path is None else _place_of(self.path))
         self._entries = LakeEntries(self.lake, self.query, self)
 
     def search(self, text: str, depth: int = _DEPTH) -> LakeCatalog:  # noqa: ARG002 - intake passes it

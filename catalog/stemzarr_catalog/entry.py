@@ -201,10 +201,14 @@ class Entry:
 
     def json(self) -> dict[str, Any]:
         """Return the entry as ``ls --json`` and ``show --json`` print it."""
-        record = {key: value for key, value in self._record.items() if key != "origins"}
-        said = {**record, "store": str(self.path), "notes": self.notes.json()}
+        said = self.said(str(self.path))
         added = [result.json() for result in self.results.values()]
         return {**said, "results": added} if added else said
+
+    def said(self, store: str) -> dict[str, Any]:
+        """Return what the index says of the entry as JSON, with the place of its store."""
+        record = {key: value for key, value in self._record.items() if key != "origins"}
+        return {**record, "store": store, "notes": self.notes.json()}
 
     def row(self) -> dict[str, Any]:
         """Return the entry as one flat row of a table, under the names that queries know.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import io
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +15,7 @@ from urllib.parse import quote
 import stemzarr
 from stemzarr.errors import MissingDependencyError
 from stemzarr.options import as_path
+from stemzarr.storage.address import RemotePath
 from stemzarr.storage.files import check_destination, publish
 from stemzarr.storage.local import LocalFolder
 from stemzarr_catalog.citation import LICENCES, Citation, needed_citation, read_citation
@@ -22,13 +25,25 @@ from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.pictures import read_pictures, render_png
 from stemzarr_catalog.rows import sort_into_columns
 
-__all__ = ["export_citation", "export_parquet", "export_stac", "stac_item"]
+__all__ = [
+    "COLLECTION",
+    "export_citation",
+    "export_parquet",
+    "export_stac",
+    "json_bytes",
+    "render_parquet",
+    "stac_collection",
+    "stac_files",
+    "stac_item",
+]
 
 _STAC = "1.1.0"
 _DATACUBE = "https://stac-extensions.github.io/datacube/v2.2.0/schema.json"
 _FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 _ZARR = "application/vnd+zarr"
 _PREVIEW = 256
+COLLECTION = "collection.json"
+"""File of a STAC collection."""
 
 
 def stac_item(entry: Entry, href: str) -> dict[str, Any]:
@@ -139,47 +154,73 @@ def export_stac(
     target = as_path(folder)
     check_destination(target, overwrite=overwrite)
     entries = lake.search(query)
+    title, citation = lake.path.name, read_citation(lake.path)
     with publish(target, sync=False) as temporary:
         temporary.mkdir()
-        items = [_write_item(entry, temporary, target) for entry in entries]
-        _write_json(temporary / "collection.json", _collection(lake, items))
+        place, items, name = LocalFolder(temporary), [], _collection_id(target)
+        for entry in entries:
+            item, files = stac_files(entry, _href(entry, target), name, entry.path)
+            items.append(item)
+            for key, content in files.items():
+                place.put(key, content)
+        place.put(COLLECTION, json_bytes(stac_collection(title, items, citation)))
     return len(items)
 
 
-def _write_item(entry: Entry, temporary: Path, target: Path) -> dict[str, Any]:
+def _href(entry: Entry, target: Path) -> str:
+    """Return the address of a store as seen from its item, one folder below the collection."""
+    if isinstance(entry.path, RemotePath):
+        return str(entry.path)
     try:
-        # The item is one folder below the collection.
-        href = quote(Path(os.path.relpath(entry.path, target / entry.name)).as_posix())
+        return quote(Path(os.path.relpath(entry.path, target / entry.name)).as_posix())
     except ValueError:
-        href = entry.path.as_uri()
-    item = stac_item(entry, href)
-    item["collection"] = _collection_id(target)
-    folder = temporary / entry.name
-    folder.mkdir()
-    pictures = read_pictures(entry.path, _PREVIEW)
+        return entry.path.as_uri()
+
+
+def stac_files(
+    entry: Entry, href: str, collection: str, store: Path
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return an entry as a STAC item of a collection, and the files that are it, by their keys.
+
+    Parameters
+    ----------
+    entry
+        The entry.
+    href
+        Address of its store, as seen from the item.
+    collection
+        Name of the collection.
+    store
+        Where its pictures are read from.
+    """
+    item = {**stac_item(entry, href), "collection": collection}
+    files, pictures = {}, read_pictures(store, _PREVIEW)
     for picture in pictures:
-        file = folder / f"{picture.name}.png"
-        file.write_bytes(render_png(picture, _PREVIEW))
+        name = f"{picture.name}.png"
+        files[f"{entry.name}/{name}"] = render_png(picture, _PREVIEW)
         role = "thumbnail" if picture is pictures[0] else "overview"
         item["assets"][picture.name] = {
-            "href": f"./{file.name}",
+            "href": f"./{name}",
             "type": "image/png",
             "roles": [role],
             "title": picture.name.replace("_", " "),
         }
     item["links"] = [
-        {"rel": rel, "href": "../collection.json", "type": "application/json"}
+        {"rel": rel, "href": f"../{COLLECTION}", "type": "application/json"}
         for rel in ("root", "parent", "collection")
     ]
-    _write_json(folder / f"{entry.name}.json", item)
-    return item
+    files[f"{entry.name}/{entry.name}.json"] = json_bytes(item)
+    return item, files
 
 
 def _collection_id(target: Path) -> str:
     return f"stemzarr-{hashlib.sha256(target.name.encode()).hexdigest()[:8]}"
 
 
-def _collection(lake: Lake, items: list[dict[str, Any]]) -> dict[str, Any]:
+def stac_collection(
+    title: str, items: list[dict[str, Any]], citation: Citation | None
+) -> dict[str, Any]:
+    """Return the collection of some items, with what a lake says of who made the data."""
     moments = sorted(filter(None, (item["properties"]["datetime"] for item in items)))
     interval = [moments[0], moments[-1]] if moments else [_NEVER, None]
     kinds = sorted({item["properties"]["stemzarr:kind"] for item in items})
@@ -192,7 +233,7 @@ def _collection(lake: Lake, items: list[dict[str, Any]]) -> dict[str, Any]:
         "type": "Collection",
         "stac_version": _STAC,
         "id": items[0]["collection"] if items else "stemzarr",
-        "title": lake.path.name,
+        "title": title,
         "description": f"Electron microscopy data, catalogued by stemzarr {stemzarr.__version__}",
         "license": "other",
         "extent": {
@@ -202,7 +243,6 @@ def _collection(lake: Lake, items: list[dict[str, Any]]) -> dict[str, Any]:
         "summaries": {"stemzarr:kind": kinds},
         "links": links,
     }
-    citation = read_citation(lake.path)
     return collection if citation is None else _cited(collection, citation)
 
 
@@ -223,9 +263,10 @@ def _cited(collection: dict[str, Any], citation: Citation) -> dict[str, Any]:
     return {**collection, **said, **keywords}
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def json_bytes(content: dict[str, Any]) -> bytes:
+    """Return JSON as a file that people can read."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    return f"{text}\n".encode()
 
 
 def export_citation(
@@ -295,15 +336,37 @@ def export_parquet(
     """
     target = as_path(dest)
     check_destination(target, overwrite=overwrite)
+    entries = lake.search(query)
+    content = _render_rows([_full_row(entry, entry.json()) for entry in entries])
+    if content is None:
+        msg = "Parquet needs pyarrow, which is not installed"
+        raise MissingDependencyError(msg, hint="pip install pyarrow")
+    with publish(target) as temporary:
+        temporary.write_bytes(content)
+    return len(entries)
+
+
+def render_parquet(entries: Iterable[tuple[Entry, str]]) -> bytes | None:
+    """Return entries, each with the place of its store, as `export_parquet` writes them.
+
+    None where pyarrow is not installed.
+    """
+    return _render_rows([_full_row(entry, entry.said(store)) for entry, store in entries])
+
+
+def _full_row(entry: Entry, said: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of an entry, with all that is known of it as JSON."""
+    record = json.dumps(said, ensure_ascii=False)
+    return {**entry.row(), "store": said["store"], "record": record}
+
+
+def _render_rows(rows: list[dict[str, Any]]) -> bytes | None:
+    """Return a table in Parquet; None where pyarrow is not installed."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Parquet needs pyarrow, which is not installed", hint="pip install pyarrow"
-        ) from error
-    entries = lake.search(query)
-    rows = [{**entry.row(), "record": _record_text(entry)} for entry in entries]
+    except ImportError:
+        return None
     types = {
         "number": pa.float64(),
         "whole": pa.int64(),
@@ -317,11 +380,6 @@ def export_parquet(
         for name, (kind, values) in sort_into_columns(rows).items()
     }
     columns.setdefault("record", pa.array([], pa.string()))
-    with publish(target) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
-    return len(rows)
-
-
-def _record_text(entry: Entry) -> str:
-    """Return all that is known of an entry, as JSON."""
-    return json.dumps(entry.json(), ensure_ascii=False)
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()

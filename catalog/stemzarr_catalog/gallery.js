@@ -126,7 +126,7 @@
 
   const picture = (entry, [name, data], big) =>
     make("img", {
-      src: about.live ? data : `data:image/png;base64,${data}`, onerror: (event) => event.target.remove(), alt: `${name} of ${entry.name}`, title: name,
+      src: about.live || data.startsWith("./") ? data : `data:image/png;base64,${data}`, onerror: (event) => event.target.remove(), alt: `${name} of ${entry.name}`, title: name,
       loading: "lazy", class: big ? "coarse" : "",
     });
   const pictures = (entry) => {

@@ -18,6 +18,7 @@ from stemzarr.metadata.facts import FACTS
 from stemzarr.metadata.units import UNITS
 from stemzarr.model import Progress
 from stemzarr.options import as_path
+from stemzarr.storage.address import RemotePath
 from stemzarr.storage.files import check_destination
 from stemzarr.storage.local import put_text
 from stemzarr_catalog.entry import Entry, EntryList
@@ -27,7 +28,7 @@ from stemzarr_catalog.pictures import read_pictures, render_png, to_base64
 from stemzarr_catalog.salvaging import count_recovered
 from stemzarr_catalog.search import Searchable
 
-__all__ = ["describe_entries", "render_live_page", "write_gallery"]
+__all__ = ["describe_entries", "render_live_page", "render_site", "write_gallery"]
 
 _MARK = '<meta name="generator" content="stemzarr gallery">'
 _MANY = 1500
@@ -190,6 +191,8 @@ def _link(store: Path, folder: Path, *, paths: bool) -> str | None:
 
     None where the way there would tell the folders of this machine, and is not asked for.
     """
+    if isinstance(store, RemotePath):
+        return str(store)
     try:
         way = Path(os.path.relpath(store, folder)).as_posix()
     except ValueError:
@@ -201,6 +204,36 @@ def _link(store: Path, folder: Path, *, paths: bool) -> str | None:
 def render_page(title: str, entries: list[dict[str, Any]], query: str = "") -> str:
     """Return the page; whatever is in the entries is text there and never markup or code."""
     return _render(title, entries, {"query": query, "live": False}, "img-src data:")[0]
+
+
+def render_site(lake: Lake, title: str, pictures: Iterable[str], explorer: str) -> str:
+    """Return the page of a published lake, beside whose stores and pictures it is.
+
+    Parameters
+    ----------
+    lake
+        The published lake.
+    title
+        Title of the page.
+    pictures
+        Paths of PNG files below the page, ``…/NAME/PICTURE.png``.
+    explorer
+        Name of the page beside it that opens stores.
+    """
+    by_name: dict[str, list[list[str]]] = {}
+    for path in pictures:
+        _, name, file = path.rsplit("/", 2)
+        label = file.removesuffix(".png").replace("_", " ")
+        by_name.setdefault(name, []).append([label, f"./{quote(path)}"])
+    shown = [
+        {
+            **described,
+            "link": f"./{explorer}?store={quote('stores/' + described['name'])}.zarr",
+            "pictures": by_name.get(described["name"], []),
+        }
+        for described in describe_entries(lake, lake.search(), paths=False)
+    ]
+    return _render(title, shown, {"query": "", "live": False}, "img-src 'self' data:")[0]
 
 
 def render_live_page(title: str) -> tuple[str, str]:

@@ -18,7 +18,14 @@ from stemzarr.errors import SchemaVersionError, StoreBusyError, WriteError
 from stemzarr.storage.files import remove_file
 from stemzarr.storage.reasons import writing
 from stemzarr_catalog.rights import replace_by_own
-from stemzarr_catalog.tables import VERSION, clear_tables, create_tables, has_columns
+from stemzarr_catalog.tables import (
+    VERSION,
+    add_columns,
+    clear_tables,
+    create_tables,
+    forget_files,
+    has_columns,
+)
 
 __all__ = ["Index"]
 
@@ -49,6 +56,31 @@ class Index:
             )
             create_tables(self._memory)
             weakref.finalize(self, self._memory.close)
+
+    @classmethod
+    def of(cls, content: bytes) -> Index:
+        """Return an index in memory that is the content of an SQLite file."""
+        index = cls(None)
+        if index._memory is not None:
+            index._memory.deserialize(content)
+        return index
+
+    def write_compact(self, dest: Path) -> int:
+        """Write what the index says of entries into a new file, and return how many there are.
+
+        What was deleted is not in it, nor what says of files of this machine when they changed.
+        """
+        with contextlib.closing(sqlite3.connect(dest, isolation_level=None)) as copy:
+            with self.reading() as connection:
+                connection.backup(copy)
+            forget_files(copy)
+            copy.execute("VACUUM")
+            return int(copy.execute("SELECT count(*) FROM entry").fetchone()[0])
+
+    def add_columns(self) -> None:
+        """Add the columns of fields that are new since the index was made."""
+        with self.writing() as connection:
+            add_columns(connection)
 
     def copy_into_memory(self) -> Index:
         """Return an index in memory with the same content."""

@@ -288,19 +288,23 @@ class IndexManager:
             with self.index.reading() as connection:
                 return question(connection, *args, **kwargs)
         except (sqlite3.DatabaseError, WriteError) as error:
-            if isinstance(error, sqlite3.OperationalError | WriteError):
-                # It cannot even be read here: what it says is read from the stores.
-                found = self._in_the_way(error)
-                if found is None or self.index.path is None:
-                    raise
-                self.obstacle = self.obstacle or found
-            if self.read_only:
-                self.index = Index(None)
-                self._refresh_memory(thorough=True)
-            else:
-                self.rebuild()
-            with self.index.reading() as connection:
-                return question(connection, *args, **kwargs)
+            self._mend(error)
+        with self.index.reading() as connection:
+            return question(connection, *args, **kwargs)
+
+    def _mend(self, error: sqlite3.DatabaseError | WriteError) -> None:
+        """Make an index that can be asked of one that raised, or raise that again."""
+        if isinstance(error, sqlite3.OperationalError | WriteError):
+            # It cannot even be read here: what it says is read from the stores.
+            found = self._in_the_way(error)
+            if found is None or self.index.path is None:
+                raise error
+            self.obstacle = self.obstacle or found
+        if self.read_only:
+            self.index = Index(None)
+            self._refresh_memory(thorough=True)
+        else:
+            self.rebuild()
 
     def write(
         self,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from stemzarr.errors import EntryNotFoundError, StemzarrError
 from stemzarr.options import IngestOptions, as_path
+from stemzarr.storage.address import RemotePath
 from stemzarr_catalog import search, tables
 from stemzarr_catalog.annotating import Annotated
 from stemzarr_catalog.entry import Entry, EntryList
@@ -41,12 +42,12 @@ YAML = "catalog.yaml"
 
 
 class Lake(Annotated):
-    """A folder of stores with its catalog.
+    """A folder of stores with its catalog, or one that was published to an address.
 
     Parameters
     ----------
     path
-        The folder, which must be a lake; `open_lake` finds and makes lakes.
+        The folder or address, which must be a lake; `open_lake` finds and makes lakes.
     read_only
         Whether to leave its files alone.
 
@@ -60,7 +61,12 @@ class Lake(Annotated):
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._manager = IndexManager(path, read_only=read_only, write_yaml=self._write_yaml)
+        if isinstance(path, RemotePath):
+            from stemzarr_catalog.remote_index import RemoteIndexManager
+
+            self._manager: IndexManager = RemoteIndexManager(path)
+        else:
+            self._manager = IndexManager(path, read_only=read_only, write_yaml=self._write_yaml)
         self.refresh()
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemzarr.errors import SourceNotFoundError
-from stemzarr.options import as_path
+from stemzarr.storage.address import RemotePath, as_source
 from stemzarr.storage.files import remove_file
 from stemzarr.storage.local import remove_folder
 from stemzarr.storage.reasons import writing
@@ -40,7 +40,21 @@ def _make_folders(folder: Path) -> None:
 
 
 def is_lake(folder: Path) -> bool:
-    """Return whether a folder is a lake: it has stores and a catalog."""
+    """Return whether a folder is a lake: it has stores and a catalog.
+
+    At an address one request asks whether a lake was published there.
+
+    Raises
+    ------
+    ReadError
+        The server does not say.
+    """
+    if isinstance(folder, RemotePath):
+        from stemzarr.storage.objects import get_or_none
+        from stemzarr.storage.remote import RemoteFolder
+        from stemzarr_catalog.snapshot import LAKE
+
+        return get_or_none(RemoteFolder(folder), LAKE) is not None
     has_catalog = (folder / _YAML).is_file() or (folder / _INDEX).is_file()
     return has_catalog and (folder / "stores").is_dir()
 
@@ -49,11 +63,11 @@ def find_lake(path: str | os.PathLike[str] | None = None) -> Path:
     """Return where the lake is, or would be made.
 
     It is `path`, else ``$STEMZARR_LAKE``, else the folder that encloses the present one and is a
-    lake, else ``stemzarr-lake`` in the present one.
+    lake, else ``stemzarr-lake`` in the present one. A published lake may be given by its address.
     """
     given = path or os.environ.get(ENVIRONMENT)
     if given:
-        return as_path(given)
+        return as_source(given)
     here = Path.cwd()
     enclosing = (folder for folder in (here, *here.parents) if is_lake(folder))
     return next(enclosing, here / _DEFAULT)
@@ -64,10 +78,13 @@ def open_lake(
 ) -> Lake:
     """Open a lake and reconcile its index with the stores that are there.
 
+    One that was published is opened at its address, such as ``s3://bucket/lake`` or
+    ``https://example.org/lake``, by two requests, later by one: its index is kept on this machine.
+
     Parameters
     ----------
     path
-        Its folder; by default the one that `find_lake` finds.
+        Its folder or address; by default the one that `find_lake` finds.
     create
         Whether to make the lake if it is not there; reading never makes one.
     read_only
@@ -79,12 +96,22 @@ def open_lake(
         There is no lake.
     SchemaVersionError
         A newer stemzarr made its index.
+    WriteError
+        It is to be made at an address, where only `stemzarr_catalog.publishing` makes lakes.
+    CorruptFileError, DamagedStoreError, ReadError
+        At an address, what is there is damaged, or cannot be read.
     """
     # Where the lake is must be known at every press of a key, without what it is made of.
     from stemzarr_catalog.intake_yaml import write_yaml
     from stemzarr_catalog.lake import Lake
 
     folder = find_lake(path)
+    if isinstance(folder, RemotePath):
+        if create:
+            from stemzarr_catalog.remote_index import refusal
+
+            raise refusal(folder)
+        return Lake(folder)
     if not is_lake(folder):
         if not create:
             hint = "stemzarr ingest FILE makes one; --lake, or $STEMZARR_LAKE, names another"
@@ -111,6 +138,8 @@ def lake_to_fill(path: str | os.PathLike[str] | None = None) -> Iterator[Lake]:
         As `open_lake`.
     """
     folder = find_lake(path)
+    if isinstance(folder, RemotePath):
+        open_lake(folder, create=True)
     was_lake, was_there = is_lake(folder), folder.exists()
     try:
         yield open_lake(folder, create=True)

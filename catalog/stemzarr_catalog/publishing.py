@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import os
-import re
-import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import SourceNotFoundError, StemzarrError, StoreExistsError
 from stemzarr.options import PublishOptions
-from stemzarr.pixels.threads import map_in_threads
 from stemzarr.storage.address import RemotePath, as_source
 from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.local import LocalFolder
-from stemzarr.storage.publishing import check_apart
+from stemzarr.storage.publishing import check_apart, place_of
 from stemzarr.storage.reasons import writing
 from stemzarr.storage.remote import RemoteFolder
-from stemzarr_catalog.citation import read_citation, write_citation
-from stemzarr_catalog.citing import CITATION_FILES, SHA256, citation_files, list_digests
-from stemzarr_catalog.export import export_stac
+from stemzarr_catalog.citation import read_citation
+from stemzarr_catalog.citing import CITATION_FILES, SHA256, list_digests
+from stemzarr_catalog.committing import Sent, commit
+from stemzarr_catalog.lake import YAML
 from stemzarr_catalog.notes import Notes, read_notes, render_notes, write_notes
-from stemzarr_catalog.opening import open_lake
 from stemzarr_catalog.redacting import redact_notes
 from stemzarr_catalog.results import FOLDER as RESULTS
 from stemzarr_catalog.results import find_results
+from stemzarr_catalog.site import EXPLORER, PAGE, PICTURES, STAC, put_site
+from stemzarr_catalog.snapshot import LAKE, SNAPSHOTS, State, read_state
 
 if TYPE_CHECKING:
     from stemzarr.model import Progress
@@ -44,19 +42,16 @@ LEFT_OUT = (
     "of this machine"
 )
 """What of a lake is never published."""
-STAC = "stac"
-"""Folder of the STAC collection of a published lake."""
 _INDEX = "catalog.sqlite"
 _OF_A_LAKE = frozenset(
     {
-        *("stores", "notes", RESULTS, "catalog.yaml", _INDEX, "known.jsonl", "watch.jsonl"),
-        *(*CITATION_FILES, SHA256, STAC),
+        *("stores", "notes", RESULTS, YAML, _INDEX, "known.jsonl", "watch.jsonl"),
+        *(*CITATION_FILES, SHA256, STAC, LAKE, SNAPSHOTS, PAGE, EXPLORER, PICTURES),
     }
 )
 """Names at the top of a folder to which entries may be added."""
 _SHOWN = 3
 """Names that a message gives as examples."""
-_STORE_ROOT = re.compile(r"stores/[^/]+\.zarr/zarr\.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +95,8 @@ def publish_lake(
     """Copy the entries of a query to a folder that is a lake of its own then, or grows.
 
     Each store is absent or complete, as `stemzarr.store.publish_store` makes it. The catalog comes
-    last: it lists all stores that are there, also those that were there before. The folder can be
-    served as it is, or opened where nothing can be written.
+    last: it lists all stores that are there, also those that others publish at the same time. The
+    folder can be served as it is, or opened where nothing can be written.
 
     Parameters
     ----------
@@ -150,89 +145,43 @@ def publish_lake(
         with writing(target):
             (target / "stores").mkdir(parents=True, exist_ok=True)
             (target / "notes").mkdir(exist_ok=True)
-    done: list[Published] = []
+    sent: dict[str, Sent] = {}
     for entry in entries:
-        done.append(_publish_entry(lake, entry, target, (chosen, notes), begin(entry)))
-        yield done[-1]
-    if not chosen.dry_run and any(one.publication is not None for one in done):
-        if isinstance(target, RemotePath):
-            names = [one.name for one in done if one.publication is not None]
-            _put_catalog(lake, RemoteFolder(target), chosen, () if chosen.redact else names)
-        else:
-            _write_catalog(lake, target, chosen)
-            if chosen.sha256:
-                place = LocalFolder(target)
-                place.put(SHA256, list_digests(place).encode(), sync=chosen.sync)
+        yield _publish_entry(lake, entry, target, (chosen, notes), begin(entry), sent)
+    if sent and not chosen.dry_run:
+        _show(lake, target, sent, chosen)
+
+
+def _show(lake: Lake, target: Path, sent: Mapping[str, Sent], options: PublishOptions) -> None:
+    """Move ``lake.json`` to what is there now, and put what describes it.
+
+    Where somebody else moves it meanwhile, it is described once more: the last one to move it may
+    have been described before.
+    """
+    place = place_of(target)
+    if options.redact and isinstance(place, LocalFolder):
+        # A database keeps for a while what was deleted from it.
+        place.delete(_INDEX)
+    state: State | None = commit(target, place, sent, options)
+    # Digests that are of an earlier state are worse than none.
+    place.delete(SHA256)
+    stores = {name: one.store for name, one in sent.items()}
+    while state is not None:
+        put_site(lake, target, place, stores, options)
+        now = read_state(place)
+        state = None if now is None or now.text == state.text else now
+    if options.sha256:
+        place.put(SHA256, list_digests(place).encode(), sync=options.sync)
 
 
 def _names_at(target: Path) -> Iterator[str]:
     """Yield what is at the top of a destination."""
     if isinstance(target, RemotePath):
-        yield from {key.partition("/")[0] for key in RemoteFolder(target).list()}
+        yield from RemoteFolder(target).names()
     elif target.exists():
         if not target.is_dir():
             raise StoreExistsError("is not a folder", path=target, hint="choose another name")
         yield from (path.name for path in target.iterdir())
-
-
-def _write_catalog(lake: Lake, target: Path, options: PublishOptions) -> None:
-    """Write what describes all stores that are in a folder."""
-    place = LocalFolder(target)
-    # Digests that are of an earlier state are worse than none.
-    place.delete(SHA256)
-    if options.redact:
-        # A database keeps for a while what was deleted from it.
-        place.delete(_INDEX)
-    published = open_lake(target, create=True)
-    published.refresh(thorough=True)
-    citation = read_citation(lake.path)
-    if citation is not None:
-        write_citation(target, citation)
-        entries, today = published.search(), dt.datetime.now(dt.UTC).date()
-        for name, text in citation_files(citation, entries, today).items():
-            place.put(name, text.encode())
-        export_stac(published, target / STAC, overwrite=True)
-
-
-def _put_catalog(
-    lake: Lake, place: RemoteFolder, options: PublishOptions, equal: Collection[str]
-) -> None:
-    """Put what describes all stores that are at an address, the index last.
-
-    It is made in a temporary folder, of the small objects of the stores; those of the entries
-    `equal` are taken from the lake.
-    """
-    keys = [key for key in place.list() if not _is_bulky(key)]
-    shown = {key.split("/")[1] for key in keys if _STORE_ROOT.fullmatch(key)}
-    with tempfile.TemporaryDirectory(prefix="stemzarr-") as folder:
-        made = LocalFolder(Path(folder))
-
-        def fetch(key: str) -> None:
-            is_here = key.split("/")[1].removesuffix(".zarr") in equal
-            is_root = _STORE_ROOT.fullmatch(key)
-            from_lake = key.startswith("stores/") and is_here and not is_root
-            made.put(key, (LocalFolder(lake.path) if from_lake else place).get(key))
-
-        needed = [
-            key
-            for key in keys
-            if key.startswith("notes/")
-            or (key.startswith("stores/") and key.split("/")[1] in shown)
-        ]
-        for _ in map_in_threads(fetch, needed, threads=options.threads):
-            pass
-        _write_catalog(lake, made.root, options)
-        place.delete(SHA256)
-        files = [key for key in made.list() if not key.startswith(("stores/", "notes/", "."))]
-        for key in sorted(files, key=lambda key: (key == _INDEX, key)):
-            place.put(key, made.get(key))
-    if options.sha256:
-        place.put(SHA256, list_digests(place).encode())
-
-
-def _is_bulky(key: str) -> bool:
-    """Return whether an object holds pixels or tile sums, which no catalog shows."""
-    return "/intensity/c/" in key or "/tile_sums/c/" in key
 
 
 def _publish_entry(
@@ -241,7 +190,9 @@ def _publish_entry(
     target: Path,
     chosen: tuple[PublishOptions, bool],
     progress: Progress | None,
+    sent: dict[str, Sent],
 ) -> Published:
+    """Publish an entry with its notes, and add it to what was sent."""
     from stemzarr.store import publish_store
 
     options, with_notes = chosen
@@ -253,6 +204,7 @@ def _publish_entry(
             _put_notes(target, entry.name, said)
     except StemzarrError as error:
         return Published(name=entry.name, publication=None, notes=False, results=(), error=error)
+    sent[entry.name] = Sent(store=entry.path, digest=done.digest, notes=said)
     results = tuple(path.stem for path in find_results(lake.path, entry.name))
     return Published(
         name=entry.name, publication=done, notes=said != Notes(), results=results, error=None

@@ -91,8 +91,10 @@ def read_digest(store: Path) -> str:
     """Return the digest of a store's ``zarr.json``, empty where it cannot be read."""
     import xxhash
 
+    from stemzarr.storage.local import open_root
+
     try:
-        return xxhash.xxh3_128_hexdigest((store / "zarr.json").read_bytes())
+        return xxhash.xxh3_128_hexdigest(open_root(store).get("zarr.json"))
     except OSError:
         return ""
 

@@ -27,6 +27,7 @@ __all__ = [
     "VERSION",
     "Added",
     "NewRow",
+    "add_columns",
     "clear_tables",
     "create_tables",
     "delete_entry",
@@ -34,9 +35,11 @@ __all__ = [
     "digests",
     "drop_unused_tags",
     "fetch",
+    "forget_files",
     "forget_signatures",
     "get_state",
     "has_columns",
+    "notes_text",
     "put_problem",
     "put_rows",
     "replace_notes",
@@ -137,6 +140,21 @@ def create_tables(connection: sqlite3.Connection) -> None:
 def has_columns(connection: sqlite3.Connection) -> bool:
     """Return whether every field has its column, also those that are new in the table of facts."""
     return {row[1] for row in fetch(connection, "PRAGMA table_info(entry)")} >= {*FIELDS}
+
+
+def add_columns(connection: sqlite3.Connection) -> None:
+    """Add the columns of fields that are new in the table of facts; no entry has a value."""
+    there = {row[1] for row in fetch(connection, "PRAGMA table_info(entry)")}
+    for name in FIELDS:
+        if name not in there:
+            connection.execute(f"ALTER TABLE entry ADD COLUMN {_column(name)}")
+
+
+def forget_files(connection: sqlite3.Connection) -> None:
+    """Forget when files changed, and what is wrong with them on this machine."""
+    connection.execute("UPDATE entry SET signature = '', noted = ''")
+    for table in ("problem", "state"):
+        connection.execute(f"DELETE FROM {table}")
 
 
 def clear_tables(connection: sqlite3.Connection) -> None:
@@ -304,7 +322,7 @@ def _put_entry(connection: sqlite3.Connection, row: NewRow) -> int:
     )
     connection.execute(
         "INSERT INTO detail VALUES (?, ?, ?)",
-        (entry, json.dumps(record.json, ensure_ascii=False), _notes_text(notes)),
+        (entry, json.dumps(record.json, ensure_ascii=False), notes_text(notes)),
     )
     _put_extra(connection, entry, record.more, own=False)
     return entry
@@ -321,14 +339,15 @@ def replace_notes(connection: sqlite3.Connection, name: str, notes: Notes, added
         "UPDATE entry SET noted = ?, remark = ?, exports = ? WHERE id = ?",
         (added.signature, columns.get("remark"), columns["exports"], found[0]),
     )
-    connection.execute("UPDATE detail SET notes = ? WHERE id = ?", (_notes_text(notes), found[0]))
+    connection.execute("UPDATE detail SET notes = ? WHERE id = ?", (notes_text(notes), found[0]))
     connection.execute("DELETE FROM tagged WHERE entry = ?", found)
     connection.execute("DELETE FROM extra WHERE entry = ? AND own", found)
     connection.execute("DELETE FROM result WHERE entry = ?", found)
     _put_notes(connection, found[0], notes, added)
 
 
-def _notes_text(notes: Notes) -> str:
+def notes_text(notes: Notes) -> str:
+    """Return what people added as the index keeps it."""
     return json.dumps(notes.json(), ensure_ascii=False)
 
 

@@ -28,7 +28,7 @@ def list_alike(
     from stemzarr_catalog.alike import find_alike, read_model
 
     source, at = like
-    model = read_model(find_source(source, lake.path).path, at)
+    model = read_model(find_source(source, lake.path, far=True).path, at)
     most = _LIMIT if limit is None else limit
     with report.progress("reading mean patterns", counted="scans") as progress:
         compared = find_alike(lake, model, query, limit=most, progress=progress)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stemzarr.errors import DamagedStoreError, OptionError
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import Command, any_lake_option, lake_option
 from stemzarr_cli.completing import complete_names, complete_query
 from stemzarr_cli.describe import describe
 from stemzarr_cli.parameters import PATH
@@ -49,6 +49,7 @@ def rebuild(report: Report, /, *, measures: bool, lake: Path | None) -> None:
     from stemzarr_catalog import open_lake
 
     opened = open_lake(lake)
+    opened.manager.check_writable()
     if measures:
         _measure_all(report, opened)
     unlisted = opened.rebuild()
@@ -103,6 +104,7 @@ def remove(
     from stemzarr_catalog.results import find_results
 
     opened = open_lake(lake)
+    opened.manager.check_writable()
     for name in names:
         with report.attempt():
             path = opened.store_path(name) if name in opened.problems else opened[name].path
@@ -129,7 +131,7 @@ def _confirmed(name: str, store: Path, results: tuple[str, ...]) -> bool:
 
 
 @catalog.command(cls=Command)
-@lake_option
+@any_lake_option
 @click.pass_obj
 def path(report: Report, /, *, lake: Path | None) -> None:
     """Print the path of catalog.yaml, for intake.
@@ -174,7 +176,7 @@ def validate(report: Report, /, *, lake: Path | None) -> None:
     help="[default: parquet where DEST ends in .parquet, else stac]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at DEST.")
-@lake_option
+@any_lake_option
 @click.pass_obj
 def export(
     report: Report,

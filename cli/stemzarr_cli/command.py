@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from stemzarr_cli.parameters import PATH
+from stemzarr_cli.parameters import ANY_LAKE, LAKE
 from stemzarr_cli.report import BROKEN_PIPE, FAILED, INTERRUPTED, Report, stop_writing
 
-__all__ = ["WORDS", "Command", "lake_option"]
+__all__ = ["WORDS", "Command", "any_lake_option", "lake_option"]
 
 WORDS = "stemzarr.words"
 """Where the context of a command keeps the words that it was given."""
@@ -25,11 +25,19 @@ _SHARED = (
 
 lake_option = click.option(
     "--lake",
-    type=PATH,
+    type=LAKE,
     metavar="FOLDER",
     help="The lake: else $STEMZARR_LAKE, the enclosing folder that is one, or ./stemzarr-lake.",
 )
-"""The option of every command that means a lake or a name in one."""
+"""The option of every command that changes a lake, or needs its folder."""
+
+any_lake_option = click.option(
+    "--lake",
+    type=ANY_LAKE,
+    metavar="FOLDER|ADDRESS",
+    help="The lake: else $STEMZARR_LAKE, the enclosing folder that is one, or ./stemzarr-lake.",
+)
+"""The option of every command that reads a lake, or a name in one, wherever it is."""
 
 
 class Command(click.Command):

@@ -59,6 +59,8 @@ def describe(report: Report, /, *, lake: Path | None, **given: Any) -> None:  # 
     said = {name: value for name, value in given.items() if value}
     wanted = {**(known.json() if known is not None else {}), **dict(_read(said))}
     missing = [name for name in ("title", "creators", "licence") if name not in wanted]
+    if missing or said:
+        opened.manager.check_writable()
     if missing:
         wanted |= _ask(missing, opened.path)
     citation = Citation.from_json(wanted)

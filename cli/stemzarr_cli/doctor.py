@@ -16,7 +16,8 @@ from pathlib import Path
 import click
 
 import stemzarr
-from stemzarr.errors import StemzarrError
+from stemzarr.errors import OptionError, StemzarrError
+from stemzarr.storage.address import RemotePath
 from stemzarr.storage.local import LocalFolder
 from stemzarr_cli.command import Command, lake_option
 from stemzarr_cli.report import FAILED, Report
@@ -67,7 +68,11 @@ def doctor(report: Report, /, *, lake: Path | None) -> None:
     """
     from stemzarr_catalog.opening import find_lake
 
-    folder = _existing(find_lake(lake))
+    found = find_lake(lake)
+    if isinstance(found, RemotePath):
+        hint = "name a folder of this machine with --lake"
+        raise OptionError("is no folder whose disk and locks could be tried", path=found, hint=hint)
+    folder = _existing(found)
     for finding in _findings(folder):
         report.result(asdict(finding), lambda finding=finding: _draw(report, finding))  # type: ignore[misc]
         if not finding.ok:

@@ -12,7 +12,7 @@ import click
 
 from stemzarr.errors import OptionError
 from stemzarr.options import ReadOptions
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import Command, any_lake_option
 from stemzarr_cli.integration import desktop_option
 from stemzarr_cli.parameters import BYTES, PATH
 from stemzarr_cli.places import find_source
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace a file that is not a page of stemzarr.")
 @desktop_option
 @read_options
-@lake_option
+@any_lake_option
 @click.pass_obj
 def explore(  # noqa: PLR0913 - one argument for each option
     report: Report,
@@ -116,8 +116,8 @@ def _one_source(
     from stemzarr.registry import read_source
     from stemzarr_catalog.opening import is_lake
 
-    place = find_source(text, lake)
-    if is_lake(place.path):
+    place = find_source(text, lake, far=True)
+    if place.entry is None and is_lake(place.path):
         return None
     name = place.entry.name if place.entry is not None else place.path.stem
     return OneSource(read_source(place.path, read), name, document)

@@ -13,7 +13,7 @@ from stemzarr.errors import OptionError, SourceNotFoundError, StemzarrError
 from stemzarr.options import ColourMap, ExportOptions, ImageName, ReadOptions
 from stemzarr.registry import EXPORTERS, Exporter, exporters
 from stemzarr.storage.reasons import writing
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import Command, any_lake_option
 from stemzarr_cli.completing import complete_query, complete_sources
 from stemzarr_cli.parameters import BYTES, CENTER, PATH, POSITION
 from stemzarr_cli.parts import split_progress
@@ -127,7 +127,7 @@ class _Wanted:
 @click.option("--threads", type=int, metavar="N", help="[default: as many as processors]")
 @click.option("--no-sync", is_flag=True, help="Do not wait until the disk has the file.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists at DEST.")
-@lake_option
+@any_lake_option
 @click.pass_obj
 def export(  # noqa: PLR0913 - one argument for each option
     report: Report,

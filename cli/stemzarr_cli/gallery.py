@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import Command, any_lake_option
 from stemzarr_cli.completing import complete_query
 from stemzarr_cli.parameters import PATH
 from stemzarr_cli.report import Report
@@ -21,7 +21,7 @@ from stemzarr_cli.text import format_count, format_path
 @click.option("--overwrite", is_flag=True, help="Replace a file that is not a gallery.")
 @click.option("--paths", is_flag=True, help="Name the folders of this machine in the page.")
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
-@lake_option
+@any_lake_option
 @click.pass_obj
 def gallery(  # noqa: PLR0913 - one argument for each option
     report: Report,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from stemzarr.options import IngestOptions, ReadOptions
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import Command, any_lake_option
 from stemzarr_cli.completing import complete_sources
 from stemzarr_cli.places import describe_left, expand_folder, find_source, is_plain_folder
 from stemzarr_cli.reading import read_options
@@ -23,7 +23,7 @@ from stemzarr_cli.text import format_bytes, format_path, printable
     "files", nargs=-1, required=True, metavar="FILE|FOLDER...", shell_complete=complete_sources
 )
 @read_options
-@lake_option
+@any_lake_option
 @click.pass_obj
 def info(
     report: Report, /, *, files: tuple[str, ...], read: ReadOptions, lake: Path | None

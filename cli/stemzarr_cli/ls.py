@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stemzarr.errors import OptionError
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import Command, any_lake_option
 from stemzarr_cli.completing import complete_fields, complete_query
 from stemzarr_cli.parameters import LIKE
 from stemzarr_cli.report import Report
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="List N entries, values or sessions at most; with --like, [default: 10].",
 )
-@lake_option
+@any_lake_option
 @click.pass_obj
 def ls(  # noqa: PLR0913 - one argument for each option
     report: Report,

@@ -12,15 +12,18 @@ import click
 from stemzarr.errors import OptionError
 
 __all__ = [
+    "ANY_LAKE",
     "ASSIGNMENT",
     "BYTES",
     "CENTER",
     "DURATION",
     "FACTORS",
+    "LAKE",
     "LIKE",
     "MOVED",
     "PATH",
     "POSITION",
+    "PUBLISHED",
     "SCAN_SHAPE",
     "Parsed",
     "gather",
@@ -28,6 +31,11 @@ __all__ = [
 ]
 
 
+PUBLISHED = (
+    "a lake at an address was published, and is only read there",
+    "change the lake that it was published from, and 'stemzarr publish' that again",
+)
+"""What is said of a published lake that would be changed, and what to do."""
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -77,6 +85,28 @@ class LocalPath(click.Path):
         except OptionError as error:
             self.fail(str(error), param, ctx)
         return super().convert(path if str(value).startswith("file:") else value, param, ctx)
+
+
+class LakePath(LocalPath):
+    """The folder of a lake; of commands that only read, also the address of a published one."""
+
+    def __init__(self, *, far: bool) -> None:
+        super().__init__()
+        self._far = far
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's interface
+        """Make the path or address, or say that the command cannot use it."""
+        from stemzarr.storage.address import RemotePath, as_source
+
+        try:
+            place = as_source(value)
+        except OptionError as error:
+            self.fail(str(error), param, ctx)
+        if not isinstance(place, RemotePath):
+            return super().convert(value, param, ctx)
+        if not self._far:
+            self.fail(f"{PUBLISHED[0]}; {PUBLISHED[1]}", param, ctx)
+        return place
 
 
 def _bytes(text: str) -> int:
@@ -199,6 +229,10 @@ BYTES = Parsed("SIZE", _bytes)
 """A number of bytes, such as ``512MiB``."""
 DURATION = Parsed("DURATION", _duration)
 """A time in seconds, such as ``90min`` or ``2h``."""
+LAKE = LakePath(far=False)
+"""The folder of a lake."""
+ANY_LAKE = LakePath(far=True)
+"""The folder of a lake, or the address of a published one."""
 SCAN_SHAPE = Parsed("Y,X", _scan_shape)
 """Scan positions, such as ``128,256``."""
 POSITION = Parsed("Y,X", _position)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import (
     EntryNotFoundError,
+    OptionError,
     SourceNotFoundError,
     UnsupportedDataError,
 )
@@ -18,6 +19,7 @@ from stemzarr.options import as_path
 from stemzarr.storage.acquisitions import acquisition_name
 from stemzarr.storage.address import RemotePath, as_source
 from stemzarr.storage.foreign import is_foreign
+from stemzarr_cli.parameters import PUBLISHED
 
 if TYPE_CHECKING:
     from stemzarr_catalog import Entry, Lake
@@ -64,7 +66,10 @@ def find_source(text: str, lake: Path | None, *, far: bool = False) -> Place:
     path = _path(text, far=far)
     if path.exists() or len(path.parts) != 1:
         return Place(path=path)
-    return _find_entry(text, lake)
+    place = _find_entry(text, lake)
+    if isinstance(place.path, RemotePath) and not far:
+        raise OptionError(PUBLISHED[0], path=place.path, hint=PUBLISHED[1])
+    return place
 
 
 def find_record(text: str, lake: Path | None) -> tuple[Path, dict[str, Any]]:

@@ -12,7 +12,7 @@ import click
 
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.storage.reasons import reading
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import Command, any_lake_option, lake_option
 from stemzarr_cli.completing import complete_names
 from stemzarr_cli.parameters import ASSIGNMENT, PATH, gather
 from stemzarr_cli.report import Report
@@ -65,6 +65,7 @@ def add(  # noqa: PLR0913 - one argument for each option
     from stemzarr_catalog import open_lake
 
     opened = open_lake(lake)
+    opened.manager.check_writable()
     array = _read(file, variable, opened[name], called)
     added = opened.add_result(name, array, gather(lineage), overwrite=overwrite)
     record = {"entry": name, **added.json()}
@@ -133,7 +134,7 @@ def _label(file: Path, entry: Entry) -> xr.DataArray:
 
 @result.command("ls", cls=Command)
 @click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=complete_names)
-@lake_option
+@any_lake_option
 @click.pass_obj
 def list_results(report: Report, /, *, names: tuple[str, ...], lake: Path | None) -> None:
     """List the results of entries, or of all."""
@@ -175,6 +176,7 @@ def remove(
     from stemzarr_catalog import open_lake
 
     opened = open_lake(lake)
+    opened.manager.check_writable()
     for found in results:
         with report.attempt():
             if not yes and not sys.stdin.isatty():

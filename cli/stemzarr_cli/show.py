@@ -16,7 +16,7 @@ from stemzarr_catalog.wording import (
     format_value,
     label,
 )
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import Command, any_lake_option
 from stemzarr_cli.completing import complete_sources
 from stemzarr_cli.parameters import POSITION
 from stemzarr_cli.places import find_record
@@ -43,7 +43,7 @@ _LEAST_COLUMNS = 24
     help="Print the tag tree of the source, the part of it at PATH, or all tags with WORD in them.",
 )
 @click.option("--at", type=POSITION, help="Show the pattern at this scan position instead.")
-@lake_option
+@any_lake_option
 @click.pass_obj
 def show(
     report: Report,

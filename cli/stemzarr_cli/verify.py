@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import Command, any_lake_option
 from stemzarr_cli.completing import complete_sources
 from stemzarr_cli.parameters import DURATION, PATH
 from stemzarr_cli.places import Place, find_source
@@ -69,7 +69,7 @@ _WAIT_S = 7 * 24 * 3600.0
     type=DURATION,
     help="With --move-to: leave what was ingested less than this ago. [default: 7d]",
 )
-@lake_option
+@any_lake_option
 @click.pass_obj
 def verify(  # noqa: PLR0913 - one argument for each option
     report: Report,

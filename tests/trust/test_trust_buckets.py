@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 
-from stemzarr.errors import StoreExistsError
+from stemzarr.errors import StemzarrError, StoreExistsError
 from stemzarr.options import IngestOptions, PublishOptions
 from stemzarr.storage import probing
 from stemzarr.storage.address import RemotePath
+from stemzarr.storage.cached import cache_folder
 from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.remote import RemoteFolder
 from stemzarr.store import publish_store, revise, verify_store
 from stemzarr.testing import write_synthetic_dm4
-from stemzarr_catalog import open_lake
+from stemzarr.testing.faults import Crash
+from stemzarr_catalog import Lake, open_lake, tables
+from stemzarr_catalog.committing import Sent, commit
+from stemzarr_catalog.index import Index
+from stemzarr_catalog.notes import Notes
 from stemzarr_catalog.publishing import publish_lake
+from stemzarr_catalog.reconcile import read_row
+from stemzarr_catalog.record import read_digest
+from stemzarr_catalog.snapshot import put_snapshot, read_state
 
 pytest.importorskip("obstore")
 werkzeug_app = pytest.importorskip("moto.moto_server.werkzeug_app")
 from stemzarr.testing.web import serve_bucket  # noqa: E402 - it needs both
 
 FAST = PublishOptions()
+WRITERS, TURNS = 3, 2
 
 
 class Server:
@@ -35,6 +48,7 @@ class Server:
         self.address = address
         self.asked: list[str] = []
         self.heeds = True
+        self.lock = threading.Lock()
 
     def at(self, name: str) -> RemotePath:
         """Return an address in the bucket."""
@@ -58,8 +72,10 @@ def served() -> Iterator[Server]:
         server = Server(address)
 
         def call(app: Any, environ: dict[str, Any], start: Any) -> Any:
-            server.take(environ)
-            return answer(app, environ, start)
+            # As a server does, which decides on one request for an object after the other.
+            with server.lock:
+                server.take(environ)
+                return answer(app, environ, start)
 
         patch.setattr(werkzeug_app.DomainDispatcherApplication, "__call__", call)
         yield server
@@ -72,6 +88,13 @@ def server(served: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     served.asked.clear()
     served.heeds = True
     return served
+
+
+def drop_all() -> None:
+    """Forget the indexes that are kept on this machine."""
+    folder = cache_folder()
+    assert folder is not None
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def copy_of(address: RemotePath, folder: Path) -> Path:
@@ -101,8 +124,8 @@ def test_a_store_in_a_bucket_is_equal_and_costs_a_request_a_file(
     address = server.at("count/x.zarr")
     files = files_of(tiny_store)
     assert publish_store(tiny_store, address, FAST).status == "published"
-    probed, sent = server.asked[1:8], [server.asked[0], *server.asked[8:]]
-    assert sorted(probed) == ["GET", "GET", "LIST", "POST", "PUT", "PUT", "PUT"]
+    probed, sent = server.asked[1:9], [server.asked[0], *server.asked[9:]]
+    assert sorted(probed) == ["GET", "GET", "LIST", "POST", "PUT", "PUT", "PUT", "PUT"]
     assert sorted(sent) == ["LIST", "LIST", *["PUT"] * len(files)]
     assert files_of(copy_of(address, tmp_path / "down")) == files
     server.asked.clear()
@@ -178,3 +201,183 @@ def test_a_lake_in_a_bucket_is_a_lake_where_it_is_copied(server: Server, tmp_pat
     RemoteFolder(address).put("mine.txt", b"a letter")
     with pytest.raises(StoreExistsError, match=r"mine\.txt"):
         list(publish_lake(lake, address))
+
+
+def lake_of(folder: Path, names: str) -> Lake:
+    """Return a lake with an entry for each letter."""
+    lake = open_lake(folder / "lake", create=True)
+    for name in names:
+        write_synthetic_dm4(folder / f"{name}.dm4", (2, 3), (4, 4), seed=ord(name))
+        lake.ingest(folder / f"{name}.dm4", options=IngestOptions(sync=False))
+    return lake
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Return a lake of two entries, which no test changes."""
+    return lake_of(tmp_path_factory.mktemp("home"), "ab")
+
+
+@pytest.fixture(scope="module")
+def shared(served: Server, home: Lake) -> RemotePath:
+    """Return where it was published; each test leaves it whole."""
+    address = served.at("shared")
+    assert all(one.error is None for one in publish_lake(home, address))
+    return address
+
+
+def test_a_published_lake_opens_by_two_requests_and_later_by_one(
+    server: Server, home: Lake, shared: RemotePath
+) -> None:
+    """Its index is kept on this machine; entries are found, and their pixels are those at home."""
+    drop_all()
+    server.asked.clear()
+    opened = open_lake(str(shared))
+    assert server.asked == ["GET", "GET"]
+    assert opened.names("kind=4d-stem") == ["a", "b"]
+    assert [opened[name].facts for name in "ab"] == [home[name].facts for name in "ab"]
+    server.asked.clear()
+    assert open_lake(shared).names() == ["a", "b"]
+    opened.refresh()
+    assert server.asked == ["GET", "GET"]
+    np.testing.assert_array_equal(opened["a"].open().intensity, home["a"].open().intensity)
+    assert str(opened["a"].path) == f"{shared}/stores/a.zarr"
+
+
+def test_publishers_of_one_lake_lose_nothing_of_each_other(server: Server, home: Lake) -> None:
+    """Each adds entries of its own while the others do: all are listed, and each state follows."""
+    store, address = home["a"].path, server.at("together")
+    place, raised = RemoteFolder(address), []
+    root = (store / "zarr.json").read_bytes()
+    sent = Sent(store=store, digest=read_digest(store), notes=Notes())
+
+    def publish(number: int) -> None:
+        try:
+            for turn in range(TURNS):
+                name = f"{number}-{turn}"
+                place.put(f"stores/{name}.zarr/zarr.json", root)
+                commit(address, place, {name: sent}, PublishOptions(threads=1))
+        except StemzarrError as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=publish, args=(number,)) for number in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert raised == []
+    expected = sorted(f"{number}-{turn}" for number in range(WRITERS) for turn in range(TURNS))
+    assert open_lake(address).names() == expected
+    # No state was skipped: each publication moved the one that was there.
+    assert json.loads(place.get("lake.json"))["version"] == WRITERS * TURNS
+
+
+@pytest.mark.usefixtures("server")
+def test_another_lab_publishes_to_the_same_place(
+    home: Lake, shared: RemotePath, tmp_path: Path
+) -> None:
+    """Catalog, page and pictures name the entries of both; what was deleted goes.
+
+    A publication that finds all there moves nothing.
+    """
+    place = RemoteFolder(shared)
+    other = lake_of(tmp_path, "c")
+    other.tag("c", "old")
+    assert all(one.error is None for one in publish_lake(other, shared))
+    before = place.get("lake.json")
+    list(publish_lake(home, shared))
+    assert place.get("lake.json") == before
+    assert sorted(yaml.safe_load(place.get("catalog.yaml"))["sources"]) == [*"abc", "lake"]
+    page = place.get("index.html").decode()
+    for name in "abc":
+        assert f"./pictures/{name}/bright_field.png" in page
+        assert place.get(f"pictures/{name}/bright_field.png").startswith(b"\x89PNG")
+    other.calibrate("c", {"camera_length_mm": 70.0})
+    other.tag("c", "new", remove=("old",))
+    list(publish_lake(other, shared, options=PublishOptions(overwrite=True)))
+    assert open_lake(shared).names("tag=new camera_length_mm=70 not tag=old") == ["c"]
+    place.delete("stores/c.zarr")
+    list(publish_lake(home, shared, "name=a"))
+    assert open_lake(shared).names() == ["a", "b"]
+
+
+@pytest.mark.parametrize("what", ["missing", "flipped", "no lake.json", "noise"])
+@pytest.mark.usefixtures("server")
+def test_a_lake_that_is_damaged_is_whole_after_the_next_publication(
+    home: Lake, shared: RemotePath, what: str
+) -> None:
+    """One error says so until then; the index is made again from the stores that are there."""
+    drop_all()
+    place = RemoteFolder(shared)
+    said = json.loads(place.get("lake.json"))
+    if what == "missing":
+        place.delete(said["index"])
+    elif what == "flipped":
+        content = bytearray(place.get(said["index"]))
+        content[len(content) // 2] ^= 1
+        place.put(said["index"], bytes(content))
+    elif what == "noise":
+        place.put("lake.json", b'{"stemzarr_lake": 1}')
+    else:
+        place.delete("lake.json")
+    with pytest.raises(StemzarrError) as caught:
+        open_lake(shared)
+    assert "publish" in str(caught.value.hint)
+    list(publish_lake(home, shared, "name=a"))
+    assert open_lake(shared).names() == ["a", "b"]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["refused", "answer lost"])
+@pytest.mark.usefixtures("server")
+def test_a_lake_is_published_or_not_whenever_it_stops(
+    home: Lake, shared: RemotePath, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """Killed at each change of the lake: readers have the state before or after, whole."""
+    place, calls = RemoteFolder(shared), [0]
+    said = json.loads(place.get("lake.json"))
+    index, row = Index(None), read_row(home.path, "a")[0]
+    with index.writing() as connection:
+        tables.put_rows(connection, [row])
+    before = put_snapshot(place, index, read_state(place), table=None).text
+    assert json.loads(before)["previous"] == said["index"]
+
+    def dying(name: str, at: int) -> Callable[..., Any]:
+        method = getattr(RemoteFolder, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            calls[0] += 1
+            if calls[0] == at and not late:
+                raise Crash
+            answer = method(*args, **options)
+            if calls[0] == at:
+                raise Crash
+            return answer
+
+        return call
+
+    seen = set()
+    for at in range(1, 40):
+        place.put("lake.json", before)
+        calls[0] = 0
+        with monkeypatch.context() as patch:
+            for name in ("put", "put_if_absent", "swap", "delete"):
+                patch.setattr(RemoteFolder, name, dying(name, at))
+            try:
+                list(publish_lake(home, shared, "name=b"))
+                break
+            except Crash:
+                pass
+        names = open_lake(shared).names()
+        assert names in (["a"], ["a", "b"])
+        seen.add(len(names))
+    assert seen == {1, 2}
+    assert open_lake(shared).names() == ["a", "b"]
+
+
+def test_where_a_server_replaces_what_others_changed_it_is_said(server: Server, home: Lake) -> None:
+    """It is published all the same, and one at a time is asked for."""
+    server.heeds = False
+    [done] = publish_lake(home, server.at("plain"), "name=a")
+    assert done.publication is not None
+    assert any("one machine at a time" in one for one in done.publication.cautions)
+    assert open_lake(server.at("plain")).names() == ["a"]

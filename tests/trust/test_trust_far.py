@@ -319,12 +319,11 @@ def test_a_bucket_is_read_as_a_folder(written: Path, values: NDArray[Any]) -> No
     "command",
     [
         ["ingest", "ADDRESS"],
-        ["explore", "ADDRESS", "--no-browser"],
         ["calibrate", "ADDRESS", "det_x.scale=1"],
         ["redact", "ADDRESS"],
         ["verify", "ADDRESS", "--restore-metadata"],
         ["export", "ADDRESS", "s3://bucket/x.npy"],
-        ["ls", "--lake", "ADDRESS"],
+        ["tag", "scan", "--add", "x", "--lake", "ADDRESS"],
     ],
 )
 def test_what_takes_no_address_says_so(

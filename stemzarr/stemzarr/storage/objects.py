@@ -27,6 +27,7 @@ __all__ = [
     "Stamp",
     "Stream",
     "Writable",
+    "get_or_none",
     "is_key",
 ]
 
@@ -287,6 +288,20 @@ def check_size(path: Path, found: int, expected: int) -> None:
 
 Address: TypeAlias = "Path | Readable"
 """Where a store is: its folder, or a place whose root is the store."""
+
+
+def get_or_none(place: Get, key: str) -> bytes | None:
+    """Return all bytes of an object; None where there is none.
+
+    Raises
+    ------
+    ReadError
+        It cannot be read.
+    """
+    try:
+        return place.get(key)
+    except FileNotFoundError:
+        return None
 
 
 def is_key(key: str) -> bool:

@@ -25,7 +25,7 @@ from stemzarr.storage.objects import Writable
 from stemzarr.storage.remote import RemoteFolder
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
+    from obstore import GetOptions, UpdateVersion
 
 __all__ = ["Abilities", "probe"]
 
@@ -45,6 +45,8 @@ class Abilities:
     """Whether an object is created by one of several that try."""
     heeds_versions: bool = True
     """Whether a part is given of the version alone that was asked for."""
+    swaps: bool = True
+    """Whether an object is replaced only where it is the version that was named."""
     checks_bodies: bool | None = None
     """Whether an object whose checksum is wrong is refused; None where that cannot be tried."""
 
@@ -58,6 +60,11 @@ class Abilities:
             )
         if not self.heeds_versions:
             found.append("the server ignores If-Match: replace nothing there while it is read")
+        if self.creates_once and not self.swaps:
+            found.append(
+                "the server replaces an object that somebody else has changed: let one machine at "
+                "a time publish a lake there"
+            )
         if self.checks_bodies is False:
             found.append(
                 "the server does not compare what it receives with its checksum: verify the copy"
@@ -66,7 +73,7 @@ class Abilities:
 
 
 def probe(place: Writable) -> Abilities:
-    """Try what the server of a place does, once for each bucket and process; 7 requests.
+    """Try what the server of a place does, once for each bucket and process; 8 requests.
 
     Raises
     ------
@@ -95,6 +102,7 @@ def _try(place: RemoteFolder, key: str) -> Abilities:
     return Abilities(
         creates_once=creates_once,
         heeds_versions=_heeds_versions(place, key),
+        swaps=_swaps(place, key),
         checks_bodies=_checks_bodies(place, key),
     )
 
@@ -119,6 +127,22 @@ def _heeds_versions(place: RemoteFolder, key: str) -> bool:
             obstore.get(connect(str(place.root)), key, options=options).bytes()
     except SourceChangedError:
         return True
+    return False
+
+
+def _swaps(place: RemoteFolder, key: str) -> bool:
+    """Return whether an object stays that is another version than the one to be replaced."""
+    import obstore
+    from obstore.exceptions import BaseError, NotFoundError, PreconditionError
+
+    other: UpdateVersion = {"e_tag": _ANOTHER}
+    client = connect(str(place.root))
+    try:
+        obstore.put(client, key, b"third", mode=other, use_multipart=False)
+    except (PreconditionError, NotFoundError):
+        return True
+    except (BaseError, OSError, ValueError, NotImplementedError):
+        pass  # where it cannot be asked for, it is not done
     return False
 
 

@@ -13,11 +13,13 @@ from stemzarr.storage.address import RemotePath
 from stemzarr.storage.files import follow_link, remove_abandoned, remove_tree
 from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.locks import FileLock
-from stemzarr.storage.objects import PutPieces, Readable, Writable
+from stemzarr.storage.objects import PutPieces, Readable, Writable, get_or_none
 from stemzarr.storage.reasons import writing
 from stemzarr.storage.remote import RemoteFolder
 
-__all__ = ["check_apart", "open_destination", "place_of", "send"]
+__all__ = ["check_apart", "open_destination", "place_of", "send", "swap"]
+
+_SWAP_WAIT_S = 60.0
 
 
 def place_of(dest: Path | Writable) -> Writable:
@@ -81,6 +83,38 @@ def check_apart(source: Path, dest: Path) -> None:
     if here.is_relative_to(there) or there.is_relative_to(here):
         what = "is the source itself" if here == there else "and its source contain each other"
         raise OptionError(what, path=dest, hint="choose another place")
+
+
+def swap(place: Writable, key: str, old: bytes | None, new: bytes) -> bool:
+    """Put a small object in place of one with known bytes, and return whether it is there.
+
+    Of several that replace the same bytes one does: a bucket compares the version, a folder is
+    locked meanwhile.
+
+    Parameters
+    ----------
+    place
+        Where it is.
+    key
+        The object, right below the root.
+    old
+        What is replaced; None where no such object is to be there.
+    new
+        What takes its place.
+
+    Raises
+    ------
+    StoreBusyError, ReadError, WriteError
+        Another process holds it for long, or it cannot be read or written.
+    """
+    if isinstance(place, RemoteFolder):
+        return place.put_if_absent(key, new) if old is None else place.swap(key, old, new)
+    lock = place.root / f".{key}.lock"
+    with FileLock(lock, timeout_s=_SWAP_WAIT_S, what=key):
+        if get_or_none(place, key) != old:
+            return False
+        place.put(key, new, sync=True)
+        return True
 
 
 def send(

@@ -23,7 +23,7 @@ from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.objects import NEAR, Stamp, changed, check_size
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, ObjectMeta
+    from obstore import GetOptions, ObjectMeta, UpdateVersion
     from obstore.store import ObjectStore
 
 __all__ = ["RemoteFolder"]
@@ -262,6 +262,22 @@ class RemoteFolder:
             ]
         yield from ((key, size) for key, size in found if not any(map(is_foreign, key.split("/"))))
 
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """Yield what is right below a key, as a folder has it: one request for a thousand.
+
+        Raises
+        ------
+        ReadError
+            The server does not say, as most web servers.
+        """
+        import obstore
+
+        with reading_from(self.root / prefix, passing=()):
+            found = obstore.list_with_delimiter(self._client(), prefix or None)
+        paths = [*found["common_prefixes"], *(item["path"] for item in found["objects"])]
+        names = (path.rstrip("/").rpartition("/")[2] for path in paths)
+        yield from (name for name in names if not is_foreign(name))
+
     def put(self, key: str, content: bytes, *, sync: bool = False) -> None:
         """Put an object, which is then kept; `sync` adds nothing.
 
@@ -321,6 +337,36 @@ class RemoteFolder:
                 return False
         return True
 
+    def swap(self, key: str, old: bytes, new: bytes) -> bool:
+        """Put an object in place of one with known bytes, and return whether it is there.
+
+        The version that had those bytes is the one that is replaced, by ``If-Match``. As with
+        `put_if_absent`, the answer to a request that succeeded may be lost.
+
+        Raises
+        ------
+        ReadError, WriteError
+            It cannot be read or written.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
+
+        lost = (AlreadyExistsError, NotFoundError, PreconditionError)
+        try:
+            with reading_from(self.root / key):
+                answer = obstore.get(self._client(), key)
+                if bytes(answer.bytes()) != old:
+                    return False
+            with writing_to(self.root / key, passing=lost):
+                mode = _version_of(answer.meta)
+                obstore.put(self._client(), key, new, mode=mode, use_multipart=False)
+        except (FileNotFoundError, *lost):
+            try:
+                return self.get(key) == new
+            except FileNotFoundError:
+                return False
+        return True
+
     def delete(self, key: str) -> None:
         """Delete an object and all that are below its key; nothing there is no error.
 
@@ -358,6 +404,16 @@ class RemoteFolder:
             msg = f"the server gave {found} bytes of {expected}"
             hint = "try again; if this goes on, the server or a proxy in front of it is at fault"
             raise ReadError(msg, path=self.root / key, hint=hint)
+
+
+def _version_of(meta: ObjectMeta) -> UpdateVersion:
+    """Return what names a version: some servers count them, others have ETags alone."""
+    named: UpdateVersion = {}
+    if meta["e_tag"]:
+        named["e_tag"] = meta["e_tag"]
+    if meta["version"]:
+        named["version"] = meta["version"]
+    return named
 
 
 def _stamp_of(meta: ObjectMeta) -> Stamp:

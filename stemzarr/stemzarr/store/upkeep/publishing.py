@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+import xxhash
+
 from stemzarr.errors import (
     DamagedStoreError,
     OptionError,
@@ -70,6 +72,8 @@ class Publication:
     """What is in the folder of the store and was not published, a sentence each."""
     cautions: tuple[str, ...]
     """What the server does not guard against, a sentence each; of a folder, nothing."""
+    digest: str
+    """xxh3-128 of the root's metadata as they are published."""
     names: bool
     """Whether it names persons, specimens, sessions or folders, and was not redacted."""
     redaction: Redaction | None
@@ -209,6 +213,7 @@ def publish_store(
         kept=plan.kept,
         left_out=left_out,
         cautions=cautions,
+        digest=xxhash.xxh3_128_hexdigest(parcel.root),
         names=redaction is None and _names(parcel.nodes),
         redaction=redaction,
         seconds=time.perf_counter() - started,
