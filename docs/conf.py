@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
 
 import stemzarr
 
@@ -21,6 +25,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
     "numpydoc",
+    "one_template",
     "myst_parser",
     "cli_help",
     "mermaid",
@@ -40,7 +45,8 @@ public_packages = [
 ]
 """Modules whose `__all__` is documented, each name on one page."""
 
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
+autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
 autodoc_member_order = "groupwise"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -66,6 +72,8 @@ intersphinx_mapping = fetch_inventories(
     DOCS / "_build" / "inventories",
 )
 
+default_role = "py:obj"  # a name in single backticks, as docstrings have them
+html_sidebars = {"index": [], "cookbook": []}
 html_theme = "pydata_sphinx_theme"
 html_title = "stemzarr"
 html_theme_options = {
@@ -76,3 +84,16 @@ html_theme_options = {
 }
 html_copy_source = False
 html_show_sourcelink = False
+
+
+def name_aliases(*of: Any) -> tuple[str, str] | None:
+    """Return a signature in which the names of `autodoc_type_aliases` are as they are written."""
+    *_, signature, returned = of
+    if signature is None:
+        return None
+    return re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature), returned
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what has no setting."""
+    app.connect("autodoc-process-signature", name_aliases)
