@@ -12,7 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from stemzarr_cli.program import COMMANDS, program
 
-_WIDTH = 90
+_WIDTH = 74  # characters that fit between the two columns beside it
 
 
 class CliHelp(SphinxDirective):
