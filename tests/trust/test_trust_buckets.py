@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+import stemzarr
 from stemzarr.errors import StemzarrError, StoreExistsError
 from stemzarr.options import IngestOptions, PublishOptions
 from stemzarr.storage import probing
@@ -49,6 +50,8 @@ class Server:
         self.asked: list[str] = []
         self.heeds = True
         self.lock = threading.Lock()
+        self.conflicts = 0
+        self.lost = 0
 
     def at(self, name: str) -> RemotePath:
         """Return an address in the bucket."""
@@ -63,6 +66,18 @@ class Server:
             for name in ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"):
                 environ.pop(name, None)
 
+    def hinder(self, environ: dict[str, Any], answer: Callable[[], Any]) -> bytes | None:
+        """Return what is answered to one that creates an object, in place of what would be."""
+        creates = environ.get("HTTP_IF_NONE_MATCH") == "*"
+        if creates and self.lost:
+            self.lost -= 1
+            list(answer())
+            return b"<Error><Code>InternalError</Code></Error>"
+        if creates and self.conflicts:
+            self.conflicts -= 1
+            return b"<Error><Code>ConditionalRequestConflict</Code></Error>"
+        return None
+
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Server]:
@@ -75,7 +90,12 @@ def served() -> Iterator[Server]:
             # As a server does, which decides on one request for an object after the other.
             with server.lock:
                 server.take(environ)
-                return answer(app, environ, start)
+                said = server.hinder(environ, lambda: answer(app, environ, lambda *_: None))
+                if said is None:
+                    return answer(app, environ, start)
+            status = "500 Internal Server Error" if b"Internal" in said else "409 Conflict"
+            start(status, [("Content-Length", str(len(said))), ("Content-Type", "application/xml")])
+            return [said]
 
         patch.setattr(werkzeug_app.DomainDispatcherApplication, "__call__", call)
         yield server
@@ -166,6 +186,34 @@ def test_what_a_server_does_not_heed_is_said(server: Server, tiny_store: Path) -
     assert publish_store(tiny_store, server.at("careless/x.zarr"), FAST).status == "unchanged"
     left = [key for key in RemoteFolder(server.at("careless")).list() if "probe" in key]
     assert left == []
+
+
+@pytest.mark.parametrize("how", ["conflicts", "lost"])
+def test_a_creation_that_collides_or_is_not_answered_is_made_again(
+    server: Server, tiny_store: Path, how: str
+) -> None:
+    """Two that create at one moment are told so (409), and an answer may not arrive."""
+    address = server.at(f"{how}/x.zarr")
+    probing.probe(RemoteFolder(server.at("probe")))
+    setattr(server, how, 1)
+    assert publish_store(tiny_store, address, FAST).status == "published"
+    assert (server.conflicts, server.lost) == (0, 0)
+    assert publish_store(tiny_store, address, FAST).status == "unchanged"
+
+
+def test_a_bucket_is_read_by_few_requests(server: Server, tiny_store: Path) -> None:
+    """Two open a store and one reads a pattern, nothing is listed; verify asks once for a file."""
+    address = server.at("read/x.zarr")
+    publish_store(tiny_store, address, FAST)
+    server.asked.clear()
+    scan = stemzarr.open(address, chunks=None)
+    assert server.asked == ["GET", "GET"]
+    scan.intensity[1, 2].load()
+    # A shard that was put in the same second as the root is asked for the root once more.
+    assert [one for one in server.asked if one != "HEAD"] == ["GET"] * 3
+    server.asked.clear()
+    assert verify_store(address).ok
+    assert sorted(server.asked) == [*["GET"] * len(files_of(tiny_store)), "LIST"]
 
 
 def test_a_published_store_is_a_source_too(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import xxhash
 
-from stemzarr.errors import ReadError
+from stemzarr.errors import ReadError, WriteError
 from stemzarr.storage.address import RemotePath
 from stemzarr.storage.client import connect, reading_from, writing_to
 from stemzarr.storage.foreign import is_foreign
@@ -30,6 +31,8 @@ __all__ = ["RemoteFolder"]
 
 _AT_ONCE = 8
 """Requests of one call that are under way."""
+_TRIES = 5
+_PAUSE_S = 0.1
 _PIECE = 1024**2
 _PART = 8 * 1024**2
 _IN_MEMORY = 16 * 1024**2
@@ -327,15 +330,18 @@ class RemoteFolder:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         del sync
-        try:
-            with writing_to(self.root / key, passing=(AlreadyExistsError, PreconditionError)):
-                obstore.put(self._client(), key, content, mode="create", use_multipart=False)
-        except (AlreadyExistsError, PreconditionError):
+        for attempt in range(_TRIES):
             try:
-                return self.get(key) == content
-            except FileNotFoundError:
-                return False
-        return True
+                with writing_to(self.root / key, passing=(AlreadyExistsError, PreconditionError)):
+                    obstore.put(self._client(), key, content, mode="create", use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                with contextlib.suppress(FileNotFoundError):
+                    return self.get(key) == content
+                time.sleep(_PAUSE_S * 2**attempt)  # two that create at one moment are both refused
+            else:
+                return True
+        hint = "try again"
+        raise WriteError("others create it at this moment", path=self.root / key, hint=hint)
 
     def swap(self, key: str, old: bytes, new: bytes) -> bool:
         """Put an object in place of one with known bytes, and return whether it is there.
