@@ -26,7 +26,8 @@ from stemzarr.errors import (
     StemzarrError,
 )
 from stemzarr.options import IngestOptions
-from stemzarr.store import write_store
+from stemzarr.storage.address import as_source
+from stemzarr.store import publish_store, write_store
 from stemzarr.testing.sources import document_of, source_of
 from stemzarr.testing.web import WebFolder, serve_bucket, serve_folder
 from stemzarr_cli.program import run
@@ -123,6 +124,21 @@ def test_a_verification_reads_every_object_once(web: WebFolder) -> None:
     assert len(reads) == files
     assert len(web.asked) <= files + 1
     assert web.sent <= 1.01 * stored + 100_000
+
+
+def test_a_store_is_copied_from_the_web(web: WebFolder, tmp_path: Path) -> None:
+    """By a request for each file, compared with the manifest; what else is there is not known."""
+    files = {path for path in (web.folder / "x.zarr").rglob("*") if path.is_file()}
+    done = publish_store(as_source(address_of(web)), tmp_path / "copy.zarr")
+    assert any("lists none" in one for one in done.left_out)
+    assert len(web.asked) <= len(files) + 6
+    for path in files:
+        copied = tmp_path / "copy.zarr" / path.relative_to(web.folder / "x.zarr")
+        assert copied.read_bytes() == path.read_bytes()
+    flip(shard_of(web), 1000)
+    with pytest.raises(DamagedStoreError):
+        publish_store(as_source(address_of(web)), tmp_path / "other.zarr")
+    assert not (tmp_path / "other.zarr" / "zarr.json").exists()
 
 
 def test_a_virtual_image_reads_runs_of_chunks(web: WebFolder, values: NDArray[Any]) -> None:

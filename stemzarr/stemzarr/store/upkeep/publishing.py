@@ -25,6 +25,7 @@ import xxhash
 from stemzarr.errors import (
     DamagedStoreError,
     OptionError,
+    ReadError,
     SourceChangedError,
     StemzarrError,
     StoreBusyError,
@@ -275,11 +276,17 @@ def _root_of(content: bytes, nodes: Nodes) -> bytes:
 
 def _left_out(store: Readable, parcel: _Parcel) -> Iterator[str]:
     """Yield what is in the folder of a store and is not published."""
-    results = sorted(store.list(RESULTS))
+    try:
+        results, files = sorted(store.list(RESULTS)), files_of(store)
+    except ReadError:
+        if not store.far:
+            raise
+        yield "what else is in it, which is not known: its server lists none"
+        return
     if results:
         arrays = [str(PurePosixPath(key).parent) for key in results if key.endswith(f"/{_ROOT}")]
         yield f"{len(results)} files of results that people added ({_some(arrays or results)})"
-    strange = sorted(set(files_of(store)) - parcel.files.keys())
+    strange = sorted(set(files) - parcel.files.keys())
     if strange:
         yield f"{len(strange)} files that do not belong to the store ({_some(strange)})"
 
