@@ -88,13 +88,13 @@ def entry_html(entry: Entry) -> str:
     facts = entry.facts
     scanned = format_rectangle(facts)
     rows: list[Sequence[object]] = [
+        *_recovered(entry),
         *(
             (label(name), format_value(name, value))
             for name, value in facts.items()
             if name not in ("survey_document", *RECTANGLE)
         ),
         *((("scanned", scanned),) if scanned else ()),
-        *_recovered(entry),
         *axes,
         *others,
         ("source", f"{source.get('name')} ({source.get('format')}, {_stored(entry)})"),

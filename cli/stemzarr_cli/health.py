@@ -21,9 +21,10 @@ def show_health(report: Report, lake: Lake) -> None:
     health = read_health(lake)
 
     def draw() -> None:
+        from stemzarr_cli.tables import FactList
+
         report.say(format_path(lake.path), bold=True)
-        for label, said in _lines(health):
-            report.say_wrapped(f"{label:<12} {said}")
+        report.show(FactList(_lines(health)))
 
     report.result({"lake": str(lake.path), **health.json()}, draw)
 

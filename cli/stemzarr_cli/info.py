@@ -88,6 +88,6 @@ def _draw(report: Report, found: Mapping[str, Any]) -> None:
         report.say()
     facts = {name: value for name, value in main["facts"].items() if name != "complete"}
     if facts:
-        report.show(FactList(facts))
+        report.show(FactList(facts.items()))
     for note in dict.fromkeys((*found["notes"], *main["notes"])):
         report.show(Text(f"note: {printable(note)}", style="yellow"))

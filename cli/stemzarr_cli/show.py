@@ -85,7 +85,7 @@ def _draw(report: Report, path: Path, record: Mapping[str, Any]) -> None:
         "",
         axes_table(main["axes"]),
         "",
-        FactList(_facts(path, record)),
+        FactList(_facts(path, record).items()),
     )
     for note in record["source"].get("notes") or ():
         report.say_wrapped(f"note: {note}", fg="yellow")

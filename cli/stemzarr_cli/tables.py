@@ -158,13 +158,12 @@ class FactList:
     Parameters
     ----------
     facts
-        Values by name; a long one goes on below itself.
+        Names and values; a long one goes on below itself.
     """
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, facts: Iterable[tuple[str, Any]]) -> None:
         self._rows = [
-            (printable(label(name)), printable(format_value(name, value)))
-            for name, value in facts.items()
+            (printable(label(name)), printable(format_value(name, value))) for name, value in facts
         ]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -151,4 +151,4 @@ def _draw(report: Report, event: WatchEvent) -> None:
     name = f" as {event.name}" if event.name else ""
     why = f": {event.error.removeprefix(f'{event.path}: ')}" if event.error else ""
     when = format_value("ingested", event.time)
-    report.say(f"{when}  {format_path(event.path)}  {event.status}{name}{why}")
+    report.say_wrapped(f"{when}  {format_path(event.path)}  {event.status}{name}{why}")

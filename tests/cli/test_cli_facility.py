@@ -69,7 +69,7 @@ def test_the_time_is_kept(lake: Lake, say: Say, capsys: pytest.CaptureFixture[st
     assert say("verify", "--all", "--for", "0s") == []
     assert read_verifications(lake) == {}
     assert run(["verify", "--all", "--for", "0min"]) == 0
-    assert "3 stores left for the next time" in capsys.readouterr().err
+    assert "3 stores left for next time" in capsys.readouterr().err
     assert len(say("verify", "--all", "--for", "2h")) == 3
     assert run(["verify", "--all", "--for", "soon"]) == 2
 

@@ -77,7 +77,7 @@ def test_columns_go_in_their_order() -> None:
 @pytest.mark.parametrize("text", ["\x1b[2J", "[bold]", "a\nb"])
 def test_cells_are_shown_as_they_are(text: str) -> None:
     """Neither escapes nor markup of a file reach the terminal."""
-    for table in (Listing([{"name": text}]), FactList({"specimen": text})):
+    for table in (Listing([{"name": text}]), FactList([("specimen", text)])):
         shown = drawn(table, 40)
         assert "\x1b" not in shown
         assert text.encode("unicode_escape").decode().split("\\n")[0] in shown
@@ -85,7 +85,8 @@ def test_cells_are_shown_as_they_are(text: str) -> None:
 
 def test_units_stand_beside_the_value() -> None:
     """Facts are written as people say them."""
-    shown = drawn(FactList({"beam_energy_keV": 300.0, "camera_length_mm": 115, "a_b": "c"}), 40)
+    facts = [("beam_energy_keV", 300.0), ("camera_length_mm", 115), ("a_b", "c")]
+    shown = drawn(FactList(facts), 40)
     assert [" ".join(line.split()) for line in shown.splitlines()] == [
         "beam energy 300 keV",
         "camera length 115 mm",

@@ -86,7 +86,7 @@ def test_a_message_names_the_byte_where_the_wrong_value_stands(tmp_path: Path) -
         with pytest.raises(CorruptFileError, match=f"at byte {at},"):
             read_source(path)
     path.write_text("hello world", encoding="utf-8")
-    with pytest.raises(CorruptFileError, match=r"b'hell' instead of version 3 or 4.*at byte 0,"):
+    with pytest.raises(CorruptFileError, match=r"'hell' instead of version 3 or 4.*at byte 0,"):
         read_source(path)
 
 

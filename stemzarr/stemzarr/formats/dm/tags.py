@@ -255,7 +255,8 @@ class _Parser:
         first = self.take(4)
         self.version = int.from_bytes(first, "big")
         if self.version not in (3, 4):
-            raise self.corrupt(f"{first!r} instead of version 3 or 4 of DigitalMicrograph's format")
+            found = first.decode("latin-1")
+            raise self.corrupt(f"{found!r} instead of version 3 or 4 of DigitalMicrograph's format")
         self.length = struct.Struct(">Q" if self.version == 4 else ">I")  # noqa: PLR2004
         declared = self.take_length()
         flag = int.from_bytes(self.take(4), "big")
