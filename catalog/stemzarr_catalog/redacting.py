@@ -69,13 +69,14 @@ def _is_personal(name: str) -> bool:
 
 
 def _redact_export(record: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
-    named = {key: _name_of(value) for key, value in record.items()}
-    cleaned: dict[str, Any] = redactor.texts(named)
+    cleaned: dict[str, Any] = redactor.texts(_name_of(record))
     return cleaned
 
 
 def _name_of(value: object) -> object:
-    """Return the last part of a path, and anything else as it is."""
+    """Return the last part of a path, also within mappings, and anything else as it is."""
+    if isinstance(value, Mapping):
+        return {key: _name_of(inner) for key, inner in value.items()}
     if isinstance(value, str) and is_path(value):
         return value.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return value

@@ -309,4 +309,4 @@ class Run:
 
 def failure(name: str) -> dict[str, Any]:
     """Return what is reported of a file that could not be ingested, as JSON."""
-    return {**dict.fromkeys(_FAILED), "name": name, "status": "failed"}
+    return {**dict.fromkeys(_FAILED), "name": name, "status": "failed", "notes": []}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from stemzarr.errors import OptionError, SourceNotFoundError, StemzarrError
-from stemzarr.options import ColourMap, ExportOptions, ImageName, ReadOptions
+from stemzarr.options import ColourMap, ExportOptions, ImageName, ReadOptions, as_path
 from stemzarr.registry import EXPORTERS, Exporter, exporters
+from stemzarr.storage.files import check_destination
 from stemzarr.storage.reasons import writing
 from stemzarr_cli.command import Command, any_lake_option
 from stemzarr_cli.completing import complete_query, complete_sources
@@ -20,6 +22,7 @@ from stemzarr_cli.parts import split_progress
 from stemzarr_cli.places import Place, find_source
 from stemzarr_cli.reading import read_options
 from stemzarr_cli.report import Report, explain
+from stemzarr_cli.stamp import stamp_option, stamped
 from stemzarr_cli.text import format_bytes, format_count, format_path, format_seconds, format_shape
 from stemzarr_cli.viewing import view_options
 
@@ -127,6 +130,14 @@ class _Wanted:
 @click.option("--threads", type=int, metavar="N", help="[default: as many as processors]")
 @click.option("--no-sync", is_flag=True, help="Do not wait until the disk has the file.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists at DEST.")
+@click.option(
+    "--skip-existing",
+    is_flag=True,
+    help="Leave a file at DEST that was made from the same source in the same way; any other one "
+    "is refused, or replaced with --overwrite.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@stamp_option
 @any_lake_option
 @click.pass_obj
 def export(  # noqa: PLR0913 - one argument for each option
@@ -142,6 +153,7 @@ def export(  # noqa: PLR0913 - one argument for each option
     view: View | None,
     read: ReadOptions,
     lake: Path | None,
+    stamp: Path | None,
     **chosen: Any,  # noqa: ANN401 - fields of ExportOptions
 ) -> None:
     """Write a scan, or a view of it, in another format.
@@ -152,27 +164,38 @@ def export(  # noqa: PLR0913 - one argument for each option
     is float32 unless --dtype says otherwise. DEST appears when it is complete, or not at all. With
     --document all the view applies to the main document, and the others are written as they are.
 
-    Many at once: stemzarr export --query 'kind=4d-stem' --to FOLDER --format pt
+    Many at once: stemzarr export --query 'kind=4d-stem' --to FOLDER --format pt, and once more
+    with --skip-existing for those that are new.
     """
     chosen["sync"] = not chosen.pop("no_sync")
     options = ExportOptions(**{key: value for key, value in chosen.items() if value is not None})
     wanted = _Wanted(format=format_name, document=document, view=view, options=options, read=read)
     report.resume = "Nothing was written. Run the same command to start again"
-    if source is not None and dest is not None and query is None and folder is None:
-        _export_one(report, find_source(source, lake, far=True), dest, wanted)
-    elif source is None and query is not None and folder is not None and format_name is not None:
-        _export_many(report, lake, query, folder, wanted)
-    else:
-        msg = "needs SOURCE and DEST, or --query, --to and --format"
-        raise OptionError(msg, hint="stemzarr export -h")
+    with stamped(report, None if options.dry_run else stamp):
+        if source is not None and dest is not None and query is None and folder is None:
+            _export_one(report, find_source(source, lake, far=True), dest, wanted)
+        elif None not in (query, folder, format_name) and source is None:
+            _export_many(report, lake, query or "", folder or Path(), wanted)
+        else:
+            msg = "needs SOURCE and DEST, or --query, --to and --format"
+            raise OptionError(msg, hint="stemzarr export -h")
+
+
+def _failure(dest: Path, wanted: _Wanted) -> dict[str, Any]:
+    """Return what is reported of a file that could not be written, as JSON."""
+    unknown = dict.fromkeys(("format", "shape", "dtype", "bytes", "seconds"))
+    state = {"status": "failed", "dry_run": wanted.options.dry_run, "notes": []}
+    return {"dest": str(dest), **unknown, **state}
 
 
 def _export_one(report: Report, place: Place, dest: Path, wanted: _Wanted) -> None:
     try:
+        if wanted.options.dry_run:
+            check_destination(as_path(dest), overwrite=True)
         with report.progress(f"exporting {dest.name}") as progress:
             result = _write(place, dest, wanted, progress)
     except StemzarrError as error:
-        report.result({"dest": str(dest), "error": explain(error)}, lambda: None)
+        report.result({**_failure(dest, wanted), "error": explain(error)}, lambda: None)
         raise
     _tell(report, result, wanted.view)
     if place.lake is not None and place.lake.obstacle is not None:
@@ -198,16 +221,22 @@ def _export_many(
         raise OptionError(msg, hint="leave the options of reading out")
     if folder.exists() and not folder.is_dir():
         raise OptionError("is not a folder", path=folder, hint="name a folder with --to")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    if not wanted.options.dry_run:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    counts: Counter[str] = Counter()
     with report.progress(f"exporting {format_count(len(entries), 'entry')}") as progress:
         parts = split_progress(progress, [_size(entry) for entry in entries])
         for entry, part in zip(entries, parts, strict=True):
             dest = folder / f"{entry.name}{exporter.suffix_for(str(entry.source['format']))}"
-            with report.attempt({"dest": str(dest)}):
+            with report.attempt(_failure(dest, wanted)) as failed:
                 place = Place(path=entry.path, entry=entry, lake=lake)
                 result = _write(place, dest, wanted, part)
+                counts[result.status] += 1
                 _tell(report, result, None)
+            counts["failed"] += len(failed)
+    if len(entries) > 1:
+        report.say(", ".join(f"{number} {status}" for status, number in counts.items() if number))
 
 
 def _size(entry: Entry) -> int:
@@ -244,9 +273,11 @@ def _write(place: Place, dest: Path, wanted: _Wanted, progress: Progress | None)
         options=wanted.options,
         read=wanted.read,
         progress=progress,
+        earlier=() if place.entry is None else place.entry.notes.exports,
     )
-    if place.entry is not None and place.lake is not None and not place.lake.read_only:
-        place.lake.add_export(place.entry.name, {**result.provenance, **result.json()})
+    written = result.status == "exported" and not result.dry_run
+    if written and place.entry is not None and place.lake is not None and not place.lake.read_only:
+        place.lake.add_export(place.entry.name, result.record())
     return result
 
 
@@ -258,8 +289,13 @@ def _tell(report: Report, result: ExportResult, view: View | None) -> None:
 
 
 def _draw(report: Report, result: ExportResult, view: View | None) -> None:
-    what = f"{format_shape(result.shape)} {result.dtype}"
+    where = f"{format_path(result.dest)}  {result.format}"
+    what = f"{format_shape(result.shape)} {result.dtype}" if result.shape else result.dtype
+    if result.status == "unchanged":
+        report.say(f"{where}  {what}  unchanged")
+        return
     spent = f"{format_bytes(result.bytes)} in {format_seconds(result.seconds)}"
-    report.say(f"{format_path(result.dest)}  {result.format}  {what}  {spent}")
+    planned = f"{format_bytes(result.bytes)} of values" if result.shape else "an image"
+    report.say(f"{where}  {what}  {f'would be written: {planned}' if result.dry_run else spent}")
     if view is not None:
         report.say(f"  {view.describe()}")

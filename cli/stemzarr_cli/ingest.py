@@ -19,6 +19,7 @@ from stemzarr_cli.completing import complete_files
 from stemzarr_cli.parameters import MOVED, PATH
 from stemzarr_cli.places import describe_left, expand_folder
 from stemzarr_cli.report import Report
+from stemzarr_cli.stamp import stamp_option, stamped
 from stemzarr_cli.steady import Steady, pace_options
 from stemzarr_cli.storing import store_options
 from stemzarr_cli.text import format_bytes, format_seconds
@@ -51,6 +52,7 @@ _MANY = 8
     help="Take what a truncated file lost, its shape and facts, from FILE of the same session.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be written, and how.")
+@stamp_option
 @lake_option
 @click.pass_obj
 @pace_options
@@ -67,6 +69,7 @@ def ingest(  # noqa: PLR0913 - one argument for each option
     moved: tuple[tuple[str, str] | None, ...],
     facts_from: Path | None,
     dry_run: bool,
+    stamp: Path | None,
 ) -> None:
     """Turn files into labelled, compressed stores.
 
@@ -101,7 +104,8 @@ def ingest(  # noqa: PLR0913 - one argument for each option
         believe = _believe(report, compare=None in moved)
         roots = [path if path.is_dir() else path.parent for path in map(as_path, files)]
         steady = Steady(report, pace, opened.path, roots)
-        Run(report, opened, options, name, facts_from, believe, steady).run(sources)
+        with stamped(report, stamp):
+            Run(report, opened, options, name, facts_from, believe, steady).run(sources)
 
 
 def _expand(report: Report, file: str) -> list[Path]:

@@ -72,9 +72,17 @@ class Report:
         self._bar: Bar | None = None
         self.resume: str | None = None
         """What a person does after an interruption."""
+        self._kept: list[Mapping[str, Any]] | None = None
+
+    def keep_results(self) -> list[Mapping[str, Any]]:
+        """Return a list that each further result is added to."""
+        self._kept = []
+        return self._kept
 
     def result(self, record: Mapping[str, Any], draw: Callable[[], None]) -> None:
         """Give one result: its JSON line, or whatever `draw` prints for a person."""
+        if self._kept is not None:
+            self._kept.append(record)
         with self._paused():
             if self.as_json:
                 click.echo(json.dumps(record, allow_nan=False))

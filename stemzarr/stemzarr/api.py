@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import os
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import OptionError
+from stemzarr.exporting import ExportResult, export
 from stemzarr.metadata.describe import describe_document
-from stemzarr.model import Document, Progress, Source
-from stemzarr.options import ExportOptions, IngestOptions, ReadOptions, as_path
-from stemzarr.registry import Exporter, ExportRequest, find_exporter, read_source
+from stemzarr.model import Document, Progress
+from stemzarr.options import IngestOptions, ReadOptions, as_path
+from stemzarr.registry import read_source
 from stemzarr.storage.address import as_source
-from stemzarr.storage.files import (
-    check_destination,
-    follow_link,
-    publish,
-    remove_abandoned,
-    remove_file,
-)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -226,194 +215,6 @@ def ingest(
     if read.format == "stemzarr":
         raise OptionError("is a store already", path=read.path, hint="export it instead")
     return write_store(read, as_path(dest), chosen, progress)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportResult:
-    """What an export wrote."""
-
-    dest: Path
-    """The file."""
-    format: str
-    """Name of the exporter."""
-    shape: tuple[int, ...]
-    """Shape of the main array in the file."""
-    dtype: str
-    """numpy name of its type."""
-    bytes: int
-    """Size of the file or folder."""
-    seconds: float
-    """Time that the export took."""
-    provenance: dict[str, Any]
-    """What was read, taken of it and written, as JSON; `origin` leads back to the first file."""
-    notes: tuple[str, ...] = ()
-    """What a person should know: what the format could not keep."""
-
-    def json(self) -> dict[str, Any]:
-        """Return the line that the command prints with ``--json``."""
-        return {
-            "dest": str(self.dest),
-            "format": self.format,
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "bytes": self.bytes,
-            "seconds": round(self.seconds, 3),
-        }
-
-
-def export(  # noqa: PLR0913 - one argument for each thing a user may say
-    source: PathLike,
-    dest: PathLike,
-    *,
-    view: View | None = None,
-    document: int | str | None = None,
-    format: str | None = None,  # noqa: A002 - named as the option is
-    options: ExportOptions | None = None,
-    read: ReadOptions | None = None,
-    progress: Progress | None = None,
-) -> ExportResult:
-    """Write a document of a source or store, or a view of it, into a file of another format.
-
-    Parameters
-    ----------
-    source
-        A store or its address, or any file that stemzarr reads.
-    dest
-        The file to write; it appears when it is complete.
-    view
-        The recipe; the whole document by default.
-    document
-        Slug or index; the main document by default, ``"all"`` for every document where the
-        format takes several.
-    format
-        Name of the exporter; by default the suffix of `dest` decides.
-    options
-        Budget, threads and the form of the file.
-    read
-        How the source is understood.
-    progress
-        Receives how many bytes of pixel data are done.
-
-    Returns
-    -------
-    ExportResult
-        Where the file is, its format, shape, type and bytes, seconds, and where it came from.
-
-    Raises
-    ------
-    StoreExistsError
-        Something exists at `dest`, or at the place of its sidecar, and ``options.overwrite`` is
-        false.
-    UnknownFormatError, MissingDependencyError, UnsupportedDataError, OptionError
-        The format is unknown, lacks its package, or cannot hold what was asked for; an option has
-        no meaning for this format or source.
-
-    Examples
-    --------
-    >>> from stemzarr import View
-    >>> export("scan.dm4", "half.npy", view=View(downsample=2)).shape
-    (8, 9, 8, 8)
-    """
-    from stemzarr.formats.writing.sidecar import check_sidecar, is_sidecar, place_sidecar
-
-    started = time.perf_counter()
-    chosen = options or ExportOptions()
-    target = as_path(dest)
-    exporter = find_exporter(target, format)
-    exporter.check_options(chosen)
-    check_destination(target, overwrite=chosen.overwrite)
-    # Whoever reads through a link finds the sidecar of what it leads to, or none.
-    name, target = target.name, follow_link(target)
-    opened = read_source(as_source(source), read)
-    check_destination(target, overwrite=chosen.overwrite, source=opened.files[0])
-    if target.is_dir():
-        from stemzarr.store import check_no_results
-
-        check_no_results(target)
-    if exporter.sidecar:
-        check_sidecar(target, overwrite=chosen.overwrite, source=opened.files[0])
-    wanted = _Wanted(document, view, read or ReadOptions(), chosen)
-    documents, provenance = _select(opened, wanted, exporter, progress)
-    remove_abandoned(target.parent)
-    with (
-        contextlib.ExitStack() as afterwards,
-        publish(target, sync=chosen.sync) as temporary,
-    ):
-        request = ExportRequest(
-            source=opened,
-            documents=documents,
-            dest=temporary,
-            name=name,
-            options=chosen,
-            provenance=provenance,
-            # the pass that made an image has reported it already
-            progress=None if chosen.takes_image else progress,
-        )
-        exported = exporter.write(request)
-        beside = place_sidecar(target)
-        if exported.sidecar is not None:
-            check_sidecar(target, overwrite=chosen.overwrite, source=opened.files[0])
-            text = json.dumps(exported.sidecar, indent=1, allow_nan=False, ensure_ascii=False)
-            sidecar = afterwards.enter_context(publish(beside, sync=chosen.sync))
-            sidecar.write_text(text + "\n", encoding="utf-8")
-        # It appears after its file. Until then there is none rather than that of another file.
-        if exported.sidecar is not None or is_sidecar(beside):
-            remove_file(beside)
-    return ExportResult(
-        dest=target,
-        format=exporter.name,
-        shape=exported.shape,
-        dtype=exported.dtype,
-        bytes=_size(target),
-        seconds=time.perf_counter() - started,
-        provenance=provenance,
-        notes=(*exported.notes, *(() if opened.complete else opened.notes)),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What an export is to take of its source."""
-
-    document: int | str | None
-    view: View | None
-    read: ReadOptions
-    options: ExportOptions
-
-
-def _select(
-    source: Source, wanted: _Wanted, exporter: Exporter, progress: Progress | None
-) -> tuple[list[Document], dict[str, Any]]:
-    """Return what is to be written, views applied, and the record of where it came from."""
-    from stemzarr.formats.writing.provenance import describe_provenance, drop_lineage
-
-    document, view, options = wanted.document, wanted.view, wanted.options
-    first = source.document if document in (None, "all") else source.find(document or 0)
-    rest = [other for other in source.documents if other is not first] if document == "all" else []
-    if exporter.dtype is not None and first.dtype.kind != "c":
-        from stemzarr.views import View
-
-        view = view or View()
-        view = dataclasses.replace(view, dtype=view.dtype or exporter.dtype)
-    provenance = describe_provenance(
-        source, first, exporter, view=view, read=wanted.read, options=options
-    )
-    first, *rest = (drop_lineage(each) for each in (first, *rest))
-    if options.takes_image:
-        from stemzarr.formats.writing.image import take_image
-
-        first = take_image(source, first, view, options, progress)
-    elif view is not None:
-        from stemzarr.views import apply
-
-        first = apply(first, view, threads=options.threads, memory=options.memory)
-    return [first, *rest], provenance
-
-
-def _size(path: Path) -> int:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size
 
 
 def render(

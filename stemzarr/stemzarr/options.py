@@ -259,6 +259,11 @@ class ExportOptions:
     """Whether the file is flushed to the disk before it appears."""
     overwrite: bool = False
     """Whether a file that exists at the destination is replaced."""
+    skip_existing: bool = False
+    """Whether a file that exists at the destination is left, where it was made from the same
+    source in the same way; any other one is replaced with `overwrite`, else refused."""
+    dry_run: bool = False
+    """Whether it is only found out what would be written; the folder need not be there yet."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

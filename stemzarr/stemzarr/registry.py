@@ -81,6 +81,11 @@ class ExportRequest:
     """Receives how far the export is."""
 
     @property
+    def lineage(self) -> dict[str, Any]:
+        """The provenance without its digest of labels, for formats in which people read it."""
+        return {name: value for name, value in self.provenance.items() if name != "labels"}
+
+    @property
     def resources(self) -> Resources:
         """What the pass over the values may use."""
         options = self.options
@@ -98,9 +103,9 @@ class ExportRequest:
     def provenance_of(self, number: int) -> dict[str, Any]:
         """Return the provenance of one of the documents: view and image are of the first alone."""
         if not number:
-            return self.provenance
+            return self.lineage
         untouched = {"view": None, "image": None}
-        return {**self.provenance, "document": self.documents[number].slug, **untouched}
+        return {**self.lineage, "document": self.documents[number].slug, **untouched}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

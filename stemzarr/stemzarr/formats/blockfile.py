@@ -40,7 +40,7 @@ def write_blo(request: ExportRequest) -> Exported:
     signal: dict[str, Any] = {
         "data": chunked["intensity"].data,
         "axes": axes,
-        "metadata": metadata_of(request.source, document, request.provenance),
+        "metadata": metadata_of(request.source, document, request.lineage),
         "original_metadata": {},
         "attributes": {"_lazy": True},
     }

@@ -323,7 +323,9 @@ def follow_link(dest: Path) -> Path:
     return dest if end.is_symlink() else end
 
 
-def check_destination(dest: Path, *, overwrite: bool, source: Path | None = None) -> None:
+def check_destination(
+    dest: Path, *, overwrite: bool, source: Path | None = None, folder_made: bool = False
+) -> None:
     """Raise unless something may be written at `dest`, before any work is done for it.
 
     Parameters
@@ -334,6 +336,8 @@ def check_destination(dest: Path, *, overwrite: bool, source: Path | None = None
         Whether what is there is replaced.
     source
         What it is made from, which must outlive it.
+    folder_made
+        Whether the folder that it would be in is made before it.
 
     Raises
     ------
@@ -357,7 +361,7 @@ def check_destination(dest: Path, *, overwrite: bool, source: Path | None = None
         raise StoreExistsError("exists already", path=dest, hint=hint)
     _check_replaceable(dest)
     folder = follow_link(dest).parent
-    if not folder.is_dir():
+    if not folder_made and not folder.is_dir():
         raise SourceNotFoundError("the folder does not exist", path=folder, hint="make it")
 
 

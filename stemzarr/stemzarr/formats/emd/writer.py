@@ -57,7 +57,7 @@ def write_emd(request: ExportRequest) -> Exported:
             _write_texts(bundle["calibration"], "_target_paths", ["/datacube"])
         tags = {
             "facts": {**document.facts, **document.attributes},
-            "provenance": request.provenance,
+            "provenance": request.lineage,
             "original_metadata": plain_tags(request.source.load_metadata()),
             **masks_of(document),
         }

@@ -6,9 +6,11 @@ import contextlib
 import dataclasses
 import datetime as dt
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import stemzarr
+from stemzarr.formats.writing.made import digest_labels
 from stemzarr.model import Document, Source
 from stemzarr.options import ExportOptions, ReadOptions
 from stemzarr.registry import Exporter
@@ -25,7 +27,7 @@ _LINEAGE = ("derived_from", "provenance")
 
 def describe_provenance(
     source: Source,
-    document: Document,
+    documents: Sequence[Document],
     exporter: Exporter,
     *,
     view: View | None,
@@ -35,7 +37,8 @@ def describe_provenance(
     """Return, as JSON, all that it takes to make the same file again.
 
     ``source``, ``format`` (and of a file ``size`` and ``modified``) say what was read and ``read``
-    how; ``document``, ``view`` and ``image`` what was taken of it; ``export`` the form of the file.
+    how; ``document``, ``view`` and ``image`` what was taken of it; ``labels`` is a digest of its
+    axes, facts and masks, which may be revised later; ``export`` the form of the file.
     ``origin`` says the same of what a store was made from: its original file with the ``hash`` of
     all its bytes, or the export that the store is, with its own origin.
     """
@@ -43,14 +46,15 @@ def describe_provenance(
         "stemzarr": stemzarr.__version__,
         **_identify(source),
         "read": _to_json(read),
-        "document": document.slug,
+        "document": documents[0].slug,
+        "labels": digest_labels(documents),
         "view": None if view is None else view.to_json(),
         "image": _describe_image(options),
         "export": {
             "format": exporter.name,
             **{name: getattr(options, name) for name in exporter.options},
         },
-        "origin": _describe_origin(source, document),
+        "origin": _describe_origin(source, documents[0]),
     }
 
 
