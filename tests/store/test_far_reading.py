@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,17 +16,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import stemzarr
-from stemzarr.model import Source, read_box
+from stemzarr.model import read_box
 from stemzarr.options import ExportOptions, IngestOptions
 from stemzarr.pixels import foresight
 from stemzarr.pixels.boxes import Box
 from stemzarr.pixels.foresight import foresee
+from stemzarr.storage.address import as_source
 from stemzarr.storage.fingerprints import digest_of
 from stemzarr.storage.local import LocalFolder
 from stemzarr.store import blocks, read_store, verify_store, write_store
 from stemzarr.store.format import plan
 from stemzarr.store.format.manifest import files_of, read_manifest, write_manifest
 from stemzarr.store.format.tree import Tree, read_nodes
+from stemzarr.testing.sources import document_of, source_of
 from stemzarr.testing.stores import change_store
 from stemzarr.testing.web import WebFolder, serve_folder
 from stemzarr.views.view import View
@@ -39,16 +41,23 @@ VALUES: NDArray[np.uint16] = (
 SHARDS, CHUNKS = 8, 32
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store of eight shards of four chunks, its root newer than the rest."""
+    path = tmp_path_factory.mktemp("far") / "x.zarr"
+    source = source_of(path.with_suffix(".bin"), [document_of(VALUES, "4d-stem")])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in (("CHUNK_BYTES", 2**14), ("_LEAST_SHARD", 2**16), ("_SHARD_PATTERNS", 1)):
+            patch.setattr(plan, name, size)
+        write_store(source, path, IngestOptions(sync=False))
+    make_published(path)
+    return path
+
+
 @pytest.fixture
-def folder(
-    make_source: Callable[..., Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """Return a folder with a store of eight shards of four chunks, its root newer than the rest."""
-    for name, size in (("CHUNK_BYTES", 2**14), ("_LEAST_SHARD", 2**16), ("_SHARD_PATTERNS", 1)):
-        monkeypatch.setattr(plan, name, size)
-    (tmp_path / "web").mkdir()
-    write_store(make_source(VALUES), tmp_path / "web" / "x.zarr", IngestOptions(sync=False))
-    make_published(tmp_path / "web" / "x.zarr")
+def folder(written: Path, tmp_path: Path) -> Path:
+    """Return a folder with a copy of the store."""
+    shutil.copytree(written, tmp_path / "web" / "x.zarr")
     return tmp_path / "web"
 
 
@@ -95,7 +104,7 @@ def test_every_pattern_is_one_request(web: WebFolder) -> None:
     assert web.asked == []
 
 
-@pytest.mark.parametrize("how", ["image", "mass", "npy", "pt", "hspy", "zarr", "binned"])
+@pytest.mark.parametrize("how", ["image", "npy", "zarr", "binned"])
 def test_a_pass_reads_every_byte_once_by_few_requests(
     web: WebFolder, tmp_path: Path, how: str
 ) -> None:
@@ -106,11 +115,9 @@ def test_a_pass_reads_every_byte_once_by_few_requests(
     if how == "image":
         image = scan.stem.virtual_image(mask=np.eye(32, dtype=bool))
         np.testing.assert_array_equal(image, np.einsum("yxaa->yx", VALUES))
-    elif how == "mass":
-        scan.stem.center_of_mass(mask=np.eye(32, dtype=bool))
     else:
         view = View(downsample=2) if how == "binned" else None
-        dest = tmp_path / f"out.{'npy' if how == 'binned' else how}"
+        dest = tmp_path / f"out.{'zarr' if how == 'zarr' else 'npy'}"
         stemzarr.export(address, dest, view=view, options=ExportOptions(sync=False))
     assert len(shards_asked(web)) <= (2 if how == "zarr" else 1) * SHARDS
     assert sent_of_shards(web) <= stored(web)
@@ -192,7 +199,7 @@ def test_what_is_foreseen_is_what_is_read(
     web: WebFolder, boxes: list[tuple[int, ...]], seed: int, room: int
 ) -> None:
     """In any order, by any number of threads, and however little may be ahead or kept."""
-    found = read_store(stemzarr.storage.local.open_root(address_of(web))).document.blocks
+    found = read_store(as_source(f"{web.address}/x.zarr")).document.blocks
     wanted = [
         Box((y, x, 0, 0), (min(rows, 16 - y), min(columns, 16 - x), 32, 32))
         for y, x, rows, columns in boxes
@@ -208,10 +215,3 @@ def test_what_is_foreseen_is_what_is_read(
     for box, value in zip(read, values, strict=True):
         np.testing.assert_array_equal(value, VALUES[box.slices()])
     assert foresight._Ahead.held == 0
-
-
-def address_of(web: WebFolder) -> Any:
-    """Return where the store is."""
-    from stemzarr.storage.address import as_source
-
-    return as_source(f"{web.address}/x.zarr")

@@ -204,6 +204,9 @@ def foresee(boxes: Iterable[tuple[Blocks, Box]]) -> Iterator[None]:
             known[id(blocks)] = is_far(blocks)
         if known[id(blocks)]:
             far += _find_far(blocks, box)
+    if not far:
+        yield
+        return
     ahead = _Ahead(far)
     _foreseen.append(ahead)
     try:
