@@ -49,8 +49,10 @@ def test_public_functions_name_what_they_raise() -> None:
     silent = [
         f"{path.relative_to(ROOT)}: {name} raises {error}"
         for path in MODULES
-        for name, said, function in public(ast.parse(path.read_text(encoding="utf-8")))
+        if "raise" in (text := path.read_text(encoding="utf-8"))
+        for name, said, function in public(ast.parse(text))
+        if "Raise" not in said
         for error in sorted(raised(function))
-        if error.rpartition(".")[2][:1].isupper() and "Raise" not in said and error not in said
+        if error.rpartition(".")[2][:1].isupper() and error not in said
     ]
     assert not silent, "\n".join(silent)

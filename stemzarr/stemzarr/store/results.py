@@ -85,7 +85,8 @@ def result_nodes(store: Path, nodes: Nodes) -> Nodes:
     """Return the nodes of all results that can be listed, each below groups that are there.
 
     Arrays without names for their dims, and those whose dims have another length than in the main
-    document, are not: listed, they would keep xarray from opening the store as a tree.
+    document, are not: listed, they would keep xarray from opening the store as a tree
+    (docs/upstream/xarray-datatree-names.md).
     """
     found: Nodes = {}
     sizes = {name: node["shape"][0] for name, node in nodes.items() if _is_axis(name, node)}

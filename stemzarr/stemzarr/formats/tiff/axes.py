@@ -65,7 +65,8 @@ def _axis(axis: FoundAxis, letter: str, record: _Record) -> FoundAxis:
     known = is_calibrated(normalise_units(axis.units)) or axis.uneven
     if known:
         return named
-    if letter not in record:  # RosettaSciIO gives the spacing of slices to times as well
+    # RosettaSciIO gives the spacing of slices to times: docs/upstream/rosettasciio-tiff-times.md
+    if letter not in record:
         return named if letter in "XY" else replace(named, scale=math.nan, offset=0.0)
     step, offset, units = record[letter]
     return replace(named, scale=step, offset=offset, units=units)

@@ -198,7 +198,7 @@ def _colour_dim(series: TiffPageSeries) -> int | None:
 
 
 def _check(path: Path, stamp: Stamp, series: TiffPageSeries) -> None:
-    """Refuse what tifffile would fill with zeros in silence.
+    """Refuse what tifffile would fill with zeros: docs/upstream/tifffile-missing-planes.md.
 
     Raises
     ------
