@@ -79,6 +79,8 @@ html_title = "stemzarr"
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
+    # wide tables and screens of a terminal take the space of the table of contents
+    "secondary_sidebar_items": {"**": ["page-toc"], "formats": [], "day": [], "trust": []},
     "footer_start": ["copyright"],
     "footer_end": [],
 }
