@@ -246,6 +246,13 @@
   }, { rootMargin: "800px" }).observe(end);
 
   const natural = new Intl.Collator(undefined, { numeric: true });
+  // Of paths that begin alike, what differs, with the last folder that all have.
+  const endings = (paths) => {
+    const parts = paths.map((path) => path.split("/"));
+    let same = 0;
+    while (parts.every((part) => same < part.length - 1 && part[same] === parts[0][same])) same += 1;
+    return (path) => path.split("/").slice(Math.max(0, same - 1)).join("/");
+  };
   const facet = (name, found) => {
     const counts = new Map();
     for (const entry of entries) for (const value of entry.values[name]) counts.set(value, 0);
@@ -258,6 +265,7 @@
       ? natural.compare(b[0], a[0]) : b[1] - a[1] || natural.compare(a[0], b[0]));
     const all = state.open.has(name);
     const listed = all ? order : order.filter(([v], i) => i < SHORT || chosen.has(v));
+    const short = name === "folder" ? endings([...counts.keys()]) : (value) => value;
     const group = make("fieldset", {}, make("legend", {}, label(name)));
     for (const [value, times] of listed)
       group.append(make("label", { class: times ? "value" : "value none", title: value },
@@ -269,7 +277,7 @@
             update();
           },
         }),
-        make("span", {}, fact(name, /_(keV|mm)$/.test(name) ? Number(value) : value)),
+        make("span", {}, fact(name, /_(keV|mm)$/.test(name) ? Number(value) : short(value))),
         make("output", {}, String(times))));
     if (order.length > SHORT)
       group.append(make("button", {

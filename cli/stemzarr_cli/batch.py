@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Run", "failure", "file_size"]
 
 _LONGEST_REASON = 60
+_WIDE = 100
+"""Columns from which the line of a file has its type."""
 _WIDEST_NAME = 40
 _AT_ONCE = 500
 """Files that are looked up in the lake together: one by one, thousands would take a while."""
@@ -128,7 +130,9 @@ class Outcome:
             self.report.say(f"{copied}  is a copy of {found['name']}")
         else:
             name = f"{found['name']:<{min(self.width, _WIDEST_NAME)}}"
-            self.report.say_fitting([name, *_describe(found)])
+            width = self.report.terminal_width
+            brief = width is not None and width < _WIDE
+            self.report.say_fitting([name, *_describe(found, brief=brief)])
             if alone and found["status"] != "unchanged":
                 self.report.say(f"  in {format_path(found['store'])}")
         for note in notes:
@@ -180,11 +184,12 @@ def _recovered(entry: Entry) -> list[str]:
     return [] if found is None else [f"recovered {format_recovered(found)}"]
 
 
-def _describe(found: Mapping[str, Any]) -> list[str]:
-    """Return what is said of a file, the most important first."""
+def _describe(found: Mapping[str, Any], *, brief: bool) -> list[str]:
+    """Return what is said of a file, the most important first; briefly, without its type."""
     ratio = found["source_bytes"] / max(1, found["stored_bytes"])
     size = f"{format_bytes(found['source_bytes'])} → {format_bytes(found['stored_bytes'])}"
-    what = f"{found['kind']} {format_shape(found['shape'])} {found['dtype']}"
+    what = f"{found['kind']} {format_shape(found['shape'])}"
+    what += "" if brief else f" {found['dtype']}"
     said = [f"{found['status']:<9}", what]
     if found["status"] == "unchanged":
         return said
