@@ -99,19 +99,23 @@ def commit(
         with tempfile.TemporaryDirectory(prefix="stemzarr-") as folder:
             index, changed = _index_of(target, place, state, sent, Path(folder), options)
             if state is not None and not changed:
-                return state
+                made = state
+                break
             table = render_parquet(_entries(target, index))
             made = put_snapshot(place, index, state, table=table)
         if state is not None and made.digest == state.digest:
-            return state
+            made = state
+            break
         if not abilities.swaps:
             place.put(LAKE, made.text)
-        elif not swap(place, LAKE, text, made.text):
-            continue
-        _forget_old(place, made)
-        return made
-    msg, hint = "others publish there all the time", "run the same command again"
-    raise StoreBusyError(msg, path=target, hint=hint)
+            break
+        if swap(place, LAKE, text, made.text):
+            break
+    else:
+        msg, hint = "others publish there all the time", "run the same command again"
+        raise StoreBusyError(msg, path=target, hint=hint)
+    _forget_old(place, made, redact=options.redact)
+    return made
 
 
 def _read_state(place: Writable) -> tuple[bytes | None, State | None]:
@@ -240,9 +244,12 @@ def _entries(target: Path, index: Index) -> Iterator[tuple[Entry, str]]:
             yield Entry(name, target / where, record, notes), where
 
 
-def _forget_old(place: Writable, state: State) -> None:
-    """Delete indexes that are neither named nor so young that somebody may be reading them."""
-    named = {*state.digests, state.previous}
+def _forget_old(place: Writable, state: State, *, redact: bool) -> None:
+    """Delete indexes that are neither named nor so young that somebody may be reading them.
+
+    Those that may say what was redacted go at once.
+    """
+    named = {*state.digests} if redact else {*state.digests, state.previous}
     for key in [key for key in place.list(SNAPSHOTS) if key not in named]:
-        if time.time() - place.stamp(key).modified_ns / 1e9 > _KEPT_S:
+        if redact or time.time() - place.stamp(key).modified_ns / 1e9 > _KEPT_S:
             place.delete(key)

@@ -13,7 +13,6 @@ from stemzarr.errors import SourceNotFoundError, StemzarrError, StoreExistsError
 from stemzarr.options import PublishOptions
 from stemzarr.storage.address import RemotePath, as_source
 from stemzarr.storage.foreign import is_foreign
-from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.publishing import check_apart, place_of
 from stemzarr.storage.reasons import writing
 from stemzarr.storage.remote import RemoteFolder
@@ -159,7 +158,7 @@ def _show(lake: Lake, target: Path, sent: Mapping[str, Sent], options: PublishOp
     have been described before.
     """
     place = place_of(target)
-    if options.redact and isinstance(place, LocalFolder):
+    if options.redact:
         # A database keeps for a while what was deleted from it.
         place.delete(_INDEX)
     state: State | None = commit(target, place, sent, options)

@@ -23,7 +23,8 @@ from stemzarr.storage.cached import drop_cached, find_cached, keep_cached
 from stemzarr.storage.objects import get_or_none
 from stemzarr.store.format.typed_json import Limit, misfits
 from stemzarr_catalog.index import Index
-from stemzarr_catalog.tables import VERSION
+from stemzarr_catalog.names import safe_name
+from stemzarr_catalog.tables import VERSION, fetch
 
 if TYPE_CHECKING:
     from stemzarr.storage.objects import Readable, Writable
@@ -46,7 +47,7 @@ _FORM = 1
 """Version of ``lake.json``."""
 _FRAME = 8 * 1024**2
 """Bytes of the index that are compressed, and unpacked, at a time."""
-_LEVEL = 9
+_LEVEL = 3
 _AGAIN = "publish the lake again, which rebuilds it"
 
 _Count = Annotated[int, Limit(most=2**62)]
@@ -185,10 +186,22 @@ def fetch_index(place: Readable, state: State) -> Index:
     try:
         kept = keep_cached(state.cached, _unpack(packed, state))
         index = Index.of(b"".join(_unpack(packed, state))) if kept is None else Index(kept)
-        return _with_all_columns(index)
+        index = _with_all_columns(index)
+        _check_names(index)
     except (RuntimeError, ValueError, sqlite3.DatabaseError) as error:
+        drop_cached(state.cached)
         msg = f"the index cannot be used: {error}"
         raise DamagedStoreError(msg, path=path, hint=_AGAIN) from error
+    return index
+
+
+def _check_names(index: Index) -> None:
+    """Raise `ValueError` where an entry has a name that leads elsewhere as a part of a path."""
+    with index.reading() as connection:
+        for (name,) in fetch(connection, "SELECT name FROM entry"):
+            if name != safe_name(name):
+                msg = f"an entry is called {name!r}, which no store can be"
+                raise ValueError(msg)
 
 
 def _with_all_columns(index: Index) -> Index:

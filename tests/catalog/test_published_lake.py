@@ -22,6 +22,7 @@ from stemzarr.errors import (
 )
 from stemzarr.options import IngestOptions, PublishOptions
 from stemzarr.storage.cached import cache_folder
+from stemzarr.storage.local import LocalFolder
 from stemzarr.testing import write_synthetic_dm4
 from stemzarr.testing.web import WebFolder, serve_folder
 from stemzarr_catalog import Lake, open_lake, snapshot
@@ -198,6 +199,29 @@ def test_a_flipped_byte_of_the_index_is_one_error(web: WebFolder, at_byte: int) 
     with pytest.raises(DamagedStoreError, match="its bytes are not those"):
         open_lake(at(web))
     assert not list((web.folder.parent / "cache").glob("*"))
+
+
+def test_a_name_that_leads_elsewhere_is_refused(web: WebFolder, template: Path) -> None:
+    """Who exports what others published writes below the folder that was given."""
+    index = open_lake(template / "lake", read_only=True).index.copy_into_memory()
+    with index.writing() as connection:
+        connection.execute("UPDATE entry SET name = '../../a' WHERE name = 'a'")
+    place = LocalFolder(web.folder / "lake")
+    place.put("lake.json", snapshot.put_snapshot(place, index, None, table=None).text)
+    with pytest.raises(DamagedStoreError, match="which no store can be"):
+        open_lake(at(web))
+    assert not list((web.folder.parent / "cache").glob("*"))
+
+
+def test_what_is_redacted_is_in_no_index_any_more(template: Path, tmp_path: Path) -> None:
+    """An earlier publication named people: its index goes at once, not after a day."""
+    home, public = Lake(shutil.copytree(template / "lake", tmp_path / "home")), tmp_path / "public"
+    list(publish_lake(home, public, options=FAST))
+    redacted = PublishOptions(sync=False, redact=True, overwrite=True)
+    assert len(list((public / "index").glob("*.zst"))) == 1
+    list(publish_lake(home, public, options=redacted))
+    [left] = (public / "index").glob("*.zst")
+    assert left.name in (public / "lake.json").read_text()
 
 
 def test_what_is_wrong_with_a_published_lake_is_one_error(web: WebFolder) -> None:

@@ -39,7 +39,7 @@ werkzeug_app = pytest.importorskip("moto.moto_server.werkzeug_app")
 from stemzarr.testing.web import serve_bucket  # noqa: E402 - it needs both
 
 FAST = PublishOptions()
-WRITERS, TURNS = 3, 2
+WRITERS, TURNS = 2, 3
 
 
 class Server:
