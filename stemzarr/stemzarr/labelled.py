@@ -14,6 +14,7 @@ from xarray.core import indexing
 
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.lazy import BlocksArray, find_selection
+from stemzarr.metadata.facts import FACT_NAMES
 from stemzarr.model import (
     CHANNEL,
     PATTERN_KINDS,
@@ -27,7 +28,7 @@ from stemzarr.model import (
 )
 from stemzarr.pixels.boxes import fill_box
 
-__all__ = ["dask_chunks", "from_dataset", "to_dataset"]
+__all__ = ["dask_chunks", "from_dataset", "sort_facts", "to_dataset"]
 
 _DASK_CHUNK_BYTES = 64 * 1024**2
 _SCAN = ("scan_y", "scan_x")
@@ -173,6 +174,20 @@ def from_dataset(dataset: xr.Dataset) -> Document:
         bad_pixels=bad,
         tiles=origin.tiles if origin is not None and same else None,
         measured=origin.measured if origin is not None and same else None,
+    )
+
+
+def sort_facts(document: Document) -> Document:
+    """Return a document of a Dataset with its facts apart from its other attributes.
+
+    A Dataset has both among its attributes; what is neither text nor a number is no attribute of
+    a document.
+    """
+    flat = {k: value for k, value in document.facts.items() if isinstance(value, str | int | float)}
+    return dataclasses.replace(
+        document,
+        facts={name: value for name, value in flat.items() if name in FACT_NAMES},
+        attributes={name: value for name, value in flat.items() if name not in FACT_NAMES},
     )
 
 

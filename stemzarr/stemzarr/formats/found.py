@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -78,6 +79,10 @@ class Found:
     """Whether it is only a picture beside the data: a thumbnail, a screenshot, a drawing."""
     computed: bool = False
     """Whether it was computed from what an instrument recorded, as a map of an element."""
+    document: Document | None = None
+    """All of it with its labels, where the file has them as a store has; nothing else counts."""
+    uses: tuple[str, ...] = ()
+    """Paths of further data sets inside the file that are a part of it, such as masks."""
 
 
 def refuse_dataset(path: Path, options: ReadOptions) -> None:
@@ -171,6 +176,8 @@ def _metadata_tree(path: Path, found: Sequence[Found]) -> dict[str, Any]:
 
 
 def _document(index: int, slug: str, title: str, found: Found, options: ReadOptions) -> Document:
+    if found.document is not None:
+        return dataclasses.replace(found.document, index=index, slug=slug, notes=found.notes)
     labels = label_axes(found.axes, options, found.hints)
     facts, places = split_facts({**_told_facts(found, slug), **found.facts})
     bad = _bad_pixels(found, labels)

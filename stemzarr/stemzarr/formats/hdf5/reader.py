@@ -36,6 +36,7 @@ from stemzarr.formats.hdf5.files import (
     value_at,
 )
 from stemzarr.formats.hdf5.h5ebsd import EBSD
+from stemzarr.formats.hdf5.netcdf import NETCDF
 from stemzarr.formats.hdf5.nion import NION
 from stemzarr.formats.hdf5.plain import choose_data_set, find_plain
 from stemzarr.formats.hdf5.survey import Survey, describe_left_out, is_data, survey
@@ -102,7 +103,7 @@ _PLAIN: Final = Arrangement(name="hdf5")
 _ARINA: Final = Arrangement(name="arina", load=load_arina_metadata)
 _PROGRAMS: Final = (HSPY, TOPSPIN)
 """Arrangements of which a file is as a whole, whatever its arrays are."""
-_ARRANGEMENTS: Final = (DELMIC, EBSD, NION, EMD)
+_ARRANGEMENTS: Final = (NETCDF, DELMIC, EBSD, NION, EMD)
 """Arrangements of files in which one of the arrays holds numbers."""
 
 _Known = tuple[Arrangement, list[Found]]
@@ -128,7 +129,7 @@ def _read_all(
 ) -> Source:
     """Return the data sets of an arrangement, and what else the file holds."""
     row, found = known
-    rest = survey(file, [one.address for one in found])
+    rest = survey(file, [name for one in found for name in (one.address, *one.uses)])
     if row.whole:
         lost = () if row.load is load_tree else (n for n in rest.small if not _IN_HSPY.match(n))
         notes = _left_out(file, (*rest.data, *rest.aside, *lost), rest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,7 +47,14 @@ def is_foreign_zarr(path: Path, _head: bytes = b"") -> bool:
     except (OSError, ValueError):
         return False  # a damaged store, of which its own reader says what is wrong
     known = isinstance(tree, dict) and tree.get("node_type") in ("group", "array")
-    return known and not _is_ours(tree) and not (path / "source").is_dir()
+    ours = _is_ours(tree) and not _is_copied(tree)
+    return known and not ours and not (path / "source").is_dir()
+
+
+def _is_copied(tree: Mapping[str, Any]) -> bool:
+    """Return whether xarray wrote the variables of a store: its attributes came with them."""
+    listed = (tree.get("consolidated_metadata") or {}).get("metadata")
+    return not isinstance(listed, dict) or "source" not in listed
 
 
 def _is_ours(tree: Any) -> bool:  # noqa: ANN401 - what JSON holds

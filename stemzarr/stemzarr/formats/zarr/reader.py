@@ -6,6 +6,7 @@ value, so that a lost chunk looks like an empty one: a note counts those that ar
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import os
@@ -30,6 +31,7 @@ from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.hdf5.files import stored_dtype
 from stemzarr.formats.hdf5.tree import KEPT_VALUES
 from stemzarr.formats.labelling import FoundAxis
+from stemzarr.formats.saved import MASKS, SavedVariable, is_saved, label_saved
 from stemzarr.formats.zarr.abtem import abtem_axes, abtem_facts
 from stemzarr.formats.zarr.marks import folder_size
 from stemzarr.metadata.clean import clean_json
@@ -80,6 +82,8 @@ def read_zarr_folder(path: Path, options: ReadOptions) -> Source:
     chosen, notes = _choose(path, arrays, options)
     stamp = Stamp.of(path)
     found = [_found(path, stamp, arrays, name, alone=len(chosen) == 1) for name in chosen]
+    if options.dataset is None:
+        found = _with_labels(path, arrays, found)
     file = FileFacts(
         format="zarr",
         stamp=Stamp(*folder_size(path)),
@@ -231,6 +235,35 @@ def _found(
         notes=(*notes, *_absent(array)),
         address=name,
     )
+
+
+def _with_labels(
+    path: Path, arrays: Mapping[str, zarr.Array[Any]], found: list[Found]
+) -> list[Found]:
+    """Return what was found, a Dataset of ours at the root with all its labels and its masks."""
+    root: dict[str, Any] = dict(_open(path).attrs)
+    variables = {
+        name: SavedVariable(
+            dims=_dims(array),
+            attributes=dict(array.attrs),
+            read=functools.partial(_values, array),
+        )
+        for name, array in arrays.items()
+        if "/" not in name
+    }
+    places = {one.address: place for place, one in enumerate(found)}
+    if "intensity" not in places or not is_saved(root, variables.get("intensity")):
+        return found
+    place = places["intensity"]
+    document = label_saved(root, variables, found[place].base)
+    if document is None:
+        return found
+    found[place] = dataclasses.replace(found[place], title=document.title, document=document)
+    return [one for one in found if one.address not in MASKS]
+
+
+def _values(array: zarr.Array[Any]) -> NDArray[Any]:
+    return np.asarray(array[...])
 
 
 def _absent(array: zarr.Array[Any]) -> tuple[str, ...]:
