@@ -10,6 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 import stemzarr
+from stemzarr import errors
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS / "_ext"))
@@ -53,6 +54,8 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
 toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True  # what is returned and raised leads to what it is
+numpydoc_xref_aliases = {name: f"stemzarr.errors.{name}" for name in errors.__all__}
 autosummary_generate = False
 
 myst_enable_extensions = ["colon_fence"]
@@ -88,14 +91,15 @@ html_copy_source = False
 html_show_sourcelink = False
 
 
-def name_aliases(*of: Any) -> tuple[str, str] | None:
-    """Return a signature in which the names of `autodoc_type_aliases` are as they are written."""
+def simplify_signature(*of: Any) -> tuple[str, str] | None:
+    """Return a signature that Sphinx can parse: names of types, and no defaults in brackets."""
     *_, signature, returned = of
     if signature is None:
         return None
-    return re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature), returned
+    named = re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature)
+    return named.replace("<factory>", "..."), returned
 
 
 def setup(app: Sphinx) -> None:
     """Connect what has no setting."""
-    app.connect("autodoc-process-signature", name_aliases)
+    app.connect("autodoc-process-signature", simplify_signature)

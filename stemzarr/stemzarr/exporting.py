@@ -139,6 +139,10 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         The format is unknown, lacks its package, or cannot hold what was asked for; an option has
         no meaning for this format or source.
 
+    See Also
+    --------
+    stemzarr.render : The view as a Dataset, without a file.
+
     Examples
     --------
     >>> from stemzarr import ExportOptions, View

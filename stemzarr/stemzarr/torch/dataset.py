@@ -96,8 +96,7 @@ class PatternDataset(Dataset[Any]):
 
     Notes
     -----
-    It can be pickled and forked, at any time: each process renders for itself, within its share of
-    the budget, and no thread is kept between passes.
+    It can be pickled and forked, at any time: each process renders for itself, and no thread stays.
 
     Examples
     --------
