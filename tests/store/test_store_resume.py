@@ -206,6 +206,7 @@ def test_a_line_cut_off_by_a_crash_does_not_swallow_the_next(tmp_path: Path) -> 
         size=0,
         digest="",
         chunks="",
+        lengths=[10, 0],
         partial=None,
         partial_digest=None,
     )

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class ShardRecord:
     """xxh3-128 of its file, in hex."""
     chunks: str
     """xxh3-128 of the raw values of its chunks in C order, in hex, one after the other."""
-    lengths: Sequence[int]
+    lengths: list[int]
     """Bytes of its chunks in C order, 0 for those that are not there."""
     partial: str | None
     """Name of the file with the partial sums of the shard."""

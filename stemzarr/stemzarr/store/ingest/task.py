@@ -104,7 +104,7 @@ class ShardTask:
             size=shard.size,
             digest=digest,
             chunks=b"".join(digests).hex(),
-            lengths=shard.lengths,
+            lengths=list(shard.lengths),
             partial=name,
             partial_digest=partial_digest,
         )

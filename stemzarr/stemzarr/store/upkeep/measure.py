@@ -169,7 +169,7 @@ class _MeasureTask:
             size=0,
             digest="",
             chunks="",
-            lengths=(),
+            lengths=[],
             partial=name,
             partial_digest=None,
         )
