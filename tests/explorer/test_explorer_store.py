@@ -75,7 +75,17 @@ def test_a_scan_gives_what_the_server_sends(
     found = node(script, str(path), "", DETECTORS)
     subject = Subject(read_source(path), None, "scan")
     about = subject.describe()
-    for name in ("kind", "shape", "dtype", "dims", "document", "main", "documents", "facts"):
+    for name in (
+        "kind",
+        "shape",
+        "dtype",
+        "dims",
+        "document",
+        "main",
+        "documents",
+        "facts",
+        "complete",
+    ):
         assert found["about"][name] == about[name], name
     for mine, other in zip(found["about"]["axes"], about["axes"], strict=True):
         assert mine == {key: other[key] for key in mine}

@@ -80,6 +80,7 @@ class Subject:
             "axes": [dataclasses.asdict(axis) for axis in document.axes],
             "channels": list(document.channels),
             "facts": {key: value for key, value in document.facts.items() if key != "complete"},
+            "complete": document.facts.get("complete") != 0,
             "notes": [*self.source.notes, *document.notes],
             "presets": self.presets,
             "instant": [name for name in self.presets if self._is_stored(name)],

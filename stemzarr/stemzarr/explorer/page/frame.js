@@ -40,7 +40,7 @@ export class Frame {
     const { about } = this;
     const energy = about.facts.beam_energy_keV;
     return [about.title === about.name ? "" : about.title, about.kind, about.shape.join(" × "), about.dtype,
-      energy ? `${formatNumber(energy)} keV` : ""].filter(Boolean).join(" · ");
+      energy ? `${formatNumber(energy)} keV` : "", about.complete ? "" : "incomplete: the source ends early"].filter(Boolean).join(" · ");
   }
 
   go(slug) {

@@ -54,7 +54,7 @@ export class StoreTransport {
         .map((item) => ({ slug: item.slug, title: String(attributesOf(item).title), kind: String(attributesOf(item).kind) })),
       channels: node.attributes.channel_names || [], notes: [...record.notes, ...chosen.notes].map(String), path: this.files.name,
       facts: Object.fromEntries(Object.entries(attributes).filter(([name, value]) => !NO_FACTS.test(name) && typeof value !== "object")),
-      presets: {}, bad_pixels: 0,
+      complete: attributes.complete !== 0, presets: {}, bad_pixels: 0,
     };
     this.about.instant = STORED_IMAGES.filter((name) => this.nodes[`${this.prefix}preview/${name}`]);
     this.isScan = this.about.kind === "4d-stem" && !this.values.type.startsWith("complex");
