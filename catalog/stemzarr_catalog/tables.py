@@ -19,6 +19,7 @@ from stemzarr_catalog.fields import FIELDS
 from stemzarr_catalog.names import casefold
 from stemzarr_catalog.notes import Notes
 from stemzarr_catalog.record import Record, Signature, flatten_tags
+from stemzarr_catalog.rows import list_fields
 
 if TYPE_CHECKING:
     from stemzarr.model import Fact
@@ -143,11 +144,18 @@ def has_columns(connection: sqlite3.Connection) -> bool:
 
 
 def add_columns(connection: sqlite3.Connection) -> None:
-    """Add the columns of fields that are new in the table of facts; no entry has a value."""
+    """Add the columns of fields that are new since the tables were made, filled from the records.
+
+    What an older version did not read from stores is not known of their entries.
+    """
     there = {row[1] for row in fetch(connection, "PRAGMA table_info(entry)")}
-    for name in FIELDS:
-        if name not in there:
-            connection.execute(f"ALTER TABLE entry ADD COLUMN {_column(name)}")
+    added = [name for name in FIELDS if name not in there]
+    for name in added:
+        connection.execute(f"ALTER TABLE entry ADD COLUMN {_column(name)}")
+    for entry, record in fetch(connection, "SELECT id, record FROM detail"):
+        known = list_fields(json.loads(record))
+        for name in [name for name in added if name in known]:
+            connection.execute(f'UPDATE entry SET "{name}" = ? WHERE id = ?', (known[name], entry))
 
 
 def forget_files(connection: sqlite3.Connection) -> None:

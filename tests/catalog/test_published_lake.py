@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,6 +212,40 @@ def test_a_name_that_leads_elsewhere_is_refused(web: WebFolder, template: Path) 
     with pytest.raises(DamagedStoreError, match="which no store can be"):
         open_lake(at(web))
     assert not list((web.folder.parent / "cache").glob("*"))
+
+
+def test_fields_that_are_new_since_it_was_published_are_known(
+    web: WebFolder, template: Path
+) -> None:
+    """The index has no column of them; what its records say of them is found all the same."""
+    index = open_lake(template / "lake", read_only=True).index.copy_into_memory()
+    with index.writing() as connection:
+        for name in ("beam_energy_keV", "source"):
+            connection.execute(f'DROP INDEX "entry_by_{name}"')
+            connection.execute(f'ALTER TABLE entry DROP COLUMN "{name}"')
+    place = LocalFolder(web.folder / "lake")
+    place.put("lake.json", snapshot.put_snapshot(place, index, None, table=None).text)
+    lake = open_lake(at(web))
+    assert lake.names("beam_energy_keV>0 source=a.dm4") == ["a"]
+
+
+def test_an_index_goes_a_day_after_it_was_replaced(template: Path, tmp_path: Path) -> None:
+    """Until then who read ``lake.json`` before finds it; the one before stays in any case."""
+    home, public = Lake(shutil.copytree(template / "lake", tmp_path / "home")), tmp_path / "public"
+    made: list[set[str]] = [set()]
+    for turn in range(4):
+        home.tag("a", f"turn-{turn}")
+        list(publish_lake(home, public, options=FAST))
+        made.append({path.name for path in (public / "index").glob("*.zst")})
+        assert made[-2] <= made[-1]
+    assert len(made[-1]) == 4
+    for path in (public / "index").iterdir():
+        os.utime(path, (0, 0))
+    home.tag("a", "last")
+    list(publish_lake(home, public, options=FAST))
+    said = json.loads((public / "lake.json").read_bytes())
+    left = {f"index/{path.name}" for path in (public / "index").glob("*.zst")}
+    assert left == {said["index"], said["previous"]}
 
 
 def test_what_is_redacted_is_in_no_index_any_more(template: Path, tmp_path: Path) -> None:
