@@ -79,6 +79,8 @@ default_role = "py:obj"  # a name in single backticks, as docstrings have them
 html_sidebars = {"index": [], "cookbook": []}
 html_theme = "pydata_sphinx_theme"
 html_title = "stemzarr"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
