@@ -365,7 +365,7 @@ def test_a_server_without_ranges_is_said_before_anything_is_downloaded(tmp_path:
         web.ranges = False
         place = RemoteFolder(as_source(web.address))
         out = memoryview(bytearray(10))
-        with pytest.raises(ReadError, match="no parts of objects"):
+        with pytest.raises(ReadError, match="does not serve parts of objects"):
             place.read_ranges("key", [(0, out)], place.stamp("key"))
 
 

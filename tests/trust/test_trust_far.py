@@ -241,7 +241,7 @@ def test_a_server_without_ranges_is_one_error(web: WebFolder) -> None:
     web.ranges = False
     scan = stemzarr.open(address_of(web), chunks=None)
     web.asked.clear()
-    with pytest.raises(ReadError, match="no parts of objects"):
+    with pytest.raises(ReadError, match="does not serve parts of objects"):
         scan.intensity[0, 0].load()
     assert len(web.asked) == 1
 
