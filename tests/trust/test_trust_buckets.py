@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import stemzarr
-from stemzarr.errors import StemzarrError, StoreExistsError
+from stemzarr.errors import ReadError, SourceNotFoundError, StemzarrError, StoreExistsError
 from stemzarr.options import IngestOptions, PublishOptions
 from stemzarr.storage import probing
 from stemzarr.storage.address import RemotePath
@@ -290,6 +290,10 @@ def test_a_published_lake_opens_by_two_requests_and_later_by_one(
     assert server.asked == ["GET", "GET"]
     np.testing.assert_array_equal(opened["a"].open().intensity, home["a"].open().intensity)
     assert str(opened["a"].path) == f"{shared}/stores/a.zarr"
+    with pytest.raises(ReadError, match="no such bucket"):
+        open_lake("s3://another-bucket/shared")
+    with pytest.raises(SourceNotFoundError, match="no published lake"):
+        open_lake(server.at("elsewhere"))
 
 
 def test_publishers_of_one_lake_lose_nothing_of_each_other(server: Server, home: Lake) -> None:
