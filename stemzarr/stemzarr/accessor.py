@@ -5,16 +5,19 @@ Whatever stemzarr opens has it already.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from stemzarr.bridges.hand_over import HandOver
 from stemzarr.errors import MissingDependencyError, OptionError
 from stemzarr.labelled import from_dataset, to_dataset
 from stemzarr.model import Document
-from stemzarr.options import ColourMap
+from stemzarr.options import ColourMap, ExportOptions
 from stemzarr.views import View, apply, virtual_image
 from stemzarr.views.angles import add_angles
 from stemzarr.views.deflection import Correction, center_of_mass, deflection
@@ -28,13 +31,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stemzarr.explorer.notebook import ExplorerWidget
-    from stemzarr.torch import PatternDataset
+    from stemzarr.exporting import ExportResult
 
 __all__ = ["StemAccessor"]
 
 
 @xr.register_dataset_accessor("stem")  # type: ignore[no-untyped-call]
-class StemAccessor:
+class StemAccessor(HandOver):
     """What can be asked of a 4D-STEM Dataset, in the units of its axes.
 
     Parameters
@@ -102,7 +105,62 @@ class StemAccessor:
             raise OptionError("a view and its fields exclude each other", hint="give one of them")
         chosen = view or View.from_json(recipe)
         rendered = to_dataset(apply(self.document, chosen))
+        rendered.encoding = {k: v for k, v in self._dataset.encoding.items() if k == "source"}
         return rendered.chunk(rendered["intensity"].encoding["preferred_chunks"])
+
+    def export(
+        self,
+        dest: str | os.PathLike[str],
+        *,
+        format: str | None = None,  # noqa: A002 - named as the option is
+        **options: Any,  # noqa: ANN401 - the fields of ExportOptions
+    ) -> ExportResult:
+        """Write the Dataset, as it was opened, selected or computed, into a file.
+
+        Parameters
+        ----------
+        dest
+            The file; it appears when it is complete.
+        format
+            Name of the exporter; by default the suffix of `dest` decides.
+        **options
+            The fields of `stemzarr.ExportOptions`, such as ``overwrite=True``.
+
+        Returns
+        -------
+        ExportResult
+            As `stemzarr.export`; its provenance says what of the file was taken.
+
+        Raises
+        ------
+        StoreExistsError, UnknownFormatError, UnsupportedDataError, OptionError
+            As `stemzarr.export`, or the Dataset stands for no document.
+        """
+        from stemzarr.exporting import export
+
+        return export(self._dataset, dest, format=format, options=ExportOptions(**options))
+
+    def widen(self) -> xr.Dataset:
+        """Return the Dataset with values that can be subtracted, multiplied and summed.
+
+        Counts are small unsigned integers, which wrap in numpy and dask without a word: 3 - 5 is
+        65534, and 300 · 300 is 24464.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``intensity`` as int64, as float64 where it has more than 32 bits or is uint32, as it
+            is where it is no integer; lazily, so that nothing is read.
+        """
+        array = self._dataset["intensity"]
+        if array.dtype.kind not in "biu":
+            return self._dataset
+        small = array.dtype.itemsize < np.dtype(np.uint32).itemsize or array.dtype == np.int32
+        if array.chunks is None:
+            preferred = array.encoding.get("preferred_chunks", {})
+            array = array.chunk({dim: preferred.get(dim, -1) for dim in array.dims})
+        wide = array.astype(np.int64 if small else np.float64, keep_attrs=True)
+        return self._dataset.assign(intensity=wide)
 
     def with_angles(self) -> xr.Dataset:
         """Return the Dataset with the detector in mrad and in 1/nm, whichever it has not.
@@ -420,58 +478,3 @@ class StemAccessor:
             The image is not one over the scan, there is no matplotlib, or this is not a 4D scan.
         """
         return plot_scan(self.document, image, cmap=cmap)
-
-    def to_hyperspy(self, signal_type: str | None = None, *, lazy: bool = True) -> Any:  # noqa: ANN401
-        """Return a signal of HyperSpy; nothing is read unless `lazy` is false.
-
-        Parameters
-        ----------
-        signal_type
-            HyperSpy's name of a kind of data, such as ``electron_diffraction`` of pyxem.
-        lazy
-            Whether the values stay where they are.
-
-        Returns
-        -------
-        hyperspy.signals.BaseSignal
-            With the axes and metadata of a ``.hspy`` file, and a preview as its navigator.
-
-        Raises
-        ------
-        MissingDependencyError
-            HyperSpy, or what has the type of signal, is not installed.
-        """
-        from stemzarr.bridges.hyperspy import to_hyperspy
-
-        return to_hyperspy(self._dataset, signal_type=signal_type, lazy=lazy)
-
-    def to_libertem(self, context: Any = None) -> Any:  # noqa: ANN401 - of LiberTEM
-        """Return a data set of LiberTEM, whose workers read the store or file themselves.
-
-        Parameters
-        ----------
-        context
-            The ``libertem.api.Context`` that is to compute with it; by default one of this process.
-
-        Raises
-        ------
-        MissingDependencyError
-            LiberTEM is not installed.
-        UnsupportedDataError
-            There are no patterns, or they are spread over the whole file.
-        """
-        from stemzarr.bridges.libertem import to_libertem
-
-        return to_libertem(self._dataset, context)
-
-    def to_torch(self, view: View | None = None, **options: Any) -> PatternDataset:  # noqa: ANN401
-        """Return the patterns as a data set of PyTorch, see `stemzarr.torch.PatternDataset`.
-
-        Raises
-        ------
-        MissingDependencyError
-            PyTorch is not installed.
-        """
-        from stemzarr.bridges.torch import to_torch
-
-        return to_torch(self._dataset, view, **options)

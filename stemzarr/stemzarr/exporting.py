@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stemzarr.errors import StoreExistsError
+from stemzarr.errors import OptionError, StemzarrError, StoreExistsError, UnsupportedDataError
 from stemzarr.model import Document, Progress, Source
 from stemzarr.options import ExportOptions, ReadOptions, as_path
 from stemzarr.registry import Exported, Exporter, ExportRequest, find_exporter, read_source
@@ -27,6 +27,8 @@ from stemzarr.storage.files import (
 from stemzarr.storage.fingerprints import state_of
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from stemzarr.views import View
 
 __all__ = ["ExportResult", "export"]
@@ -88,7 +90,7 @@ class ExportResult:
 
 
 def export(  # noqa: PLR0913 - one argument for each thing a user may say
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | xr.Dataset | Document,
     dest: str | os.PathLike[str],
     *,
     view: View | None = None,
@@ -104,7 +106,8 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     Parameters
     ----------
     source
-        A store or its address, or any file that stemzarr reads.
+        A store or its address, or any file that stemzarr reads; or a Dataset or document of one,
+        whole, in parts or computed from it.
     dest
         The file to write; it appears when it is complete.
     view
@@ -161,8 +164,8 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
     check_destination(target, overwrite=replaces, folder_made=chosen.dry_run)
     # Whoever reads through a link finds the sidecar of what it leads to, or none.
     name, target = target.name, follow_link(target)
-    opened = read_source(as_source(source), read)
-    first = opened.files[0]
+    opened = _open(source, read)
+    first = _origin(opened)
     check_destination(target, overwrite=replaces, source=first, folder_made=chosen.dry_run)
     plan = _plan(opened, exporter, chosen, _Wanted(document, view, read or ReadOptions()))
     result = ExportResult(
@@ -192,6 +195,52 @@ def export(  # noqa: PLR0913 - one argument for each thing a user may say
         seconds=time.perf_counter() - started,
         notes=(*exported.notes, *(() if opened.complete else opened.notes)),
     )
+
+
+_GIVEN = "xarray"
+"""Format of a source that is a Dataset or a document, rather than a file."""
+_STORES = ("zarr", "zip")
+"""Exporters that write a store."""
+
+
+def _open(
+    source: str | os.PathLike[str] | xr.Dataset | Document, read: ReadOptions | None
+) -> Source:
+    """Return a file as a source, or a Dataset with the metadata of the file it was opened from."""
+    if isinstance(source, str | os.PathLike):
+        return read_source(as_source(source), read)
+    from stemzarr.labelled import from_dataset, sort_facts
+
+    if read is not None and read != ReadOptions():
+        msg = "a Dataset is of a file that was read already"
+        raise OptionError(msg, hint="give read to stemzarr.open")
+    if isinstance(source, Document):
+        document, path = source, None
+    else:
+        document = sort_facts(from_dataset(source))
+        path = source.encoding.get("source")
+    known = None
+    with contextlib.suppress(StemzarrError):
+        known = None if path is None else read_source(as_source(path))
+    # What is given may be a part of the file, or computed: the file is never copied in its place.
+    nowhere = Source(
+        path=Path(document.title),
+        format=_GIVEN,
+        size=0,
+        modified_ns=0,
+        documents=(document,),
+        main=document.index,
+        joined=True,
+    )
+    if known is None:
+        return nowhere
+    of_file = ("path", "size", "modified_ns", "load_metadata", "parts", "joined")
+    return dataclasses.replace(nowhere, **{name: getattr(known, name) for name in of_file})
+
+
+def _origin(source: Source) -> Path | None:
+    """Return the file that must outlive what is made of it; None where values are in memory."""
+    return source.files[0] if source.files else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +298,11 @@ class _Plan:
 
 def _plan(opened: Source, exporter: Exporter, options: ExportOptions, wanted: _Wanted) -> _Plan:
     """Choose what is to be written, and describe where it comes from."""
-    from stemzarr.formats.writing.provenance import describe_provenance, drop_lineage
+    from stemzarr.formats.writing.provenance import (
+        describe_given,
+        describe_provenance,
+        drop_lineage,
+    )
 
     document, view = wanted.document, wanted.view
     first = opened.document if document in (None, "all") else opened.find(document or 0)
@@ -262,6 +315,12 @@ def _plan(opened: Source, exporter: Exporter, options: ExportOptions, wanted: _W
     provenance = describe_provenance(
         opened, [first, *rest], exporter, view=view, read=wanted.read, options=options
     )
+    if opened.format == _GIVEN:
+        provenance |= describe_given(opened)
+        if exporter.name in _STORES and not opened.files:
+            msg = "a store names the file that it was made from, and this Dataset has none"
+            hint = "write it with to_zarr or to_netcdf and ingest that, or export .npy or .hspy"
+            raise UnsupportedDataError(msg, hint=hint)
     documents = [drop_lineage(each) for each in (first, *rest)]
     return _Plan(opened, exporter, documents, view, options, provenance)
 
@@ -282,7 +341,9 @@ def _check_made(
     from stemzarr.formats.writing.made import find_difference, find_made
 
     made = find_made(target, earlier)
-    if made is None:
+    if provenance.get("computed"):
+        made, why = None, "values that were computed are not recognized in a file"
+    elif made is None:
         why = "nothing says how it was made"
     else:
         why = find_difference(made.provenance, provenance) or ""
@@ -305,7 +366,7 @@ def _check_replaceable(target: Path, plan: _Plan, options: ExportOptions) -> Non
 
         check_no_results(target)
     if plan.exporter.sidecar and target.parent.is_dir():
-        check_sidecar(target, overwrite=options.overwrite, source=plan.source.files[0])
+        check_sidecar(target, overwrite=options.overwrite, source=_origin(plan.source))
 
 
 def _write(
@@ -333,7 +394,7 @@ def _write(
         exported = plan.exporter.write(request)
         beside = place_sidecar(target)
         if exported.sidecar is not None:
-            check_sidecar(target, overwrite=options.overwrite, source=plan.source.files[0])
+            check_sidecar(target, overwrite=options.overwrite, source=_origin(plan.source))
             text = json.dumps(exported.sidecar, indent=1, allow_nan=False, ensure_ascii=False)
             sidecar = afterwards.enter_context(publish(beside, sync=options.sync))
             sidecar.write_text(text + "\n", encoding="utf-8")

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import stemzarr
 from stemzarr.formats.writing.made import digest_labels
-from stemzarr.model import Document, Source
+from stemzarr.formats.writing.sidecar import list_views
+from stemzarr.labelled import DataArrayBlocks
+from stemzarr.lazy import SelectedBlocks
+from stemzarr.model import ArrayBlocks, Document, Source
 from stemzarr.options import ExportOptions, ReadOptions
-from stemzarr.registry import Exporter
+from stemzarr.registry import Exporter, read_source
+from stemzarr.storage.address import as_source
 from stemzarr.store import read_record
 
 if TYPE_CHECKING:
     from stemzarr.views import View
 
-__all__ = ["describe_provenance", "drop_lineage"]
+__all__ = ["describe_given", "describe_provenance", "drop_lineage"]
 
 _LINEAGE = ("derived_from", "provenance")
 """Attributes by which a store that is an export says what it was made from."""
@@ -58,6 +62,30 @@ def describe_provenance(
     }
 
 
+def describe_given(source: Source) -> dict[str, Any]:
+    """Return what of a file a Dataset is, as JSON, in place of what names the file.
+
+    ``selected`` gives for each dim of the file [first, end, step] or one position, None where all
+    was taken; ``views`` the recipes that were applied; ``computed`` whether the values are other
+    ones; ``origin`` names the file.
+    """
+    blocks = source.document.blocks
+    selected = None
+    if isinstance(blocks, SelectedBlocks):
+        picks, blocks = blocks.picks, blocks.source.blocks
+        selected = [p if isinstance(p, int) else [p.start, p.stop, p.step] for p in picks]
+    origin = None
+    if source.files:
+        known = read_source(as_source(source.path))
+        origin = {**_identify(known), "origin": _describe_origin(known, known.document)}
+    return {
+        "selected": selected,
+        "views": list_views(blocks),
+        "computed": isinstance(blocks, DataArrayBlocks | ArrayBlocks),
+        "origin": origin,
+    }
+
+
 def _describe_image(options: ExportOptions) -> dict[str, Any] | None:
     """Return which image of a scan was taken; None where it was the scan itself."""
     if not options.takes_image:
@@ -75,7 +103,7 @@ def drop_lineage(document: Document) -> Document:
 
 def _identify(source: Source) -> dict[str, Any]:
     named = {"source": source.path.name, "format": source.format}
-    if source.format == "stemzarr":
+    if source.format == "stemzarr" or not source.files:
         return named
     modified = dt.datetime.fromtimestamp(source.modified_ns / 1e9, dt.UTC)
     return {**named, "size": source.size, "modified": modified.isoformat(timespec="seconds")}

@@ -23,6 +23,7 @@ __all__ = [
     "describe_document",
     "describe_export",
     "is_sidecar",
+    "list_views",
     "place_sidecar",
 ]
 
@@ -32,7 +33,7 @@ def place_sidecar(dest: Path) -> Path:
     return dest.with_name(f"{dest.name}.json")
 
 
-def check_sidecar(dest: Path, *, overwrite: bool, source: Path) -> None:
+def check_sidecar(dest: Path, *, overwrite: bool, source: Path | None) -> None:
     """Raise unless the sidecar of `dest` may be written, before any work is done for it.
 
     A sidecar of ours whose file is gone describes nothing, and is replaced.
@@ -86,7 +87,7 @@ def describe_document(document: Document) -> dict[str, Any]:
         "kind": document.kind,
         "dims": list(document.dims),
         "coordinates": {axis.name: _coordinate(axis) for axis in document.axes},
-        "views": _views(document.blocks),
+        "views": list_views(document.blocks),
         "facts": {**document.facts, **document.attributes},
     }
     statistics = document.statistics
@@ -120,9 +121,10 @@ def _coordinate(axis: Axis) -> dict[str, Any]:
     }
 
 
-def _views(blocks: Blocks) -> list[dict[str, Any]]:
+def list_views(blocks: Blocks) -> list[dict[str, Any]]:
+    """Return the recipes that blocks were rendered by, in their order, with their scalings."""
     if isinstance(blocks, CorrectedBlocks):
-        return _views(blocks.source)
+        return list_views(blocks.source)
     if not isinstance(blocks, ViewBlocks):
         return []
     last = {
@@ -130,4 +132,4 @@ def _views(blocks: Blocks) -> list[dict[str, Any]]:
         "in_words": blocks.view.describe(),
         "scaling": dataclasses.asdict(blocks.scaling),
     }
-    return [*_views(blocks.source), last]
+    return [*list_views(blocks.source), last]
