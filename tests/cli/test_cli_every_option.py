@@ -63,6 +63,7 @@ ACTING: dict[str, list[list[str]]] = {
 }
 """Options that say what a file holds, with values that are not their defaults."""
 ELSEWHERE = {"--query", "--to", "--format", "--lake", "--json", "--quiet", "--debug", "--overwrite"}
+ELSEWHERE |= {"--skip-existing", "--dry-run", "--stamp"}
 SPEED = {"--memory", "--threads", "--no-sync", "--salvage"}
 """Options that change no file that is whole."""
 NO_CHANGE = {
