@@ -26,7 +26,7 @@ from stemzarr.storage.files import (
     temporary_path,
 )
 from stemzarr.storage.foreign import without_foreign
-from stemzarr.storage.objects import Address, Readable, Stamp, changed, check_size, is_key
+from stemzarr.storage.objects import Address, PartsByStamp, Readable, Stamp, changed, is_key
 from stemzarr.storage.reasons import reading, writing
 from stemzarr.storage.remote import RemoteFolder
 from stemzarr.storage.zipped import SUFFIX, ZippedFolder
@@ -43,7 +43,7 @@ COMMITTED = "committed"
 
 
 @dataclass(frozen=True, slots=True)
-class LocalFolder:
+class LocalFolder(PartsByStamp):
     """The files below a folder.
 
     A file that is read in parts stays open. Each read compares its stamp by the open file, which
@@ -99,35 +99,6 @@ class LocalFolder:
             raise changed(path, "opened")
         for start, out in ranges:
             file.read_into(out, start)
-
-    def read_end(self, key: str, out: memoryview, size: Callable[[], int]) -> Stamp:
-        """Fill a buffer with the last bytes of a file, and return its stamp.
-
-        Raises
-        ------
-        FileNotFoundError, ReadError, SourceChangedError
-            It is missing, cannot be read, or is replaced at this moment.
-        """
-        del size  # the file says it, and whether it is right
-        stamp = self.stamp(key)
-        if stamp.size >= len(out):
-            self.read_ranges(key, [(stamp.size - len(out), out)], stamp)
-        return stamp
-
-    def read_first(self, key: str, ranges: Sequence[tuple[int, memoryview]], size: int) -> Stamp:
-        """Fill buffers, each from its byte of a file on, and return its stamp.
-
-        Raises
-        ------
-        FileNotFoundError, ReadError, SourceChangedError
-            It is missing, cannot be read, or is replaced at this moment.
-        DamagedStoreError
-            It has another size than it must have.
-        """
-        stamp = self.stamp(key)
-        check_size(self.root / key, stamp.size, size)
-        self.read_ranges(key, ranges, stamp)
-        return stamp
 
     @property
     def far(self) -> bool:

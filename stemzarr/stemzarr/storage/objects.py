@@ -21,6 +21,7 @@ __all__ = [
     "LONG_AGO",
     "NEAR",
     "Address",
+    "PartsByStamp",
     "Publish",
     "Readable",
     "Sink",
@@ -141,6 +142,44 @@ class Stamped(Protocol):
     def stamp(self, key: str) -> Stamp:
         """Return the stamp of the object that has a key now."""
         ...
+
+
+class PartsByStamp(GetRanges, ReadEnd, ReadFirst, Stamped, Protocol):
+    """Parts of objects, of a place that gives a stamp without a request."""
+
+    @property
+    def root(self) -> Path:
+        """Where the place is."""
+        ...
+
+    def read_end(self, key: str, out: memoryview, size: Callable[[], int]) -> Stamp:
+        """Fill a buffer with the last bytes of an object, and return its stamp.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError, SourceChangedError
+            It is missing, cannot be read, or is replaced at this moment.
+        """
+        del size  # the stamp says it, and whether it is right
+        stamp = self.stamp(key)
+        if stamp.size >= len(out):
+            self.read_ranges(key, [(stamp.size - len(out), out)], stamp)
+        return stamp
+
+    def read_first(self, key: str, ranges: Sequence[tuple[int, memoryview]], size: int) -> Stamp:
+        """Fill buffers, each from its byte of an object on, and return its stamp.
+
+        Raises
+        ------
+        FileNotFoundError, ReadError, SourceChangedError
+            It is missing, cannot be read, or is replaced at this moment.
+        DamagedStoreError
+            It has another size than it must have.
+        """
+        stamp = self.stamp(key)
+        check_size(self.root / key, stamp.size, size)
+        self.read_ranges(key, ranges, stamp)
+        return stamp
 
 
 class Watched(Protocol):

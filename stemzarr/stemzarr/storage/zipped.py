@@ -18,7 +18,7 @@ import xxhash
 
 from stemzarr.errors import CorruptFileError
 from stemzarr.storage.foreign import is_foreign
-from stemzarr.storage.objects import LONG_AGO, Readable, Stamp, changed, check_size
+from stemzarr.storage.objects import LONG_AGO, PartsByStamp, Readable, Stamp, changed
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -50,7 +50,7 @@ class _Directory(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ZippedFolder:
+class ZippedFolder(PartsByStamp):
     """The members of a zip as a place for a store; it is read and not written."""
 
     place: Readable
@@ -134,29 +134,6 @@ class ZippedFolder:
             raise changed(str(self.root / key), "opened")
         moved = [(member.offset + start, out) for start, out in ranges]
         self.place.read_ranges(self.name, moved, own)
-
-    def read_end(self, key: str, out: memoryview, size: Callable[[], int]) -> Stamp:
-        """Fill a buffer with the last bytes of a member, and return its stamp."""
-        del size
-        stamp = self.stamp(key)
-        if stamp.size >= len(out):
-            self.read_ranges(key, [(stamp.size - len(out), out)], stamp)
-        return stamp
-
-    def read_first(self, key: str, ranges: Sequence[tuple[int, memoryview]], size: int) -> Stamp:
-        """Fill buffers, each from its byte of a member on, and return its stamp.
-
-        Raises
-        ------
-        FileNotFoundError, ReadError, SourceChangedError
-            It is missing, cannot be read, or is replaced at this moment.
-        DamagedStoreError
-            It has another size than it must have.
-        """
-        stamp = self.stamp(key)
-        check_size(self.root / key, stamp.size, size)
-        self.read_ranges(key, ranges, stamp)
-        return stamp
 
     def stamp(self, key: str) -> Stamp:
         """Return the stamp of a member.

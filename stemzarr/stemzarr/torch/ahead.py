@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from stemzarr.pixels.threads import map_in_threads
-from stemzarr.torch.batch import Batch, ReadBatch
+from stemzarr.torch.batch import Batch, LabelledBatch, ReadBatch, batch_of
 from stemzarr.torch.cache import Buffer, rows_by_unit
 from stemzarr.torch.dataset import PatternDataset
 
@@ -63,8 +63,8 @@ def read_ahead(
             read = reader.read
             foreseen.enter_context(dataset.foresee(reader.list_missing()))
 
-        def assemble(numbers: NDArray[np.int64]) -> Batch:
-            return Batch(dataset.label(read(numbers), numbers))
+        def assemble(numbers: NDArray[np.int64]) -> Batch | LabelledBatch:
+            return batch_of(dataset.label(read(numbers), numbers))
 
         assembled = map_in_threads(assemble, batches, threads=1, ahead=_ASSEMBLED - 1)
         try:

@@ -2,40 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, overload
 
 import torch
 from torch.utils.data import default_collate
 
-__all__ = ["Batch", "Labelled", "ReadBatch", "take_batch"]
+__all__ = ["Batch", "Labelled", "LabelledBatch", "ReadBatch", "batch_of", "take_batch"]
 
 Labelled = tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]
 """Patterns, their labels by name, and their numbers in the dataset."""
 
 
-class Batch(list[Any]):
-    """Patterns one by one, which still know the tensors that they are views of."""
+class Batch(list[torch.Tensor]):
+    """Patterns one by one, which still know the tensor that they are views of."""
 
-    def __init__(self, whole: torch.Tensor | Labelled) -> None:
+    def __init__(self, whole: torch.Tensor) -> None:
         self.whole = whole
-        if isinstance(whole, torch.Tensor):
-            super().__init__(whole.unbind(0))
-            return
-        patterns, targets, numbers = whole
-        rows = zip(*(values.unbind(0) for values in targets.values()), strict=True)
-        labels = (dict(zip(targets, row, strict=True)) for row in rows)
-        super().__init__(zip(patterns.unbind(0), labels, numbers.tolist(), strict=True))
+        super().__init__(whole.unbind(0))
+
+
+class LabelledBatch(Sequence[Any]):
+    """Patterns, labels and numbers one by one, each made when it is asked for."""
+
+    def __init__(self, whole: Labelled) -> None:
+        self.whole = whole
+
+    def __len__(self) -> int:
+        """Return the number of patterns."""
+        return len(self.whole[0])
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, torch.Tensor], int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> LabelledBatch: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return a pattern, its labels by name, and its number; or those of several."""
+        patterns, targets, numbers = self.whole
+        labels = {name: values[index] for name, values in targets.items()}
+        if isinstance(index, slice):
+            return LabelledBatch((patterns[index], labels, numbers[index]))
+        return patterns[index], labels, int(numbers[index])
+
+
+def batch_of(whole: torch.Tensor | Labelled) -> Batch | LabelledBatch:
+    """Return what was fetched as a batch."""
+    return Batch(whole) if isinstance(whole, torch.Tensor) else LabelledBatch(whole)
 
 
 class ReadBatch(list[int]):
     """Numbers of patterns, with the patterns themselves, which were read ahead."""
 
-    def __init__(self, numbers: Iterable[int], patterns: Batch) -> None:
+    def __init__(self, numbers: Iterable[int], patterns: Batch | LabelledBatch) -> None:
         super().__init__(numbers)
         self.patterns = patterns
 
 
-def take_batch(patterns: list[Any]) -> Any:  # noqa: ANN401 - with labels or without
+def take_batch(patterns: Sequence[Any]) -> Any:  # noqa: ANN401 - with labels or without
     """Return patterns as the tensors that they were fetched in, or as new ones."""
-    return patterns.whole if isinstance(patterns, Batch) else default_collate(patterns)
+    if isinstance(patterns, Batch | LabelledBatch):
+        return patterns.whole
+    return default_collate(patterns)

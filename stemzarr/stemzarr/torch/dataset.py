@@ -23,7 +23,7 @@ from stemzarr.measure.moments import join_statistics
 from stemzarr.model import Document, Statistics
 from stemzarr.options import available_threads, check_whole
 from stemzarr.pixels.threads import map_in_threads
-from stemzarr.torch.batch import Batch, Labelled, ReadBatch
+from stemzarr.torch.batch import Batch, Labelled, LabelledBatch, ReadBatch, batch_of
 from stemzarr.torch.cache import Buffer, UnitCache, rows_by_unit
 from stemzarr.torch.forking import held_off_by_forks
 from stemzarr.torch.maps import make_map, to_rows
@@ -352,11 +352,11 @@ class PatternDataset(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:  # noqa: ANN401 - with labels or without
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def __getitems__(self, indices: Sequence[int]) -> Batch | LabelledBatch:
         """Return patterns one by one, for torch to stack or `take_batch` to take whole."""
         if isinstance(indices, ReadBatch):
             return indices.patterns
-        return Batch(self.label(self.fetch(indices), indices))
+        return batch_of(self.label(self.fetch(indices), indices))
 
     def label(
         self, patterns: torch.Tensor, indices: Sequence[int] | NDArray[np.int64]
