@@ -51,7 +51,7 @@ def test_a_file_is_shown_and_its_address_is_said(
         (["scan.dm4", "--document", "x"], "there is no document"),
         (["scan.dm4", "--port", "70000"], "70000"),
         ([], "there is no lake"),
-        (["--document", "survey"], "a lake is shown"),
+        (["--document", "survey"], "of a lake, there is no document"),
     ],
 )
 def test_what_cannot_be_shown_is_said(

@@ -170,7 +170,7 @@ def test_a_folder_may_be_read_only_where_the_source_lies(tmp_path: Path, tiny: A
     ("number", "word"),
     [
         (errno.ENOSPC, "free space"),
-        (errno.EROFS, "reading only"),
+        (errno.EROFS, "read-only"),
         (errno.ENAMETOOLONG, "shorter"),
         (errno.ENOTDIR, "a file is"),
         (errno.EISDIR, "name a file"),

@@ -58,7 +58,7 @@ class ReadBatch(list[int]):
         self.patterns = patterns
 
 
-def take_batch(patterns: Sequence[Any]) -> Any:  # noqa: ANN401 - with labels or without
+def take_batch(patterns: list[Any] | LabelledBatch) -> Any:  # noqa: ANN401 - with labels or without
     """Return patterns as the tensors that they were fetched in, or as new ones."""
     if isinstance(patterns, Batch | LabelledBatch):
         return patterns.whole

@@ -65,11 +65,11 @@ def trace(mark: Mark, image: tuple[int, int], drawn: tuple[int, int]) -> NDArray
     --------
     >>> ring = trace(Ring(y=2, x=2, radius=2), (5, 5), (5, 5))
     >>> for row in ring: print("".join(" #"[int(bit)] for bit in row).rstrip())
-      ###
-     #   #
-     #   #
-     #   #
-      ###
+     ###
+    #   #
+    #   #
+    #   #
+     ###
     """
     zooms = [there / here for here, there in zip(image, drawn, strict=True)]
     if isinstance(mark, Frame):

@@ -263,15 +263,21 @@ def _read_parcel(store: Readable, before: Nodes, stage: LocalFolder | None = Non
         nodes=nodes,
         files=files,
         claim={f"{MANIFEST}/{name}": place.get(f"{MANIFEST}/{name}") for name in names},
-        root=_root_of(place.get(_ROOT), nodes),
+        root=_root_of(place, nodes),
     )
 
 
-def _root_of(content: bytes, nodes: Nodes) -> bytes:
+def _root_of(place: Readable, nodes: Nodes) -> bytes:
     """Return the root's metadata as they are, or written again where they list results."""
-    lists_results = f'"{RESULTS}'.encode() in content
-    is_own = not lists_results and same_listing(content, nodes)
-    return content if is_own else consolidated(nodes)
+    content = place.get(_ROOT)
+    # The node of the manifest was needed to read it, so that nothing has compared it yet.
+    manifest = None
+    with contextlib.suppress(ValueError):
+        manifest = json.loads(place.get(f"{MANIFEST}/{_ROOT}"))
+    if manifest != nodes[MANIFEST] or not same_listing(content, nodes):
+        msg = "does not repeat the metadata of the groups and arrays below it"
+        raise DamagedStoreError(msg, path=place.root / _ROOT, hint="run stemzarr verify")
+    return consolidated(nodes) if f'"{RESULTS}'.encode() in content else content
 
 
 def _left_out(store: Readable, parcel: _Parcel) -> Iterator[str]:
