@@ -12,6 +12,7 @@ import click
 import pytest
 
 from stemzarr.errors import CorruptFileError
+from stemzarr.testing import write_synthetic_dm4
 from stemzarr_cli.command import Command
 from stemzarr_cli.program import COMMANDS, program, run
 
@@ -46,6 +47,23 @@ def test_help_imports_nothing_heavy() -> None:
     )
     assert done.stdout.splitlines()[-1] == "[]"
     assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_work_on_files_and_stores_imports_no_xarray(tmp_path: Path) -> None:
+    """Where labelled arrays take no part, nobody waits for the import of what makes them."""
+    write_synthetic_dm4(tmp_path / "scan.dm4", (3, 4), (8, 8))
+    script = (
+        "import sys; from stemzarr_cli.program import run\n"
+        "for words in ('info scan.dm4', 'ingest scan.dm4', 'ls', 'show scan', 'verify scan',"
+        " 'export scan scan.hspy', 'export scan.dm4 scan.emd'):\n"
+        "    status = run(words.split())\n"
+        "    heavy = {'xarray', 'dask', 'pandas', 'torch'} & sys.modules.keys()\n"
+        "    if status or heavy: sys.exit(f'{words}: {status} {heavy}')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import stemzarr
 from stemzarr.formats.writing.made import digest_labels
 from stemzarr.formats.writing.sidecar import list_views
-from stemzarr.labelled import DataArrayBlocks
-from stemzarr.lazy import SelectedBlocks
 from stemzarr.model import ArrayBlocks, Document, Source
 from stemzarr.options import ExportOptions, ReadOptions
 from stemzarr.registry import Exporter, read_source
@@ -69,6 +67,10 @@ def describe_given(source: Source) -> dict[str, Any]:
     was taken; ``views`` the recipes that were applied; ``computed`` whether the values are other
     ones; ``origin`` names the file.
     """
+    # Exports of files and stores do without xarray, whose import takes longer than small ones.
+    from stemzarr.labelled import DataArrayBlocks
+    from stemzarr.lazy import SelectedBlocks
+
     blocks = source.document.blocks
     selected = None
     if isinstance(blocks, SelectedBlocks):
