@@ -21,6 +21,8 @@ _SAMPLES = 8
 _MINUTE = 60.0
 _SECONDS_A_FILE = 0.2
 """What each file takes besides its pixels."""
+_BYTES_A_FILE = 25_000
+"""What each store takes besides its pixels: metadata, previews, the record of its source."""
 
 
 def describe_need(
@@ -51,7 +53,7 @@ def describe_need(
     if not read:
         return ""
     share = total / read
-    space = round(sum(stored for _, stored, _ in known) * share)
+    space = round(sum(stored for _, stored, _ in known) * share) + _BYTES_A_FILE * len(sizes)
     seconds = sum(seconds for _, _, seconds in known) * share + _SECONDS_A_FILE * len(sizes)
     if bandwidth is not None:
         seconds = max(seconds, total / bandwidth)
