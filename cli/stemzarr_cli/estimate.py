@@ -14,14 +14,14 @@ from stemzarr_cli.text import format_bytes, format_count, format_seconds
 if TYPE_CHECKING:
     from stemzarr.options import IngestOptions
 
-__all__ = ["describe_need"]
+__all__ = ["BYTES_A_STORE", "describe_need"]
 
 _SAMPLES = 8
 """Files of which a few chunks are encoded; the others are taken to be like them."""
 _MINUTE = 60.0
 _SECONDS_A_FILE = 0.2
 """What each file takes besides its pixels."""
-_BYTES_A_FILE = 25_000
+BYTES_A_STORE = 25_000
 """What each store takes besides its pixels: metadata, previews, the record of its source."""
 
 
@@ -53,7 +53,7 @@ def describe_need(
     if not read:
         return ""
     share = total / read
-    space = round(sum(stored for _, stored, _ in known) * share) + _BYTES_A_FILE * len(sizes)
+    space = round(sum(stored for _, stored, _ in known) * share) + BYTES_A_STORE * len(sizes)
     seconds = sum(seconds for _, _, seconds in known) * share + _SECONDS_A_FILE * len(sizes)
     if bandwidth is not None:
         seconds = max(seconds, total / bandwidth)

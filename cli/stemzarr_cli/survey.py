@@ -17,6 +17,7 @@ from stemzarr_catalog.naming import count_folders, expected_name
 from stemzarr_catalog.opening import find_lake, is_lake, open_lake
 from stemzarr_catalog.recognising import find_known, looks_like
 from stemzarr_cli.batch import file_size
+from stemzarr_cli.estimate import BYTES_A_STORE
 from stemzarr_cli.parts import split_progress
 from stemzarr_cli.report import Report
 from stemzarr_cli.tables import Listing
@@ -103,7 +104,7 @@ class _Survey:
     def _space(self, source: Source) -> int:
         from stemzarr.store import expected_bytes, plan_store
 
-        return expected_bytes(source, plan_store(source, self.options))
+        return BYTES_A_STORE + expected_bytes(source, plan_store(source, self.options))
 
 
 def show_survey(
