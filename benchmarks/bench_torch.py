@@ -51,6 +51,24 @@ def train_from_store(workers: int) -> Job:
     return job
 
 
+def train_with_labels(folder: Path) -> float:
+    """Pass the epoch with a label for each pattern, of classes that are weighed."""
+    import stemzarr
+    from stemzarr.torch import PatternDataset, make_loader
+
+    bright = stemzarr.open(folder / "scan.zarr").stem.virtual_image(outer=0.1)
+    labels = {"bright": (bright > bright.mean()).astype("int64")}
+    view = stemzarr.View(downsample=2)
+    dataset = PatternDataset(folder / "scan.zarr", view, targets=labels)
+    assert len(dataset.class_weights("bright")) == 2
+    loader = make_loader(dataset, BATCH)
+    start_clock()
+    started = time.perf_counter()
+    seen = sum(len(patterns) for patterns, _, _ in loader)
+    assert seen == len(dataset)
+    return seen / (time.perf_counter() - started)
+
+
 def decode_alone(folder: Path) -> float:
     """Decode every chunk of the store from memory, into one buffer a thread."""
     import itertools
@@ -155,6 +173,7 @@ def read_singly(folder: Path) -> float:
 JOBS: dict[str, Job] = {
     "xarray, one at a time": read_singly,
     "store, no workers": train_from_store(0),
+    "store, with labels": train_with_labels,
     "store, 2 workers": train_from_store(2),
     "decoding alone": decode_alone,
     "% that a 5 ms step waits": wait_in_steps,
