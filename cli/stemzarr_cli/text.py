@@ -58,13 +58,15 @@ def one_line(text: object) -> str:
 
 
 def format_path(path: object) -> str:
-    """Return a path as short as it means the same from the present folder.
+    """Return a path as short as it means the same from the present folder; an address whole.
 
     Examples
     --------
-    >>> format_path(Path.cwd() / "scan.dm4")
-    'scan.dm4'
+    >>> format_path(Path.cwd() / "scan.dm4"), format_path("s3://bucket/scan.zarr")
+    ('scan.dm4', 's3://bucket/scan.zarr')
     """
+    if "://" in str(path):
+        return printable(path)
     given = Path(str(path))
     here = Path.cwd()
     return printable(given.relative_to(here) if given.is_relative_to(here) else given)

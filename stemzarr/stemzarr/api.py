@@ -286,7 +286,7 @@ def verify(
     Raises
     ------
     SourceNotFoundError, UnknownFormatError
-        There is no store at `path`.
+        `path` holds no store.
 
     Examples
     --------

@@ -88,10 +88,8 @@ def dims_of_kind(kind: Kind, ndim: int) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> dims_of_kind("stack", 3)
-    ('frame', 'y', 'x')
-    >>> dims_of_kind("array", 5)
-    ('dim_0', 'dim_1', 'dim_2', 'dim_3', 'dim_4')
+    >>> dims_of_kind("stack", 3), dims_of_kind("array", 2)
+    (('frame', 'y', 'x'), ('dim_0', 'dim_1'))
     """
     return _DIMS.get(kind) or tuple(f"dim_{number}" for number in range(ndim))
 

@@ -232,7 +232,7 @@ def test_notes_survive_a_rebuild_and_are_found(lake: Lake) -> None:
 
 
 def test_notes_written_by_hand_are_noticed(lake: Lake) -> None:
-    """A file of notes that an editor changed is read again, a broken one is told."""
+    """A file of notes that an editor changed is read again, a broken one is named."""
     lake.tag("scan", "good")
     path = lake.notes_path("scan")
     path.write_text('{"tags": ["by hand"]}', encoding="utf-8")

@@ -105,7 +105,7 @@ def test_only_what_was_revised_is_written_again(
 def test_a_file_that_was_written_to_is_not_taken_for_ours(
     format_name: str, say: Callable[..., Lines]
 ) -> None:
-    """Another size, or a later time, is told, even where a sidecar or a record speaks for it."""
+    """Another size, or a later time, is noticed, even where a sidecar or a record speaks for it."""
     (line, _) = say(*many(format_name))
     dest = Path(line["dest"])
     later = dest.stat().st_mtime_ns + 1_000_000_000

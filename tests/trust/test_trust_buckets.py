@@ -192,7 +192,7 @@ def test_what_a_server_does_not_heed_is_said(server: Server, tiny_store: Path) -
 def test_a_creation_that_collides_or_is_not_answered_is_made_again(
     server: Server, tiny_store: Path, how: str
 ) -> None:
-    """Two that create at one moment are told so (409), and an answer may not arrive."""
+    """Of two that create at one moment one is refused (409), and an answer may not arrive."""
     address = server.at(f"{how}/x.zarr")
     probing.probe(RemoteFolder(server.at("probe")))
     setattr(server, how, 1)
