@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError
-from stemzarr.model import Axis, Document, Progress
-from stemzarr.views import View, apply, virtual_image
+from stemzarr.model import Document, Progress
+from stemzarr.pixels.resources import Resources
+from stemzarr.views.virtual import sum_detector
 
 __all__ = ["Detector", "parse_detectors", "sum_detectors"]
 
@@ -49,37 +50,12 @@ class Detector:
             It holds no pixel.
         """
         first, second, third, fourth = self.numbers
-        if self.shape == "ring":
-            summed = virtual_image(
-                document,
-                inner=third,
-                outer=None if math.isinf(fourth) else fourth,
-                center=(first, second),
-                memory=memory,
-                progress=progress,
-            )
-        else:
-            spans = (
-                f"{axis.name}={start}:{stop}"
-                for axis, low, high in zip(
-                    document.axes[2:], (first, second), (third, fourth), strict=True
-                )
-                for start, stop in [_pixels(axis, low, high)]
-            )
-            cut = apply(document, View(roi=",".join(spans)))
-            summed = virtual_image(cut, memory=memory, progress=progress)
-        image: NDArray[np.generic] = summed.to_numpy()
-        return image
-
-
-def _pixels(axis: Axis, low: float, high: float) -> tuple[int, int]:
-    """Return the pixels whose centres are at least `low` and less than `high`, as start, stop."""
-    values = axis.values()
-    inside = np.flatnonzero((values >= low) & (values < high))
-    if not inside.size:
-        msg = f"the rectangle from {low:g} to {high:g} {axis.units} holds no pixel of {axis.name}"
-        raise OptionError(msg, hint=f"it reaches from {values[0]:.4g} to {values[-1]:.4g}")
-    return int(inside[0]), int(inside[-1]) + 1
+        resources = Resources(memory=memory, progress=progress)
+        if self.shape == "rect":
+            rect = (first, third, second, fourth)
+            return sum_detector(document, resources, rect=rect)
+        outer = None if math.isinf(fourth) else fourth
+        return sum_detector(document, resources, inner=third, outer=outer, center=(first, second))
 
 
 def parse_detectors(text: str) -> tuple[Detector, ...]:

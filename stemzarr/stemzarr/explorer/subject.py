@@ -19,7 +19,7 @@ from stemzarr.measure.disk import Disk, locate_disk
 from stemzarr.measure.disk_mask import disk_mask
 from stemzarr.model import Document, Progress, Source, read_box
 from stemzarr.pixels.resources import Resources
-from stemzarr.views.deflection import center_of_mass
+from stemzarr.views.deflection import measure_shifts
 
 __all__ = ["Subject"]
 
@@ -189,10 +189,10 @@ class Subject:
         if self.document.measured is None and self.document.nbytes > _COUNTED_AT_ONCE:
             msg = "all of the scan would be read for this"
             raise UnsupportedDataError(msg, hint="ingest it: the store keeps what one pass finds")
-        shift = center_of_mass(
+        shifts, _ = measure_shifts(
             self.document, resources=Resources(memory=_MEMORY, progress=progress)
         )
-        return np.stack([shift[name].to_numpy() for name in ("com_y", "com_x")])
+        return np.stack(shifts)
 
     def pattern(self, y: int, x: int) -> NDArray[Any]:
         """Return the pattern at a position, (det_y, det_x)."""

@@ -13,8 +13,9 @@ from stemzarr.errors import UnsupportedDataError
 from stemzarr.formats.hspy.metadata import axis_dict, metadata_of
 from stemzarr.labelled import to_dataset
 from stemzarr.model import Axis, Document, Fact
+from stemzarr.pixels.resources import Resources
 from stemzarr.registry import Exported, ExportRequest
-from stemzarr.views.virtual import virtual_image
+from stemzarr.views.virtual import sum_detector
 
 __all__ = ["write_blo"]
 
@@ -36,7 +37,7 @@ def write_blo(request: ExportRequest) -> Exported:
     axes, notes = _calibration(document)
     labelled = to_dataset(document)
     chunked = labelled.chunk(labelled["intensity"].encoding["preferred_chunks"])
-    total = virtual_image(document).to_numpy().astype(np.float64)
+    total = sum_detector(document, Resources()).astype(np.float64)
     signal: dict[str, Any] = {
         "data": chunked["intensity"].data,
         "axes": axes,

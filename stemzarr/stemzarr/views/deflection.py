@@ -32,7 +32,14 @@ from stemzarr.views.virtual import find_center, find_center_pixel
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Correction", "center_of_mass", "correct", "deflection", "find_correction"]
+__all__ = [
+    "Correction",
+    "center_of_mass",
+    "correct",
+    "deflection",
+    "find_correction",
+    "measure_shifts",
+]
 
 Field = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Components (y, x) of vectors over the scan, each (scan_y, scan_x)."""
@@ -89,6 +96,21 @@ def center_of_mass(
     UnsupportedDataError
         The document is not a 4D scan.
     """
+    (y, x), attributes = measure_shifts(
+        document, center=center, correction=correction, resources=resources, **detector
+    )
+    return label_field(document, {"com_y": y, "com_x": x}, attributes)
+
+
+def measure_shifts(
+    document: Document,
+    *,
+    center: tuple[float, float] | None = None,
+    correction: Correction | None = None,
+    resources: Resources | None = None,
+    **detector: Any,  # noqa: ANN401 - as make_detector takes it
+) -> tuple[Field, dict[str, Any]]:
+    """Return the values of `center_of_mass` without labels, and its attributes."""
     check_scan(document)
     chosen = correction or Correction()
     origin = find_center(document) if center is None else center
@@ -113,8 +135,7 @@ def center_of_mass(
         msg = f"det_y is in {axes[0].units}, det_x in {axes[1].units}"
         raise OptionError(msg, hint="calibrate both in the same units to rotate vectors")
     y, x = correct((y, x), chosen)
-    attributes |= {"rotation_deg": chosen.rotation, "flip": int(chosen.flip)}
-    return label_field(document, {"com_y": y, "com_x": x}, attributes)
+    return (y, x), attributes | {"rotation_deg": chosen.rotation, "flip": int(chosen.flip)}
 
 
 def _measure(document: Document, mask: NDArray[np.bool_], resources: Resources) -> Field:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,19 @@ from stemzarr.model import Blocks, Document, Progress, read_box
 from stemzarr.options import available_threads
 from stemzarr.pixels.boxes import Box
 from stemzarr.pixels.resources import Resources
-from stemzarr.views.detectors import make_detector
+from stemzarr.views.detectors import Detector, make_detector
 from stemzarr.views.kernels import sum_dtype, working_dtype
 from stemzarr.views.normalize import cast_checked
 from stemzarr.views.overflow import check_integers, check_range
 from stemzarr.views.slabs import map_document
-from stemzarr.views.tiled import sum_by_tiles
+from stemzarr.views.tiled import TiledImage, sum_by_tiles
 from stemzarr.views.view import View
 from stemzarr.views.viewed import apply
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["find_center", "find_center_pixel", "label_scan", "virtual_image"]
+__all__ = ["find_center", "find_center_pixel", "label_scan", "sum_detector", "virtual_image"]
 
 _MEMORY = 256 * 1024**2
 
@@ -86,25 +87,65 @@ def virtual_image(  # noqa: PLR0913 - what may vary, one by one
     A detector of whole tiles is summed from the tile sums that a store keeps, any other from the
     pixels; integers are the same by both ways.
     """
+    given = {"inner": inner, "outer": outer, "center": center, "rect": rect, "mask": mask}
+    detector = _choose(document, **given)
+    resources = Resources(threads=threads or available_threads(), memory=memory, progress=progress)
+    summed = _sum(document, detector, resources, approximate=approximate)
+    attributes = {"long_name": "virtual image", **detector.attributes}
+    image = summed.image
+    if approximate:
+        attributes["largest_error"] = summed.largest_error
+        image = image.astype(np.float64)
+    return label_scan(document, image, "virtual_image", attributes)
+
+
+def sum_detector(
+    document: Document,
+    resources: Resources,
+    **detector: Any,  # noqa: ANN401 - as virtual_image takes it
+) -> NDArray[Any]:
+    """Return the values of the exact `virtual_image`, (scan_y, scan_x), without labels.
+
+    Parameters
+    ----------
+    document
+        A 4D scan.
+    resources
+        Threads, memory and progress of the one pass over the values.
+    **detector
+        `inner`, `outer`, `center`, `rect` or `mask`.
+
+    Raises
+    ------
+    OptionError, UnsupportedDataError
+        As `virtual_image` says.
+    """
+    return _sum(document, _choose(document, **detector), resources).image
+
+
+def _choose(document: Document, **given: Any) -> Detector:  # noqa: ANN401 - see make_detector
+    """Return the pixels that are summed; a ring is around the central disk where not told."""
     if document.kind != "4d-stem" or document.dtype.kind == "c":
         msg = f"the document {document.slug!r} is {document.kind} of {document.dtype}"
         raise UnsupportedDataError(msg, hint="virtual images need a 4D scan of real values")
-    if center is None:
-        no_ring = inner <= 0 and outer is None
-        center = (0.0, 0.0) if no_ring else find_center(document)
-    detector = make_detector(
-        document, inner=inner, outer=outer, center=center, rect=rect, mask=mask
-    )
-    resources = Resources(threads=threads or available_threads(), memory=memory, progress=progress)
+    if given.get("center") is None:
+        no_ring = given.get("inner", 0) <= 0 and given.get("outer") is None
+        given["center"] = (0.0, 0.0) if no_ring else find_center(document)
+    return make_detector(document, **given)
+
+
+def _sum(
+    document: Document, detector: Detector, resources: Resources, *, approximate: bool = False
+) -> TiledImage:
+    """Return the image and how far it may be off; 0 where a salvage recovered nothing."""
     summed = sum_by_tiles(document, detector.mask, resources, approximate=approximate)
-    image = _sum_masked(document, detector.mask, resources) if summed is None else summed.image
-    if document.valid is not None:
-        image = np.where(document.valid, image, image.dtype.type(0))
-    attributes = {"long_name": "virtual image", **detector.attributes}
-    if approximate:
-        attributes["largest_error"] = 0.0 if summed is None else summed.largest_error
-        image = image.astype(np.float64)
-    return label_scan(document, image, "virtual_image", attributes)
+    if summed is None:
+        image = _sum_masked(document, detector.mask, resources)
+        summed = TiledImage(image=image, largest_error=0.0)
+    if document.valid is None:
+        return summed
+    kept = np.where(document.valid, summed.image, summed.image.dtype.type(0))
+    return dataclasses.replace(summed, image=kept)
 
 
 def label_scan(

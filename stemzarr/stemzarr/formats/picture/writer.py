@@ -13,11 +13,12 @@ from stemzarr.formats.picture.drawing import draw_scale_bar, enlarge
 from stemzarr.formats.picture.png import MOST_CHANNELS, encode_png
 from stemzarr.model import ArrayBlocks, Document, read_box
 from stemzarr.options import ExportOptions
+from stemzarr.pixels.resources import Resources
 from stemzarr.registry import Exported, ExportRequest
 from stemzarr.views.colour_maps import colour_table
 from stemzarr.views.render import ViewBlocks
 from stemzarr.views.view import View
-from stemzarr.views.virtual import virtual_image
+from stemzarr.views.virtual import sum_detector
 
 __all__ = ["image_of", "read_all", "view_of", "write_png"]
 
@@ -127,7 +128,7 @@ def image_of(request: ExportRequest) -> Document:
     document = request.documents[0]
     if document.kind == "4d-stem":
         options = request.options
-        image = virtual_image(document, threads=options.threads, memory=options.memory).to_numpy()
+        image = sum_detector(document, Resources(threads=options.threads, memory=options.memory))
         return dataclasses.replace(
             document,
             kind="image",

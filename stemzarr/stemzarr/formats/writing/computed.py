@@ -13,7 +13,7 @@ from stemzarr.formats.writing.labelling_images import label_image
 from stemzarr.model import Axis, Document
 from stemzarr.options import ExportOptions
 from stemzarr.pixels.resources import Resources
-from stemzarr.views.deflection import center_of_mass, deflection
+from stemzarr.views.deflection import deflection, measure_shifts
 from stemzarr.views.likeness import likeness
 from stemzarr.views.patterns import pattern, radial_profile
 
@@ -49,8 +49,7 @@ def take_pattern(document: Document, options: ExportOptions) -> Document:
 def _shift(
     document: Document, options: ExportOptions, resources: Resources
 ) -> dict[str, NDArray[Any]]:
-    found = center_of_mass(document, center=options.center, resources=resources)
-    y, x = (found[name].to_numpy() for name in ("com_y", "com_x"))
+    (y, x), _ = measure_shifts(document, center=options.center, resources=resources)
     return {"com-y": y, "com-x": x, "com-magnitude": np.hypot(y, x)}
 
 

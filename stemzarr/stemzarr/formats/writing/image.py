@@ -24,7 +24,7 @@ from stemzarr.store.format.tree import read_nodes, read_small_array
 from stemzarr.views.slabs import map_document
 from stemzarr.views.view import View
 from stemzarr.views.viewed import apply
-from stemzarr.views.virtual import virtual_image
+from stemzarr.views.virtual import sum_detector
 
 __all__ = ["fold_previews", "take_image"]
 
@@ -94,16 +94,9 @@ def take_image(
 
 def _take_ring(document: Document, options: ExportOptions, resources: Resources) -> Document:
     ring = {"inner": options.inner or 0.0, "outer": options.outer}
-    summed = virtual_image(
-        document,
-        **ring,  # type: ignore[arg-type]
-        center=options.center,
-        threads=resources.threads,
-        memory=resources.memory,
-        progress=resources.progress,
-    )
+    summed = sum_detector(document, resources, **ring, center=options.center)
     radii = {name: radius for name, radius in ring.items() if radius is not None}
-    return label_image(document, "virtual image", summed.to_numpy(), attributes=radii)
+    return label_image(document, "virtual image", summed, attributes=radii)
 
 
 def _key(image: str) -> str:
