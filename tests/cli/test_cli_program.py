@@ -55,7 +55,9 @@ def test_work_on_files_and_stores_imports_no_xarray(tmp_path: Path) -> None:
     script = (
         "import sys; from stemzarr_cli.program import run\n"
         "for words in ('info scan.dm4', 'ingest scan.dm4', 'ls', 'show scan', 'verify scan',"
-        " 'export scan scan.hspy', 'export scan.dm4 scan.emd'):\n"
+        " 'export scan scan.hspy', 'export scan.dm4 scan.emd',"
+        " 'export scan ring.png --outer 2', 'export scan com.npy --image com-y',"
+        " 'explore scan.dm4 --html page.html'):\n"
         "    status = run(words.split())\n"
         "    heavy = {'xarray', 'dask', 'pandas', 'torch'} & sys.modules.keys()\n"
         "    if status or heavy: sys.exit(f'{words}: {status} {heavy}')\n"

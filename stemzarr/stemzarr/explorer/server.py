@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import importlib
 import json
 import secrets
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -132,7 +132,6 @@ class Explorer:
             if not isinstance(self.subjects, Gallery):
                 with contextlib.suppress(StemzarrError):
                     await work.read(lambda: self.describe("", None))
-            await work.read(lambda: importlib.import_module("xarray"))
             while not self._stopped.is_set():
                 # Ctrl-C, where another thread gets it, interrupts only waits that end.
                 with contextlib.suppress(TimeoutError):
@@ -161,6 +160,11 @@ class _Handler(RequestHandler):
     def initialize(self, explorer: Explorer, work: Work) -> None:
         self.explorer = explorer
         self.work = work
+        self._gone = threading.Event()
+
+    def on_connection_close(self) -> None:
+        self._gone.set()
+        super().on_connection_close()
 
     def set_default_headers(self) -> None:
         for name, value in HEADERS.items():
@@ -330,7 +334,7 @@ class _ApiHandler(_Handler):
 
     async def _send_tiles(self) -> None:
         subject = await self._subject()
-        tiles = await self.work.read(subject.tiles)
+        tiles = await self.work.sum(functools.partial(subject.tiles, self._gone.is_set))
         self.set_header("Stemzarr-Tiles", f"{tiles.tile},{tiles.step},{int(tiles.whole)}")
         await self._send_array(tiles.sums)
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import math
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -291,20 +292,27 @@ class Subject:
             image[y : y + height] = np.abs(box).sum(axis=2, dtype=np.float64)
         return image
 
-    def tiles(self) -> TileSums:
+    def tiles(self, stop: Callable[[], bool] = bool) -> TileSums:
         """Return the best tile sums there are by now; better ones may be on their way.
+
+        Parameters
+        ----------
+        stop
+            Says that nobody waits for them any more.
 
         Raises
         ------
+        InterruptedError
+            They were stopped.
         UnsupportedDataError
             The document is not a 4D scan.
         """
         if not self.is_scan:
             raise UnsupportedDataError("only a 4D scan has tile sums", hint="open a scan")
+        if self.document.tiles is not None:  # read again as quickly as they are sent
+            return all_tiles(self.document, _TILE_BYTES, stop=lambda: self._stop.is_set() or stop())
         with self._lock:
             if self._tiles is None:
-                if self.document.tiles is not None:  # read again as quickly as they are sent
-                    return all_tiles(self.document, _TILE_BYTES, stop=self._stop)
                 self._tiles = sampled_tiles(self.document, _TILE_BYTES)
                 if self.document.nbytes <= _COUNTED_AT_ONCE:
                     self._worker = threading.Thread(target=self._sum, name="stemzarr-tiles")
@@ -315,7 +323,7 @@ class Subject:
 
     def _sum(self) -> None:
         try:
-            better = all_tiles(self.document, _TILE_BYTES, stop=self._stop)
+            better = all_tiles(self.document, _TILE_BYTES, stop=self._stop.is_set)
         except (InterruptedError, StemzarrError, OSError, MemoryError):
             better = None  # what is damaged is named where it is looked at
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,7 @@ def sampled_tiles(document: Document, budget: int) -> TileSums:
     return TileSums(sums=sums, tile=tile, step=step, whole=False)
 
 
-def all_tiles(document: Document, budget: int, *, stop: threading.Event) -> TileSums:
+def all_tiles(document: Document, budget: int, *, stop: Callable[[], bool]) -> TileSums:
     """Return the tile sums of all positions that fit a budget: those of the store, or in one pass.
 
     Parameters
@@ -97,7 +97,7 @@ def all_tiles(document: Document, budget: int, *, stop: threading.Event) -> Tile
     budget
         Most bytes of the sums.
     stop
-        Ends the pass early with `InterruptedError` when it is set.
+        Ends the pass early with `InterruptedError` when it says so.
     """
     rows, columns, height, width = document.shape
     tile, step = plan_tiles(document, budget)
@@ -106,7 +106,7 @@ def all_tiles(document: Document, budget: int, *, stop: threading.Event) -> Tile
     kept = document.tiles
 
     def add(blocks: Blocks, box: Box) -> None:
-        if stop.is_set():
+        if stop():
             raise InterruptedError
         (y0, x0, *_), (ny, nx, *_) = box.start, box.shape
         values = read_box(blocks, box.start, box.shape)
