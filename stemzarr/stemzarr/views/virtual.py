@@ -124,7 +124,7 @@ def sum_detector(
 
 
 def _choose(document: Document, **given: Any) -> Detector:  # noqa: ANN401 - see make_detector
-    """Return the pixels that are summed; a ring is around the central disk where not told."""
+    """Return the pixels that are summed; by default a ring is around the central disk."""
     if document.kind != "4d-stem" or document.dtype.kind == "c":
         msg = f"the document {document.slug!r} is {document.kind} of {document.dtype}"
         raise UnsupportedDataError(msg, hint="virtual images need a 4D scan of real values")
