@@ -29,6 +29,8 @@ class Target:
 
     name: ClassVar[str]
     suffix: ClassVar[str]
+    salvages: ClassVar[bool] = False
+    """Whether half of the inputs are salvaged."""
 
     def __init__(self) -> None:
         memory = Path("/dev/shm")  # noqa: S108 - a file system without a disk
@@ -67,7 +69,7 @@ class Target:
         from stemzarr.testing.contracts import check_reader
 
         chance = zlib.crc32(data)
-        options = ReadOptions(salvage=bool(chance & 1)) if self.name == "dm" else ReadOptions()
+        options = ReadOptions(salvage=self.salvages and bool(chance & 1))
         source = read_source(self.path, options)
         json.dumps(source.load_metadata(), allow_nan=False, ensure_ascii=False).encode()
         for document in source.documents:
@@ -98,6 +100,7 @@ class Dm(Target):
 
     name = "dm"
     suffix = ".dm4"
+    salvages = True
 
     def seeds(self) -> list[bytes]:
         """Return whole inputs."""
@@ -181,6 +184,22 @@ class Npy(Target):
             np.save(file, values)
             found.append(file.getvalue())
         return found
+
+
+class Ndata(Target):
+    """Nion Swift's zip files."""
+
+    name = "ndata"
+    suffix = ".ndata"
+    salvages = True
+
+    def seeds(self) -> list[bytes]:
+        """Return whole inputs."""
+        from stemzarr.testing.files import FILE_WRITERS
+
+        values = np.arange(2 * 3 * 4 * 4, dtype="u1").reshape(2, 3, 4, 4)
+        names = ("ndata", "ndata1")
+        return [FILE_WRITERS[name](self.folder, values, "x").read_bytes() for name in names]
 
 
 class Store(Target):
@@ -495,6 +514,6 @@ class Hdf5Bytes(Sample):
 
 
 TARGETS: dict[str, type[Target]] = {
-    target.name: target for target in (Dm, Npy, Store, Hdf5, Hdf5Bytes, Blo, Tvips)
+    target.name: target for target in (Dm, Npy, Ndata, Store, Hdf5, Hdf5Bytes, Blo, Tvips)
 }
 """All targets by name."""

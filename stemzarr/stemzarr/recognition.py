@@ -165,6 +165,13 @@ READERS: tuple[Reader, ...] = (
         formats="stemzarr.formats.hdf5.rows:FORMATS",
     ),
     Reader(
+        name="ndata",
+        target="stemzarr.formats.nion.ndata:read_ndata",
+        suffixes=(".ndata", ".ndata1"),
+        guessed=(".ndata", ".ndata1"),
+        formats="stemzarr.formats.nion.ndata:FORMATS",
+    ),
+    Reader(
         name="npy",
         target="stemzarr.formats.npy.reader:read_npy",
         suffixes=(".npy",),

@@ -256,18 +256,15 @@ def test_archives_are_refused_as_what_they_are(tmp_path: Path) -> None:
     """A packed file of an unknown suffix says what is in it, and that it is to be unpacked."""
     np.save(tmp_path / "data.npy", np.ones((4, 5), "u2"))
     np.savez(tmp_path / "many.npz", one=np.ones(3))
-    for suffix in (".ndata", ".ndata1", ".zip"):
-        with zipfile.ZipFile(tmp_path / f"nion{suffix}", "w") as archive:
-            archive.write(tmp_path / "data.npy", "data.npy")
-            archive.writestr("metadata.json", "{}")
+    with zipfile.ZipFile(tmp_path / "nion.zip", "w") as archive:
+        archive.write(tmp_path / "data.npy", "data.npy")
+        archive.writestr("metadata.json", "{}")
     with ZipStore(tmp_path / "sim.zarr.zip", mode="w") as store:
         zarr.open_group(store, mode="w").create_array("a", data=np.ones((4, 5), "u2"))
     (tmp_path / "scan.gz").write_bytes(gzip.compress(b"0123456789"))
     (tmp_path / "scan.xz").write_bytes(lzma.compress(b"0123456789"))
     for name, words in {
         "many.npz": r"zip archive \(one.npy\).*file of data",
-        "nion.ndata": r"zip archive \(data.npy, metadata.json\).*file of data",
-        "nion.ndata1": r"zip archive \(data.npy, metadata.json\).*file of data",
         "nion.zip": r"zip archive \(data.npy, metadata.json\).*file of data",
         "sim.zarr.zip": r"zip archive .*give the folder",
         "scan.gz": r"packed by gzip.*unpack",

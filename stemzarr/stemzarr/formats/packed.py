@@ -29,8 +29,8 @@ def refuse_packed(path: Path) -> None:
     Raises
     ------
     UnknownFormatError
-        It is a zip archive, such as `.npz`, `.zarr.zip` and Nion Swift's `.ndata`, or packed by
-        gzip, bzip2, xz, zstd, 7-Zip or RAR.
+        It is a zip archive, such as `.npz` and `.zarr.zip`, or packed by gzip,
+        bzip2, xz, zstd, 7-Zip or RAR.
     """
     names = _members(path)
     if names:

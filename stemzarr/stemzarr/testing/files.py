@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from stemzarr.testing.dm5 import write_dm5
 from stemzarr.testing.dm_image import DMAxis, DMImage
 from stemzarr.testing.dm_writer import write_dm
-from stemzarr.testing.hdf5_files import HDF5_WRITERS
+from stemzarr.testing.hdf5_files import HDF5_WRITERS, nion_properties
 from stemzarr.testing.merlin import write_hdr, write_mib
+from stemzarr.testing.nion import write_ndata
 
 __all__ = ["FILE_WRITERS", "NEEDED_MODULES", "WriteScan"]
 
@@ -69,6 +70,14 @@ def _personal(secret: str) -> dict[str, Any]:
 def _write_npy(folder: Path, values: NDArray[Any], secret: str = "") -> Path:  # noqa: ARG001 - it holds no text
     np.save(folder / "scan.npy", values.astype("<u2"))
     return folder / "scan.npy"
+
+
+def _write_ndata(
+    folder: Path, values: NDArray[Any], secret: str = "", *, suffix: str = ".ndata"
+) -> Path:
+    path = folder / f"scan{suffix}"
+    write_ndata(path, values.astype("<f4"), nion_properties(secret))
+    return path
 
 
 def _image(values: NDArray[Any], secret: str) -> DMImage:
@@ -300,6 +309,8 @@ _library: Callable[..., WriteScan] = partial(partial, _write_library)
 
 FILE_WRITERS: Final[dict[str, WriteScan]] = {
     "npy": _write_npy,
+    "ndata": _write_ndata,
+    "ndata1": partial(_write_ndata, suffix=".ndata1"),
     "dm3": partial(_write_dm, version=3),
     "dm4": partial(_write_dm, version=4),
     "dm5": _write_dm5,

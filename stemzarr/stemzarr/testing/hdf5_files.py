@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HDF5_WRITERS"]
+__all__ = ["HDF5_WRITERS", "nion_properties"]
 
 
 def _mark(group: h5py.Group | h5py.Dataset, secret: str) -> None:
@@ -76,8 +76,8 @@ def _write_dectris(folder: Path, values: NDArray[Any], secret: str = "") -> Path
     return path
 
 
-def _write_nion(folder: Path, values: NDArray[Any], secret: str = "") -> Path:
-    path = folder / "scan.nhdf"
+def nion_properties(secret: str = "") -> dict[str, Any]:
+    """Return what Nion Swift says of a scan."""
     calibration = {"offset": 0.0, "scale": 0.5, "units": "nm"}
     properties: dict[str, Any] = {
         "collection_dimension_count": 2,
@@ -89,9 +89,14 @@ def _write_nion(folder: Path, values: NDArray[Any], secret: str = "") -> Path:
     if secret:
         properties["session"] = {"microscopist": secret, "site": f"of {secret}", "sample": secret}
         properties["metadata"] = {"user": secret, "path": f"/home/{secret}/x"}
+    return properties
+
+
+def _write_nion(folder: Path, values: NDArray[Any], secret: str = "") -> Path:
+    path = folder / "scan.nhdf"
     with h5py.File(path, "w") as file:
         file["data/0"] = values.astype("f4")
-        file["data/0"].attrs["properties"] = json.dumps(properties)
+        file["data/0"].attrs["properties"] = json.dumps(nion_properties(secret))
     return path
 
 

@@ -1,0 +1,1 @@
+"""Nion Swift's items: what its JSON says of values, and the zip files that hold both."""
