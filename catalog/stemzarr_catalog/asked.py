@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stemzarr.errors import EntryNotFoundError, OptionError, StoreExistsError
 from stemzarr.metadata.facts import PERSONAL_FACTS
 from stemzarr.model import Fact, Source
-from stemzarr.options import IngestOptions
+from stemzarr.options import IngestOptions, ReadOptions
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
@@ -33,8 +33,11 @@ def _read(entry: Entry) -> dict[str, Any]:
 
 
 def asks_nothing(options: IngestOptions) -> bool:
-    """Return whether nothing is asked for by which an entry could differ from that of a file."""
-    plain = IngestOptions()
+    """Return whether nothing is asked for by which an entry could differ from that of a file.
+
+    A file that ends early has a store with pixels only where it was salvaged.
+    """
+    plain = IngestOptions(read=ReadOptions(salvage=options.read.salvage))
     names = ("read", "codec", "virtual", "redact", "sha256", "facts", "overwrite")
     return all(getattr(options, name) == getattr(plain, name) for name in names)
 

@@ -22,7 +22,7 @@ from stemzarr_cli.report import Report
 from stemzarr_cli.stamp import stamp_option, stamped
 from stemzarr_cli.steady import Steady, pace_options
 from stemzarr_cli.storing import store_options
-from stemzarr_cli.text import format_bytes, format_seconds
+from stemzarr_cli.text import format_bytes, format_path, format_seconds
 
 if TYPE_CHECKING:
     from stemzarr.model import Source
@@ -152,16 +152,24 @@ def _believe(report: Report, *, compare: bool) -> Callable[[str, str], bool] | N
 
 def _plan(report: Report, sources: list[Path], where: Path | None, options: IngestOptions) -> None:
     """Show how one file would be stored, or what would become of each of several."""
-    from stemzarr.registry import read_source
+    from stemzarr_cli.survey import look_at, show_survey
 
     if len(sources) > 1:
-        from stemzarr_cli.survey import show_survey
-
         show_survey(report, sources, where, options, functools.partial(_describe_plan, options))
         return
     with report.attempt():
-        described = _describe_plan(options, read_source(sources[0], options.read))
-        report.result(described, lambda: _draw_plan(report, sources[0], described))
+        row, source = look_at(sources[0], where, options)
+        plan = {} if source is None else _describe_plan(options, source)
+        is_known = row.state == "known" and not options.overwrite
+        said = {"source": str(row.path), **plan, "state": row.state}
+
+        def draw() -> None:
+            if is_known:
+                report.say(f"{format_path(row.path)}: in the lake already, as {row.entry}")
+            else:
+                _draw_plan(report, row.path, plan)
+
+        report.result(said, draw)
 
 
 def _describe_plan(options: IngestOptions, source: Source) -> dict[str, Any]:
@@ -178,7 +186,7 @@ def _draw_plan(report: Report, path: Path, plan: Mapping[str, Any]) -> None:
     size = format_bytes(plan["source_bytes"])
     expected = f"become about {format_bytes(plan['expected_bytes'])}, estimated from a few chunks"
     becomes = "stay where they are" if plan["virtual"] else expected
-    report.say(f"{path}: {size} of pixels {becomes}")
+    report.say(f"{format_path(path)}: {size} of pixels {becomes}")
     report.show(plan_table(plan["arrays"]))
     time = f"about {format_seconds(plan['expected_seconds'])}"
     memory = f"{format_bytes(plan['memory'])} of buffers"

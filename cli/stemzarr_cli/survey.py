@@ -15,7 +15,7 @@ from stemzarr.registry import read_source
 from stemzarr_catalog.known import NO_HEADER, Given
 from stemzarr_catalog.naming import count_folders, expected_name
 from stemzarr_catalog.opening import find_lake, is_lake, open_lake
-from stemzarr_catalog.recognising import find_known, looks_like
+from stemzarr_catalog.recognising import find_known, find_unread, looks_like
 from stemzarr_cli.batch import file_size
 from stemzarr_cli.estimate import BYTES_A_STORE
 from stemzarr_cli.parts import split_progress
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from stemzarr.model import Source
     from stemzarr_catalog import Lake
 
-__all__ = ["Describe", "show_survey"]
+__all__ = ["Describe", "Row", "look_at", "show_survey"]
 
 Describe = Callable[["Source"], Mapping[str, Any]]
 """Makes the JSON line of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class Row:
     """One file."""
 
     path: Path
@@ -62,21 +62,40 @@ class _Survey:
     folders: Mapping[Path, int]
     seen: dict[tuple[int, str, str], str] = field(default_factory=dict)
 
-    def look(self, path: Path, size: int) -> tuple[_Row, Source]:
-        """Return the row of a file, and the file.
+    def look(self, path: Path, size: int) -> tuple[Row, Source | None]:
+        """Return the row of a file, and the file; None of one whose patterns were recovered.
 
         Raises
         ------
         StemzarrError
-            It cannot be read, or is not complete.
+            It cannot be read, or is not complete, and the lake does not have it.
         """
+        try:
+            return self._read(path, size)
+        except TruncatedFileError:
+            if self.lake is None or self.options.overwrite:
+                raise
+            match = find_unread(self.lake, [path]).get(path)
+            if match is None:
+                raise
+        entry = match.entries[0]
+        return Row(
+            path=path,
+            size=size,
+            state="known",
+            entry=entry.name,
+            kind=entry.kind,
+            shape=entry.shape,
+        ), None
+
+    def _read(self, path: Path, size: int) -> tuple[Row, Source]:
         source = read_source(path, self.options.read)
         if not (source.complete or self.options.read.salvage):
             why = "; ".join(source.notes) or "holds less than it declares"
             hint = "copy it again, or keep what is there with --salvage"
             raise TruncatedFileError(why, path=path, hint=hint)
         state, entry = self._recognise(source)
-        row = _Row(
+        row = Row(
             path=path,
             size=size,
             state=state,
@@ -107,6 +126,32 @@ class _Survey:
         return BYTES_A_STORE + expected_bytes(source, plan_store(source, self.options))
 
 
+def look_at(path: Path, where: Path | None, options: IngestOptions) -> tuple[Row, Source | None]:
+    """Return what one file is and would become, and the file; None where it was salvaged.
+
+    Parameters
+    ----------
+    path
+        The file.
+    where
+        The lake; it need not exist.
+    options
+        How it would be ingested.
+
+    Raises
+    ------
+    StemzarrError
+        It cannot be read, or is not complete, and the lake does not have it.
+    """
+    path = as_path(path)
+    survey = _Survey(_open_for_reading(find_lake(where)), options, count_folders([path]))
+    return survey.look(path, file_size(path))
+
+
+def _open_for_reading(folder: Path) -> Lake | None:
+    return open_lake(folder, read_only=True) if is_lake(folder) else None
+
+
 def show_survey(
     report: Report,
     paths: Sequence[Path],
@@ -131,9 +176,8 @@ def show_survey(
     """
     paths = list(map(as_path, paths))
     folder = find_lake(where)
-    lake = open_lake(folder, read_only=True) if is_lake(folder) else None
-    survey = _Survey(lake, options, count_folders(paths))
-    rows: list[_Row] = []
+    survey = _Survey(_open_for_reading(folder), options, count_folders(paths))
+    rows: list[Row] = []
     errors: list[Exception] = []
     for row, line, error in _look(report, survey, paths, describe):
         rows.append(row)
@@ -152,7 +196,7 @@ def show_survey(
 
 def _look(
     report: Report, survey: _Survey, paths: Sequence[Path], describe: Describe
-) -> Iterator[tuple[_Row, Mapping[str, Any], Exception | None]]:
+) -> Iterator[tuple[Row, Mapping[str, Any], Exception | None]]:
     sizes = [file_size(path) for path in paths]
     with report.progress("looking at") as bar:
         parts = split_progress(bar, sizes)
@@ -160,19 +204,25 @@ def _look(
             report.describe(f"{number} of {len(paths)} {path.name}")
             try:
                 row, source = survey.look(path, size)
-                line = describe(source) if report.as_json else {}
+                line = _line(row, source, describe) if report.as_json else {}
             except StemzarrError as error:
                 state = "truncated" if isinstance(error, TruncatedFileError) else "unreadable"
-                failed = _Row(path=path, size=size, state=state)
+                failed = Row(path=path, size=size, state=state)
                 yield failed, {"path": str(path), "error": str(error)}, error
             else:
                 yield row, line, None
 
 
+def _line(row: Row, source: Source | None, describe: Describe) -> Mapping[str, Any]:
+    if source is not None:
+        return describe(source)
+    return {"path": str(row.path), "name": row.entry, "error": None}
+
+
 _WORDS = {"known": "in the lake", "copy": "looks like"}
 
 
-def _table(rows: Sequence[_Row]) -> Listing:
+def _table(rows: Sequence[Row]) -> Listing:
     above = os.path.commonpath([row.path.parent for row in rows])
     cells = [
         {
@@ -189,7 +239,7 @@ def _table(rows: Sequence[_Row]) -> Listing:
     return Listing(cells, dispensable=("store", "entry", "shape", "kind", "size"))
 
 
-def _sum_up(rows: Sequence[_Row], lake: Path) -> str:
+def _sum_up(rows: Sequence[Row], lake: Path) -> str:
     """Say in one sentence what would be ingested, and the space that is needed and there."""
     words = {
         "new": "new",

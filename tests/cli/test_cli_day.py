@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +138,26 @@ def test_a_cut_scan_gets_what_it_lost_from_another(
     (again,) = say("ingest", other, *words)
     assert again["status"] == "ingested"
     assert open_lake(tmp_path / "lake")[again["name"]].facts["acquired"]
+
+
+def test_a_file_that_was_salvaged_is_known(
+    day: Path, tmp_path: Path, say: Callable[..., Lines], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the table of its folder and alone, until it is asked to be replaced."""
+    cut = tmp_path / "disk" / "broken.dm4"
+    cut.parent.mkdir()
+    shutil.copy(day / "broken.dm4", cut)
+    os.utime(cut, (1.7e9, 1.7e9))  # else it may have been written again in this tick of the clock
+    words = ("--lake", tmp_path / "lake")
+    say("ingest", cut, "--salvage", "--scan-shape", "3,4", *words)
+    (row,) = say("info", cut.parent, *words)
+    assert row == {"path": str(cut), "name": "broken", "error": None, "state": "known"}
+    (plan,) = say("ingest", "--dry-run", cut, *words)
+    assert plan == {"source": str(cut), "state": "known"}
+    assert run(["info", str(cut.parent), *map(str, words)]) == 0
+    assert "1 in the lake already" in capsys.readouterr().out
+    assert run(["ingest", str(cut), "--salvage", *map(str, words)]) == 0
+    assert run(["ingest", str(cut), "--dry-run", "--overwrite", *map(str, words)]) == 1
 
 
 def test_facts_of_another_kind_of_file_are_refused(
