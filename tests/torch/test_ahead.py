@@ -89,7 +89,7 @@ def test_an_epoch_reads_once_and_samples_once(
     """
     dataset, blocks = patterns(slots, block=(1, width, 4, 4))
     loader = make_loader(dataset, size, shuffle=shuffle, seed=seed)
-    batches = [numbers_of(batch) for batch in loader]
+    batches = [numbers_of(batch) for batch in list(loader)]
     assert sorted(n for batch in batches for n in batch) == list(range(COUNT))
     assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
     assert set(blocks.reads.values()) == {1}

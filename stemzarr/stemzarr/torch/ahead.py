@@ -1,13 +1,14 @@
 """Units rendered in the order of the batches that need them, while earlier batches are used.
 
 One thread decides and assembles: it begins the units of coming batches wherever a buffer is free,
-waits for those of its batch, copies their patterns, and frees the buffer of each unit that no
-batch needs any more. A pool renders. All of it ends with the iterator.
+waits for those of its batch, copies their patterns by one call, and frees the buffers of units that
+no batch needs any more. A pool renders. All of it ends with the iterator.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from stemzarr.pixels.threads import map_in_threads
 from stemzarr.torch.batch import Batch, LabelledBatch, ReadBatch, batch_of
-from stemzarr.torch.cache import Buffer, rows_by_unit
+from stemzarr.torch.cache import BatchMemory, Buffer
 from stemzarr.torch.dataset import PatternDataset
 
 __all__ = ["count_at_once", "read_ahead"]
@@ -55,11 +56,11 @@ def read_ahead(
         ThreadPoolExecutor(dataset.threads, thread_name_prefix="stemzarr-render") as pool,
         contextlib.ExitStack() as foreseen,
     ):
-        units = dataset.units()[np.concatenate(batches)]
+        units, ends = dataset.units()[np.concatenate(batches)], _ends(batches)
         reader = None
         read: Callable[[NDArray[np.int64]], torch.Tensor] = dataset.fetch
         if count_at_once(units) <= dataset.units_in_memory(1):
-            reader = _Reader(dataset, np.split(units, _ends(batches)), pool)
+            reader = _Reader(dataset, units, ends, pool)
             read = reader.read
             foreseen.enter_context(dataset.foresee(reader.list_missing()))
 
@@ -79,8 +80,8 @@ def read_ahead(
 
 
 def _ends(batches: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Return where each batch but the last ends."""
-    return np.cumsum([len(numbers) for numbers in batches])[:-1]
+    """Return how many patterns there are up to the end of each batch."""
+    return np.cumsum([len(numbers) for numbers in batches])
 
 
 def count_at_once(units: NDArray[np.int64]) -> int:
@@ -109,75 +110,79 @@ class _Reader:
     def __init__(
         self,
         dataset: PatternDataset,
-        units: Sequence[NDArray[np.int64]],
+        units: NDArray[np.int64],
+        ends: NDArray[np.int64],
         pool: ThreadPoolExecutor,
     ) -> None:
         self._dataset, self._pool = dataset, pool
         self._cache = dataset.take_cache()
-        self._units = units
-        self._left = np.bincount(np.concatenate(units))
+        self._memory = BatchMemory(self._cache.dtype)
+        self._patterns = self._cache.size // math.prod(dataset.shape[1:])
+        """Patterns that a buffer has memory for."""
+        self._left = np.bincount(units)
+        self._places = np.full(len(self._left), -1)
+        """Where the first pattern of each unit is in the cache; -1 of units that are not begun."""
         self._begun: dict[int, tuple[Buffer, Future[NDArray[Any]]]] = {}
         self._done = 0
-        self._coming = self._list_units(units)
-        self._next = next(self._coming, None)
-
-    @staticmethod
-    def _list_units(batches: Sequence[NDArray[np.int64]]) -> Iterator[tuple[int, int]]:
-        """Yield number of the batch and unit, in the order in which batches are assembled."""
-        for number, units in enumerate(batches):
-            for unit, _ in rows_by_unit(units):
-                yield number, unit
+        found, firsts = np.unique(units, return_index=True)
+        in_order = np.argsort(firsts)
+        self._order = found[in_order].tolist()
+        self._needed = np.searchsorted(ends, firsts[in_order], side="right").tolist()
+        self._number = 0  # of the units of the order, how many are begun
 
     def list_missing(self) -> Iterator[int]:
         """Yield the units that are rendered, in the order of their use."""
-        order = dict.fromkeys(unit for _, unit in self._list_units(self._units))
-        yield from (unit for unit in order if unit not in self._cache)
+        yield from (unit for unit in self._order if unit not in self._cache)
 
     def read(self, numbers: NDArray[np.int64]) -> torch.Tensor:
         """Return the next batch."""
-        self._begin_coming()
         units, inside = self._dataset.locate(numbers)
-        batch = self._dataset.allocate(len(numbers))
-        for unit, rows in rows_by_unit(units):
-            values = self._begun[unit][1].result()
-            # One by one: a list of places would be copied twice.
-            for row in rows:
-                batch[row, 0] = values[inside[row]]
-            self._left[unit] -= len(rows)
-            if not self._left[unit]:
-                self._free(unit)
+        batch = self._memory.array((len(numbers), *self._dataset.shape[1:]))
+        copied = 0
+        while copied < len(numbers):
+            self._begin_coming()
+            copied += self._copy(units[copied:], inside[copied:], batch[copied:, 0])
         self._done += 1
         return torch.from_numpy(batch)
 
-    def _free(self, unit: int) -> None:
-        """Give up a unit that no batch needs, before those of an epoch that are yet to come."""
-        buffer, future = self._begun.pop(unit)
-        self._cache.keep(unit, buffer, future.result(), first=True)
-        self._begin_coming()
+    def _copy(self, units: NDArray[np.int64], inside: NDArray[np.int64], out: NDArray[Any]) -> int:
+        """Copy the patterns before the first whose unit is not begun; return how many."""
+        firsts = self._places[units]
+        count = int(np.argmin(firsts)) if firsts.min() < 0 else len(units)
+        used, patterns = np.unique(units[:count], return_counts=True)
+        for unit in used.tolist():
+            self._begun[unit][1].result()
+        self._cache.copy_patterns(firsts[:count] + inside[:count], out[:count])
+        self._left[used] -= patterns
+        for unit in used[self._left[used] == 0].tolist():
+            # No batch needs it: it gives way before those of an epoch that are yet to come.
+            buffer, future = self._begun.pop(unit)
+            self._cache.keep(unit, buffer, future.result(), first=True)
+        return count
 
     def _begin_coming(self) -> None:
         """Begin units of coming batches, as many as there are buffers for."""
-        while self._next is not None:
-            number, unit = self._next
-            if number > self._done + _COMING or not self._begin(unit):
+        while self._number < len(self._order):
+            unit, batch = self._order[self._number], self._needed[self._number]
+            if batch > self._done + _COMING or not self._begin(unit):
                 return
-            self._next = next(self._coming, None)
+            self._number += 1
 
     def _begin(self, unit: int) -> bool:
         """Return whether a unit is kept, or there is a buffer that it is rendered into."""
-        if unit in self._begun:
-            return True
         kept = self._cache.take(unit)
         if kept is not None:
+            buffer, values = kept
             future: Future[NDArray[Any]] = Future()
-            future.set_result(kept[1])
-            self._begun[unit] = kept[0], future
-            return True
-        buffer = self._cache.take_buffer()
-        if buffer is None:
-            return False
-        rendering = self._pool.submit(self._dataset.render_unit, unit, buffer.values)
-        self._begun[unit] = buffer, rendering
+            future.set_result(values)
+        else:
+            free = self._cache.take_buffer()
+            if free is None:
+                return False
+            buffer = free
+            future = self._pool.submit(self._dataset.render_unit, unit, buffer.values)
+        self._begun[unit] = buffer, future
+        self._places[unit] = buffer.place * self._patterns
         return True
 
     def give_back(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
+import math
+import weakref
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Buffer", "UnitCache", "rows_by_unit"]
+__all__ = ["BatchMemory", "Buffer", "UnitCache", "rows_by_unit"]
 
 Key = Hashable
+_KEPT = 3
+"""Batches whose memory is kept: two wait to be taken while one is used."""
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +26,8 @@ class Buffer:
 
     values: NDArray[Any]
     """Flat values, as many as the largest unit has."""
+    place: int = 0
+    """Its place among all buffers."""
     taken: bool = False
     """Whether a unit is kept in it."""
 
@@ -46,12 +52,14 @@ class UnitCache:
     ----------
     slots
         How many units it can hold.
+    size, dtype
+        Number of values of the largest unit, and their type.
     """
 
     def __init__(self, slots: int, size: int, dtype: np.dtype[Any]) -> None:
-        pool = np.empty((slots, size), dtype)
-        self.slots = slots
-        self._free = [Buffer(values=values) for values in pool]
+        self._pool = np.empty((slots, size), dtype)
+        self.slots, self.size, self.dtype = slots, size, dtype
+        self._free = [Buffer(values=values, place=n) for n, values in enumerate(self._pool)]
         self._kept: OrderedDict[Key, tuple[Buffer, NDArray[Any]]] = OrderedDict()
 
     @property
@@ -89,7 +97,7 @@ class UnitCache:
         if self._free:
             return self._free.pop()
         _, (buffer, _) = self._kept.popitem(last=False)
-        return Buffer(values=buffer.values)
+        return Buffer(values=buffer.values, place=buffer.place)
 
     def take_buffer(self) -> Buffer | None:
         """Return a buffer for good, in place of another unit; None where all are taken."""
@@ -105,6 +113,49 @@ class UnitCache:
         self._kept[key] = buffer, values
         if first:
             self._kept.move_to_end(key, last=False)
+
+    def copy_patterns(self, places: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """Copy patterns out of buffers that were taken, all by one call.
+
+        Parameters
+        ----------
+        places
+            (N,) which patterns, counted through the memory of all buffers.
+        out
+            (N, det_y, det_x), C-contiguous.
+        """
+        patterns = self._pool.reshape(-1, math.prod(out.shape[1:]))
+        # Another mode than the default copies straight; the places are within.
+        np.take(patterns, places, axis=0, out=out.reshape(len(out), -1), mode="clip")
+
+
+class BatchMemory:
+    """Memory for batches, used again once nothing refers to a batch any more.
+
+    The system clears each page that it gives, which takes longer than copying the patterns.
+
+    Parameters
+    ----------
+    dtype
+        Type of the values.
+    """
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+        self._free: deque[NDArray[Any]] = deque(maxlen=_KEPT)
+
+    def array(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Return a C-contiguous array with no defined values, its memory its own while it lives."""
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = np.empty(0, self._dtype)
+        if memory.size < math.prod(shape):
+            memory = np.empty(math.prod(shape), self._dtype)
+        # A tensor of it refers to this very array, which every view of the tensor keeps alive.
+        given = memory[: math.prod(shape)].reshape(shape)
+        weakref.finalize(given, self._free.append, memory).atexit = False
+        return given
 
 
 def rows_by_unit(units: NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:
