@@ -18,7 +18,7 @@ from stemzarr.errors import OptionError, StemzarrError, UnsupportedDataError
 from stemzarr.formats.picture.drawing import draw_scale_bar
 from stemzarr.formats.picture.png import encode_png
 from stemzarr.model import CHANNEL, Axis, Document, Source, read_box
-from stemzarr.views.marks import Frame, Mark, Ring, disk_rings, trace
+from stemzarr.views.marks import Frame, Mark, Ring, disk_rings, frames_of, trace
 
 __all__ = [
     "LEVELS",
@@ -47,7 +47,6 @@ _MARKED = 96
 """Pixels along the shorter side from which a picture has marks and a scale bar."""
 _APART = 4.0
 """Pixels between two rings that can be distinguished."""
-_EDGES = ("top", "left", "bottom", "right")
 
 _HEAT = np.array(
     [
@@ -134,15 +133,11 @@ def _main(source: Source, size: int) -> Iterator[Picture]:
 
 def _survey(source: Source, size: int) -> Iterator[Picture]:
     """Yield the survey image of the main document with what was scanned of it."""
-    known = source.document.attributes
-    slug = known.get("survey_document")
-    edges = {edge: known.get(f"scan_rect_{edge}") for edge in _EDGES}
+    slug = source.document.attributes.get("survey_document")
     for document in source.documents:
-        if document.slug != slug or document.kind != "image":
-            continue
-        numbers = {e: float(n) for e, n in edges.items() if isinstance(n, int | float)}
-        frames = (Frame(**numbers),) if len(numbers) == len(edges) else ()
-        yield _read_image(document, "survey", (), size, frames)
+        if document.slug == slug and document.kind == "image":
+            frames = frames_of(source, document)
+            yield _read_image(document, "survey", (), size, frames)
 
 
 def picture_of(

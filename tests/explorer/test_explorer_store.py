@@ -84,6 +84,7 @@ def test_a_scan_gives_what_the_server_sends(
         "main",
         "documents",
         "facts",
+        "frames",
         "complete",
     ):
         assert found["about"][name] == about[name], name
@@ -107,10 +108,14 @@ def test_a_scan_gives_what_the_server_sends(
 
 
 def test_an_image_is_read_too(store: Path, node: Node) -> None:
-    """The survey image of the scan."""
-    script = OPEN + "console.log(JSON.stringify(plain(await store.plane(0))));"
-    height, width, numbers = node(script, str(store), "survey")
-    expected = Subject(read_source(store), "survey", "scan").plane(0)
+    """The survey image of the scan, and what was scanned of it."""
+    script = OPEN + "console.log(JSON.stringify([about.frames, ...plain(await store.plane(0))]));"
+    frames, height, width, numbers = node(script, str(store), "survey")
+    subject = Subject(read_source(store), "survey", "scan")
+    expected = subject.plane(0)
+    scan = read_source(store).document.attributes
+    edges = [scan[f"scan_rect_{edge}"] for edge in ("top", "left", "bottom", "right")]
+    assert frames == [list(frame) for frame in subject.describe()["frames"]] == [edges]
     np.testing.assert_array_equal(np.reshape(numbers, (height, width)), expected)
 
 

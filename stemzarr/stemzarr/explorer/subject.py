@@ -21,6 +21,7 @@ from stemzarr.measure.disk_mask import disk_mask
 from stemzarr.model import Document, Progress, Source, read_box
 from stemzarr.pixels.resources import Resources
 from stemzarr.views.deflection import measure_shifts
+from stemzarr.views.marks import frames_of
 
 __all__ = ["Subject"]
 
@@ -83,6 +84,7 @@ class Subject:
             "facts": {key: value for key, value in document.facts.items() if key != "complete"},
             "complete": document.facts.get("complete") != 0,
             "notes": [*self.source.notes, *document.notes],
+            "frames": [dataclasses.astuple(frame) for frame in frames_of(self.source, document)],
             "presets": self.presets,
             "instant": [name for name in self.presets if self._is_stored(name)],
             "bad_pixels": int(self.bad_pixels().sum()) if self.is_scan else 0,

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Frame", "Mark", "Ring", "disk_rings", "trace"]
+from stemzarr.model import Document, Source
+
+__all__ = ["Frame", "Mark", "Ring", "disk_rings", "frames_of", "trace"]
+
+_EDGES = ("top", "left", "bottom", "right")
 
 _DASH = 4.0
 """Pixels of a dash of a dotted ring, and of the gap after it."""
@@ -47,6 +51,26 @@ class Frame:
 
 
 Mark = Ring | Frame
+
+
+def frames_of(source: Source, survey: Document) -> tuple[Frame, ...]:
+    """Return what the scans of a source cover of an image, in pixels of it.
+
+    Parameters
+    ----------
+    source
+        What holds the scans.
+    survey
+        The image that they name as their survey image.
+    """
+    frames = []
+    for document in source.documents:
+        known = document.attributes
+        edges = [known.get(f"scan_rect_{edge}") for edge in _EDGES]
+        numbers = [float(edge) for edge in edges if isinstance(edge, int | float)]
+        if known.get("survey_document") == survey.slug and len(numbers) == len(_EDGES):
+            frames.append(Frame(**dict(zip(_EDGES, numbers, strict=True))))
+    return tuple(frames)
 
 
 def trace(mark: Mark, image: tuple[int, int], drawn: tuple[int, int]) -> NDArray[np.bool_]:

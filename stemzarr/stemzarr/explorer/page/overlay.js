@@ -1,8 +1,8 @@
-// What is drawn over the pictures: position, region, detectors, line of the profile.
+// What is drawn over the pictures: position, region, detectors, line of the profile, what was scanned.
 
 import { handles, outline } from "./detectors.js";
 
-const PLUS = "#ffb000", MINUS = "#56b4e9", MARK = "#ff4f3a", LINE = "#7cf29a";
+const PLUS = "#ffb000", MINUS = "#56b4e9", MARK = "#ff4f3a", LINE = "#7cf29a", SCANNED = "#40e0ff";
 
 function toCanvas(view, y, x) {
   return [view.left + x * view.size, view.top + y * view.size * view.aspect];
@@ -41,6 +41,12 @@ export function drawPosition(context, view, y, x) {
 export function drawRegion(context, view, [top, left, bottom, right]) {
   const [x, y] = toCanvas(view, top, left), [x1, y1] = toCanvas(view, bottom, right);
   strokeTwice(context, view, MARK, () => context.rect(x, y, x1 - x, y1 - y), [6, 4]);
+}
+
+/** Draws what a scan covers of its survey image, [top, left, bottom, right] in pixels from its edge. */
+export function drawScanned(context, view, [top, left, bottom, right]) {
+  const [x, y] = toCanvas(view, top, left), [x1, y1] = toCanvas(view, bottom, right);
+  strokeTwice(context, view, SCANNED, () => context.rect(x, y, x1 - x, y1 - y));
 }
 
 /** Draws detectors with their handles; the chosen one is drawn last. */

@@ -5,7 +5,7 @@ import { Curve, profileOf } from "./curve.js";
 import { Frame } from "./frame.js";
 import { Latest } from "./latest.js";
 import { AddressLink } from "./link.js";
-import { drawLine, drawPosition } from "./overlay.js";
+import { drawLine, drawPosition, drawScanned } from "./overlay.js";
 import { Panel } from "./panel.js";
 import { pythonOfPlane } from "./python.js";
 import { initialState, readState, writeState } from "./state.js";
@@ -43,10 +43,12 @@ export class SimplePage {
       onDisplay: (image) => this.update({ image }), onPointer: (kind, point) => this.onPointer(kind, point),
     });
     this.panel.overlay = (context, view) => {
+      for (const frame of this.about.frames) drawScanned(context, view, frame);
       if (this.isMap) drawPosition(context, view, this.state.y, this.state.x);
       if (this.state.profile) drawLine(context, view, this.state.profile.line);
     };
-    this.read = make("div", { class: "readout" }, "\u00a0");
+    this.idle = this.about.frames.length ? "The frame is what was scanned." : "\u00a0";
+    this.read = make("div", { class: "readout" }, this.idle);
     this.curve = new Curve(this.isCurve ? this.about.kind : "Profile along the line");
     this.slider = make("input", {
       type: "range", min: "0", max: String(this.count - 1), "aria-label": "Frame",
@@ -119,7 +121,7 @@ export class SimplePage {
 
   readOff(place, plane) {
     if (!place) {
-      this.read.textContent = "\u00a0";
+      this.read.textContent = this.idle;
       return;
     }
     const [yAxis, xAxis] = this.panel.axes;

@@ -7,6 +7,7 @@ import { ReadableError, toPlane } from "./transport.js";
 
 const SAFE_SLUG = /^[a-z0-9]+(?:[_-][a-z0-9]+)*$/;
 const NO_FACTS = /^(title|kind|complete|stemzarr_schema|survey_document|scan_rect_.*)$/;
+const EDGES = ["top", "left", "bottom", "right"];
 const STORED_IMAGES = ["bright_field", "annular_dark_field", "total_intensity"];
 const KEPT_CHUNKS = 8;
 const AT_ONCE = 6;
@@ -56,6 +57,8 @@ export class StoreTransport {
       facts: Object.fromEntries(Object.entries(attributes).filter(([name, value]) => !NO_FACTS.test(name) && typeof value !== "object")),
       complete: attributes.complete !== 0, presets: {}, bad_pixels: 0,
     };
+    this.about.frames = items.map((item) => attributesOf(item)).filter((each) => each.survey_document === chosen.slug)
+      .map((each) => EDGES.map((edge) => each[`scan_rect_${edge}`])).filter((frame) => frame.every(Number.isFinite));
     this.about.instant = STORED_IMAGES.filter((name) => this.nodes[`${this.prefix}preview/${name}`]);
     this.isScan = this.about.kind === "4d-stem" && !this.values.type.startsWith("complex");
     if (this.isScan) {
