@@ -19,7 +19,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
-from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
 from stemzarr.model import Document
@@ -139,5 +138,7 @@ def _array(described: dict[str, Any]) -> NDArray[Any] | dict[str, Any]:
     stored = np.dtype([tuple(field) for field in dtype] if isinstance(dtype, list) else dtype)
     values = np.frombuffer(base64.b64decode(described["base64"]), stored)
     if values.dtype.names is not None:
+        from numpy.lib.recfunctions import structured_to_unstructured  # few files need it
+
         values = structured_to_unstructured(values)
     return values.astype(values.dtype.newbyteorder("="), copy=False)

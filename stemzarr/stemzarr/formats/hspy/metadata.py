@@ -48,6 +48,7 @@ def axis_dict(axis: Axis, *, navigate: bool) -> dict[str, Any]:
     return {
         "_type": "UniformDataAxis",
         "name": axis.name,
+        # Too long for one format where it is "pixel": docs/upstream/rosettasciio-semper-units.md
         "units": axis.units,
         "navigate": navigate,
         "is_binned": False,
@@ -155,7 +156,7 @@ def write_tree(tree: Mapping[str, Any], group: h5py.Group) -> None:
             _write_list(value, _group_name(key), group)
         elif isinstance(value, np.ndarray):
             write_array(value, _group_name(key), group)
-        else:
+        else:  # HyperSpy gets numpy's numbers from it: docs/upstream/rosettasciio-nexus-numbers.md
             group.attrs[key] = _attribute(value)
 
 

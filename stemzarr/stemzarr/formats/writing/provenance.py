@@ -16,7 +16,6 @@ from stemzarr.model import ArrayBlocks, Document, Source
 from stemzarr.options import ExportOptions, ReadOptions
 from stemzarr.registry import Exporter, read_source
 from stemzarr.storage.address import as_source
-from stemzarr.store import read_record
 
 if TYPE_CHECKING:
     from stemzarr.views import View
@@ -124,6 +123,8 @@ def _describe_origin(source: Source, document: Document) -> dict[str, Any] | Non
         exported = json.loads(lineage) if isinstance(lineage, str) else None
         if isinstance(exported, dict):
             return exported
+    from stemzarr.store import read_record  # much to import, and only a store asks for it
+
     record = read_record(source.path)
     return {
         "source": record["name"],
