@@ -14,6 +14,7 @@ assert np.array_equal(signal.data.compute(), values)
 assert (signal.beam_energy, signal.camera_length, signal.unit) == (300, 115, "1/nm")
 assert signal.calibration.beam_energy == 300
 assert np.allclose(signal.calibration.scale, 0.125)
+assert np.allclose(signal.metadata.Markers.central_disk.kwargs["widths"], 2 * 1.75 * 0.125)
 patterns = hs.load("scan.hspy")
 patterns.set_signal_type("EBSD")
 assert isinstance(patterns, kikuchipy.signals.EBSD)

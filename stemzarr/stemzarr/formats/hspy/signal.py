@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import h5py
+import numpy as np
 
 from stemzarr.formats.hspy.metadata import (
     FOLDING,
@@ -29,13 +30,47 @@ def describe_signal(
 ) -> dict[str, Any]:
     """Return what HyperSpy knows of a signal, but for its data, navigator and original metadata."""
     navigated = len(document.axes) - signal_ndim(document)
+    metadata, markers = metadata_of(source, document, provenance), _markers(document)
+    if markers:
+        metadata["Markers"] = markers
     return {
         **_PACKAGE,
         "axes": [
             axis_dict(axis, navigate=place < navigated) for place, axis in enumerate(document.axes)
         ],
-        "metadata": metadata_of(source, document, provenance),
+        "metadata": metadata,
         "attributes": {"_lazy": False, "ragged": False},
+    }
+
+
+def _markers(document: Document) -> dict[str, Any]:
+    """Return the rim of the central disk that the store of a scan keeps, as HyperSpy draws it.
+
+    Nothing where no disk was found. An ellipse, since pixels need not be square in their units.
+    """
+    disk = None if document.measured is None else document.measured.disk
+    if not disk or not disk.get("found"):
+        return {}
+    y, x = document.axes[-2:]
+    place = (x.offset + x.scale * disk["center_x"], y.offset + y.scale * disk["center_y"])
+    look = {
+        "offsets": np.array([place]),
+        "widths": np.array([2 * disk["radius"] * abs(x.scale)]),
+        "heights": np.array([2 * disk["radius"] * abs(y.scale)]),
+        "units": "xy",
+        "facecolors": "none",
+        "edgecolors": "red",
+    }
+    return {
+        "central_disk": {
+            "class": "Ellipses",
+            "name": "central_disk",
+            "plot_on_signal": True,
+            "offset_transform": "data",
+            "transform": "display",
+            "ScalarMappable_array": None,
+            "kwargs": look,
+        }
     }
 
 
