@@ -12,16 +12,19 @@ from typing import Any
 import dask
 import numpy as np
 import pytest
+import yaml
 import zarr
 
 import stemzarr
 import stemzarr.accessor
+from stemzarr.bridges import rosettasciio
 from stemzarr.bridges.hyperspy import to_hyperspy
-from stemzarr.errors import MissingDependencyError
+from stemzarr.errors import EntryNotFoundError, MissingDependencyError
 from stemzarr.labelled import to_dataset
 from stemzarr.testing.sources import document_of
 
 hs = pytest.importorskip("hyperspy.api")
+IO_PLUGINS = pytest.importorskip("rsciio").IO_PLUGINS
 
 SHAPES: dict[str, tuple[int, ...]] = {
     "4d-stem": (3, 4, 6, 5),
@@ -50,6 +53,8 @@ def described(signal: Any) -> dict[str, Any]:
     """Return all that a signal says, but for where it came from and what loading adds."""
     metadata = signal.metadata.as_dictionary()
     navigator = metadata["_HyperSpy"].pop("_sig_navigator", None)
+    for marker in metadata.get("Markers", {}).values():
+        marker["kwargs"] = {k: np.asarray(v).tolist() for k, v in marker["kwargs"].items()}
     for group in (metadata["General"], metadata["stemzarr"]):
         for name in ("FileIO", "provenance", "original_filename"):
             group.pop(name, None)
@@ -79,6 +84,69 @@ def test_a_signal_is_that_of_the_file(
     assert signal._lazy == lazy
     np.testing.assert_array_equal(np.asarray(signal.data), np.asarray(loaded.data))
     assert (signal.navigator is None) == (document is not None or name == "scan.dm4")
+
+
+@pytest.mark.parametrize("name", ["scan.zarr/zarr.json", "scan.dm4", "scan.zarr.zip"])
+@pytest.mark.parametrize("lazy", [True, False])
+def test_hyperspy_loads_what_stemzarr_reads(
+    folder: Path, tmp_path: Path, name: str, *, lazy: bool
+) -> None:
+    """The plug-in gives all documents, described as in the file that holds all of them."""
+    given = folder / name
+    if name.endswith(".zip"):
+        given = tmp_path / name
+        stemzarr.export(folder / "scan.zarr", given)
+    stemzarr.export(
+        given.parent if given.name == "zarr.json" else given, tmp_path / "a.hspy", document="all"
+    )
+    loaded = hs.load(tmp_path / "a.hspy", lazy=lazy)
+    found = hs.load(given, file_format=rosettasciio, lazy=lazy)
+    assert len(found) == len(loaded) == 2
+    for signal, expected in zip(found, loaded, strict=True):
+        assert described(signal) == described(expected)
+        assert signal._lazy == lazy
+        np.testing.assert_array_equal(np.asarray(signal.data), np.asarray(expected.data))
+    survey = hs.load(given, file_format=rosettasciio, document="survey", signal_type="")
+    assert described(survey)["axes"] == described(found[1])["axes"]
+    with pytest.raises(EntryNotFoundError, match="nothing"):
+        hs.load(given, file_format=rosettasciio, document="nothing")
+
+
+def test_the_plug_in_has_the_form_of_those_of_rosettasciio() -> None:
+    """Its specification has the keys of theirs, and what it says of itself holds."""
+    folder = Path(rosettasciio.__file__).parent
+    own = yaml.safe_load((folder / "specifications.yaml").read_text("utf-8"))
+    theirs = next(plugin for plugin in IO_PLUGINS if plugin["name"] == "ZSPY")
+    assert set(own) == set(theirs) - {"api"}
+    assert own["writes"] == hasattr(rosettasciio, "file_writer")
+
+
+@pytest.mark.leaves_open
+def test_the_disk_is_drawn_on_the_patterns(folder: Path, tmp_path: Path) -> None:
+    """The rim that the store keeps is where the axes say, in copies and parts too; none, no rim."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    scan = stemzarr.open(folder / "scan.zarr")
+    disk = scan.stem.document.measured.disk
+    signal = scan.stem.to_hyperspy()
+    marker = signal.metadata.Markers.central_disk
+    centre = [
+        float(scan[d][0] + scan[d].scale * disk[c])
+        for d, c in (("det_x", "center_x"), ("det_y", "center_y"))
+    ]
+    np.testing.assert_allclose(marker.kwargs["offsets"], [centre])
+    np.testing.assert_allclose(marker.kwargs["widths"], 2 * disk["radius"] * 0.125)
+    assert "Markers" not in scan.isel(scan_y=slice(2)).stem.to_hyperspy().metadata
+    for shown in (signal, signal.deepcopy(), signal.inav[1:3, 1:4]):
+        shown.plot()
+        drawn = shown.metadata.Markers.central_disk._collection
+        assert drawn in shown._plot.signal_plot.ax.collections
+        plt.close("all")
+    signal.save(tmp_path / "again.hspy")
+    again = hs.load(tmp_path / "again.hspy")
+    np.testing.assert_allclose(again.metadata.Markers.central_disk.kwargs["offsets"], [centre])
 
 
 @pytest.mark.parametrize("kind", SHAPES)
@@ -175,6 +243,7 @@ def test_a_type_without_a_package_says_what_to_install(folder: Path) -> None:
         ("to_hyperspy", "hyperspy", r"stemzarr\[hyperspy\]"),
         ("to_torch", "torch", r"stemzarr\[torch\]"),
         ("to_libertem", "libertem", "pip install libertem"),
+        ("to_py4dstem", "py4DSTEM", r"\.stem\.export\('scan\.emd'\)"),
     ],
 )
 def test_a_missing_program_says_what_to_install(

@@ -28,7 +28,7 @@ def centre_of(path: Path) -> tuple[float, float] | None:
     with h5py.File(path) as file:
         found = file["stemzarr_root/metadatabundle/calibration"]
         if "qx0" not in found:
-            assert not {"qy0", "qx0_mean", "qy0_mean"} & set(found)
+            assert not {"qy0", "qx0_mean", "qy0_mean", "probe_semiangle"} & set(found)
             return None
         places = found["qx0"][()], found["qy0"][()]
         assert places == (found["qx0_mean"][()], found["qy0_mean"][()])
@@ -49,6 +49,9 @@ def test_the_disk_of_a_store_is_the_centre(store: Path, tmp_path: Path) -> None:
     """What the previews were made with is exported; of a part of the detector it would be wrong."""
     stemzarr.export(store, tmp_path / "whole.emd")
     assert centre_of(tmp_path / "whole.emd") == pytest.approx(CENTRE, abs=0.3)
+    with h5py.File(tmp_path / "whole.emd") as file:
+        radius = file["stemzarr_root/metadatabundle/calibration/probe_semiangle"][()]
+    assert radius == pytest.approx(4, abs=1)
     stemzarr.export(store, tmp_path / "few.emd", view=View(scan_step=2))
     assert centre_of(tmp_path / "few.emd") == pytest.approx(CENTRE, abs=0.3)
     stemzarr.export(store, tmp_path / "small.emd", view=View(downsample=2))
@@ -106,3 +109,18 @@ def test_no_disk_no_centre(tmp_path: Path) -> None:
         assert read_store(store).document.kind == "4d-stem"
         stemzarr.export(store, tmp_path / f"{name}.emd")
         assert centre_of(tmp_path / f"{name}.emd") is None
+
+
+def test_bad_pixels_are_in_the_metadata(tmp_path: Path) -> None:
+    """Those that the file names, and with them those that an ingest found."""
+    values = np.random.default_rng(1).poisson(20, (6, 7, 24, 20)).astype("u2")
+    values[:, :, 5, 7] = 60000
+    named = np.zeros(SHAPE[2:], bool)
+    named[2, 3] = True
+    source = source_of(tmp_path / "x.bin", [document_of(values, bad_pixels=named)])
+    write_store(source, tmp_path / "s.zarr", IngestOptions(sync=False))
+    stemzarr.export(tmp_path / "s.zarr", tmp_path / "s.emd")
+    with h5py.File(tmp_path / "s.emd") as file:
+        tags = file["stemzarr_root/metadatabundle/stemzarr"]
+        np.testing.assert_array_equal(tags["bad_pixels"], named)
+        assert np.argwhere(tags["all_bad_pixels"]).tolist() == [[2, 3], [5, 7]]

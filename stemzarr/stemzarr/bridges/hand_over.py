@@ -61,6 +61,26 @@ class HandOver:
 
         return to_libertem(self._dataset, context)
 
+    def to_py4dstem(self) -> Any:  # noqa: ANN401 - of py4DSTEM
+        """Return a scan as a data cube of py4DSTEM, whose values are read at once.
+
+        Returns
+        -------
+        py4DSTEM.DataCube
+            With the calibration that an exported ``.emd`` has.
+
+        Raises
+        ------
+        MissingDependencyError
+            py4DSTEM cannot be imported here, which needs an older numpy; the message says how an
+            ``.emd`` leads there.
+        UnsupportedDataError
+            The Dataset is no 4D scan.
+        """
+        from stemzarr.bridges.py4dstem import to_py4dstem
+
+        return to_py4dstem(self._dataset)
+
     def to_torch(self, view: View | None = None, **options: Any) -> PatternDataset:  # noqa: ANN401
         """Return the patterns as a data set of PyTorch, see `stemzarr.torch.PatternDataset`.
 

@@ -15,16 +15,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from stemzarr.formats.emd.calibration import UNITS, calibration_of
 from stemzarr.formats.emd.reader import MARK, OURS
 from stemzarr.formats.hdf5.writer import create_hdf5, masks_of, write_dataset
 from stemzarr.metadata.tags import plain_tags
-from stemzarr.model import CHANNEL, Axis, Document, Source
+from stemzarr.model import CHANNEL, Axis
 from stemzarr.registry import Exported, ExportRequest
-from stemzarr.store.format.tree import read_nodes
+from stemzarr.views.correcting import all_bad_pixels
 
 __all__ = ["write_emd"]
 
-_UNITS = {"pixel": ("pixels", 1.0), "1/nm": ("A^-1", 0.1), "1/Å": ("A^-1", 1.0), "Å": ("A", 1.0)}
 _ROUNDINGS = 100
 
 
@@ -33,7 +33,8 @@ def write_emd(request: ExportRequest) -> Exported:
 
     Reciprocal lengths are given in 1/Å, the only ones that py4DSTEM takes. Of a salvaged scan,
     ``valid`` in the metadata ``stemzarr`` says which patterns are there, as booleans (scan_y,
-    scan_x); ``bad_pixels``, where there are some, which pixels are bad, as booleans (det_y, det_x).
+    scan_x); ``bad_pixels``, which pixels the file calls bad, and ``all_bad_pixels``, those and what
+    an ingest found, as booleans (det_y, det_x), where there are some.
     """
     document = request.documents[0]
     cube = document.kind == "4d-stem"
@@ -51,15 +52,18 @@ def write_emd(request: ExportRequest) -> Exported:
         root = _group(file, OURS[0], "root", "Root")
         bundle = _group(root, OURS[1], "metadatabundle")
         if cube:
-            _write_metadata(bundle, "calibration", "Calibration", _calibration(request))
+            calibration = calibration_of(request.source, document)
+            _write_metadata(bundle, "calibration", "Calibration", calibration)
             # py4DSTEM calibrates what these two name together.
             _write_item(bundle["calibration"], "_root_treepath", "")
             _write_texts(bundle["calibration"], "_target_paths", ["/datacube"])
+        bad = all_bad_pixels(document)
         tags = {
             "facts": {**document.facts, **document.attributes},
             "provenance": request.lineage,
             "original_metadata": plain_tags(request.source.load_metadata()),
             **masks_of(document),
+            **({} if bad is None else {"all_bad_pixels": bad}),
         }
         _write_metadata(bundle, OURS[2], "Metadata", tags)
         name = "datacube" if cube else document.slug
@@ -95,7 +99,7 @@ def _group(parent: h5py.Group, name: str, kind: str, python_class: str = "") -> 
 
 
 def _write_dim(array: h5py.Group, place: int, axis: Axis) -> None:
-    units, factor = _UNITS.get(axis.units, (axis.units, 1.0))
+    units, factor = UNITS.get(axis.units, (axis.units, 1.0))
     values = _two_values(axis, factor) if axis.size == 1 else axis.values() * factor
     vector = array.create_dataset(f"dim{place}", data=values)
     vector.attrs["name"] = axis.name
@@ -115,48 +119,6 @@ def _two_values(axis: Axis, factor: float) -> NDArray[np.float64]:
             break
         second = np.nextafter(second, first)
     return np.array([first, second])
-
-
-def _calibration(request: ExportRequest) -> dict[str, Any]:
-    """Return the pixel sizes; py4DSTEM knows one for both directions, here that along x.
-
-    The centre, where it is known, is given in pixels; py4DSTEM calls rows x.
-    """
-    document = request.documents[0]
-    calibration: dict[str, Any] = {}
-    for letter, name in (("R", "scan_x"), ("Q", "det_x")):
-        axis = document.axis(name)
-        units, factor = _UNITS.get(axis.units, (axis.units, 1.0))
-        calibration[f"{letter}_pixel_size"] = axis.scale * factor
-        calibration[f"{letter}_pixel_units"] = units
-    centre = _zero_of(document) or _disk_of(request.source, document)
-    if centre is not None:
-        for name, place in zip(("qx0", "qy0"), centre, strict=True):
-            calibration[name] = calibration[f"{name}_mean"] = place
-    return calibration
-
-
-def _zero_of(document: Document) -> tuple[float, float] | None:
-    """Return the pixel of zero on both detector axes, where it is inside the detector."""
-    places = []
-    for axis in (document.axis("det_y"), document.axis("det_x")):
-        place = -axis.offset / axis.scale
-        if not (axis.calibrated and 0 < place < axis.size - 1):
-            return None
-        places.append(place)
-    return places[0], places[1]
-
-
-def _disk_of(source: Source, document: Document) -> tuple[float, float] | None:
-    """Return where a store has the central disk, where the export has all of its detector."""
-    if source.format != "stemzarr" or document.index != source.main:
-        return None
-    nodes = read_nodes(source.path)
-    disk = nodes.get("preview", {}).get("attributes", {}).get("disk")
-    pixels = nodes.get("intensity", {}).get("shape", ())
-    if not disk or not disk.get("found") or list(pixels[-2:]) != list(document.shape[-2:]):
-        return None
-    return float(disk["center_y"]), float(disk["center_x"])
 
 
 def _write_metadata(bundle: h5py.Group, name: str, python_class: str, tree: dict[str, Any]) -> None:
