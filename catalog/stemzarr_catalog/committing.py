@@ -10,7 +10,8 @@ import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,6 @@ from stemzarr_catalog.export import render_parquet
 from stemzarr_catalog.index import Index
 from stemzarr_catalog.names import safe_name
 from stemzarr_catalog.notes import Notes
-from stemzarr_catalog.opening import open_lake
 from stemzarr_catalog.record import read_digest, read_record
 from stemzarr_catalog.search import rows
 from stemzarr_catalog.snapshot import (
@@ -46,9 +46,13 @@ from stemzarr_catalog.snapshot import (
     read_state,
 )
 
-__all__ = ["Sent", "commit"]
+__all__ = ["Sent", "commit", "read_row_at"]
 
 _TRIES = 200
+_NO_TABLE = (
+    "the table in Parquet, for DuckDB, pandas and others, is left out of the lake: pyarrow is not "
+    "installed (pip install pyarrow, and publish again)"
+)
 _KEPT_S = 86400.0
 """How long an index is kept that ``lake.json`` does not name any more: somebody may read it."""
 
@@ -66,7 +70,12 @@ class Sent:
 
 
 def commit(
-    target: Path, place: Writable, sent: Mapping[str, Sent], options: PublishOptions
+    target: Path,
+    place: Writable,
+    sent: Mapping[str, Sent],
+    options: PublishOptions,
+    *,
+    refresh: Callable[[], Index] | None = None,
 ) -> State:
     """Move ``lake.json`` to an index of all that is at a destination.
 
@@ -78,6 +87,9 @@ def commit(
         The entries that were published now, by name.
     options
         How many threads read what the index does not know.
+    refresh
+        Gives the index of a folder, which is a lake of its own, in line with its stores; at an
+        address none is needed.
 
     Returns
     -------
@@ -92,18 +104,26 @@ def commit(
         Others move ``lake.json`` all the time.
     ReadError, WriteError
         Something cannot be read or written there.
+
+    Warns
+    -----
+    UserWarning
+        pyarrow is not installed, so that there is no table in Parquet.
     """
     abilities = probe(place)
     for _ in range(_TRIES):
         text, state = _read_state(place)
         with tempfile.TemporaryDirectory(prefix="stemzarr-") as folder:
-            index, changed = _index_of(target, place, state, sent, Path(folder), options)
-            if state is not None and not changed:
+            index, changed = _index_of(place, state, sent, Path(folder), options, refresh)
+            if state is not None and not changed and state.has_table:
                 made = state
                 break
             table = render_parquet(_entries(target, index))
+            if state is not None and not changed and table is None:
+                made = state
+                break
             made = put_snapshot(place, index, state, table=table)
-        if state is not None and made.digest == state.digest:
+        if state is not None and made.digest == state.digest and made.has_table <= state.has_table:
             made = state
             break
         if not abilities.swaps:
@@ -114,6 +134,8 @@ def commit(
     else:
         msg, hint = "others publish there all the time", "run the same command again"
         raise StoreBusyError(msg, path=target, hint=hint)
+    if not made.has_table:
+        warnings.warn(_NO_TABLE, stacklevel=2)
     _forget_old(place, made, redact=options.redact)
     return made
 
@@ -128,21 +150,19 @@ def _read_state(place: Writable) -> tuple[bytes | None, State | None]:
 
 
 def _index_of(
-    target: Path,
     place: Writable,
     state: State | None,
     sent: Mapping[str, Sent],
     folder: Path,
     options: PublishOptions,
+    refresh: Callable[[], Index] | None,
 ) -> tuple[Index, bool]:
-    """Return an index of all that is at a destination, and whether it may differ from that before.
-
-    A folder is a lake of its own, whose index is brought in line with it.
-    """
+    """Return an index of all that is at a destination, and whether it may have changed."""
     if not isinstance(place, RemoteFolder):
-        published = open_lake(target, create=True)
-        published.refresh(thorough=True)
-        return published.index, True
+        if refresh is None:
+            msg = "a folder has an index of its own"
+            raise TypeError(msg)
+        return refresh(), True
     known, index = _fetch(place, state), Index(folder / "lake.sqlite")
     if known is None:
         index.clear()
@@ -190,7 +210,7 @@ def _bring_in_line(
     gone = known.keys() - listed - sent.keys()
 
     def read(name: str) -> tables.NewRow | None:
-        return _read_sent(place, name, sent[name]) if name in sent else _read_other(place, name)
+        return _read_sent(place, name, sent[name]) if name in sent else read_row_at(place, name)
 
     read_rows = [*map_in_threads(read, [*new, *others], threads=options.threads)]
     found = [row for row in read_rows if row is not None]
@@ -214,8 +234,8 @@ def _read_sent(place: RemoteFolder, name: str, one: Sent) -> tables.NewRow:
     return tables.NewRow(record=record, notes=one.notes, added=tables.Added(signature=""))
 
 
-def _read_other(place: RemoteFolder, name: str) -> tables.NewRow | None:
-    """Read the row of a store that somebody else published; None where it is not complete."""
+def read_row_at(place: RemoteFolder, name: str) -> tables.NewRow | None:
+    """Read the row of a store that is at an address; None where it is not complete."""
     store = place.root / "stores" / f"{name}.zarr"
     try:
         record = read_record(store, name)

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import stemzarr
@@ -21,9 +21,11 @@ from stemzarr.storage.local import LocalFolder
 from stemzarr_catalog.citation import LICENCES, Citation, needed_citation, read_citation
 from stemzarr_catalog.citing import citation_files
 from stemzarr_catalog.entry import Entry
-from stemzarr_catalog.lake import Lake
 from stemzarr_catalog.pictures import read_pictures, render_png
 from stemzarr_catalog.rows import sort_into_columns
+
+if TYPE_CHECKING:
+    from stemzarr_catalog.lake import Lake
 
 __all__ = [
     "COLLECTION",

@@ -19,8 +19,10 @@ from stemzarr.storage.remote import RemoteFolder
 from stemzarr_catalog.citation import read_citation
 from stemzarr_catalog.citing import CITATION_FILES, SHA256, list_digests
 from stemzarr_catalog.committing import Sent, commit
+from stemzarr_catalog.index import Index
 from stemzarr_catalog.lake import YAML
 from stemzarr_catalog.notes import Notes, read_notes, render_notes, write_notes
+from stemzarr_catalog.opening import open_lake
 from stemzarr_catalog.redacting import redact_notes
 from stemzarr_catalog.results import FOLDER as RESULTS
 from stemzarr_catalog.results import find_results
@@ -127,6 +129,11 @@ def publish_lake(
         understood.
     WriteError
         It cannot be made.
+
+    Warns
+    -----
+    UserWarning
+        pyarrow is not installed, so that there is no table in Parquet.
     """
     chosen, target = options or PublishOptions(), as_source(dest)
     entries = lake.search(query)
@@ -161,7 +168,13 @@ def _show(lake: Lake, target: Path, sent: Mapping[str, Sent], options: PublishOp
     if options.redact:
         # A database keeps for a while what was deleted from it.
         place.delete(_INDEX)
-    state: State | None = commit(target, place, sent, options)
+
+    def refresh() -> Index:
+        published = open_lake(target, create=True)
+        published.refresh(thorough=True)
+        return published.index
+
+    state: State | None = commit(target, place, sent, options, refresh=refresh)
     # Digests that are of an earlier state are worse than none.
     place.delete(SHA256)
     stores = {name: one.store for name, one in sent.items()}

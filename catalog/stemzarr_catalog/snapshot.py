@@ -98,6 +98,11 @@ class State:
         return self.digests[self.index]
 
     @property
+    def has_table(self) -> bool:
+        """Whether there is a table for other programs."""
+        return any(key.endswith(".parquet") for key in self.digests)
+
+    @property
     def cached(self) -> str:
         """Name under which the unpacked index is kept on this machine."""
         return f"{self.digest}.sqlite"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -336,6 +337,27 @@ def test_the_table_for_other_programs_names_stores_by_where_they_are(template: P
     assert [row["store"] for row in rows] == ["stores/a.zarr", "stores/b.zarr"]
     assert [row["tag"] for row in rows] == [["good"], []]
     assert str(template / "public") not in str(rows)
+
+
+@pytest.mark.filterwarnings("always:the table in Parquet")
+def test_a_table_that_cannot_be_written_is_said_and_added_later(
+    home: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without pyarrow a note says what is missing; with it the same command adds the table."""
+    pytest.importorskip("pyarrow")
+    command = ["publish", str(home.path), str(tmp_path / "public"), "--no-sync"]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pyarrow", None)
+        for _ in range(2):
+            assert run(command) == 0
+            assert "pip install pyarrow" in capsys.readouterr().err
+    assert not list((tmp_path / "public" / "index").glob("*.parquet"))
+    for _ in range(2):
+        assert run(command) == 0
+        assert "pyarrow" not in capsys.readouterr().err
+    said = json.loads((tmp_path / "public" / "lake.json").read_bytes())
+    [table] = [key for key in said["digests"] if key.endswith(".parquet")]
+    assert (tmp_path / "public" / table).is_file()
 
 
 @pytest.mark.parametrize("stemzarr", [True, False], ids=["stemzarr", "intake-xarray"])
