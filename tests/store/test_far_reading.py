@@ -119,7 +119,7 @@ def test_a_pass_reads_every_byte_once_by_few_requests(
         view = View(downsample=2) if how == "binned" else None
         dest = tmp_path / f"out.{'zarr' if how == 'zarr' else 'npy'}"
         stemzarr.export(address, dest, view=view, options=ExportOptions(sync=False))
-    assert len(shards_asked(web)) <= (2 if how == "zarr" else 1) * SHARDS
+    assert len(shards_asked(web)) <= SHARDS
     assert sent_of_shards(web) <= stored(web)
 
 

@@ -21,7 +21,7 @@ from stemzarr.errors import StemzarrError
 from stemzarr.model import Blocks
 from stemzarr.pixels.boxes import Box
 
-__all__ = ["FarBlocks", "Run", "foresee", "is_far", "keep", "take"]
+__all__ = ["FarBlocks", "Run", "fetch_small", "foresee", "is_far", "keep", "take"]
 
 _AT_ONCE = 32
 """Requests that are under way for one piece of work."""
@@ -214,6 +214,29 @@ def foresee(boxes: Iterable[tuple[Blocks, Box]]) -> Iterator[None]:
     finally:
         _foreseen.remove(ahead)
         ahead.close()
+
+
+def fetch_small(blocks: Blocks) -> None:
+    """Fetch and keep all that blocks are made of, where that is far and little enough.
+
+    Whoever looks at a few places of them before all are read asks for nothing twice then.
+
+    Raises
+    ------
+    StemzarrError
+        Whatever fetching it raised.
+    """
+    whole = Box((0,) * len(blocks.shape), tuple(blocks.shape))
+    far = list(_find_far(blocks, whole))
+    pieces = [piece for source, box in far for piece in source.list_pieces(box)]
+    nbytes = 0
+    for run in _list_runs(far, set(pieces)):
+        nbytes += run.nbytes
+        if nbytes > _KEPT_BYTES:
+            return
+    with foresee([(blocks, whole)]):
+        for piece in dict.fromkeys(pieces):
+            take(piece)
 
 
 def is_far(blocks: Blocks) -> bool:

@@ -31,6 +31,7 @@ from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import redact_facts, redact_source, redactor_of
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
 from stemzarr.options import IngestOptions
+from stemzarr.pixels.foresight import fetch_small
 from stemzarr.pixels.threads import map_in_threads
 from stemzarr.storage.files import check_destination, follow_link
 from stemzarr.storage.fingerprints import digest_of
@@ -319,6 +320,8 @@ def _tasks_of(
     itemsize = document.dtype.itemsize
     for number in set(range(array.shards)) - set(missing):
         counter.add(int(np.prod(array.shard_box(number)[1])) * itemsize)
+    if len(missing) == array.shards:
+        fetch_small(document.blocks)
     blocks = _transpose(ingest, array, missing, counter) if array.transposed else document.blocks
     glance = ingest.glance(document) if missing and ingest.options.preview else None
     mask = None if glance is None else disk_mask(glance.disk, document.shape[-2:])
