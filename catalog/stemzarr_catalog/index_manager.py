@@ -86,6 +86,15 @@ class IndexManager:
             hint = "open it where it can be written"
             raise WriteError("the lake is open for reading only", path=self.path, hint=hint)
 
+    def check_ingest(self) -> None:
+        """Raise `WriteError` where no entry can be added."""
+        self.check_writable()
+
+    @property
+    def workplace(self) -> Path:
+        """Folder of locks, and of what this machine remembers: the lake itself."""
+        return self.path
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lake for a moment: for the index, the YAML and notes, never for pixels.
@@ -110,6 +119,10 @@ class IndexManager:
                 yield
             finally:
                 self._held.lock = None
+
+    def remembering(self) -> contextlib.AbstractContextManager[None]:
+        """Hold what this machine remembers of the lake, as `locked`."""
+        return self.locked()
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from stemzarr.errors import OptionError, StemzarrError, StoreExistsError
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
+from stemzarr.storage.address import RemotePath
 from stemzarr.storage.files import remove_abandoned
 from stemzarr.store import recorded_digest
 from stemzarr_catalog.asked import asks_nothing, check_asked, dataset_of, keep_calibration
@@ -30,7 +31,7 @@ from stemzarr_catalog.recognising import (
     remember,
 )
 from stemzarr_catalog.record import read_signature
-from stemzarr_catalog.renaming import name_lock
+from stemzarr_catalog.renaming import locks_folder, name_lock
 
 if TYPE_CHECKING:
     from stemzarr_catalog.entry import Entry
@@ -135,7 +136,7 @@ def find_unchanged(
     left = _list_left(lake) if matches else []
     for path, match in matches.items():
         entry = _of_dataset(match, options)
-        if entry is None or entry.source.get("virtual") or read_signature(entry.path) is None:
+        if entry is None or entry.source.get("virtual") or not _is_there(entry):
             continue
         if any(name.startswith(f".{casefold(entry.name)}.") for name in left):
             _clean(lake, entry)
@@ -143,14 +144,20 @@ def find_unchanged(
     return found
 
 
+def _is_there(entry: Entry) -> bool:
+    """Return whether an entry has a store; at an address its index lists what was complete."""
+    return isinstance(entry.path, RemotePath) or read_signature(entry.path) is not None
+
+
 def _list_left(lake: Lake) -> list[str]:
     """Return what is hidden among the stores, without what no living process writes.
 
     Those are locks and unfinished ingests, spelled without case; most often there is nothing.
     """
-    remove_abandoned(lake.stores)
+    folder = locks_folder(lake)
+    remove_abandoned(folder)
     try:
-        with os.scandir(lake.stores) as listing:
+        with os.scandir(folder) as listing:
             return [casefold(item.name) for item in listing if item.name.startswith(".")]
     except OSError:
         return []
@@ -180,7 +187,7 @@ def _find(lake: Lake, given: Given, name: str | None, callbacks: Callbacks) -> M
             progress=callbacks.progress,
         )
     match = find_known(lake, given)
-    if match is not None and all(read_signature(e.path) is not None for e in match.entries):
+    if match is not None and all(map(_is_there, match.entries)):
         return match
     lake.refresh()
     return recognise(lake, given, believe=callbacks.believe, progress=callbacks.progress)
@@ -222,7 +229,8 @@ def _add(
             entry = lake.find_folded(candidate)
             if entry is None:
                 result = _write(lake, candidate, given, options, progress)
-                return result if name is not None else _merge(lake, result, given)
+                is_far = isinstance(lake.path, RemotePath)
+                return result if name is not None or is_far else _merge(lake, result, given)
             match = find_known(lake, given)
             # Another process may have ingested this very file meanwhile.
             mine = None if match is None else _of_dataset(match, options)

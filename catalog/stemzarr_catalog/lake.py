@@ -94,7 +94,7 @@ class Lake(Annotated):
         """What is remembered of copies and moved folders."""
         from stemzarr_catalog.known import Known
 
-        return Known(self.path / "known.jsonl", self._manager.locked)
+        return Known(self._manager.workplace / "known.jsonl", self._manager.remembering)
 
     @property
     def stores(self) -> Path:
@@ -360,6 +360,8 @@ class Lake(Annotated):
     ) -> Ingested:
         """Write a source into a store of this lake, unless it is there already.
 
+        Into a lake in a bucket, too: shards are sent as they are made.
+
         Parameters
         ----------
         path
@@ -391,7 +393,7 @@ class Lake(Annotated):
         from stemzarr_catalog.ingesting import Callbacks, ingest_into
         from stemzarr_catalog.naming import Naming
 
-        self._manager.check_writable()
+        self._manager.check_ingest()
         naming = Naming(name=name, folders=folders)
         callbacks = Callbacks(progress=progress, believe=believe)
         return ingest_into(self, as_path(path), naming, options or IngestOptions(), callbacks)

@@ -97,7 +97,7 @@ def open_lake(
     SchemaVersionError
         A newer stemzarr made its index.
     WriteError
-        It is to be made at an address, where only `stemzarr_catalog.publishing` makes lakes.
+        It cannot be made; on a web server only `stemzarr publish` to its folder makes lakes.
     CorruptFileError, DamagedStoreError, ReadError
         At an address, what is there is damaged, or cannot be read.
     """
@@ -108,9 +108,9 @@ def open_lake(
     folder = find_lake(path)
     if isinstance(folder, RemotePath):
         if create:
-            from stemzarr_catalog.remote_index import refusal
+            from stemzarr_catalog.remote_index import bring_in_line
 
-            raise refusal(folder)
+            bring_in_line(folder)
         return Lake(folder)
     if not is_lake(folder):
         if not create:
@@ -139,7 +139,8 @@ def lake_to_fill(path: str | os.PathLike[str] | None = None) -> Iterator[Lake]:
     """
     folder = find_lake(path)
     if isinstance(folder, RemotePath):
-        open_lake(folder, create=True)
+        yield open_lake(folder, create=True)
+        return
     was_lake, was_there = is_lake(folder), folder.exists()
     try:
         yield open_lake(folder, create=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemzarr.errors import StoreExistsError
+from stemzarr.storage.address import RemotePath
+from stemzarr.storage.cached import work_folder
 from stemzarr.storage.files import move, remove_file
 from stemzarr.storage.locks import FileLock
 from stemzarr.storage.reasons import writing
@@ -19,14 +21,25 @@ if TYPE_CHECKING:
     from stemzarr_catalog.index_manager import IndexManager
     from stemzarr_catalog.lake import Lake
 
-__all__ = ["name_lock", "rename_entry"]
+__all__ = ["locks_folder", "name_lock", "rename_entry"]
 
 _WAIT_SECONDS = 10.0
 
 
+def locks_folder(lake: Lake) -> Path:
+    """Return where the locks of stores and names are: beside the stores, or a folder of this user.
+
+    Raises
+    ------
+    WriteError
+        The lake is at an address, and that folder cannot be made.
+    """
+    return work_folder(lake.stores) if isinstance(lake.stores, RemotePath) else lake.stores
+
+
 def name_lock(lake: Lake, name: str, timeout_s: float) -> FileLock:
     """Return the lock that whoever writes or renames an entry of this name holds."""
-    path = lake.stores / f".{casefold(name)}.name.lock"
+    path = locks_folder(lake) / f".{casefold(name)}.name.lock"
     return FileLock(path, timeout_s=timeout_s, what=f"the name {name}")
 
 

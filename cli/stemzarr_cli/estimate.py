@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemzarr.errors import StemzarrError
+from stemzarr.storage.address import RemotePath
 from stemzarr_cli.text import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -57,12 +58,15 @@ def describe_need(
     seconds = sum(seconds for _, _, seconds in known) * share + _SECONDS_A_FILE * len(sizes)
     if bandwidth is not None:
         seconds = max(seconds, total / bandwidth)
-    free = shutil.disk_usage(lake).free
-    fits = "" if space < free else ": not enough for all of them"
+    room = ""
+    if not isinstance(lake, RemotePath):
+        free = shutil.disk_usage(lake).free
+        fits = "" if space < free else ": not enough for all of them"
+        room = f", {format_bytes(free)} free{fits}"
     time = f"about {format_seconds(seconds)}" if seconds >= _MINUTE else "less than a minute"
     return (
         f"{format_count(len(sizes), 'file')} to ingest, {format_bytes(total)}: "
-        f"about {format_bytes(space)} needed, {format_bytes(free)} free{fits}; {time}"
+        f"about {format_bytes(space)} needed{room}; {time}"
     )
 
 

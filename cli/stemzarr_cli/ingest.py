@@ -14,7 +14,7 @@ import click
 
 from stemzarr.errors import OptionError
 from stemzarr.options import IngestOptions, as_path
-from stemzarr_cli.command import Command, lake_option
+from stemzarr_cli.command import Command, any_lake_option
 from stemzarr_cli.completing import complete_files
 from stemzarr_cli.parameters import MOVED, PATH
 from stemzarr_cli.places import describe_left, expand_folder
@@ -53,7 +53,7 @@ _MANY = 8
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be written, and how.")
 @stamp_option
-@lake_option
+@any_lake_option
 @click.pass_obj
 @pace_options
 def ingest(  # noqa: PLR0913 - one argument for each option

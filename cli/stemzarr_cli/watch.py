@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stemzarr.errors import OptionError
 from stemzarr.options import IngestOptions
+from stemzarr.storage.address import RemotePath
 from stemzarr_catalog.wording import format_value
 from stemzarr_cli.command import WORDS, Command, lake_option
 from stemzarr_cli.integration import SERVICES, describe_service
@@ -94,10 +96,14 @@ def watch(  # noqa: PLR0913 - one argument for each option
     if service is not None:
         _print_service(report, service, folders, lake)
         return
-    from stemzarr_catalog.opening import lake_to_fill
+    from stemzarr_catalog.opening import find_lake, lake_to_fill
     from stemzarr_catalog.watch import WatchOptions
     from stemzarr_catalog.watch import watch as watch_folders
 
+    place = find_lake(lake)
+    if isinstance(place, RemotePath):
+        hint = "watch into a lake here, and 'stemzarr publish' that, or 'stemzarr ingest' into it"
+        raise OptionError("watch needs a lake on this machine", path=place, hint=hint)
     patience = WatchOptions(settle_s=settle, poll_s=poll, retry_s=retry, attempts=attempts)
     report.resume = "Run the same command again to resume"
     with contextlib.ExitStack() as stack:

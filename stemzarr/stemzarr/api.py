@@ -180,7 +180,8 @@ def ingest(
     source
         Any file that stemzarr reads.
     dest
-        The store, by custom ``NAME.zarr``; it appears when it is complete.
+        The store, by custom ``NAME.zarr``; it appears when it is complete. Or its address, as
+        ``s3://bucket/NAME.zarr``.
     options
         Codec, budget, threads and the rest.
     progress
@@ -214,7 +215,7 @@ def ingest(
     read = read_source(as_path(source), chosen.read)
     if read.format == "stemzarr":
         raise OptionError("is a store already", path=read.path, hint="export it instead")
-    return write_store(read, as_path(dest), chosen, progress)
+    return write_store(read, as_source(dest), chosen, progress)
 
 
 def render(

@@ -1,8 +1,9 @@
-"""Files that were fetched from far away, kept on this machine under the digests of their bytes."""
+"""What this machine keeps of what is far away: files that were fetched, and work under way."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sys
 import time
@@ -14,7 +15,14 @@ from stemzarr.storage.files import remove_file
 from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.reasons import writing
 
-__all__ = ["ENVIRONMENT", "cache_folder", "drop_cached", "find_cached", "keep_cached"]
+__all__ = [
+    "ENVIRONMENT",
+    "cache_folder",
+    "drop_cached",
+    "find_cached",
+    "keep_cached",
+    "work_folder",
+]
 
 ENVIRONMENT = "STEMZARR_CACHE"
 """Environment variable that names another folder."""
@@ -73,6 +81,27 @@ def keep_cached(name: str, pieces: Iterable[bytes]) -> Path | None:
         return None
     _forget_old(folder, name.partition(".")[2])
     return folder / name
+
+
+def work_folder(address: Path) -> Path:
+    """Return the folder of what this user has begun at an address; it is made.
+
+    It is called by a digest of the address: who sees the name learns nothing of the place.
+
+    Raises
+    ------
+    WriteError
+        This user has no folder of their own, or it cannot be made.
+    """
+    above = cache_folder()
+    if above is None:
+        msg = f"needs a folder of yours for what is under way; set {ENVIRONMENT}"
+        raise WriteError(msg, path=address)
+    name = hashlib.blake2b(str(address).encode(), digest_size=16).hexdigest()
+    folder = above / "work" / name
+    with writing(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def drop_cached(name: str) -> None:

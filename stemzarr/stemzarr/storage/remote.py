@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import xxhash
 
@@ -22,6 +21,7 @@ from stemzarr.storage.address import RemotePath
 from stemzarr.storage.client import connect, reading_from, writing_to
 from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.objects import NEAR, Stamp, changed, check_size
+from stemzarr.storage.sending import PART_BYTES, PartSink
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta, UpdateVersion
@@ -34,8 +34,7 @@ _AT_ONCE = 8
 _TRIES = 5
 _PAUSE_S = 0.1
 _PIECE = 1024**2
-_PART = 8 * 1024**2
-_IN_MEMORY = 16 * 1024**2
+_PARTS_AT_ONCE = 4
 
 _ROOT = "zarr.json"
 
@@ -297,8 +296,8 @@ class RemoteFolder:
             obstore.put(self._client(), key, content, use_multipart=False)
 
     @contextlib.contextmanager
-    def writing(self, key: str, *, sync: bool = False) -> Iterator[BinaryIO]:
-        """Give a temporary file, which is sent in parts when the block succeeds.
+    def writing(self, key: str, *, sync: bool = False) -> Iterator[PartSink]:
+        """Give a sink, which sends a large object in parts; it appears when the block succeeds.
 
         Raises
         ------
@@ -307,13 +306,23 @@ class RemoteFolder:
         """
         import obstore
 
-        del sync
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-            yield file  # type: ignore[misc]  # it has what files have
-            file.seek(0)
-            self._forget()
+        def send(content: bytes | Iterator[bytes]) -> None:
             with writing_to(self.root / key):
-                obstore.put(self._client(), key, file, chunk_size=_PART, max_concurrency=4)
+                if isinstance(content, bytes):
+                    obstore.put(self._client(), key, content, use_multipart=False)
+                else:
+                    size, most = PART_BYTES, _PARTS_AT_ONCE
+                    obstore.put(self._client(), key, content, chunk_size=size, max_concurrency=most)
+
+        del sync
+        sink = PartSink(send)
+        try:
+            yield sink
+        except BaseException:
+            sink.stop()
+            raise
+        self._forget()
+        sink.finish()
 
     def put_if_absent(self, key: str, content: bytes, *, sync: bool = False) -> bool:
         """Put an object unless there is one, and return whether it was put.

@@ -10,23 +10,32 @@ import contextlib
 import dataclasses
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import xxhash
 
 from stemzarr.errors import OptionError, StemzarrError
-from stemzarr.storage.files import follow_link, remove_abandoned
+from stemzarr.storage.address import RemotePath
+from stemzarr.storage.cached import work_folder
+from stemzarr.storage.files import follow_link, remove_abandoned, remove_file
 from stemzarr.storage.fingerprints import digest_of
 from stemzarr.storage.local import LocalFolder
 from stemzarr.storage.locks import FileLock
+from stemzarr.storage.objects import Writable
+from stemzarr.storage.remote import RemoteFolder
 from stemzarr.storage.revision import revising
 
 __all__ = [
+    "CLAIM",
+    "Far",
     "Journal",
     "ShardRecord",
+    "claim_of",
+    "give_back",
+    "hidden_path",
     "open_journal",
     "remove_unfinished",
     "revising_store",
@@ -37,6 +46,12 @@ __all__ = [
 _JOURNAL, _TREE, _PARTS = "journal", "tree", "parts"
 
 _REVISION_WAIT_S = 10.0
+
+CLAIM = "claim"
+"""Suffix of the file with what the claim of a store at an address says."""
+
+Far: TypeAlias = tuple[RemoteFolder, Mapping[str, int]]
+"""A place far away, and the sizes of what is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +90,17 @@ class Journal:
     """Whether each line is flushed to the disk."""
     check: Callable[..., None]
     """Raises where this process lost the right to write it; as `FileLock.check`."""
+    dest: RemoteFolder | None = None
+    """Where shards go at once, since the store will be there; None where it is on this machine."""
+
+    @property
+    def shards(self) -> Writable:
+        """Where shards are written."""
+        return self.tree if self.dest is None else self.dest
 
     @property
     def tree(self) -> LocalFolder:
-        """What becomes the store."""
+        """What becomes the store, without the shards where these go to another place."""
         return LocalFolder(self.place.root / _TREE, parts=self.place.root / _PARTS)
 
     @property
@@ -134,7 +156,12 @@ def _read_record(line: bytes) -> ShardRecord | None:
 
 
 def open_journal(
-    folder: Path, identity: dict[str, Any], check: Callable[..., None], *, sync: bool
+    folder: Path,
+    identity: dict[str, Any],
+    check: Callable[..., None],
+    *,
+    sync: bool,
+    far: Far | None = None,
 ) -> tuple[Journal, str]:
     """Return the journal in `folder`, and why it begins again (empty where it continues).
 
@@ -148,13 +175,17 @@ def open_journal(
         Raises where this process lost the right to write the journal; as `FileLock.check`.
     sync
         Whether lines are flushed to the disk.
+    far
+        Where the shards go, and the sizes of those that are there, which nobody else writes; None
+        where they go into the folder.
 
     Notes
     -----
     A shard counts as done when its line is whole, and its file and its partial sums have the
-    digests in that line.
+    digests in that line. Of a shard far away, which was sent with its digest, the size is compared.
     """
-    journal = Journal(place=LocalFolder(folder), records={}, sync=sync, check=check)
+    dest, sizes = far or (None, {})
+    journal = Journal(place=LocalFolder(folder), records={}, sync=sync, check=check, dest=dest)
     lines: list[bytes] = []
     with contextlib.suppress(OSError):
         lines = journal.place.get(_JOURNAL).splitlines()
@@ -164,7 +195,7 @@ def open_journal(
     remove_abandoned(folder.parent)
     if head == identity:
         for record in filter(None, map(_read_record, lines[1:])):
-            if _is_whole(journal, record):
+            if _is_whole(journal, record, sizes):
                 journal.records[record.array, record.number] = record
         # A line that a crash cut off must not swallow the next one.
         _write_lines(journal, identity)
@@ -174,16 +205,30 @@ def open_journal(
     return journal, reason
 
 
+def hidden_path(dest: Path, suffix: str) -> Path:
+    """Return the path of something that belongs to a store and is not in it: beside it, hidden.
+
+    Of a store at an address it is in a folder of this user.
+
+    Raises
+    ------
+    WriteError
+        That folder cannot be made.
+    """
+    if isinstance(dest, RemotePath):
+        return work_folder(dest.parent) / f".{dest.name}.{suffix}"
+    end = follow_link(dest)
+    return end.with_name(f".{end.name}.{suffix}")
+
+
 def unfinished_folder(dest: Path) -> Path:
     """Return the hidden folder of the ingest that makes a store."""
-    end = follow_link(dest)
-    return end.with_name(f".{end.name}.ingest")
+    return hidden_path(dest, "ingest")
 
 
 def store_lock(dest: Path, timeout_s: float = 0.0) -> FileLock:
-    """Return the lock that whoever writes a store holds."""
-    end = follow_link(dest)
-    path = end.with_name(f".{end.name}.lock")
+    """Return the lock that whoever writes a store holds, of those on this machine."""
+    path = hidden_path(dest, "lock")
     return FileLock(path, timeout_s=timeout_s, what=f"the store {dest.name}")
 
 
@@ -216,9 +261,30 @@ def remove_unfinished(dest: Path) -> None:
     """
     lock = store_lock(dest)
     remove_abandoned(lock.path.parent)
-    if unfinished_folder(dest).exists() or lock.path.exists():
+    left = (unfinished_folder(dest), hidden_path(dest, CLAIM), lock.path)
+    if any(path.exists() for path in left):
         with contextlib.suppress(StemzarrError, OSError), lock:
             LocalFolder(unfinished_folder(dest)).delete("")
+            give_back(dest)
+
+
+def claim_of(dest: RemotePath) -> tuple[RemoteFolder, str]:
+    """Return the object beside a store at an address that says who writes there."""
+    return RemoteFolder(RemotePath(dest.parent)), f".{dest.name}.ingest"
+
+
+def give_back(dest: Path) -> None:
+    """Let others write at an address that this machine had claimed.
+
+    Raises
+    ------
+    WriteError
+        The claim cannot be deleted.
+    """
+    if isinstance(dest, RemotePath) and hidden_path(dest, CLAIM).exists():
+        place, key = claim_of(dest)
+        place.delete(key)
+        remove_file(hidden_path(dest, CLAIM))
 
 
 def _write_lines(journal: Journal, identity: dict[str, Any]) -> None:
@@ -235,8 +301,11 @@ def _difference(head: dict[str, Any] | None, identity: dict[str, Any]) -> str:
     return f"an unfinished ingest was started again: the {what} changed"
 
 
-def _is_whole(journal: Journal, record: ShardRecord) -> bool:
-    if not _has(journal.tree, record.path, record.digest):
+def _is_whole(journal: Journal, record: ShardRecord, sizes: Mapping[str, int]) -> bool:
+    if journal.dest is not None:
+        if sizes.get(record.path) != record.size:
+            return False
+    elif not _has(journal.tree, record.path, record.digest):
         return False
     if record.partial is None or record.partial_digest is None:
         return True

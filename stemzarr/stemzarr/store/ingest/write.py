@@ -5,11 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -32,10 +31,9 @@ from stemzarr.metadata.redact import redact_facts, redact_source, redactor_of
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
 from stemzarr.options import IngestOptions
 from stemzarr.pixels.foresight import fetch_small
-from stemzarr.pixels.threads import map_in_threads
-from stemzarr.storage.files import check_destination, follow_link
+from stemzarr.storage.address import RemotePath
+from stemzarr.storage.files import follow_link
 from stemzarr.storage.fingerprints import digest_of
-from stemzarr.storage.objects import Publish
 from stemzarr.storage.reasons import reading, writing
 from stemzarr.store.facts import apply_facts
 from stemzarr.store.format.encode import ChunkCodec, find_codec
@@ -56,6 +54,7 @@ from stemzarr.store.format.schema import (
 )
 from stemzarr.store.format.tree import Tree, write_labels
 from stemzarr.store.ingest.journal import (
+    Far,
     Journal,
     ShardRecord,
     open_journal,
@@ -67,12 +66,10 @@ from stemzarr.store.ingest.preview import ShardPartials, write_preview
 from stemzarr.store.ingest.run import ProgressCounter, checking, run_in_threads
 from stemzarr.store.ingest.sample import choose_codec
 from stemzarr.store.ingest.scan_fast import has_space, transpose
+from stemzarr.store.ingest.site import site_of
 from stemzarr.store.ingest.task import ShardTask, hash_values
-from stemzarr.store.results import check_no_results
 
 __all__ = ["StoreResult", "write_store"]
-
-_SYNC_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +142,8 @@ def write_store(
     source
         What a reader recognised.
     dest
-        The store's folder; it appears by a rename when all is written.
+        The store's folder; it appears by a rename when all is written. Or its address, where it
+        appears when its root's metadata are put, last.
     options
         Codec, budget, threads and the rest.
     progress
@@ -168,16 +166,17 @@ def write_store(
     -----
     Beside `dest` are, until the store is complete, the folder ``.NAME.ingest`` with the finished
     shards and their journal, and the lock ``.NAME.lock``. The same call on the same source with
-    the same options continues there, also after a crash.
+    the same options continues there, also after a crash. Of a store at an address they are in a
+    folder of this user, but for the shards, which are sent as they are made.
     """
     started = time.perf_counter()
     _check_whole(source, options)
-    check_destination(dest, overwrite=options.overwrite, source=source.files[0])
-    dest = follow_link(dest)
+    site_of(dest, source, options).check()
+    dest = dest if isinstance(dest, RemotePath) else follow_link(dest)
+    site = site_of(dest, source, options)
     with store_lock(dest) as lock, writing(dest):
-        check_destination(dest, overwrite=options.overwrite, source=source.files[0])
-        check_no_results(dest)
-        ingest = _begin(source, dest, options, lock.check)
+        far = site.begin()
+        ingest = _begin(source, dest, options, lock.check, far)
         resumed = bool(ingest.journal.records)
         try:
             with ingest.origin.following(checking(lock.check, progress)) as advance:
@@ -185,11 +184,12 @@ def write_store(
             ingest.origin.check()
             lock.check(now=True)
             _complete(ingest)
-            stored = _publish(ingest, dest)
+            stored = site.show(ingest.journal)
         except BaseException as error:
             # What is there is another's as soon as the lock is.
             lock.check(now=True)
-            _keep_or_remove(ingest.journal, error)
+            if not _keep_or_remove(ingest.journal, error):
+                site.leave()
             raise
     return StoreResult(
         path=dest,
@@ -213,13 +213,21 @@ def _check_whole(source: Source, options: IngestOptions) -> None:
     raise TruncatedFileError(why, path=source.path, hint=hint)
 
 
-def _keep_or_remove(journal: Journal, error: BaseException) -> None:
-    """Keep finished shards for the next try, unless they are of a source that changed."""
+def _keep_or_remove(journal: Journal, error: BaseException) -> bool:
+    """Keep finished shards for the next try, unless they are of a source that changed.
+
+    Returns
+    -------
+    bool
+        Whether some are kept.
+    """
     journal.remove_parts()
     if isinstance(error, SourceChangedError) or not journal.records:
         journal.remove()
-    elif isinstance(error, StemzarrError):
+        return False
+    if isinstance(error, StemzarrError):
         error.hint = "; ".join(filter(None, [error.hint, "the same command continues"]))
+    return True
 
 
 def _prepare(source: Source, options: IngestOptions) -> tuple[Source, Redactor | None]:
@@ -240,7 +248,11 @@ def _prepare(source: Source, options: IngestOptions) -> tuple[Source, Redactor |
 
 
 def _begin(
-    original: Source, dest: Path, options: IngestOptions, check: Callable[..., None]
+    original: Source,
+    dest: Path,
+    options: IngestOptions,
+    check: Callable[..., None],
+    far: Far | None,
 ) -> _Ingest:
     origin = Origin(original, digested=not (original.rebuildable or options.virtual))
     source, redactor = _prepare(original, options)
@@ -249,7 +261,8 @@ def _begin(
     identity = _identity(source, options, plan, header_digest)
     if source.parts:
         identity["files"] = origin.identity
-    journal, restarted = open_journal(unfinished_folder(dest), identity, check, sync=options.sync)
+    folder = unfinished_folder(dest)
+    journal, restarted = open_journal(folder, identity, check, sync=options.sync, far=far)
     return _Ingest(
         source=source,
         options=options,
@@ -334,7 +347,7 @@ def _tasks_of(
             array=array,
             blocks=blocks,
             codec=codec,
-            tree=ingest.journal.tree,
+            tree=ingest.journal.shards,
             partials=ingest.journal.partials if ingest.options.preview else None,
             mask=mask,
             valid=document.valid,
@@ -394,7 +407,10 @@ def _complete(ingest: _Ingest) -> None:
     tree.write_nodes()
     write_manifest(
         tree,
-        {key: known.get(key) or digest_of(tree.store, key) for key in files_of(tree.store)},
+        {
+            key: known.get(key) or digest_of(tree.store, key)
+            for key in {*files_of(tree.store), *known}
+        },
         chunks,
     )
     tree.store.put("zarr.json", consolidated(tree.nodes))
@@ -464,22 +480,3 @@ def _sha256(path: Path) -> str:
 def _iso(nanoseconds: int) -> str:
     moment = dt.datetime.fromtimestamp(nanoseconds / 1e9, dt.UTC)
     return moment.isoformat(timespec="seconds")
-
-
-def _publish(ingest: _Ingest, dest: Path) -> int:
-    """Flush what is not flushed, show the store, and return its size in bytes."""
-    tree, sync = ingest.tree.store, ingest.options.sync
-    keys = set(tree.list())
-    stored = sum(tree.stamp(key).size for key in keys)
-    if sync:
-        folders = {str(above) for key in keys for above in PurePosixPath(key).parents}
-        shards = {record.path for record in ingest.journal.records.values()}
-        for group in (keys - shards, folders):
-            # Many at once, as each waits for the disk and not for us.
-            list(map_in_threads(tree.flush, group, threads=_SYNC_THREADS, ahead=math.inf))
-    ingest.journal.check(now=True)
-    check_no_results(dest)  # a person may have added some meanwhile
-    shown: Publish = ingest.journal.tree
-    shown.publish(dest, sync=sync)
-    ingest.journal.remove()
-    return stored
