@@ -13,7 +13,9 @@ from xarray.backends import BackendEntrypoint
 
 import stemzarr.accessor  # noqa: F401 - what the engine opens has `.stem`
 from stemzarr.errors import OptionError
+from stemzarr.formats.writing.provenance import say_origin
 from stemzarr.labelled import to_dataset
+from stemzarr.model import Document, Source
 from stemzarr.options import LayoutChoice, ReadOptions
 from stemzarr.recognition import suffixes_of
 from stemzarr.registry import read_source
@@ -98,7 +100,7 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
             chosen = dataclasses.replace(chosen, join=True)
         source = read_source(as_source(filename_or_obj), chosen)
         found = source.document if document is None else source.find(document)
-        opened = _decode(_drop(to_dataset(found), drop_variables), decoders)
+        opened = _decode(_drop(_label(source, found), drop_variables), decoders)
         # Nothing stays open, but xarray calls this for each of several files.
         opened.set_close(_close)
         return opened
@@ -114,7 +116,7 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         """Open all documents as a store has them: the main one at the root, dims prefixed below."""
         _check_decoders(decoders)
         source = read_source(as_source(filename_or_obj), options)
-        groups = {"/": to_dataset(source.document)}
+        groups = {"/": _label(source, source.document)}
         for document in source.documents:
             if document.index != source.main:
                 labelled = to_dataset(document, prefix=f"{document.slug}_")
@@ -143,6 +145,11 @@ class StemzarrBackendEntrypoint(BackendEntrypoint):
         if not isinstance(filename_or_obj, (str, os.PathLike)):
             return False
         return Path(filename_or_obj).suffix.lower() in suffixes_of("guessed")
+
+
+def _label(source: Source, document: Document) -> xr.Dataset:
+    """Return a document as a Dataset that says which file it is of."""
+    return to_dataset(document).assign_attrs(provenance=say_origin(source, document))
 
 
 def _check_decoders(given: dict[str, Any]) -> None:

@@ -442,6 +442,8 @@ class Source:
     """Further files of the same acquisition that were read: data files of a master, a header."""
     joined: bool = False
     """Whether `path` is a folder of which just the `parts` were read, one frame a file."""
+    record: Mapping[str, Any] | None = None
+    """What a store says of the file that it was made from; None for any other source."""
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import stemzarr
 from stemzarr.labelled import to_dataset
 from stemzarr.model import ArrayBlocks, Axis, Brightness, Document
 from stemzarr.testing import write_synthetic_dm4
+from stemzarr_catalog import open_lake
 
 VALUES = np.random.default_rng(0).poisson(3, (5, 6, 8, 7)).astype(np.uint16)
 WAYS: dict[str, Callable[[xr.Dataset, Path], object]] = {
@@ -56,6 +58,8 @@ def test_all_labels_come_back(way: str, tmp_path: Path) -> None:
     WAYS[way](saved, path)
     found = stemzarr.open(path)
     xr.testing.assert_equal(found, saved)
+    said = json.loads(found.attrs.pop("provenance"))
+    assert (said["source"], said["size"]) == (path.name, stemzarr.info(path)["size"])
     assert found.attrs == saved.attrs
     assert found.intensity.attrs == saved.intensity.attrs
     for name in saved.dims:
@@ -65,6 +69,24 @@ def test_all_labels_come_back(way: str, tmp_path: Path) -> None:
     with xr.open_zarr(tmp_path / "again.zarr") as again:
         xr.testing.assert_equal(again, saved)
         assert again.attrs["specimen"] == saved.attrs["specimen"]
+
+
+@pytest.mark.filterwarnings("ignore:.*onsolidated metadata")
+@pytest.mark.parametrize("way", WAYS)
+def test_what_xarray_saved_has_the_origin_of_its_file(way: str, tmp_path: Path) -> None:
+    """A part of a scan that was opened as file or store, read back and ingested beside it."""
+    file = tmp_path / "scan.dm4"
+    write_synthetic_dm4(file, (4, 5), (8, 8))
+    lake = open_lake(tmp_path / "lake", create=True)
+    lake.ingest(file)
+    for number, opened in enumerate((stemzarr.open(file), lake["scan"].open())):
+        path = tmp_path / f"part{number}.{'nc' if way == 'nc' else 'zarr'}"
+        WAYS[way](opened.isel(scan_x=slice(number, 2 + number)), path)
+        said = json.loads(stemzarr.open(path).attrs["provenance"])
+        assert (said["source"], said["origin"]["source"]) == (path.name, "scan.dm4")
+        lake.ingest(path)
+    (group,) = lake.duplicates()
+    assert {each.name for each in group} == {"scan", "part0", "part1"}
 
 
 @pytest.mark.filterwarnings("ignore:.*onsolidated metadata")

@@ -134,6 +134,7 @@ def source_of_nodes(address: Address, nodes: Nodes) -> Source:
             segments=tuple(segment_of(item) for item in record["segments"]),
             complete=bool(nodes[""]["attributes"]["complete"]),
             notes=tuple(record["notes"]),
+            record=record,
         )
     except StemzarrError as error:
         error.path = error.path or str(store.root)

@@ -20,7 +20,7 @@ from stemzarr.storage.address import as_source
 if TYPE_CHECKING:
     from stemzarr.views import View
 
-__all__ = ["describe_given", "describe_provenance", "drop_lineage"]
+__all__ = ["describe_given", "describe_provenance", "drop_lineage", "say_origin"]
 
 _LINEAGE = ("derived_from", "provenance")
 """Attributes by which a store that is an export says what it was made from."""
@@ -57,6 +57,19 @@ def describe_provenance(
         },
         "origin": _describe_origin(source, documents[0]),
     }
+
+
+def say_origin(source: Source, document: Document) -> str:
+    """Return, as JSON text, the file that the values of a document are of.
+
+    A Dataset has it as its attribute ``provenance``, so that what xarray writes of it says the
+    same as an export: ``source``, ``format``, ``size``, ``modified``, and of what was ingested the
+    ``hash`` of all bytes.
+    """
+    origin = _describe_origin(source, document)
+    if source.record is None:
+        origin = {**_identify(source), "origin": origin}
+    return json.dumps(origin, ensure_ascii=False)
 
 
 def describe_given(source: Source) -> dict[str, Any]:
@@ -115,19 +128,16 @@ def _to_json(read: ReadOptions) -> dict[str, Any]:
 
 
 def _describe_origin(source: Source, document: Document) -> dict[str, Any] | None:
-    """Return where the values of a store came from; None for any other source."""
-    if source.format != "stemzarr":
-        return None
+    """Return where the values of a store came from, or those that xarray saved; else None."""
     lineage = document.attributes.get("provenance")
     with contextlib.suppress(ValueError, RecursionError):
         exported = json.loads(lineage) if isinstance(lineage, str) else None
         if isinstance(exported, dict):
             return exported
-    from stemzarr.store import read_record  # much to import, and only a store asks for it
-
-    record = read_record(source.path)
+    if source.record is None:
+        return None
     return {
-        "source": record["name"],
-        **{name: record.get(name) for name in ("format", "size", "modified", "hash")},
-        "read": record["ingest"]["options"]["read"],
+        "source": source.record["name"],
+        **{name: source.record.get(name) for name in ("format", "size", "modified", "hash")},
+        "read": source.record["ingest"]["options"]["read"],
     }
