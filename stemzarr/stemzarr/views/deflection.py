@@ -110,7 +110,13 @@ def measure_shifts(
     resources: Resources | None = None,
     **detector: Any,  # noqa: ANN401 - as make_detector takes it
 ) -> tuple[Field, dict[str, Any]]:
-    """Return the values of `center_of_mass` without labels, and its attributes."""
+    """Return the values of `center_of_mass` without labels, and its attributes.
+
+    Raises
+    ------
+    OptionError, UnsupportedDataError
+        As `center_of_mass` says.
+    """
     check_scan(document)
     chosen = correction or Correction()
     origin = find_center(document) if center is None else center
