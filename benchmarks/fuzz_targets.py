@@ -202,6 +202,26 @@ class Ndata(Target):
         return [FILE_WRITERS[name](self.folder, values, "x").read_bytes() for name in names]
 
 
+class Ser(Target):
+    """Series of TIA."""
+
+    name = "ser"
+    suffix = ".ser"
+    salvages = True
+
+    def seeds(self) -> list[bytes]:
+        """Return whole inputs."""
+        from stemzarr.testing.tia import write_ser
+
+        values = np.arange(2 * 3 * 4 * 4, dtype="u2").reshape(2, 3, 4, 4)
+        path, found = self.folder / "seed.ser", []
+        for used, inner in ((values, 2), (values[0], 2), (values[0, 0], 2), (values[0], 1)):
+            for version in (0x0210, 0x0220):
+                write_ser(path, used, inner=inner, version=version)
+                found.append(path.read_bytes())
+        return found
+
+
 class Store(Target):
     """The metadata of a store: ``zarr.json`` of the root, its other files whole."""
 
@@ -514,6 +534,6 @@ class Hdf5Bytes(Sample):
 
 
 TARGETS: dict[str, type[Target]] = {
-    target.name: target for target in (Dm, Npy, Ndata, Store, Hdf5, Hdf5Bytes, Blo, Tvips)
+    target.name: target for target in (Dm, Npy, Ndata, Ser, Store, Hdf5, Hdf5Bytes, Blo, Tvips)
 }
 """All targets by name."""

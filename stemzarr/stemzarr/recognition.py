@@ -178,6 +178,13 @@ READERS: tuple[Reader, ...] = (
         formats="stemzarr.formats.npy.reader:FORMATS",
     ),
     Reader(
+        name="tia",
+        target="stemzarr.formats.tia.reader:read_tia",
+        suffixes=(".emi", ".ser"),
+        parts=((r"(.+)_\d+\.ser", (r"\1.emi",)),),
+        formats="stemzarr.formats.tia.reader:FORMATS",
+    ),
+    Reader(
         name="tiff",
         target="stemzarr.formats.tiff.reader:read_tiff",
         named=(".tif", ".tiff"),
@@ -196,13 +203,12 @@ READERS: tuple[Reader, ...] = (
         name="rosettasciio",
         target="stemzarr.formats.rosettasciio.reader:read_rosettasciio",
         # Only what microscopes write: pictures and tables are in the same folders as their data.
-        suffixes=(".bcf", ".blo", ".emi", ".mrc", ".prz", ".ser", ".tvips", ".zspy"),
+        suffixes=(".bcf", ".blo", ".mrc", ".prz", ".tvips", ".zspy"),
         folders=(".zspy",),
         guessed=(".blo", ".tvips"),
         by_content=(".emd", ".nxs", ".de5", ".elid", ".dens"),
         parts=(
             (r"(.+)_(?!000)\d{3}\.tvips", (r"\1_000.tvips",)),
-            (r"(.+)_\d+\.ser", (r"\1.emi",)),  # TIA
             (r"(.+)\.raw", (r"\1.rpl",)),  # Ripple
         ),
         formats="stemzarr.formats.rosettasciio.rows:FORMATS",

@@ -58,14 +58,20 @@ def theirs(signal: dict[str, Any], name: str) -> float | None:
     return None if value is None else float(value)
 
 
-def check_axes(document: Document, signal: dict[str, Any]) -> None:
-    """Compare the axes that are calibrated, in the order of the array."""
+def check_axes(document: Document, signal: dict[str, Any], offset: float) -> None:
+    """Compare the axes that are calibrated, in the order of the array.
+
+    Parameters
+    ----------
+    offset
+        By how much the plugin's offsets are too small: docs/upstream/rosettasciio-tia-offset.md.
+    """
     for axis, described in zip(document.axes, signal["axes"], strict=True):
         assert axis.size == described.get("size", len(described.get("axis", ())))
         if axis.calibrated:
             assert axis.units == normalise_units(described["units"])
             assert axis.scale == pytest.approx(described["scale"])
-            assert axis.offset == pytest.approx(described["offset"])
+            assert axis.offset == pytest.approx(described["offset"] * offset)
         elif axis.source_units and "scale" in described and math.isfinite(described["scale"]):
             assert described["scale"] in (0, 1, -1) or normalise_units(axis.source_units) == "s"
 
@@ -86,7 +92,7 @@ def test_a_real_file_is_what_the_library_reads(samples: Path, plugin: str, name:
         np.testing.assert_array_equal(values, signal["data"])
         assert values.dtype == signal["data"].dtype
         if plugin not in OWN_AXES:
-            check_axes(document, signal)
+            check_axes(document, signal, 1e9 if plugin == "tia" else 1)
         for fact in FACTS:
             expected = theirs(signal, fact)
             if expected:

@@ -25,6 +25,7 @@ from stemzarr.testing.dm_writer import write_dm
 from stemzarr.testing.hdf5_files import HDF5_WRITERS, nion_properties
 from stemzarr.testing.merlin import write_hdr, write_mib
 from stemzarr.testing.nion import write_ndata
+from stemzarr.testing.tia import write_ser
 
 __all__ = ["FILE_WRITERS", "NEEDED_MODULES", "WriteScan"]
 
@@ -78,6 +79,11 @@ def _write_ndata(
     path = folder / f"scan{suffix}"
     write_ndata(path, values.astype("<f4"), nion_properties(secret))
     return path
+
+
+def _write_ser(folder: Path, values: NDArray[Any], secret: str = "") -> Path:  # noqa: ARG001 - it holds no text
+    write_ser(folder / "scan.ser", values.astype("<u2"), delta=2e8)
+    return folder / "scan.ser"
 
 
 def _image(values: NDArray[Any], secret: str) -> DMImage:
@@ -315,6 +321,7 @@ FILE_WRITERS: Final[dict[str, WriteScan]] = {
     "dm4": partial(_write_dm, version=4),
     "dm5": _write_dm5,
     "mib": _write_mib,
+    "ser": _write_ser,
     "blo": _write_blo,
     "mrc": _write_mrc,
     "tvips": _write_tvips,

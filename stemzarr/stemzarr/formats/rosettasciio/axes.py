@@ -107,25 +107,6 @@ def _blockfile(_path: Path, original: Mapping[str, Any], axes: tuple[FoundAxis, 
     return bare, ()
 
 
-def _tia(_path: Path, _original: Mapping[str, Any], axes: tuple[FoundAxis, ...]) -> Axes:
-    """Return the axes of TIA's files, whose plugin guesses whether a detector is in m or 1/m.
-
-    The numbers tell: no image has pixels of a metre, and no pattern has pixels of less than 1/m.
-    """
-    return tuple(_metres(axis) for axis in axes), ()
-
-
-def _metres(axis: FoundAxis) -> FoundAxis:
-    metres, reciprocal = axis.scale * 1e-9, axis.scale * 1e9
-    if axis.units == "nm" and abs(metres) > 1:
-        factor, units = 1e-18, "1/nm"
-    elif axis.units == "1 / nm" and abs(reciprocal) < 1:
-        factor, units = 1e18, "nm"
-    else:
-        return axis
-    return replace(axis, scale=axis.scale * factor, offset=axis.offset * factor, units=units)
-
-
 def _quadstar(_path: Path, _original: Mapping[str, Any], axes: tuple[FoundAxis, ...]) -> Axes:
     """Return the axes of Quadstar's files: 1 s is given where there is no time."""
     return tuple(
@@ -138,6 +119,5 @@ _CORRECTIONS: Final[dict[str, Callable[[Path, Mapping[str, Any], tuple[FoundAxis
     "Blockfile": _blockfile,
     "MRC": correct_mrc_axes,
     "Quadstar": _quadstar,
-    "TIA": _tia,
 }
 """What is known better than by a plugin, by its name."""

@@ -57,6 +57,7 @@ _OURS: Final = frozenset(
         "Image",
         "TIFF",
         "QuantumDetector",
+        "TIA",
     }
 )
 """Plugins whose formats stemzarr reads itself."""
@@ -151,7 +152,6 @@ def _check_whole(path: Path, name: str, reason: Exception | None = None) -> None
 _GUARDED: Final = {
     "velox": Plugin("EMD", "stemzarr.formats.emd.velox"),
     "zspy": Plugin("ZSPY", "stemzarr.formats.zarr.zspy"),
-    "emi": Plugin("TIA", "stemzarr.formats.rosettasciio.tia"),
 }
 """Formats that RosettaSciIO reads by a way of ours; ``velox`` is not a suffix but a content."""
 

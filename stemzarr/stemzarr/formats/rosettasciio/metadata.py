@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from stemzarr.formats.rosettasciio.mrc_axes import find_record, read_record, record_facts
 from stemzarr.metadata.finding import finite_number
-from stemzarr.recognition import parts_of
 
 __all__ = ["find_parts", "find_value", "map_metadata"]
 
@@ -61,7 +60,7 @@ def _name_dwell_time(metadata: dict[str, Any], original: Mapping[str, Any]) -> N
 def find_parts(plugin: str, path: Path) -> tuple[Path, ...]:
     """Return the further files that a plugin reads with one of its format.
 
-    Direct Electron's record, the values of a Ripple file, the series of an ``.emi``.
+    Direct Electron's record, the values of a Ripple file.
     """
     if plugin == "MRC":
         record = find_record(path)
@@ -69,7 +68,7 @@ def find_parts(plugin: str, path: Path) -> tuple[Path, ...]:
     if plugin == "Ripple":
         beside = (path.with_suffix(suffix) for suffix in (".raw", ".RAW"))
         return tuple(one for one in beside if one.is_file())[:1]
-    return parts_of(path) if plugin == "TIA" else ()
+    return ()
 
 
 def find_value(tree: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - whatever is there

@@ -30,7 +30,6 @@ from stemzarr.formats.rosettasciio.library import (
 )
 from stemzarr.formats.rosettasciio.metadata import find_parts, find_value, map_metadata
 from stemzarr.formats.rosettasciio.runs import find_run
-from stemzarr.formats.rosettasciio.tia import missing_series
 from stemzarr.formats.zarr.marks import folder_size
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import plain_text
@@ -157,13 +156,10 @@ def _source(
             notes.append(f"{_name(signal, index)} holds no plain numbers and is left out")
         else:
             found.append(one)
-    missing = missing_series(path) if path.suffix.lower() == ".emi" else ()
-    notes += [f"its series {name!r} is missing" for name in missing]
     facts = FileFacts(
         format=path.suffix.lower().removeprefix("."),
         stamp=Stamp(*folder_size(path)) if path.is_dir() else None,
         notes=tuple(notes),
-        complete=not missing,
         parts=parts,
     )
     return build_source(path, facts, found, options)

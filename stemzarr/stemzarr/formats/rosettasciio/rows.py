@@ -78,13 +78,6 @@ PLUGIN_ROWS: Final[dict[str, FormatRow]] = {
         samples=("formats/test_tvips_2345_000.tvips",),
         writers=("tvips",),
     ),
-    "TIA": _taken(
-        "FEI TIA",
-        (".emi", ".ser"),
-        "an `.emi` with all of its `.ser`, energy and tilts; a `.ser` alone",
-        _MAPPED,
-        samples=("formats/tia/16x16_STEM_BF_DF_acquire.emi",),
-    ),
     "EMD": _taken(
         "Velox, known by content",
         (".emd", ".de5"),
