@@ -27,6 +27,7 @@ _NEEDED = ("numpy", "zarr", "xarray", "dask", "numcodecs", "h5py", "intake", "ro
 _OPTIONAL = {
     "torch": "what .pt files need: pip install 'stemzarr[torch]'",
     "hyperspy": "HyperSpy itself: pip install 'stemzarr[hyperspy]'",
+    "numba": "what bins counts faster: pip install 'stemzarr[fast]'",
     "obstore": "what reads stores at addresses: pip install 'stemzarr[cloud]'",
 }
 _BUCKET_MOUNTS = ("rclone", "s3", "goofys", "geesefs", "gcsfuse", "blobfuse")

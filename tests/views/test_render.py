@@ -20,6 +20,7 @@ from stemzarr.labelled import to_dataset
 from stemzarr.model import ArrayBlocks, Brightness, Document, Statistics, read_box
 from stemzarr.views import View, apply, downsample, measure_document
 from stemzarr.views.normalize import cast_checked
+from stemzarr.views.render import ViewBlocks
 
 COUNTS = np.random.default_rng(5).poisson(1.4, (7, 9, 11, 14)).astype(np.uint16)
 
@@ -103,6 +104,20 @@ def test_any_box_equals_that_part_of_the_whole(
     part = read_box(made.blocks, [a for a, _ in box], [b - a for a, b in box])
     expected = whole[tuple(slice(a, b) for a, b in box)]
     np.testing.assert_allclose(part, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("view", [View(scan_step=2, downsample=2), View(scan_downsample=3)])
+def test_however_little_is_held_at_once_the_values_are_the_same(
+    make_scan: Callable[..., Document], view: View
+) -> None:
+    """Patterns too large for the budget are read one by one, or as many as are joined."""
+    blocks = apply(make_scan(COUNTS), view, threads=1).blocks
+    assert isinstance(blocks, ViewBlocks)
+    start = (0,) * len(blocks.shape)
+    little = dataclasses.replace(blocks, piece_bytes=1)
+    np.testing.assert_array_equal(
+        read_box(little, start, blocks.shape), read_box(blocks, start, blocks.shape)
+    )
 
 
 @given(

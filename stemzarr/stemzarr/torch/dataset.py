@@ -27,7 +27,7 @@ from stemzarr.torch.batch import Batch, Labelled, LabelledBatch, ReadBatch, batc
 from stemzarr.torch.cache import Buffer, UnitCache, rows_by_unit
 from stemzarr.torch.forking import held_off_by_forks
 from stemzarr.torch.maps import make_map, to_rows
-from stemzarr.torch.part import PATTERN_NDIM, find_part, foresee_units, make_part
+from stemzarr.torch.part import PATTERN_NDIM, find_part, foresee_units, make_part, prepare_parts
 from stemzarr.torch.scaling import DeviceScaling
 from stemzarr.torch.sources import (
     Trainable,
@@ -479,10 +479,10 @@ class PatternDataset(Dataset[Any]):
         if self._cache is None:
             worker = get_worker_info()
             slots = self.units_in_memory(1 if worker is None else worker.num_workers)
-            units = int(self._unit_ends[-1])
             dtype = self._parts[0].document.dtype
             size = max(part.unit_bytes for part in self._parts) // dtype.itemsize
-            self._cache = UnitCache(max(1, min(slots, units)), size, dtype)
+            self._cache = UnitCache(max(1, min(slots, int(self._unit_ends[-1]))), size, dtype)
+            prepare_parts(self._parts)
         return self._cache
 
     def units(self) -> NDArray[np.int64]:

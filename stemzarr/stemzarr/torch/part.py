@@ -15,9 +15,10 @@ from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import Document
 from stemzarr.pixels.boxes import Box, fill_box, splits_patterns
 from stemzarr.pixels.foresight import foresee, is_far
+from stemzarr.views.compiled import prepare_compiled
 from stemzarr.views.render import ViewBlocks
 
-__all__ = ["PATTERN_NDIM", "Part", "find_part", "foresee_units", "make_part"]
+__all__ = ["PATTERN_NDIM", "Part", "find_part", "foresee_units", "make_part", "prepare_parts"]
 
 PATTERN_NDIM = 2
 """How many dims a pattern has."""
@@ -80,8 +81,10 @@ class Part:
 
     def box(self, number: int) -> Box:
         """Return the box of the document that a unit is."""
-        place = np.unravel_index(number, self.grid) if self.lead else ()
-        start = [int(p) * unit for p, unit in zip(place, self.unit, strict=True)]
+        start: list[int] = []
+        for count, unit in zip(reversed(self.grid), reversed(self.unit), strict=True):
+            number, place = divmod(number, count)
+            start.insert(0, place * unit)
         sizes = zip(start, self.unit, self.lead, strict=True)
         detector = self.document.shape[-PATTERN_NDIM:]
         shape = (*(min(unit, size - a) for a, unit, size in sizes), *detector)
@@ -117,6 +120,12 @@ def foresee_units(
         return nullcontext()
     places = (find_part(parts, ends, unit) for unit in units)
     return foresee((part.document.blocks, part.box(inside)) for part, inside in places)
+
+
+def prepare_parts(parts: Iterable[Part]) -> None:
+    """Make ready what renders the parts again and again."""
+    blocks = (part.document.blocks for part in parts)
+    prepare_compiled(sum(b.nbytes_read for b in blocks if isinstance(b, ViewBlocks)))
 
 
 def make_part(document: Document) -> Part:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
+from stemzarr.views.compiled import bin_means
 from stemzarr.views.overflow import check_integers, check_range, correct_floats, is_finite
 from stemzarr.views.separable import (
     Operator,
@@ -191,6 +192,8 @@ def downsample_view(
 
 
 def _bin(values: NDArray[Any], factors: tuple[int, int], reduce: Reduce, out: NDArray[Any]) -> None:
+    if reduce == "mean" and bin_means(values, factors, out):
+        return
     count = factors[0] * factors[1]
     roughly = reduce == "mean" and _is_widest(values.dtype)
     if (
@@ -275,8 +278,8 @@ def _fold_columns(values: NDArray[Any], factor: int) -> NDArray[Any]:
     while factor % 2 == 0 and values.itemsize < 8:  # noqa: PLR2004 - the widest integer
         bits = 8 * values.itemsize
         pairs = np.ascontiguousarray(values).view(f"u{2 * values.itemsize}")
-        values = pairs << bits
-        values += pairs
+        # The product has both halves added in its upper one.
+        values = pairs * pairs.dtype.type(1 + (1 << bits))
         values >>= bits
         factor //= 2
     if values.itemsize > itemsize:

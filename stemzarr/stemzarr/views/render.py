@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +103,11 @@ class ViewBlocks:
                 values = join_scan(read, n, reduce) if joins else read
                 self._render(values, out[piece], inner)
 
+    @property
+    def nbytes_read(self) -> int:
+        """Size of what the whole view is made of."""
+        return math.prod(s.size for s in self.selections) * self.source.dtype.itemsize
+
     def source_box(
         self, start: Sequence[int], shape: Sequence[int]
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -134,19 +139,17 @@ class ViewBlocks:
         So many that caches hold them, and that threads do not wait for each other between calls.
         """
         lead = values.shape[: values.ndim - self.pattern_ndim]
-        pattern = values[(0,) * len(lead)].size * 4
-        few = max(1, _CACHE_BYTES // max(1, pattern))
-        lengths = [1] * len(lead)
-        if lead:
-            lengths[-1] = few
-        sizes = output_sizes(values.shape[-2:], self.view) if self._detector else values.shape[-2:]
+        few = max(1, _CACHE_BYTES // max(1, 4 * math.prod(values.shape[len(lead) :])))
         straight = (
             self._detector
             and rendered_dtype(values.dtype, self.view) == self.dtype
-            and out.shape[-2:] == sizes
+            and out.shape[-2:] == output_sizes(values.shape[-2:], self.view)
             and out.flags.c_contiguous
         )
-        for part in grid(lead, lengths):
+        parts: Iterable[tuple[slice, ...]] = ((),)
+        if math.prod(lead[:-1]) > 1 or math.prod(lead) > few:
+            parts = grid(lead, [*(1 for _ in lead[1:]), few])
+        for part in parts:
             rendered = values[part]
             if self._detector:
                 rendered = downsample_view(rendered, self.view, out[part] if straight else None)
@@ -183,10 +186,12 @@ class ViewBlocks:
             )
         ]
         room = self.piece_bytes // max(1, values * self.source.dtype.itemsize)
+        if math.prod(lead) * math.prod(costs) <= room:
+            return iter([tuple(slice(0, n) for n in lead)])
         # Counted in positions of the source, so many to one of the view.
         spans = [n * cost for n, cost in zip(lead, costs, strict=True)]
         blocks = [n * cost for n, cost in zip(self.block_shape, costs, strict=False)]
-        box = fill_box(spans, room, unit=costs, block=blocks)
+        box = fill_box(spans, room, least=costs, unit=costs, block=blocks)
         return grid(lead, [n // cost for n, cost in zip(box, costs, strict=True)])
 
     def _reads_through(self, dim: int) -> bool:

@@ -24,6 +24,7 @@ from stemzarr.pixels.buffers import Buffer
 from stemzarr.pixels.foresight import foresee
 from stemzarr.pixels.resources import Resources
 from stemzarr.pixels.threads import map_in_threads
+from stemzarr.views.compiled import prepare_compiled
 from stemzarr.views.correcting import CorrectedBlocks
 from stemzarr.views.render import ViewBlocks
 
@@ -91,6 +92,8 @@ def map_document(
         For every dim, a length that every box but the last is a multiple of.
     """
     itemsize = blocks.dtype.itemsize
+    if isinstance(blocks, ViewBlocks):
+        prepare_compiled(blocks.nbytes_read)
     done, total = 0, math.prod(blocks.shape) * itemsize
     for box, result in _map_boxes(function, blocks, pattern_ndim, resources, unit):
         yield result
