@@ -18,6 +18,8 @@ from stemzarr.errors import MissingDependencyError, OptionError
 from stemzarr.labelled import from_dataset, to_dataset
 from stemzarr.model import Document
 from stemzarr.options import ColourMap, ExportOptions
+from stemzarr.pixels.resources import Resources
+from stemzarr.pixels.workers import Workers
 from stemzarr.views import View, apply, virtual_image
 from stemzarr.views.angles import add_angles
 from stemzarr.views.deflection import Correction, center_of_mass, deflection
@@ -197,6 +199,7 @@ class StemAccessor(HandOver):
         mask: ArrayLike | None = None,
         approximate: bool = False,
         bad_pixels: BadPixels | None = None,
+        client: Workers = None,
     ) -> xr.DataArray:
         """Return the sum over a part of the detector at every scan position, computed at once.
 
@@ -218,6 +221,8 @@ class StemAccessor(HandOver):
         bad_pixels
             ``mask`` leaves out those that were found, too, and ``median`` replaces all by their
             neighbours; by default those that the file names are left out.
+        client
+            A ``dask.distributed.Client`` whose workers do it; the result has the same bits.
 
         Returns
         -------
@@ -249,6 +254,7 @@ class StemAccessor(HandOver):
             rect=rect,
             mask=mask,
             approximate=approximate,
+            client=client,
         )
 
     def center_of_mass(
@@ -259,6 +265,7 @@ class StemAccessor(HandOver):
         rotation: float = 0.0,
         flip: bool = False,
         bad_pixels: BadPixels | None = None,
+        client: Workers = None,
         **ring: Any,  # noqa: ANN401 - radii, or rect
     ) -> xr.Dataset:
         """Return the centre of mass of every pattern, as its shift from a centre.
@@ -273,7 +280,7 @@ class StemAccessor(HandOver):
         rotation, flip
             Rotation of the shifts in degrees, clockwise on the screen, and whether their y
             component is negated before, as LiberTEM has them.
-        bad_pixels
+        bad_pixels, client
             As in `virtual_image`.
         **ring
             `inner`, `outer` or `rect` in place of `mask`, as in `virtual_image`.
@@ -300,9 +307,9 @@ class StemAccessor(HandOver):
         ['com_x', 'com_y']
         """
         correction = Correction(rotation=rotation, flip=flip)
-        detector = {"mask": mask, **ring}
+        how = {"mask": mask, "resources": Resources(client=client), **ring}
         document = self._mended(bad_pixels)
-        return center_of_mass(document, center=center, correction=correction, **detector)
+        return center_of_mass(document, center=center, correction=correction, **how)
 
     def dpc(
         self,
@@ -310,6 +317,7 @@ class StemAccessor(HandOver):
         rotation: float | None = None,
         flip: bool | None = None,
         bad_pixels: BadPixels | None = None,
+        client: Workers = None,
         **how: Any,  # noqa: ANN401 - as in center_of_mass
     ) -> xr.Dataset:
         """Return the deflection of the beam at every position (differential phase contrast).
@@ -318,7 +326,7 @@ class StemAccessor(HandOver):
         ----------
         rotation, flip
             As in `center_of_mass`; where neither is given, those that leave the least curl.
-        bad_pixels
+        bad_pixels, client
             As in `virtual_image`.
         **how
             The other arguments of `center_of_mass`.
@@ -343,10 +351,15 @@ class StemAccessor(HandOver):
         >>> scan.stem.dpc(rotation=12.5, flip=False).attrs["rotation_deg"]
         12.5
         """
+        how["resources"] = Resources(client=client)
         return deflection(self._mended(bad_pixels), rotation=rotation, flip=flip, **how)
 
     def radial_profile(
-        self, region: str | ArrayLike = "", *, center: Sequence[float] | None = None
+        self,
+        region: str | ArrayLike = "",
+        *,
+        center: Sequence[float] | None = None,
+        client: Workers = None,
     ) -> xr.DataArray:
         """Return the mean intensity over rings around a centre, (radius,).
 
@@ -354,7 +367,7 @@ class StemAccessor(HandOver):
         ----------
         region
             Which positions, as in `mean_pattern`.
-        center
+        center, client
             As in `virtual_image`.
 
         Returns
@@ -372,7 +385,8 @@ class StemAccessor(HandOver):
         >>> scan.stem.radial_profile("scan_y=0:2").dims
         ('radius',)
         """
-        return radial_profile(self.document, region, center=center)
+        resources = Resources(client=client)
+        return radial_profile(self.document, region, center=center, resources=resources)
 
     def pattern(self, y: int, x: int) -> xr.DataArray:
         """Return the pattern (det_y, det_x) at a scan position, counted from 0.
@@ -382,10 +396,6 @@ class StemAccessor(HandOver):
         OptionError, UnsupportedDataError
             There is no such position, or this is not a 4D-STEM scan.
 
-        See Also
-        --------
-        mean_pattern : That of many positions.
-
         Examples
         --------
         >>> scan.stem.pattern(3, 4).sizes["det_y"]
@@ -393,13 +403,15 @@ class StemAccessor(HandOver):
         """
         return pattern(self.document, y, x)
 
-    def mean_pattern(self, region: str | ArrayLike = "") -> xr.DataArray:
+    def mean_pattern(self, region: str | ArrayLike = "", *, client: Workers = None) -> xr.DataArray:
         """Return the mean pattern (det_y, det_x) of the scan or of a region of it.
 
         Parameters
         ----------
         region
             ``scan_y=10:20,scan_x=5:9`` as in a view's `roi`, or booleans (scan_y, scan_x).
+        client
+            As in `virtual_image`.
 
         Raises
         ------
@@ -412,15 +424,19 @@ class StemAccessor(HandOver):
         >>> scan.stem.mean_pattern(bright > bright.mean()).dims
         ('det_y', 'det_x')
         """
-        return mean_pattern(self.document, region)
+        return mean_pattern(self.document, region, Resources(client=client))
 
-    def likeness(self, like: tuple[int, int] | ArrayLike) -> xr.DataArray:
+    def likeness(
+        self, like: tuple[int, int] | ArrayLike, *, client: Workers = None
+    ) -> xr.DataArray:
         """Return how much each pattern resembles one, from -1 to 1, (scan_y, scan_x).
 
         Parameters
         ----------
         like
             Its position (scan_y, scan_x), or a pattern (det_y, det_x).
+        client
+            As in `virtual_image`.
 
         Raises
         ------
@@ -432,7 +448,7 @@ class StemAccessor(HandOver):
         >>> round(float(scan.stem.likeness((2, 3))[2, 3]), 3)
         1.0
         """
-        return likeness(self.document, like)
+        return likeness(self.document, like, Resources(client=client))
 
     def explore(self, *, height: int = 760) -> ExplorerWidget:
         """Return the explorer as a widget of a notebook: patterns under the pointer, detectors.

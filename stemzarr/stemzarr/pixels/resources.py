@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from stemzarr.model import Progress
 from stemzarr.options import available_threads
+from stemzarr.pixels.workers import Workers, check_client
 
 __all__ = ["Resources"]
 
@@ -20,3 +21,10 @@ class Resources:
     """Budget in bytes for all buffers."""
     progress: Progress | None = None
     """Progress callback: bytes of values done, and in all."""
+    client: Workers = None
+    """A client of dask.distributed whose workers do it; None for threads of this process."""
+
+    def __post_init__(self) -> None:
+        """Raise `OptionError` where the client is none."""
+        if self.client is not None:
+            check_client(self.client)

@@ -61,13 +61,13 @@ def map_counts(
         The document is not a 4D scan.
     """
     check_scan(document)
+    bad, valid = document.bad_pixels, document.valid  # a worker needs no more of the document
 
     def work(readable: Blocks, box: Box) -> Result:
         place = box.slices()[:2]
-        values = read_box(readable, box.start, box.shape)
-        counts = real_counts(values, document.bad_pixels)
-        if document.valid is not None:
-            counts[~document.valid[place]] = 0.0
+        counts = real_counts(read_box(readable, box.start, box.shape), bad)
+        if valid is not None:
+            counts[~valid[place]] = 0.0
         return function(counts, place)
 
     yield from map_document(work, document.blocks, 2, resources)

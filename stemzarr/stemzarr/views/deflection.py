@@ -27,6 +27,7 @@ from stemzarr.model import Document
 from stemzarr.pixels.resources import Resources
 from stemzarr.views.counted import check_scan, map_counts
 from stemzarr.views.detectors import make_detector
+from stemzarr.views.slabs import Part
 from stemzarr.views.virtual import find_center, find_center_pixel
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _measure(document: Document, mask: NDArray[np.bool_], resources: Resources) 
     y, x = (np.full(document.shape[:2], np.nan) for _ in range(2))
     everything, side = bool(mask.all()), tile_side(mask.shape)
 
-    def add(values: NDArray[np.float64], place: tuple[slice, ...]) -> None:
+    def measure(values: NDArray[np.float64], place: tuple[slice, ...]) -> Part:
         if not everything:
             values *= mask
         patterns = values.reshape(-1, *mask.shape)
@@ -158,10 +159,10 @@ def _measure(document: Document, mask: NDArray[np.bool_], resources: Resources) 
         means = np.full((len(sums), 2), np.nan)
         filled = (sums != 0)[:, np.newaxis]
         np.divide(moments, sums[:, np.newaxis], out=means, where=filled)
-        y[place], x[place] = (column.reshape(values.shape[:2]) for column in means.T)
+        return place, means.T.reshape(2, *values.shape[:2])
 
-    for _ in map_counts(add, document, resources):
-        pass
+    for place, found in map_counts(measure, document, resources):
+        y[place], x[place] = found
     return y, x
 
 

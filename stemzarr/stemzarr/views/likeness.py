@@ -16,7 +16,7 @@ from stemzarr.pixels.resources import Resources
 from stemzarr.views.common_detector import CommonTiles
 from stemzarr.views.counted import check_scan, map_counts, real_counts
 from stemzarr.views.patterns import pattern
-from stemzarr.views.slabs import map_document
+from stemzarr.views.slabs import Part, map_document
 from stemzarr.views.virtual import label_scan
 
 if TYPE_CHECKING:
@@ -69,25 +69,24 @@ def likeness(
     image = np.full(document.shape[:2], np.nan, np.float32)
     chosen = resources or Resources()
 
-    def compare(sums: NDArray[Any], place: tuple[slice, ...]) -> None:
-        rows = sums.reshape(-1, model.size)
-        image[place] = correlate(rows, model).reshape(image[place].shape)
+    def compare(sums: NDArray[Any], place: tuple[slice, ...]) -> Part:
+        return place, correlate(sums.reshape(-1, model.size), model)
 
     if document.tiles is None:
         side = tile_side(document.shape[2:])
 
-        def sum_and_compare(values: NDArray[np.float64], place: tuple[slice, ...]) -> None:
-            compare(sum_tiles(values.reshape(-1, *values.shape[2:]), side), place)
+        def sum_and_compare(values: NDArray[np.float64], place: tuple[slice, ...]) -> Part:
+            return compare(sum_tiles(values.reshape(-1, *values.shape[2:]), side), place)
 
         passes = map_counts(sum_and_compare, document, chosen)
     else:
 
-        def read_and_compare(readable: Blocks, box: Box) -> None:
-            compare(read_box(readable, box.start, box.shape), box.slices()[:2])
+        def read_and_compare(readable: Blocks, box: Box) -> Part:
+            return compare(read_box(readable, box.start, box.shape), box.slices()[:2])
 
         passes = map_document(read_and_compare, document.tiles.blocks, 2, chosen)
-    for _ in passes:
-        pass
+    for place, found in passes:
+        image[place] = found.reshape(image[place].shape)
     return label_scan(document, image, "likeness", {"long_name": "likeness"})
 
 

@@ -13,26 +13,30 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stemzarr.errors import OptionError
 from stemzarr.model import ArrayBlocks, Blocks
 from stemzarr.pixels.boxes import Box, cut, fill_box, is_large, plan_boxes
 from stemzarr.pixels.buffers import Buffer
 from stemzarr.pixels.foresight import foresee
 from stemzarr.pixels.resources import Resources
 from stemzarr.pixels.threads import map_in_threads
+from stemzarr.pixels.workers import map_on_client
 from stemzarr.views.compiled import prepare_compiled
 from stemzarr.views.correcting import CorrectedBlocks
 from stemzarr.views.render import ViewBlocks
 
-__all__ = ["map_document"]
+__all__ = ["Part", "map_document"]
 
 _PIECE_BYTES = 4 * 1024**2
 
 Result = TypeVar("Result")
+Part: TypeAlias = tuple[tuple[slice, ...], NDArray[Any]]
+"""Where a part of a scan is, and what was found there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,7 +84,8 @@ def map_document(
     Parameters
     ----------
     function
-        Is called in threads; reads its box from the blocks that it is given.
+        Is called in threads, or sent to workers, so that it returns what it finds and changes
+        nothing; reads its box from the blocks that it is given.
     blocks
         The pixels, of a view or of a source.
     pattern_ndim
@@ -118,6 +123,10 @@ def _map_boxes(
     lead = len(blocks.shape) - pattern_ndim
     units = tuple(unit or [1] * len(blocks.shape))
     source = _source_of(blocks)
+    if resources.client is not None:
+        boxes = _boxes_of_workers(blocks, pattern_ndim, resources, unit)
+        yield from map_on_client(functools.partial(work, blocks), boxes, resources.client)
+        return
     if isinstance(source, ArrayBlocks) or not is_large(source, pattern_ndim):
         plan = plan_boxes(blocks, pattern_ndim, memory=memory, threads=threads, unit=unit)
         each = functools.partial(work, blocks)
@@ -136,6 +145,28 @@ def _map_boxes(
         )
         each = functools.partial(work, held)
         yield from map_in_threads(each, plan.boxes, threads=plan.threads)
+
+
+def _boxes_of_workers(
+    blocks: Blocks, pattern_ndim: int, resources: Resources, unit: Sequence[int] | None
+) -> tuple[Box, ...]:
+    """Return the boxes that threads have, so that what is added up has the same bits.
+
+    Raises
+    ------
+    OptionError
+        The pixels are in memory, or in blocks that are larger than a box.
+    """
+    from stemzarr.labelled import DataArrayBlocks  # with which xarray comes
+
+    source = _source_of(blocks)
+    is_here = isinstance(source, ArrayBlocks | DataArrayBlocks)
+    if is_here or is_large(source, pattern_ndim):
+        what = "in memory or computed" if is_here else "in blocks of many MiB"
+        msg = f"the pixels are {what}, which workers cannot share"
+        raise OptionError(msg, hint="leave the client out, or ingest the file and open its store")
+    memory, threads = resources.memory, resources.threads
+    return plan_boxes(blocks, pattern_ndim, memory=memory, threads=threads, unit=unit).boxes
 
 
 def _source_of(blocks: Blocks) -> Blocks:

@@ -15,7 +15,7 @@ from stemzarr.pixels.resources import Resources
 from stemzarr.views.detectors import Cover, cover_tiles
 from stemzarr.views.kernels import sum_dtype, working_dtype
 from stemzarr.views.normalize import cast_checked
-from stemzarr.views.slabs import map_document
+from stemzarr.views.slabs import Part, map_document
 
 __all__ = ["TiledImage", "sum_by_tiles"]
 
@@ -79,10 +79,11 @@ def _exact(tiles: Tiles, scan: tuple[int, ...], cover: Cover, resources: Resourc
     summing = np.int64 if tiles.blocks.dtype.kind == "i" else np.uint64
     image: NDArray[Any] = np.empty(scan, summing)
 
-    def add(values: NDArray[Any], place: tuple[slice, ...]) -> None:
-        image[place] = values[..., chosen].sum(axis=-1, dtype=summing)
+    def add(values: NDArray[Any]) -> NDArray[Any]:
+        summed: NDArray[Any] = values[..., chosen].sum(axis=-1, dtype=summing)
+        return summed
 
-    _each_box(tiles, resources, add)
+    _each_box(tiles, resources, add, image)
     return image
 
 
@@ -103,22 +104,26 @@ def _weighted(document: Document, tiles: Tiles, cover: Cover, resources: Resourc
     weights = np.stack([shares, doubt], axis=1)
     found = np.empty((*document.shape[:2], 2))
 
-    def add(values: NDArray[Any], place: tuple[slice, ...]) -> None:
-        found[place] = values.astype(np.float64) @ weights
+    def add(values: NDArray[Any]) -> NDArray[Any]:
+        weighted: NDArray[Any] = values.astype(np.float64) @ weights
+        return weighted
 
-    _each_box(tiles, resources, add)
+    _each_box(tiles, resources, add, found)
     bound = found[..., 1] if document.valid is None else found[..., 1][document.valid]
     return TiledImage(image=found[..., 0], largest_error=float(bound.max(initial=0.0)))
 
 
 def _each_box(
-    tiles: Tiles, resources: Resources, add: Callable[[NDArray[Any], tuple[slice, ...]], None]
+    tiles: Tiles,
+    resources: Resources,
+    add: Callable[[NDArray[Any]], NDArray[Any]],
+    out: NDArray[Any],
 ) -> None:
-    """Call ``add(values, place)`` with tile sums (scan_y, scan_x, tiles) of parts of the scan."""
+    """Fill `out` with what `add` makes of tile sums (scan_y, scan_x, tiles), part by part."""
 
-    def work(readable: Blocks, box: Box) -> None:
+    def work(readable: Blocks, box: Box) -> Part:
         values = read_box(readable, box.start, box.shape)
-        add(values.reshape(*box.shape[:2], -1), box.slices()[:2])
+        return box.slices()[:2], add(values.reshape(*box.shape[:2], -1))
 
-    for _ in map_document(work, tiles.blocks, 2, resources):
-        pass
+    for place, found in map_document(work, tiles.blocks, 2, resources):
+        out[place] = found

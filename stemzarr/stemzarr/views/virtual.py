@@ -15,11 +15,12 @@ from stemzarr.model import Blocks, Document, Progress, read_box
 from stemzarr.options import available_threads
 from stemzarr.pixels.boxes import Box
 from stemzarr.pixels.resources import Resources
+from stemzarr.pixels.workers import Workers
 from stemzarr.views.detectors import Detector, make_detector
 from stemzarr.views.kernels import sum_dtype, working_dtype
 from stemzarr.views.normalize import cast_checked
 from stemzarr.views.overflow import check_integers, check_range
-from stemzarr.views.slabs import map_document
+from stemzarr.views.slabs import Part, map_document
 from stemzarr.views.tiled import TiledImage, sum_by_tiles
 from stemzarr.views.view import View
 from stemzarr.views.viewed import apply
@@ -44,6 +45,7 @@ def virtual_image(  # noqa: PLR0913 - what may vary, one by one
     threads: int | None = None,
     memory: int = _MEMORY,
     progress: Progress | None = None,
+    client: Workers = None,
 ) -> xr.DataArray:
     """Return the sum over a ring, a rectangle or a mask of the detector at every scan position.
 
@@ -66,6 +68,8 @@ def virtual_image(  # noqa: PLR0913 - what may vary, one by one
         Threads and budget in bytes of the one pass over the values.
     progress
         Receives how many bytes of the detector's rectangle are done.
+    client
+        A ``dask.distributed.Client`` whose workers do it in place of threads.
 
     Returns
     -------
@@ -89,7 +93,8 @@ def virtual_image(  # noqa: PLR0913 - what may vary, one by one
     """
     given = {"inner": inner, "outer": outer, "center": center, "rect": rect, "mask": mask}
     detector = _choose(document, **given)
-    resources = Resources(threads=threads or available_threads(), memory=memory, progress=progress)
+    count = threads or available_threads()
+    resources = Resources(threads=count, memory=memory, progress=progress, client=client)
     summed = _sum(document, detector, resources, approximate=approximate)
     attributes = {"long_name": "virtual image", **detector.attributes}
     image = summed.image
@@ -176,14 +181,15 @@ def _sum_masked(
 
     sum_pattern = _summer(window, dtype, np.dtype(summing))
 
-    def sum_box(readable: Blocks, box: Box) -> None:
+    def sum_box(readable: Blocks, box: Box) -> Part:
         values = read_box(readable, box.start, box.shape)
-        out = image[box.slices()[:2]]
-        for place in np.ndindex(*box.shape[:2]):
+        out: NDArray[np.generic] = np.empty(box.shape[:2], summing)
+        for place in np.ndindex(*out.shape):
             out[place] = sum_pattern(values[place])
+        return box.slices()[:2], out
 
-    for _ in map_document(sum_box, ring.blocks, 2, resources):
-        pass
+    for place, sums_there in map_document(sum_box, ring.blocks, 2, resources):
+        image[place] = sums_there
     if dtype.kind != "f":
         return image
     sums: NDArray[np.generic] = np.empty(image.shape, working_dtype(dtype))

@@ -75,7 +75,7 @@ def take_image(
     after = View(normalize=chosen.normalize, dtype=chosen.dtype)
     limits = {"threads": options.threads, "memory": options.memory}
     viewed = apply(document, before, **limits)
-    resources = Resources(**limits, progress=progress)
+    resources = Resources(threads=options.threads, memory=options.memory, progress=progress)
     if options.image in COMPUTED:
         image = compute_image(viewed, options, resources)
     elif options.image is not None:
