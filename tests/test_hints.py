@@ -47,6 +47,7 @@ def told(node: ast.AST) -> ast.expr | None:
     return node.value if names & {"hint", "note", "msg", "_HINT"} else None
 
 
+@pytest.fixture(scope="module")
 def hints() -> list[tuple[str, str]]:
     """Return place and text of every hint and note in the source."""
     found = []
@@ -58,9 +59,6 @@ def hints() -> list[tuple[str, str]]:
                     place = f"{path.relative_to(ROOT).as_posix()}:{value.lineno}"
                     found.extend((place, text) for text in texts(value))
     return found
-
-
-HINTS = hints()
 
 
 def commands(group: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -83,17 +81,17 @@ OPTIONS = {
 } | {"--help", "--version"}
 
 
-def test_hints_are_found() -> None:
+def test_hints_are_found(hints: list[tuple[str, str]]) -> None:
     """The walk through the source sees the hints at all."""
-    assert len(HINTS) > 200
-    assert any("--salvage" in text for _, text in HINTS)
+    assert len(hints) > 200
+    assert any("--salvage" in text for _, text in hints)
 
 
-def test_options_exist() -> None:
+def test_options_exist(hints: list[tuple[str, str]]) -> None:
     """Each option that a hint names is one of a command's."""
     named = [
         (place, option)
-        for place, text in HINTS
+        for place, text in hints
         if "pip " not in text and "rclone" not in text
         for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text)
     ]
@@ -101,12 +99,12 @@ def test_options_exist() -> None:
     assert [one for one in named if one[1] not in OPTIONS] == []
 
 
-def test_commands_exist() -> None:
+def test_commands_exist(hints: list[tuple[str, str]]) -> None:
     """Each command that a hint names is one of the program's."""
     words = {name.split()[0] for name in COMMANDS if name}
     named = [
         (place, command)
-        for place, text in HINTS
+        for place, text in hints
         for command in re.findall(r"\bstemzarr ([a-z]+)\b(?! file)", text)
         if re.search(rf"(?:[`:;]|^|or |with |run |, )stemzarr {command}\b", text)
     ]
@@ -114,7 +112,7 @@ def test_commands_exist() -> None:
     assert [one for one in named if one[1] not in words] == []
 
 
-def test_extras_and_packages_exist() -> None:
+def test_extras_and_packages_exist(hints: list[tuple[str, str]]) -> None:
     """Each ``pip install`` names a dependency of ours by its name, and an extra that it has."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
@@ -127,7 +125,7 @@ def test_extras_and_packages_exist() -> None:
         ),
     }
     wrong = []
-    for place, text in HINTS:
+    for place, text in hints:
         for line in re.findall(r"pip install ([^;()]+)", text):
             for word in re.findall(r"[A-Za-z][\w.-]*(?:\[[^\]]*\])?", line):
                 name, _, rest = word.partition("[")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import stemzarr
+from stemzarr import api
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.model import ArrayBlocks, Brightness, read_box
 from stemzarr.options import IngestOptions
@@ -21,6 +23,7 @@ from stemzarr.series import SeriesBlocks, join_series
 from stemzarr.storage.local import LocalFolder
 from stemzarr.store import write_store
 from stemzarr.testing.sources import counted, document_of, source_of
+from stemzarr.testing.web import serve_folder
 from stemzarr_catalog import open_lake
 
 TILTS = (10.0, -5.0, 0.0)
@@ -108,6 +111,25 @@ def test_no_pixel_is_read_before_it_is_asked_for(
     assert (pattern.chunks is None) == (chunks is None)
     np.testing.assert_array_equal(pattern, values_of(stores[0])[1, 2])
     assert chunks != None or set(reads) == {"10.zarr"}  # noqa: E711
+
+
+def test_members_far_away_are_opened_at_one_time(
+    stores: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for all others to be asked for: the round trips of five are those of one."""
+    pytest.importorskip("obstore")
+    together, plain = threading.Barrier(len(stores), timeout=60), api.read_source
+
+    def waits(*args: Any) -> Any:
+        together.wait()
+        return plain(*args)
+
+    monkeypatch.setattr(api, "read_source", waits)
+    with serve_folder(stores[0].parent) as web:
+        addresses = [f"{web.address}/{path.name}" for path in stores]
+        series = stemzarr.open(addresses, dim="tilt_alpha_deg")
+        np.testing.assert_array_equal(series.tilt_alpha_deg, sorted(TILTS))
+        np.testing.assert_array_equal(series.intensity[0], values_of(stores[1]))
 
 
 def test_a_selected_member_is_a_scan(stores: list[Path]) -> None:

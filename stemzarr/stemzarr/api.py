@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import OptionError
@@ -13,7 +14,7 @@ from stemzarr.metadata.describe import describe_document
 from stemzarr.model import Document, Progress
 from stemzarr.options import IngestOptions, ReadOptions, as_path
 from stemzarr.registry import read_source
-from stemzarr.storage.address import as_source
+from stemzarr.storage.address import RemotePath, as_source
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 __all__ = ["ExportResult", "export", "info", "ingest", "open", "render", "verify"]
+
+_FAR_AT_ONCE = 16
+"""Members of a series that are opened at one time, where they are far away."""
 
 
 def open(  # noqa: A001 - the verb that users expect, as in xarray.open_dataset
@@ -111,16 +115,22 @@ def _open_series(
     options: ReadOptions | None,
 ) -> xr.Dataset:
     """Open several sources as one Dataset; each is read as `open` reads one."""
+    from stemzarr.pixels.threads import map_in_threads
     from stemzarr.series import join_series
 
     if dim is None:
         msg = "several paths need the name of the dim along which they become one Dataset"
         raise OptionError(msg, hint='dim="tilt_alpha_deg", or any other name')
-    members = []
-    for path in map(as_source, paths):
+
+    def read_member(path: Path) -> tuple[Path, Document]:
         source = read_source(path, options)
-        members.append((path, source.document if document is None else source.find(document)))
-    series = join_series(members, dim)
+        return path, source.document if document is None else source.find(document)
+
+    sources = [as_source(path) for path in paths]
+    # The round trips of one are those of all; what is near takes the processor, one by one.
+    far = any(isinstance(path, RemotePath) for path in sources)
+    members = map_in_threads(read_member, sources, threads=_FAR_AT_ONCE if far else 1)
+    series = join_series(list(members), dim)
     if chunks is not None:
         values = series["intensity"]
         wanted = values.encoding["preferred_chunks"] if chunks in ("source", {}) else chunks
