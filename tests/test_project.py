@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT: dict[str, Any] = PYPROJECT["project"]
+DEPENDENCIES = (ROOT / "docs/dependencies.md").read_text("utf-8")
+FALLBACK: str = PYPROJECT["tool"]["hatch"]["version"]["fallback-version"]
 
 
 def test_citations_describe_the_project() -> None:
@@ -23,7 +27,8 @@ def test_citations_describe_the_project() -> None:
     assert [author["name"] for author in citation["authors"]] == authors
     assert [author["name"] for author in code["author"]] == authors
     assert [author["name"] for author in deposit["creators"]] == authors
-    assert citation["version"] == code["version"] == PROJECT["version"]
+    assert f"{citation['version']}.dev0" == FALLBACK
+    assert citation["version"] == code["version"]
     assert citation["license"] == deposit["license"] == PROJECT["license"]
     assert code["license"].endswith(f"/{PROJECT['license']}")
     assert citation["title"] == deposit["title"]
@@ -31,6 +36,24 @@ def test_citations_describe_the_project() -> None:
     assert code["description"] == PROJECT["description"]
     for keywords in (citation["keywords"], code["keywords"], deposit["keywords"]):
         assert set(keywords) <= set(PROJECT["keywords"])
+
+
+def names_of(*lists: list[str]) -> set[str]:
+    """Return the names of packages that are asked for."""
+    return {re.split(r"[\[<>=!~; ]", one)[0] for some in lists for one in some} - {"stemzarr"}
+
+
+def test_every_dependency_has_a_row() -> None:
+    """The table of dependencies names what is installed, and under which extra."""
+    extras = dict(PROJECT["optional-dependencies"])
+    for name in ("all", "docs", "test"):
+        del extras[name]
+    rows = re.findall(r"^\| (\w+) \| (?:`(\w+)` \| )?", DEPENDENCIES, re.MULTILINE)
+    always = names_of(PROJECT["dependencies"])
+    more = {name: names_of(some) - always for name, some in extras.items()}
+    assert {name for name, extra in rows if name != "package" and not extra} == always
+    found = {extra: {name for name, other in rows if other == extra} for extra in extras}
+    assert found == more
 
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -58,3 +81,12 @@ def test_slow_tests_are_tests() -> None:
     for name in json.loads((ROOT / "tests/slow.json").read_text("utf-8")):
         path, _, test = name.partition("::")
         assert test.partition("::")[0] in (ROOT / path).read_text("utf-8"), name
+
+
+def test_the_paper_cites_what_it_lists() -> None:
+    """Each key of the paper is in its bibliography, and each of those is cited."""
+    paper = (ROOT / "paper/paper.md").read_text("utf-8")
+    listed = re.findall(
+        r"^@\w+\{(\w+),", (ROOT / "paper/paper.bib").read_text("utf-8"), re.MULTILINE
+    )
+    assert set(re.findall(r"\[@(\w+)\]", paper)) == set(listed)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from stemzarr.options import ExportOptions, IngestOptions, ReadOptions
     from stemzarr.views import View
 
-__version__ = "0.1.0"
+try:
+    from stemzarr._version import __version__
+except ModuleNotFoundError:  # a tree that was not installed
+    __version__ = "0+unknown"
 
 _WHERE = {
     "ExportOptions": "stemzarr.options",
