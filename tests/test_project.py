@@ -85,8 +85,8 @@ def test_slow_tests_are_tests() -> None:
 
 def test_the_paper_cites_what_it_lists() -> None:
     """Each key of the paper is in its bibliography, and each of those is cited."""
-    paper = (ROOT / "paper/paper.md").read_text("utf-8")
-    listed = re.findall(
-        r"^@\w+\{(\w+),", (ROOT / "paper/paper.bib").read_text("utf-8"), re.MULTILINE
+    paper, books = (
+        (ROOT / "paper" / name).read_text("utf-8") for name in ("paper.md", "paper.bib")
     )
+    listed = re.findall(r"^@\w+\{(\w+),", books, re.MULTILINE)
     assert set(re.findall(r"\[@(\w+)\]", paper)) == set(listed)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stemzarr.views import View
 
 try:
-    from stemzarr._version import __version__
+    from stemzarr._version import __version__ as __version__
 except ModuleNotFoundError:  # a tree that was not installed
     __version__ = "0+unknown"
 

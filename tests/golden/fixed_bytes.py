@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -74,8 +75,9 @@ def write_sources(folder: Path) -> dict[str, IngestOptions]:
     return found
 
 
+@patch.object(stemzarr, "__version__", "0.1.0")
 def write_outputs() -> None:
-    """Write sources, a lake and exports below the working directory."""
+    """Write sources, a lake and exports below the working directory, as one version of the code."""
     (source := Path("sources")).mkdir()
     lake = open_lake(Path("lake"), create=True)
     for name, options in write_sources(source).items():
