@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,3 +189,23 @@ def test_a_journal_of_another_form_is_not_continued(
 def test_patterns_of_one_pixel_have_no_disk() -> None:
     """A scan of one-pixel patterns is no reason to fail."""
     assert not locate_disk(document_of(np.ones((2, 3, 1, 1)))).found
+
+
+def test_the_disk_is_the_same_on_an_older_processor(tmp_path: Path) -> None:
+    """To the last bit, or stores of one file would differ between machines."""
+    cases = [pattern(counts=10), pattern(radius=20.4, blur=4), pattern(spots=((60, 10, 0.6),))]
+    np.save(tmp_path / "cases.npy", np.stack(cases))
+    code = (
+        "import numpy as np; from stemzarr.measure.disk import find_disk\n"
+        f"print([find_disk(one) for one in np.load({str(tmp_path / 'cases.npy')!r})])"
+    )
+    features = "X86_V3 X86_V4 AVX512_ICL AVX2 FMA3 AVX512F AVX512_SKX"
+    older = {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": features}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=os.environ | older,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str([find_disk(one) for one in cases])

@@ -24,6 +24,9 @@ _COARSE = 128
 _LEVELS = (0.5, 0.7)
 """Heights of the first look; at the second, Bragg disks that touch fall off."""
 _RAYS = 96
+_ANGLES = [math.tau * ray / _RAYS for ray in range(_RAYS)]
+_DIRECTIONS = np.round([[math.sin(a) for a in _ANGLES], [math.cos(a) for a in _ANGLES]], 12)
+"""Steps (y, x) along each ray, without the last bits, which differ between processors."""
 _COMPACT = 0.85
 _MARGIN = 0.1
 _SMALLEST = 0.5
@@ -234,25 +237,26 @@ def _blurred(image: Image, reach: int) -> Image:
     return np.asarray(ndimage.uniform_filter(image, 2 * reach + 1, mode="nearest"), np.float64)
 
 
-def _rays(image: Image, circle: _Circle) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return values along rays (rays, steps), NaN off the detector; radii; angles."""
+def _rays(image: Image, circle: _Circle) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return values along rays (rays, steps), NaN off the detector, and their radii."""
     from scipy import ndimage
 
     reach = 2.5 * circle.radius + 3
     step = max(0.25, reach / 256)
     radii = np.arange(0.0, reach, step)
-    angles = np.arange(_RAYS) * (2 * math.pi / _RAYS)
-    rows = circle.y + np.sin(angles)[:, np.newaxis] * radii
-    columns = circle.x + np.cos(angles)[:, np.newaxis] * radii
+    rows, columns = (
+        place + steps[:, np.newaxis] * radii
+        for place, steps in zip((circle.y, circle.x), _DIRECTIONS, strict=True)
+    )
     values = ndimage.map_coordinates(image, [rows, columns], order=1, mode="nearest")
     inside = (rows >= -_SMALLEST) & (rows <= image.shape[0] - _SMALLEST)
     inside &= (columns >= -_SMALLEST) & (columns <= image.shape[1] - _SMALLEST)
-    return np.where(inside, values, np.nan), radii, angles
+    return np.where(inside, values, np.nan), radii
 
 
 def _fit_edge(image: Image, circle: _Circle) -> _Circle | None:
     """Return the circle through the steepest fall along every ray, the worst left out."""
-    values, radii, angles = _rays(image, circle)
+    values, radii = _rays(image, circle)
     step = radii[1]
     width = max(2, round(max(1.0, 0.25 * circle.radius) / step))
     sums = np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1)
@@ -266,29 +270,44 @@ def _fit_edge(image: Image, circle: _Circle) -> _Circle | None:
         return None
     good &= heights > 0.3 * np.median(heights[good])
     edges = radii[best + width]
-    ys, xs = circle.y + edges * np.sin(angles), circle.x + edges * np.cos(angles)
+    ys, xs = circle.y + edges * _DIRECTIONS[0], circle.x + edges * _DIRECTIONS[1]
     return _fit_circle(ys[good], xs[good])
 
 
 def _fit_circle(ys: Image, xs: Image) -> _Circle | None:
-    """Return the circle of least squares through points, fitted again without those far off it."""
+    """Return the circle of least squares through points, fitted again without those far off it.
+
+    Least squares of the squared radii (I. Kåsa, 1976), by exact sums: those of a linear algebra
+    library differ between processors in their last bits, and stores of one file must not.
+    """
     kept = np.ones(len(ys), bool)
     circle = None
     for _ in range(6):
         if np.count_nonzero(kept) < _RAYS // 6:
             return circle
-        y, x = ys[kept], xs[kept]
-        matrix = np.stack([2 * y, 2 * x, np.ones(len(y))], axis=1)
-        (cy, cx, rest), *_ = np.linalg.lstsq(matrix, y**2 + x**2, rcond=None)
-        circle = _Circle(float(cy), float(cx), math.sqrt(max(0.0, rest + cy**2 + cx**2)))
-        off = np.abs(np.hypot(ys - cy, xs - cx) - circle.radius)
+        n, middle_y, middle_x = np.count_nonzero(kept), _mean_of(ys[kept]), _mean_of(xs[kept])
+        y, x = ys[kept] - middle_y, xs[kept] - middle_x
+        yy, yx, xx = math.fsum(y * y), math.fsum(y * x), math.fsum(x * x)
+        determinant = yy * xx - yx * yx
+        if not determinant > 0:
+            return circle
+        square = y * y + x * x
+        by_y, by_x = math.fsum(square * y) / 2, math.fsum(square * x) / 2
+        cy, cx = (xx * by_y - yx * by_x) / determinant, (yy * by_x - yx * by_y) / determinant
+        radius = math.sqrt((yy + xx) / n + cy * cy + cx * cx)
+        circle = _Circle(middle_y + cy, middle_x + cx, radius)
+        off = np.abs(np.hypot(ys - circle.y, xs - circle.x) - radius)
         kept = off <= max(0.5, 2.5 * float(np.median(off)))
     return circle
 
 
+def _mean_of(values: Image) -> float:
+    return math.fsum(values) / len(values)
+
+
 def _edge_radius(image: Image, circle: _Circle) -> float:
     """Return the radius at half height, or that which holds enough of a blurred beam."""
-    values, radii, _ = _rays(image, circle)
+    values, radii = _rays(image, circle)
     radii = radii[np.isfinite(values).sum(axis=0) >= _RAYS // 8]
     if not radii.size:
         return circle.radius
