@@ -17,8 +17,13 @@ __all__ = ["COMMAND", "floor_plan", "imported_parts", "reduce_plan"]
 
 COMMAND: Final = "stemzarr.testing.floor_plan"
 _PACKAGES: Final = ("stemzarr", "stemzarr_catalog", "stemzarr_cli")
-_LEFT_OUT: Final = ("stemzarr.testing", "stemzarr.format_row", "stemzarr.recognition")
-"""Test support, and the two tables of which the registry and the readers consist."""
+_LEFT_OUT: Final = (
+    "stemzarr.testing",
+    "stemzarr.format_row",
+    "stemzarr.recognition",
+    "stemzarr._version",
+)
+"""Test support, the two tables of which the registry and the readers consist, and the version."""
 
 
 def imported_parts() -> dict[str, frozenset[str]]:
