@@ -17,7 +17,7 @@ import zarr
 
 import stemzarr
 from stemzarr.errors import OptionError, StemzarrError, WriteError
-from stemzarr.metadata.privacy import Redactor, is_path, is_personal, strip_paths
+from stemzarr.metadata.privacy import Redactor, find_secrets, is_path, is_personal, strip_paths
 from stemzarr.options import IngestOptions, PublishOptions
 from stemzarr.registry import read_source
 from stemzarr.store import read_record, read_store, rebuild, redact_store, verify_store, write_store
@@ -380,10 +380,62 @@ def test_paths_of_every_system_are_known(text: str, *, expected: bool) -> None:
 
 def test_names_of_tags_are_known_by_their_words() -> None:
     """In any spelling; words that only look alike are left."""
-    for name in ("Operator", "userName", "USER_NAME", "Specimen ID", "originalPath", "author"):
+    for name in (
+        "Operator",
+        "userName",
+        "USER_NAME",
+        "Specimen ID",
+        "originalPath",
+        "author",
+        "microscopist",
+        "Experimenter",
+        "Artist",
+        "session_metadata",
+        "sample",
+    ):
         assert is_personal(name)
-    for name in ("Voltage", "Denoted gain", "Dirac", "Hosting", "Session Info", "Sample rate"):
+    for name in (
+        "Voltage",
+        "Denoted gain",
+        "Dirac",
+        "Hosting",
+        "Session Info",
+        "Sample rate",
+        "Samples",
+    ):
         assert not is_personal(name)
+
+
+TEXTS = {
+    "JSON": json.dumps({"session_metadata": {"microscopist": SECRET, "site": "x"}, "kV": 200}),
+    "XML": f'<OME><Experimenter FirstName="{SECRET}"/><Pixels SizeX="12"/></OME>',
+    "elements": f"<?xml version='1.0'?><r><User><Name>{SECRET}</Name></User><kV>200</kV></r>",
+    "CDATA": f"<r><kV>200</kV><Artist><![CDATA[{SECRET}]]></Artist></r>",
+    "lines": f"High tension = 200\n[Operator] = {SECRET}\nSample: {SECRET}",
+}
+
+
+@pytest.mark.parametrize("form", TEXTS)
+def test_a_text_that_holds_named_values_is_redacted_by_their_names(form: str) -> None:
+    """As they are in attributes of HDF5, in OME-TIFF and in records of the scan; the rest stays."""
+    tree = {"description": TEXTS[form], "elsewhere": f"seen by {SECRET.lower()} twice"}
+    secrets = tuple(find_secrets(tree))
+    cleaned = Redactor(secrets).tree(tree)
+    assert SECRET in secrets
+    assert SECRET.lower() not in json.dumps(cleaned).lower()
+    assert "200" in cleaned["description"] or "12" in cleaned["description"]
+    assert "twice" in cleaned["elsewhere"]
+    assert Redactor(secrets).tree(cleaned) == cleaned
+
+
+def test_exif_tags_have_names_by_which_they_are_redacted(tmp_path: Path) -> None:
+    """A picture says who took it by the number of a tag alone."""
+    image = pytest.importorskip("PIL.Image").new("L", (4, 3))
+    exif = image.getexif()
+    exif[315], exif[271] = SECRET, "Titan"
+    image.save(tmp_path / "x.png", exif=exif)
+    tree = read_source(tmp_path / "x.png").load_metadata()
+    assert Redactor(()).tree(tree)["exif_tags"] == {"Make": "Titan"}
 
 
 def test_logs_of_a_lake_name_no_folder_of_what_is_redacted(home: Path, tmp_path: Path) -> None:

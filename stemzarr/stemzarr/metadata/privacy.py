@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from stemzarr.metadata.named_values import find_named_values, parse_json
 
 __all__ = [
     "Redactor",
@@ -23,7 +26,11 @@ _PERSONS = frozenset(
         *("operator", "operators", "specimen", "specimens", "user", "users", "username"),
         *("author", "authors", "owner", "owners", "customer", "creator", "creators", "email"),
         *("mail", "institution", "institute", "affiliation", "organization", "organisation"),
-        *("laboratory", "login", "account", "sessionid"),
+        *("laboratory", "login", "account", "sessionid", "microscopist", "microscopists"),
+        *("experimenter", "experimenters", "experimentalist", "investigator", "investigators"),
+        *("researcher", "researchers", "scientist", "scientists", "analyst", "artist"),
+        *("contributor", "contributors", "submitter", "proposer", "supervisor", "student"),
+        *("technician", "collaborators", "person", "persons", "people", "orcid", "phone"),
     }
 )
 """Words of a tag's name whose values are removed, and removed wherever else they are."""
@@ -31,10 +38,12 @@ _PLACES = frozenset(
     {
         *("path", "paths", "filepath", "folder", "folders", "directory", "directories", "dir"),
         *("print", "printer", "printing", "computer", "hostname", "host", "comment", "comments"),
-        *("remark", "remarks", "note", "notes"),
+        *("remark", "remarks", "note", "notes", "copyright", "address"),
     }
 )
 """Words of a tag's name whose values are removed there."""
+_ALONE = frozenset({"session", "sample", "contact"})
+"""Words that name a person, a specimen or a session where no other word says something else."""
 _BESIDE = frozenset(
     {"name", "names", "id", "full", "first", "last", "given", "family", "text", "label", "info"}
 )
@@ -61,6 +70,8 @@ _WHOLE = re.compile(
 )
 _ANY = re.compile(r"(?<![\w/.:])/(?:[^\s/'\"<>:]+/)+[^\s/'\"<>:,;)\]}]+")
 _LEAST = 4
+_NOBODY = frozenset({"true", "false", "none", "null", "default", "unknown"})
+"""What is under the name of a person and is nobody's."""
 REDACTED = "[redacted]"
 """What is in the place of a text that was removed."""
 
@@ -96,13 +107,16 @@ def is_personal(name: str) -> bool:
     words = _words(name)
     if words & (_PERSONS | _PLACES) or _PARTS.search(name) is not None:
         return True
-    return "session" in words and words <= {"session"} | _BESIDE - {"info"}
+    return _stands_alone(words)
+
+
+def _stands_alone(words: set[str]) -> bool:
+    return bool(words & _ALONE) and words <= _ALONE | _BESIDE - {"info"} | {"metadata"}
 
 
 def _names_person(name: str) -> bool:
     words = _words(name)
-    is_session = "session" in words and words <= {"session"} | _BESIDE - {"info"}
-    if is_session or {"sample", "name"} <= words:
+    if _stands_alone(words) or {"sample", "name"} <= words:
         return True
     return bool(words & _PERSONS) and words <= _PERSONS | _BESIDE
 
@@ -116,8 +130,23 @@ def find_secrets(value: Any, *, inside: bool = False) -> Iterator[str]:  # noqa:
     elif isinstance(value, list):
         for item in value:
             yield from find_secrets(item, inside=inside)
-    elif isinstance(value, str) and inside and not is_path(value):
-        yield value.strip()
+    elif isinstance(value, str):
+        if inside and not is_path(value):
+            yield value.strip()
+        yield from _secrets_within(value)
+
+
+def _secrets_within(text: str) -> Iterator[str]:
+    """Yield the same of what is within one text."""
+    found = parse_json(text)
+    if found is not None:
+        yield from find_secrets(found)
+        return
+    for one in find_named_values(text):
+        named = [_names_person(name) for name in one.names]
+        below = any(named[:-1]) and _words(one.names[-1]) <= _BESIDE
+        if (named[-1] or below) and not is_path(one.value):
+            yield one.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +164,8 @@ class Redactor:
         return cleaned if pattern is None else pattern.sub(REDACTED, cleaned)
 
     def _pattern(self) -> re.Pattern[str] | None:
-        known = {secret.strip() for secret in self.secrets if len(secret.strip()) >= _LEAST}
+        stripped = {secret.strip() for secret in self.secrets}
+        known = {one for one in stripped if len(one) >= _LEAST and one.lower() not in _NOBODY}
         if not known:
             return None
         longest = sorted(known, key=lambda secret: (-len(secret), secret))
@@ -171,7 +201,7 @@ class Redactor:
         elif (
             isinstance(value, str)
             and value
-            and (inside or is_path(value) or self.text(value) != value)
+            and (inside or is_path(value) or self._within(value) != value)
         ):
             yield name, value
 
@@ -181,11 +211,31 @@ class Redactor:
             return {
                 self.text(key): self.tree(item)
                 for key, item in value.items()
-                if not is_personal(key) and not _is_secret(item)
+                if not (is_personal(key) and _says_something(key, item)) and not _is_secret(item)
             }
         if isinstance(value, list):
             return [self.tree(item) for item in value if not _is_secret(item)]
-        return self.text(value) if isinstance(value, str) else value
+        return self._within(value) if isinstance(value, str) else value
+
+    def _within(self, text: str) -> str:
+        """Return a text without what is personal by the names within it, and without secrets."""
+        found = parse_json(text)
+        if found is not None:
+            cleaned = self.tree(found)
+            return text if cleaned == found else json.dumps(cleaned, ensure_ascii=False)
+        places = [
+            (one.start, one.stop)
+            for one in find_named_values(text)
+            if is_path(one.value) or any(map(is_personal, one.names))
+        ]
+        for start, stop in reversed(places):
+            text = text[:start] + REDACTED + text[stop:]
+        return self.text(text)
+
+
+def _says_something(name: str, value: object) -> bool:
+    """Return whether a tag of a personal name is one: a number of samples is not."""
+    return not (isinstance(value, int | float) and _stands_alone(_words(name)))
 
 
 def _is_secret(value: object) -> bool:

@@ -83,13 +83,20 @@ def read_picture(path: Path, options: ReadOptions) -> Source:
         axes=_axes(shape[:dims], picture.tags),
         channels=picture.channels,
     )
-    tree = {"exif_tags": clean_json(picture.tags)}
+    tree = {"exif_tags": clean_json(_named(picture.tags))}
     file = FileFacts(
         format=path.suffix.lower().removeprefix("."),
         load_metadata=functools.partial(dict, tree),
         notes=picture.notes,
     )
     return build_source(path, file, [found], options)
+
+
+def _named(tags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tags by their names, so that what is personal is known; by number without one."""
+    from PIL.ExifTags import TAGS
+
+    return {TAGS.get(int(number), number): value for number, value in tags.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
