@@ -80,8 +80,10 @@ html_sidebars = {"index": [], "cookbook": []}
 html_theme = "pydata_sphinx_theme"
 html_title = "stemzarr"
 html_static_path = ["_static"]
+html_logo = html_favicon = "_static/logo.svg"
 html_css_files = ["site.css"]
 html_theme_options = {
+    "logo": {"text": "stemzarr", "alt_text": "stemzarr, home"},
     "show_prev_next": False,
     "navigation_with_keys": False,
     # wide tables and screens of a terminal take the space of the table of contents
