@@ -65,6 +65,15 @@ def test_a_scan_of_images_is_what_the_libraries_read(
     assert len(header["ser_header_parameters"]["PositionX"]) == 12
 
 
+@pytest.mark.parametrize("by_columns", [False, True])
+@pytest.mark.parametrize("rotation_deg", [-40, 0.001, 25])
+def test_a_rotated_scan_has_its_rows(tmp_path: Path, by_columns: bool, rotation_deg: float) -> None:
+    """Places of neighbours differ along both axes: the larger step says which one is fast."""
+    path = tmp_path / "scan.ser"
+    write_ser(path, SCAN, by_columns=by_columns, rotation_deg=rotation_deg)
+    np.testing.assert_array_equal(values_of(check_reader(path).document), SCAN)
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i4", "f4", "c8"])
 def test_images_spectra_and_their_series(tmp_path: Path, dtype: str) -> None:
     """One element, a line of them and a map are what RosettaSciIO makes of them, in every type."""

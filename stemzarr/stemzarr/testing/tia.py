@@ -29,6 +29,7 @@ def write_ser(  # noqa: PLR0913 - what the fields of the file may be
     valid: int | None = None,
     places: bool = True,
     by_columns: bool = False,
+    rotation_deg: float = 0.0,
     version: int = 0x0220,
 ) -> None:
     """Write elements as TIA does: header, places, each element from the bottom up and its tag.
@@ -47,6 +48,8 @@ def write_ser(  # noqa: PLR0913 - what the fields of the file may be
         Whether the tags have the place of each element, or its moment alone.
     by_columns
         Whether elements that follow one another are neighbours along y.
+    rotation_deg
+        By how much the places are rotated about the first one.
     version
         0x0210 has offsets of four bytes, 0x0220 of eight.
     """
@@ -84,5 +87,6 @@ def write_ser(  # noqa: PLR0913 - what the fields of the file may be
         for number, element in enumerate(elements[:recorded]):
             y, x = divmod(number, rows)[::-1] if by_columns else divmod(number, columns)
             moment = struct.pack("<2HI", tag, 0, 1_600_000_000 + number)
-            where = struct.pack("<2d", x * steps[-1], y * steps[0]) if places and steps else b""
-            file.write(head + element.tobytes() + moment + where.ljust(tagged - 8, b"\0"))
+            place_m = complex(x * steps[-1], y * steps[0]) * np.exp(1j * np.deg2rad(rotation_deg))
+            where = struct.pack("<2d", place_m.real, place_m.imag) if places else b""
+            file.write(head + element.tobytes() + moment + where)

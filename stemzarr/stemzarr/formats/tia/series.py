@@ -155,7 +155,7 @@ class _Parser:
             blocks=blocks,
             beyond=beyond,
             cut_tags=ends is None or ends + _TAGS[tag].itemsize > self.stamp.size,
-            by_columns=tag == _PLACES and len(found) > 1 and found["f4"][0] != found["f4"][1],
+            by_columns=tag == _PLACES and _is_by_columns(found),
             header={**header, **_named(dims), **described},
             tags=tags,
         )
@@ -278,6 +278,17 @@ class _Parser:
             if other.size:
                 msg = f"its element {start + int(other[0])} has another size or type than the first"
                 raise UnsupportedDataError(msg, path=self.path, hint="save the series again in TIA")
+
+
+def _is_by_columns(tags: NDArray[Any]) -> bool:
+    """Return whether the first two elements are neighbours along y, rather than along x.
+
+    Not whether y differs: it does a little in a scan that is rotated or follows a drift.
+    """
+    if len(tags) < 2:  # noqa: PLR2004 - neighbours
+        return False
+    along_x, along_y = (abs(tags[name][1] - tags[name][0]) for name in ("f3", "f4"))
+    return bool(along_y > along_x)
 
 
 def _triples(fields: tuple[Any, ...]) -> list[tuple[float, float, int]]:
