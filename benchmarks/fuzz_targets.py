@@ -222,6 +222,37 @@ class Ser(Target):
         return found
 
 
+class Empad2(Target):
+    """Words of an EMPAD-G2 and the constants beside them: either is damaged."""
+
+    name = "empad2"
+    suffix = "_x2_y2.raw"
+    salvages = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        from stemzarr.testing.empad2 import write_calibration
+
+        self.sensor = self.folder / "sensor.h5"
+        write_calibration(self.sensor)
+        self.constants = self.sensor.read_bytes()
+
+    def seeds(self) -> list[bytes]:
+        """Return whole inputs: words, and constants, which are known by their first bytes."""
+        return [np.arange(4 * 128**2, dtype="<u4").tobytes(), self.constants]
+
+    def run(self, data: bytes) -> str:
+        """Read an input as far as it goes."""
+        if data[:4] != self.constants[:4]:
+            self.sensor.write_bytes(self.constants)
+            return super().run(data)
+        self.sensor.write_bytes(data)
+        try:
+            return super().run(self.seeds()[0])
+        finally:
+            forget_open_files()
+
+
 class Store(Target):
     """The metadata of a store: ``zarr.json`` of the root, its other files whole."""
 
@@ -534,6 +565,7 @@ class Hdf5Bytes(Sample):
 
 
 TARGETS: dict[str, type[Target]] = {
-    target.name: target for target in (Dm, Npy, Ndata, Ser, Store, Hdf5, Hdf5Bytes, Blo, Tvips)
+    target.name: target
+    for target in (Dm, Npy, Ndata, Ser, Empad2, Store, Hdf5, Hdf5Bytes, Blo, Tvips)
 }
 """All targets by name."""

@@ -136,6 +136,13 @@ READERS: tuple[Reader, ...] = (
         formats="stemzarr.formats.dm.reader:FORMATS",
     ),
     Reader(
+        name="empad2",
+        target="stemzarr.formats.empad2:read_empad2",
+        recognises="stemzarr.formats.empad2:is_empad2",
+        asked=(".raw",),
+        formats="stemzarr.formats.empad2:FORMATS",
+    ),
+    Reader(
         name="empad",
         target="stemzarr.formats.empad:read_empad",
         recognises="stemzarr.formats.empad:is_empad",

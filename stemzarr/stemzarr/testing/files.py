@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from stemzarr.testing.dm5 import write_dm5
 from stemzarr.testing.dm_image import DMAxis, DMImage
 from stemzarr.testing.dm_writer import write_dm
+from stemzarr.testing.empad2 import pack_words, write_calibration, write_words
 from stemzarr.testing.hdf5_files import HDF5_WRITERS, nion_properties
 from stemzarr.testing.merlin import write_hdr, write_mib
 from stemzarr.testing.nion import write_ndata
@@ -182,6 +183,14 @@ def _write_empad(folder: Path, values: NDArray[Any], secret: str = "") -> Path:
     return path
 
 
+def _write_empad2(folder: Path, values: NDArray[Any], secret: str = "") -> Path:  # noqa: ARG001 - it holds no text
+    height, width = values.shape[2:]
+    words = np.zeros((*values.shape[:2], _EMPAD_SIDE, _EMPAD_SIDE), np.uint32)
+    words[:, :, :height, :width] = pack_words(values)
+    write_calibration(folder / "sensor.h5")
+    return write_words(folder, words)
+
+
 def _write_tiff(
     folder: Path, values: NDArray[Any], secret: str = "", *, kind: str = "plain"
 ) -> Path:
@@ -326,6 +335,7 @@ FILE_WRITERS: Final[dict[str, WriteScan]] = {
     "mrc": _write_mrc,
     "tvips": _write_tvips,
     "empad": _write_empad,
+    "empad2": _write_empad2,
     "tif": _write_tiff,
     "imagej": partial(_write_tiff, kind="imagej"),
     "ome": partial(_write_tiff, kind="ome"),
