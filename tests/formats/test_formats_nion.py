@@ -53,6 +53,18 @@ def values_of(path: Path, slug: str = "", **options: Any) -> NDArray[Any]:
     return read_box(document.blocks, (0,) * len(document.blocks.shape), document.blocks.shape)
 
 
+@pytest.mark.parametrize("name", ["scale", "offset"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "unknown", True])
+def test_what_is_no_number_calibrates_nothing(tmp_path: Path, name: str, value: object) -> None:
+    """Neither as a step nor as the position of the first pixel; other axes stay calibrated."""
+    first, *others = PROPERTIES["dimensional_calibrations"]
+    tree = {**PROPERTIES, "dimensional_calibrations": [{**first, name: value}, *others]}
+    write_ndata(tmp_path / "x.ndata", VALUES, tree)
+    axes = read_source(tmp_path / "x.ndata").document.axes
+    assert [axis.calibrated for axis in axes] == [False, True, True, True]
+    assert (axes[0].scale, axes[0].offset, axes[0].units) == (1, 0, "pixel")
+
+
 @each_suffix
 @pytest.mark.parametrize("form", ["plain", "data_source", "data_sources"])
 def test_an_item_is_read_as_it_was_saved(tmp_path: Path, suffix: str, form: str) -> None:

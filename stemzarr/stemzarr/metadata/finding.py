@@ -22,6 +22,7 @@ __all__ = [
     "get_path",
     "iso_datetime",
     "number_or_nan",
+    "offset_or_nan",
     "plain_text",
     "positive_number",
     "split_facts",
@@ -196,6 +197,11 @@ def number_or_nan(value: object) -> float:
     """Return a finite number, NaN where there is none: a step that is not known."""
     number = finite_number(value)
     return math.nan if number is None else number
+
+
+def offset_or_nan(value: object) -> float:
+    """Return an offset: 0 where none is said, NaN where what is said is no finite number."""
+    return 0.0 if value is None else number_or_nan(value)
 
 
 def plain_text(value: object) -> str:

@@ -31,6 +31,7 @@ from stemzarr.metadata.finding import (
     find_numbers,
     finite_number,
     number_or_nan,
+    offset_or_nan,
     positive_number,
 )
 from stemzarr.model import Fact
@@ -159,7 +160,7 @@ def _image(bare: Found, record: ET.Element) -> Found | None:
 
 def _calibrated(axis: FoundAxis, calibration: ET.Element, name: str, units: str) -> FoundAxis:
     scale = number_or_nan(calibration.findtext(f"{name.upper()}/Scale"))
-    offset = finite_number(calibration.findtext(f"{name.upper()}/Offset")) or 0.0
+    offset = offset_or_nan(calibration.findtext(f"{name.upper()}/Offset"))
     factor = _METRES_TO_NM if units == "nm" else 1.0
     return replace(axis, scale=scale * factor, offset=offset * factor, units=units)
 

@@ -18,7 +18,7 @@ from stemzarr.formats.hdf5.files import member, open_hdf5, read_masks
 from stemzarr.formats.hdf5.tree import readable_attributes
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import finite_number, number_or_nan, plain_text
+from stemzarr.metadata.finding import number_or_nan, offset_or_nan, plain_text
 from stemzarr.storage.objects import Stamp
 
 __all__ = ["HSPY", "LISTS", "MARKS", "NOTHING"]
@@ -132,7 +132,7 @@ def _axis(tags: Mapping[str, Any], size: int) -> FoundAxis:
         size=size,
         name=_text(tags.get("name")),
         scale=number_or_nan(tags.get("scale")),
-        offset=finite_number(tags.get("offset")) or 0.0,
+        offset=offset_or_nan(tags.get("offset")),
         units=_text(tags.get("units")),
         navigate=bool(navigate) if isinstance(navigate, (bool, np.bool_)) else None,
     )

@@ -24,6 +24,7 @@ from stemzarr.metadata.finding import (
     get_path,
     iso_datetime,
     number_or_nan,
+    offset_or_nan,
 )
 from stemzarr.model import Blocks, Brightness, Fact
 from stemzarr.pixels.packing import COLOUR_CHANNELS
@@ -161,7 +162,7 @@ def _axes(tree: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[FoundAxis, .
                 size=size,
                 name="frame" if sequence and dim == 0 else "",
                 scale=number_or_nan(tags.get("scale")),
-                offset=finite_number(tags.get("offset")) or 0.0,
+                offset=offset_or_nan(tags.get("offset")),
                 units=str(tags.get("units") or ""),
                 navigate=None if datum is None else dim < len(shape) - datum,
             )

@@ -14,7 +14,7 @@ from typing import Any, Final
 from stemzarr.formats.labelling import FoundAxis
 from stemzarr.formats.rosettasciio.mrc_axes import correct_mrc_axes
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import finite_number
+from stemzarr.metadata.finding import finite_number, offset_or_nan
 from stemzarr.metadata.units import is_calibrated, normalise_units
 
 __all__ = ["Axes", "find_axes"]
@@ -81,14 +81,14 @@ def _axis(described: Mapping[str, Any], dim: int, size: int) -> tuple[FoundAxis,
         return replace(bare, scale=float("nan"), uneven=uneven), ""
     label = repr(bare.name) if bare.name else str(dim)
     scale = finite_number(clean_json(described.get("scale")))
-    offset = finite_number(clean_json(described.get("offset")))
+    offset = offset_or_nan(described.get("offset"))
     note, calibrated = "", is_calibrated(normalise_units(bare.units)) and size > 1
     if not scale and calibrated:
         note = f"axis {label} has units ({bare.units}) and no step, so it is not calibrated here"
     elif scale == _UNKNOWN_STEP and not offset and calibrated:
         note = f"axis {label} has a step of -1, which stands for one that is not known"
         scale = None
-    known = replace(bare, scale=float("nan") if scale is None else scale, offset=offset or 0.0)
+    known = replace(bare, scale=float("nan") if scale is None else scale, offset=offset)
     return known, note
 
 

@@ -13,7 +13,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stemzarr.formats.labelling import FoundAxis
-from stemzarr.metadata.finding import Facts, finite_number, plain_text, positive_number
+from stemzarr.metadata.finding import (
+    Facts,
+    offset_or_nan,
+    plain_text,
+    positive_number,
+)
 
 __all__ = ["abtem_axes", "abtem_facts"]
 
@@ -82,7 +87,7 @@ def _ensemble(described: Mapping[str, Any], size: int) -> FoundAxis:
         size=size,
         name=plain_text(described.get("label")),
         scale=positive_number(described.get("sampling")) or math.nan,
-        offset=finite_number(described.get("offset")) or 0.0,
+        offset=offset_or_nan(described.get("offset")),
         units=plain_text(described.get("units")),
     )
 

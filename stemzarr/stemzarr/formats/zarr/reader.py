@@ -35,7 +35,7 @@ from stemzarr.formats.saved import MASKS, SavedVariable, is_saved, label_saved
 from stemzarr.formats.zarr.abtem import abtem_axes, abtem_facts
 from stemzarr.formats.zarr.marks import folder_size
 from stemzarr.metadata.clean import clean_json
-from stemzarr.metadata.finding import finite_number, plain_text
+from stemzarr.metadata.finding import finite_number, offset_or_nan, plain_text
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
 from stemzarr.storage.objects import Stamp
@@ -321,7 +321,7 @@ def _ome_axes(path: Path, name: str, array: zarr.Array[Any]) -> tuple[FoundAxis,
                 size=size,
                 name=str(tag.get("name") or ""),
                 scale=finite_number(step) or math.nan,
-                offset=finite_number(first) or 0.0,
+                offset=offset_or_nan(first),
                 units=str(tag.get("unit") or ""),
             )
             for size, tag, step, first in zip(array.shape, tags, scale, offset, strict=True)
