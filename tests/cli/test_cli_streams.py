@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -60,6 +61,23 @@ def test_no_width_hides_the_answer(
     assert "3×4×8×8" in capsys.readouterr().out
     monkeypatch.setenv("COLUMNS", "40")
     assert Report("x").console.width == 40
+    assert place.is_dir()
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
+def test_a_terminal_of_few_characters_shows_the_rest(
+    encoding: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A console of Windows has no box lines and no micro sign: every answer is there without."""
+    for words in (["ls"], ["show", "scan"], ["info", "scan.dm4"]):
+        written = io.BytesIO()
+        with io.TextIOWrapper(written, encoding=encoding) as stream:
+            monkeypatch.setattr(sys, "stdout", stream)
+            assert run([*words, *([] if words[0] == "info" else ["--lake", "lake"])]) == 0
+            stream.flush()
+            text = written.getvalue().decode(encoding)
+        assert "scan" in text
+        assert "300 keV" in text or words == ["ls"]
     assert place.is_dir()
 
 
