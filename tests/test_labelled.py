@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import pickle
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import stemzarr
+from stemzarr import lazy
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.labelled import dask_chunks, from_dataset, to_dataset
 from stemzarr.lazy import SelectedBlocks, find_selection
@@ -283,3 +286,27 @@ def test_a_whole_dataset_is_its_own_blocks() -> None:
     for opened in (to_dataset(document), to_dataset(document).chunk({"scan_y": 1})):
         assert from_dataset(opened).blocks is document.blocks
     assert isinstance(from_dataset(opened.isel(scan_y=slice(1, 3))).blocks, SelectedBlocks)
+
+
+def test_a_graph_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of 100 GB takes long; what was written into an array is another one."""
+    opened = to_dataset(scan()).chunk({"scan_y": 1})
+    looked, plain = [], lazy._look_through
+    monkeypatch.setattr(lazy, "_look_through", lambda array: looked.append(1) or plain(array))
+    for _ in range(3):
+        assert find_selection(opened["intensity"]) is not None
+    assert len(looked) == 1
+    part = opened["intensity"][1:]
+    for _ in range(3):
+        found = find_selection(part)
+        assert found is not None
+        assert found.picks[0] == range(1, VALUES.shape[0])
+    assert len(looked) == 2
+    opened["intensity"].data[0] = 7
+    assert find_selection(opened["intensity"]) is None
+    graphs = weakref.ref(opened["intensity"].data.dask)
+    kept = len(lazy._KNOWN)
+    del opened
+    gc.collect()
+    assert graphs() is None
+    assert len(lazy._KNOWN) < kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import operator
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -241,7 +242,24 @@ def _unwrap(lazy: Any) -> SelectedBlocks | None:  # noqa: ANN401 - an array of x
         return None
 
 
+_KNOWN: dict[int, tuple[weakref.ref[Any], str, SelectedBlocks | None]] = {}
+"""What arrays of the graphs that are alive select: a graph of 100 GB takes long to look through."""
+
+
 def _from_graph(array: Any) -> SelectedBlocks | None:  # noqa: ANN401 - an array of dask
+    """Return what a graph selects of blocks, as it was found before for the same graph."""
+    place = id(array.dask)
+    if place in _KNOWN:
+        graph, name, found = _KNOWN[place]
+        if graph() is array.dask and name == array.name:
+            return found
+    found = _look_through(array)
+    forget = weakref.ref(array.dask, lambda _: _KNOWN.pop(place, None))
+    _KNOWN[place] = forget, array.name, found
+    return found
+
+
+def _look_through(array: Any) -> SelectedBlocks | None:  # noqa: ANN401 - an array of dask
     """Return what a graph selects of blocks, where all that it does is to select."""
     dask: Any = importlib.import_module("dask")
     graph = _selections(array.dask)
