@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -426,6 +427,17 @@ def test_a_text_that_holds_named_values_is_redacted_by_their_names(form: str) ->
     assert "200" in cleaned["description"] or "12" in cleaned["description"]
     assert "twice" in cleaned["elsewhere"]
     assert Redactor(secrets).tree(cleaned) == cleaned
+
+
+def test_a_name_of_several_words_is_removed_however_they_are_joined() -> None:
+    """Slugs of documents, names of files and of users are made of them."""
+    redactor = Redactor(("Ann Mary Smith", "SrTiO3_lamella 7"))
+    for text in ("ann_mary_smith", "Ann.Mary-Smith.dm4", "by ANN  MARY SMITH", "srtio3-lamella_7"):
+        cleaned = redactor.text(f"a {text} z").lower()
+        assert not {"ann", "smith", "lamella"} & set(re.findall("[a-z]+", cleaned))
+        assert cleaned.startswith("a ")
+        assert cleaned.endswith(" z")
+    assert redactor.text("Ann Smith") == "Ann Smith"
 
 
 def test_exif_tags_have_names_by_which_they_are_redacted(tmp_path: Path) -> None:

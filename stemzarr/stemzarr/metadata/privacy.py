@@ -169,7 +169,7 @@ class Redactor:
         if not known:
             return None
         longest = sorted(known, key=lambda secret: (-len(secret), secret))
-        choices = "|".join(map(re.escape, longest))
+        choices = "|".join(map(_in_any_form, longest))
         return re.compile(rf"(?<![^\W_])(?:{choices})(?![^\W_])", re.IGNORECASE)
 
     def texts(self, value: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -231,6 +231,11 @@ class Redactor:
         for start, stop in reversed(places):
             text = text[:start] + REDACTED + text[stop:]
         return self.text(text)
+
+
+def _in_any_form(name: str) -> str:
+    """Return a pattern of a name whose words may be joined, as in the name of a file."""
+    return r"[\W_]{1,3}".join(map(re.escape, re.split(r"[\s_]+", name)))
 
 
 def _says_something(name: str, value: object) -> bool:
