@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import Blocks
+from stemzarr.pixels.derived import DerivedBlocks
 
 __all__ = ["PartialBlocks", "SpreadBlocks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartialBlocks:
+class PartialBlocks(DerivedBlocks):
     """Pixels of which the file holds only the first ones; the rest reads as zeros."""
 
     base: Blocks
@@ -26,21 +27,6 @@ class PartialBlocks:
     """How many patterns are there as a whole."""
     pattern_ndim: int
     """How many of the last dims are one pattern."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the dims."""
-        return self.base.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.base.dtype
-
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """That of the base."""
-        return self.base.block_shape
 
     def valid(self) -> NDArray[np.bool_]:
         """Return which patterns are there, with the shape of the leading dims."""

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.model import Blocks
+from stemzarr.pixels.derived import DerivedBlocks
 
 __all__ = ["ReorderedBlocks", "SqueezedBlocks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReorderedBlocks:
+class ReorderedBlocks(DerivedBlocks):
     """Pixels transposed to canonical order, their leading dims regrouped into a scan.
 
     Picklable and thread-safe as far as `base` is. Nothing is copied but what is asked for.
@@ -40,11 +41,6 @@ class ReorderedBlocks:
         """Lengths of the dims in canonical order."""
         whole = self._transposed
         return whole if self.scan is None else (*self.scan, *whole[-self.pattern_ndim :])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values, that of `base`."""
-        return self.base.dtype
 
     @property
     def block_shape(self) -> tuple[int, ...]:
@@ -97,7 +93,7 @@ class ReorderedBlocks:
 
 
 @dataclass(frozen=True, slots=True)
-class SqueezedBlocks:
+class SqueezedBlocks(DerivedBlocks):
     """Blocks without some of their dims, each one value long."""
 
     base: Blocks
@@ -109,11 +105,6 @@ class SqueezedBlocks:
     def shape(self) -> tuple[int, ...]:
         """Lengths of the dims that are kept."""
         return self._kept(self.base.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.base.dtype
 
     @property
     def block_shape(self) -> tuple[int, ...]:

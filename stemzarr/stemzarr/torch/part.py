@@ -17,6 +17,7 @@ from stemzarr.pixels.boxes import Box, fill_box, splits_patterns
 from stemzarr.pixels.foresight import foresee, is_far
 from stemzarr.views.compiled import prepare_compiled
 from stemzarr.views.render import ViewBlocks
+from stemzarr.views.slabs import source_of
 
 __all__ = ["PATTERN_NDIM", "Part", "find_part", "foresee_units", "make_part", "prepare_parts"]
 
@@ -157,9 +158,7 @@ def _choose_unit(document: Document) -> tuple[int, ...]:
     """
     lead, blocks = document.shape[:-PATTERN_NDIM], document.blocks
     block = [min(n, size) for n, size in zip(blocks.block_shape, lead, strict=False)]
-    source = blocks
-    while isinstance(source, ViewBlocks):
-        source = source.source
+    source = source_of(blocks)
     if math.prod(source.block_shape) * source.dtype.itemsize <= _UNIT_BYTES:
         return tuple(block)
     pattern = math.prod(document.shape[-PATTERN_NDIM:]) * document.dtype.itemsize

@@ -15,6 +15,7 @@ from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.measure.bad_pixels import BAD_PIXELS
 from stemzarr.model import PATTERN_KINDS, Blocks, Document
 from stemzarr.pixels.boxes import Box
+from stemzarr.pixels.derived import DerivedBlocks
 from stemzarr.views.view import BadPixels
 
 __all__ = ["CorrectedBlocks", "all_bad_pixels", "correct"]
@@ -65,7 +66,7 @@ def correct(document: Document, how: BadPixels) -> Document:
         raise OptionError(msg, hint=hint)
     if bad is None or not bad.any():
         return document
-    blocks = CorrectedBlocks(source=document.blocks, bad=bad, how=how)
+    blocks = CorrectedBlocks(base=document.blocks, bad=bad, how=how)
     left = bad if how == "mask" else blocks.without_neighbours
     return dataclasses.replace(
         document,
@@ -78,30 +79,15 @@ def correct(document: Document, how: BadPixels) -> Document:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CorrectedBlocks:
+class CorrectedBlocks(DerivedBlocks):
     """The pixels of a source with other values where a detector is bad."""
 
-    source: Blocks
+    base: Blocks
     """The pixels as they were recorded."""
     bad: NDArray[np.bool_]
     """(det_y, det_x) the bad ones."""
     how: BadPixels
     """What takes their place."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the dims."""
-        return self.source.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.source.dtype
-
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """That of the source."""
-        return self.source.block_shape
 
     @functools.cached_property
     def without_neighbours(self) -> NDArray[np.bool_]:
@@ -141,7 +127,7 @@ class CorrectedBlocks:
 
     def sources_of(self, box: Box) -> Iterator[tuple[Blocks, Box]]:
         """Yield what is read of the source for a box."""
-        yield self.source, Box(*self.source_box(box.start, box.shape))
+        yield self.base, Box(*self.source_box(box.start, box.shape))
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill `out` with the box at `start`, bad pixels masked or replaced."""
@@ -149,16 +135,16 @@ class CorrectedBlocks:
         part = (slice(top, top + out.shape[-2]), slice(left, left + out.shape[-1]))
         bad = self.bad[part]
         if self.how == "mask" or not bad.any():
-            self.source.read_into(out, start)
+            self.base.read_into(out, start)
             out[..., bad] = 0
             return
         if out.shape[-2:] == self.bad.shape and out.flags.c_contiguous:
-            self.source.read_into(out, start)
+            self.base.read_into(out, start)
             self._replace(out)
             return
         corner, shape = self.source_box(start, out.shape)
         whole: NDArray[Any] = np.empty(shape, self.dtype)
-        self.source.read_into(whole, corner)
+        self.base.read_into(whole, corner)
         self._replace(whole)
         out[...] = whole[(..., *part)]
 

@@ -40,7 +40,7 @@ class Selection:
 class ViewBlocks:
     """The pixels of a view, rendered from those of its source when they are read."""
 
-    source: Blocks
+    base: Blocks
     """The pixels of the whole document."""
     view: View
     """The recipe."""
@@ -87,7 +87,7 @@ class ViewBlocks:
         strides = [s.step * n for s, n in zip(self.selections, joined, strict=True)]
         blocks = [
             min(size, max(1, math.ceil(block / stride)))
-            for block, stride, size in zip(self.source.block_shape, strides, sizes, strict=True)
+            for block, stride, size in zip(self.base.block_shape, strides, sizes, strict=True)
         ]
         found = {"shape": tuple(sizes), "block_shape": tuple(blocks), "_joined": tuple(joined)}
         for name, value in {**found, "_detector": detector}.items():
@@ -106,7 +106,7 @@ class ViewBlocks:
     @property
     def nbytes_read(self) -> int:
         """Size of what the whole view is made of."""
-        return math.prod(s.size for s in self.selections) * self.source.dtype.itemsize
+        return math.prod(s.size for s in self.selections) * self.base.dtype.itemsize
 
     def source_box(
         self, start: Sequence[int], shape: Sequence[int]
@@ -131,7 +131,7 @@ class ViewBlocks:
         for jump in itertools.product(*map(range, [0] * len(shape), shape, steps)):
             corner = tuple(a + step for a, step in zip(start, jump, strict=True))
             whole = (n if n == step else 1 for n, step in zip(shape, steps, strict=True))
-            yield self.source, Box(corner, tuple(whole))
+            yield self.base, Box(corner, tuple(whole))
 
     def _render(self, values: NDArray[Any], out: NDArray[Any], inner: tuple[slice, ...]) -> None:
         """Downsample, scale and cast a piece, few patterns at a time.
@@ -185,7 +185,7 @@ class ViewBlocks:
                 zip(self.selections[: len(lead)], self._joined, strict=False)
             )
         ]
-        room = self.piece_bytes // max(1, values * self.source.dtype.itemsize)
+        room = self.piece_bytes // max(1, values * self.base.dtype.itemsize)
         if math.prod(lead) * math.prod(costs) <= room:
             return iter([tuple(slice(0, n) for n in lead)])
         # Counted in positions of the source, so many to one of the view.
@@ -196,7 +196,7 @@ class ViewBlocks:
 
     def _reads_through(self, dim: int) -> bool:
         """Whether unselected positions of a dim are read along, since a block holds several."""
-        return self.selections[dim].step <= self.source.block_shape[dim]
+        return self.selections[dim].step <= self.base.block_shape[dim]
 
     @contextlib.contextmanager
     def _read_piece(
@@ -216,11 +216,11 @@ class ViewBlocks:
         through = tuple(step if self._reads_through(d) else 1 for d, step in enumerate(steps))
         jumps = [d for d, step in enumerate(steps) if step > 1 and through[d] == 1]
         if not jumps:
-            with borrow(_extent(shape, through), self.source.dtype) as values:
-                self.source.read_into(values, first)
+            with borrow(_extent(shape, through), self.base.dtype) as values:
+                self.base.read_into(values, first)
                 yield values[tuple(slice(None, None, step) for step in through)]
             return
-        with borrow(shape, self.source.dtype) as out:
+        with borrow(shape, self.base.dtype) as out:
             single = tuple(1 if d in jumps else n for d, n in enumerate(shape))
             for index in np.ndindex(*(shape[d] for d in jumps)):
                 place = dict(zip(jumps, index, strict=True))
@@ -229,7 +229,7 @@ class ViewBlocks:
                     slice(place[d], place[d] + 1) if d in place else slice(None)
                     for d in range(len(shape))
                 )
-                values = read_box(self.source, corner, _extent(single, through))
+                values = read_box(self.base, corner, _extent(single, through))
                 out[box] = values[tuple(slice(None, None, step) for step in through)]
             yield out
 

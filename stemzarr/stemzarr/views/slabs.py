@@ -22,6 +22,7 @@ from stemzarr.errors import OptionError
 from stemzarr.model import ArrayBlocks, Blocks
 from stemzarr.pixels.boxes import Box, cut, fill_box, is_large, plan_boxes
 from stemzarr.pixels.buffers import Buffer
+from stemzarr.pixels.derived import DerivedBlocks
 from stemzarr.pixels.foresight import foresee
 from stemzarr.pixels.resources import Resources
 from stemzarr.pixels.threads import map_in_threads
@@ -30,7 +31,7 @@ from stemzarr.views.compiled import prepare_compiled
 from stemzarr.views.correcting import CorrectedBlocks
 from stemzarr.views.render import ViewBlocks
 
-__all__ = ["Part", "map_document"]
+__all__ = ["Part", "map_document", "source_of"]
 
 _PIECE_BYTES = 4 * 1024**2
 
@@ -40,10 +41,10 @@ Part: TypeAlias = tuple[tuple[slice, ...], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class HeldBlocks:
+class HeldBlocks(DerivedBlocks):
     """A source of which one part is in memory; nothing else of it can be read."""
 
-    source: Blocks
+    base: Blocks
     """The source."""
     origin: tuple[int, ...]
     """Where the part begins."""
@@ -51,19 +52,9 @@ class HeldBlocks:
     """The part."""
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the dims of the whole source."""
-        return self.source.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.source.dtype
-
-    @property
     def block_shape(self) -> tuple[int, ...]:
         """A single value: any box is as cheap as another."""
-        return (1,) * len(self.source.shape)
+        return (1,) * len(self.base.shape)
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Copy the box at `start` into `out`."""
@@ -122,7 +113,7 @@ def _map_boxes(
 
     lead = len(blocks.shape) - pattern_ndim
     units = tuple(unit or [1] * len(blocks.shape))
-    source = _source_of(blocks)
+    source = source_of(blocks)
     if resources.client is not None:
         boxes = _boxes_of_workers(blocks, pattern_ndim, resources, unit)
         yield from map_on_client(functools.partial(work, blocks), boxes, resources.client)
@@ -139,7 +130,7 @@ def _map_boxes(
         start, shape = _source_box(blocks, whole)
         values = buffer.array(shape, source.dtype)
         _load(source, values, start, threads)
-        held = _with_source(blocks, HeldBlocks(source=source, origin=start, values=values))
+        held = _with_source(blocks, HeldBlocks(base=source, origin=start, values=values))
         plan = plan_boxes(
             held, pattern_ndim, memory=memory // 2, threads=threads, unit=unit, within=whole
         )
@@ -159,7 +150,7 @@ def _boxes_of_workers(
     """
     from stemzarr.labelled import DataArrayBlocks  # with which xarray comes
 
-    source = _source_of(blocks)
+    source = source_of(blocks)
     is_here = isinstance(source, ArrayBlocks | DataArrayBlocks)
     if is_here or is_large(source, pattern_ndim):
         what = "in memory or computed" if is_here else "in blocks of many MiB"
@@ -169,19 +160,20 @@ def _boxes_of_workers(
     return plan_boxes(blocks, pattern_ndim, memory=memory, threads=threads, unit=unit).boxes
 
 
-def _source_of(blocks: Blocks) -> Blocks:
+def source_of(blocks: Blocks) -> Blocks:
+    """Return the pixels that views and corrections read, without them."""
     while isinstance(blocks, ViewBlocks | CorrectedBlocks):
-        blocks = blocks.source
+        blocks = blocks.base
     return blocks
 
 
 def _with_source(blocks: Blocks, source: Blocks) -> Blocks:
     if not isinstance(blocks, ViewBlocks | CorrectedBlocks):
         return source
-    inner = _with_source(blocks.source, source)
+    inner = _with_source(blocks.base, source)
     if isinstance(blocks, CorrectedBlocks):
-        return dataclasses.replace(blocks, source=inner)
-    return dataclasses.replace(blocks, source=inner, piece_bytes=_PIECE_BYTES)
+        return dataclasses.replace(blocks, base=inner)
+    return dataclasses.replace(blocks, base=inner, piece_bytes=_PIECE_BYTES)
 
 
 def _source_box(blocks: Blocks, box: Box) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -189,13 +181,13 @@ def _source_box(blocks: Blocks, box: Box) -> tuple[tuple[int, ...], tuple[int, .
     start, shape = box.start, box.shape
     while isinstance(blocks, ViewBlocks | CorrectedBlocks):
         start, shape = blocks.source_box(start, shape)
-        blocks = blocks.source
+        blocks = blocks.base
     return start, shape
 
 
 def _slab_shape(blocks: Blocks, lead: int, unit: tuple[int, ...], room: int) -> tuple[int, ...]:
     """Return the largest box of a document whose source fits `room`, one unit at least."""
-    shape, itemsize = blocks.shape, _source_of(blocks).dtype.itemsize
+    shape, itemsize = blocks.shape, source_of(blocks).dtype.itemsize
     least = (*(min(u, n) for u, n in zip(unit[:lead], shape, strict=False)), *shape[lead:])
 
     def cost(slab: Sequence[int]) -> int:

@@ -112,7 +112,7 @@ def _plan_blocks(document: Document, view: View, share: int, memory: int) -> Vie
     if splits_patterns(document.blocks, document.pattern_ndim):
         piece = memory // 2
     return ViewBlocks(
-        source=document.blocks,
+        base=document.blocks,
         view=view,
         selections=tuple(selections),
         scan_ndim=scan_ndim,
@@ -153,9 +153,9 @@ def _check_fits(statistics: Statistics | None, view: View, blocks: ViewBlocks) -
     ends = np.array([statistics.min, statistics.max])
     if view.clip_negative:
         ends = np.maximum(ends, 0.0)
-    if blocks.source.dtype == blocks.dtype:
+    if blocks.base.dtype == blocks.dtype:
         return
-    if blocks.source.dtype.kind in "iub" or blocks.dtype.kind == "f":
+    if blocks.base.dtype.kind in "iub" or blocks.dtype.kind == "f":
         cast_checked(ends, blocks.dtype, np.empty(2, blocks.dtype))
 
 

@@ -27,6 +27,7 @@ from stemzarr.metadata.finding import (
     offset_or_nan,
 )
 from stemzarr.model import Blocks, Brightness, Fact
+from stemzarr.pixels.derived import DerivedBlocks
 from stemzarr.pixels.packing import COLOUR_CHANNELS
 
 __all__ = ["Properties", "parse_properties"]
@@ -114,25 +115,10 @@ def _is_coloured(tree: Mapping[str, Any], base: Blocks) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _BlueFirst:
+class _BlueFirst(DerivedBlocks):
     """Coloured pixels that are stored as blue, green, red (and alpha), given as red first."""
 
     base: Blocks
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """That of the base."""
-        return self.base.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """That of the base."""
-        return self.base.dtype
-
-    @property
-    def block_shape(self) -> tuple[int, ...]:
-        """That of the base."""
-        return self.base.block_shape
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Fill `out` with the box of its shape at `start`."""

@@ -60,7 +60,7 @@ def _rounding(document: Document) -> tuple[str, ...]:
     blocks = document.blocks
     if not isinstance(blocks, ViewBlocks) or blocks.dtype.kind != "f":
         return ()
-    source = blocks.source.dtype
+    source = blocks.base.dtype
     if source.kind not in "iu" or blocks.view.gives_fractions:
         return ()
     exact = 2 ** (np.finfo(blocks.dtype).nmant + 1)

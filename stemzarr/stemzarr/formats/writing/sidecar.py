@@ -124,7 +124,7 @@ def _coordinate(axis: Axis) -> dict[str, Any]:
 def list_views(blocks: Blocks) -> list[dict[str, Any]]:
     """Return the recipes that blocks were rendered by, in their order, with their scalings."""
     if isinstance(blocks, CorrectedBlocks):
-        return list_views(blocks.source)
+        return list_views(blocks.base)
     if not isinstance(blocks, ViewBlocks):
         return []
     last = {
@@ -132,4 +132,4 @@ def list_views(blocks: Blocks) -> list[dict[str, Any]]:
         "in_words": blocks.view.describe(),
         "scaling": dataclasses.asdict(blocks.scaling),
     }
-    return [*list_views(blocks.source), last]
+    return [*list_views(blocks.base), last]
