@@ -85,14 +85,14 @@ class Target:
 
 
 def _read_corners(blocks: Any, size: int) -> None:  # noqa: ANN401 - any Blocks
-    from stemzarr.model import read_box
+    from stemzarr.model import read_all, read_box
 
     one = (1,) * len(blocks.shape)
     read_box(blocks, (0,) * len(blocks.shape), one)
     read_box(blocks, tuple(n - 1 for n in blocks.shape), one)
     nbytes = int(np.prod(blocks.shape, dtype=object)) * blocks.dtype.itemsize
     if nbytes <= 2 * size + _SMALL:
-        read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
+        read_all(blocks)
 
 
 class Dm(Target):

@@ -22,7 +22,7 @@ from stemzarr import lazy
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.labelled import dask_chunks, from_dataset, to_dataset
 from stemzarr.lazy import SelectedBlocks, find_selection
-from stemzarr.model import ArrayBlocks, Axis, Document, dims_of_kind, read_box
+from stemzarr.model import ArrayBlocks, Axis, Document, dims_of_kind, read_all, read_box
 from stemzarr.options import IngestOptions
 from stemzarr.store import write_store
 from stemzarr.testing.sources import counted, document_of, source_of
@@ -125,9 +125,7 @@ def test_a_sliced_dataset_is_the_document_of_its_values(
         dict(zip(opened.intensity.dims, index, strict=True))
     ]
     document = from_dataset(sliced)
-    np.testing.assert_array_equal(
-        read_box(document.blocks, (0,) * 4, document.shape), VALUES[index]
-    )
+    np.testing.assert_array_equal(read_all(document.blocks), VALUES[index])
     for axis in document.axes:
         np.testing.assert_allclose(axis.values(), sliced[axis.name].values)
 

@@ -24,6 +24,7 @@ from stemzarr.model import (
     Document,
     Fact,
     Kind,
+    box_of,
     dims_of_kind,
 )
 from stemzarr.pixels.boxes import fill_box
@@ -112,8 +113,7 @@ class DataArrayBlocks:
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Compute the box at `start` in the calling thread."""
-        box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
-        values = self.array[box].compute(scheduler="synchronous").to_numpy()
+        values = self.array[box_of(start, out.shape)].compute(scheduler="synchronous").to_numpy()
         np.copyto(out, values, casting="equiv")
 
 

@@ -37,8 +37,10 @@ __all__ = [
     "Source",
     "Statistics",
     "Tiles",
+    "box_of",
     "dims_of_kind",
     "main_document",
+    "read_all",
     "read_box",
 ]
 
@@ -144,11 +146,21 @@ class RotatedBlocks(Blocks, Protocol):
         """The same values in the order of the source, those dims as one: (pixels, …)."""
 
 
+def box_of(start: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
+    """Return the slices of a box of `shape` at `start`."""
+    return tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))
+
+
 def read_box(blocks: Blocks, start: Sequence[int], shape: Sequence[int]) -> NDArray[Any]:
     """Return a new array with the box of `shape` that begins at `start`."""
     out: NDArray[Any] = np.empty(tuple(shape), blocks.dtype)
     blocks.read_into(out, tuple(start))
     return out
+
+
+def read_all(blocks: Blocks) -> NDArray[Any]:
+    """Return a new array with all values."""
+    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +187,7 @@ class ArrayBlocks:
 
     def read_into(self, out: NDArray[Any], start: Sequence[int]) -> None:
         """Copy the box at `start` into `out`."""
-        box = tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))
-        np.copyto(out, self.array[box], casting="no")
+        np.copyto(out, self.array[box_of(start, out.shape)], casting="no")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

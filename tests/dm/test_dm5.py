@@ -10,7 +10,7 @@ import pytest
 from stemzarr.errors import StemzarrError, UnsupportedDataError
 from stemzarr.formats.dm.dm5 import read_dm5
 from stemzarr.formats.dm.reader import read_dm
-from stemzarr.model import Source, read_box
+from stemzarr.model import Source, read_all, read_box
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.testing import DMAxis, DMImage, write_dm
@@ -31,7 +31,7 @@ def same(first: Source, second: Source) -> None:
             assert getattr(one, name) == getattr(two, name)
         for name in ("facts", "attributes", "notes", "thumbnail", "channels", "dtype", "shape"):
             assert getattr(one, name) == getattr(two, name)
-        values = [read_box(d.blocks, (0,) * len(d.shape), d.shape) for d in (one, two)]
+        values = [read_all(d.blocks) for d in (one, two)]
         np.testing.assert_array_equal(*values)
         start = tuple(size // 2 for size in one.shape)
         shape = tuple(size - first for size, first in zip(one.shape, start, strict=True))
@@ -74,7 +74,7 @@ def test_files_of_another_program(name: str) -> None:
     one, two = first.document, second.document
     assert (one.kind, one.dims, one.shape) == (two.kind, two.dims, two.shape)
     assert [axis.source_units for axis in one.axes] == [axis.source_units for axis in two.axes]
-    values = [read_box(d.blocks, (0,) * len(d.shape), d.shape) for d in (one, two)]
+    values = [read_all(d.blocks) for d in (one, two)]
     np.testing.assert_array_equal(*values)
 
 

@@ -12,7 +12,7 @@ import pytest
 from stemzarr.errors import UnsupportedDataError
 from stemzarr.formats.dm.tags import TagData
 from stemzarr.formats.dm.values import ByteOrder
-from stemzarr.model import read_box
+from stemzarr.model import read_all
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
 from stemzarr.store import rebuild, verify_store, write_store
@@ -56,7 +56,7 @@ def test_a_small_image_without_values_is_named(tmp_path: Path, place: int, versi
     check_reader(path)
     source = read_source(path)
     blocks = source.document.blocks
-    np.testing.assert_array_equal(read_box(blocks, (0,) * 4, blocks.shape), SCAN)
+    np.testing.assert_array_equal(read_all(blocks), SCAN)
     assert [note for note in source.notes if "(4, 4)" in note and "left out" in note]
     store = tmp_path / "scan.zarr"
     write_store(source, store, IngestOptions())

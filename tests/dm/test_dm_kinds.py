@@ -8,7 +8,7 @@ import pytest
 
 from stemzarr.errors import LayoutError, OptionError, UnsupportedDataError
 from stemzarr.formats.dm.reader import read_dm
-from stemzarr.model import Document, Source, read_box
+from stemzarr.model import Source, read_all, read_box
 from stemzarr.options import ReadOptions
 from stemzarr.testing import DMAxis, DMImage, StreamedArray, write_dm
 
@@ -28,11 +28,6 @@ def read(
 def numbers(*shape: int) -> np.ndarray:
     """Return values that are all different."""
     return np.arange(np.prod(shape), dtype="u4").reshape(shape)
-
-
-def values(document: Document) -> np.ndarray:
-    """Return all values of a document."""
-    return read_box(document.blocks, (0,) * len(document.shape), document.shape)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +63,7 @@ def test_kinds(tmp_path: Path, image: DMImage, kind: str, shape: tuple[int, ...]
     """Rank, units, format and signal decide the kind; the values are those that were written."""
     document = read(tmp_path, image).document
     assert (document.kind, document.shape) == (kind, shape)
-    np.testing.assert_array_equal(values(document), image.data.reshape(shape))
+    np.testing.assert_array_equal(read_all(document.blocks), image.data.reshape(shape))
 
 
 def test_spectrum_images_have_energy_last(tmp_path: Path) -> None:
@@ -79,7 +74,7 @@ def test_spectrum_images_have_energy_last(tmp_path: Path) -> None:
     for extra in ({}, {"format": "Spectrum image"}):
         document = read(tmp_path, DMImage(**{**_fields(image), **extra})).document
         assert document.dims == ("scan_y", "scan_x", "energy")
-        np.testing.assert_array_equal(values(document), data)
+        np.testing.assert_array_equal(read_all(document.blocks), data)
         np.testing.assert_array_equal(
             read_box(document.blocks, (1, 2, 3), (2, 1, 4)), data[1:3, 2:3, 3:7]
         )
@@ -96,7 +91,7 @@ def test_a_line_scan_on_a_slow_detector_is_turned(tmp_path: Path) -> None:
     data = numbers(4, 9, 3)
     document = read(tmp_path, DMImage(data=data, axes=(PER_NM, PER_NM, NM))).document
     assert (document.kind, document.shape) == ("4d-stem", (1, 3, 4, 9))
-    np.testing.assert_array_equal(values(document)[0], data.transpose(2, 0, 1))
+    np.testing.assert_array_equal(read_all(document.blocks)[0], data.transpose(2, 0, 1))
     assert [axis.calibrated for axis in document.axes] == [False, True, True, True]
 
 
@@ -135,7 +130,7 @@ def test_evidence_decides_the_layout(
     assert document.layout.order == layout
     assert document.layout.confidence == confidence
     assert document.layout.evidence
-    np.testing.assert_array_equal(values(document), data)
+    np.testing.assert_array_equal(read_all(document.blocks), data)
 
 
 def test_the_flag_outranks_stale_si_tags(tmp_path: Path) -> None:
@@ -190,7 +185,7 @@ def test_contradictions_are_refused_with_both_readings(
         assert source.document.layout.order == choice
         assert source.document.layout.evidence[0] == f"set by --layout: {choice}"
     right = read(tmp_path, image, options=ReadOptions(layout=layout)).document
-    np.testing.assert_array_equal(values(right), image.data)
+    np.testing.assert_array_equal(read_all(right.blocks), image.data)
 
 
 def test_half_a_contradiction_follows_the_flag(tmp_path: Path) -> None:
@@ -208,7 +203,7 @@ def test_titanx_stacks_become_scans(tmp_path: Path) -> None:
     tags = {"4D STEM Tags": {"Scan shape X": 3, "Scan shape Y": 2}}
     document = read(tmp_path, DMImage(data=data, tags=tags, axes=(NONE, PER_NM, PER_NM))).document
     assert (document.kind, document.shape) == ("4d-stem", (2, 3, 4, 5))
-    np.testing.assert_array_equal(values(document), data.reshape(2, 3, 4, 5))
+    np.testing.assert_array_equal(read_all(document.blocks), data.reshape(2, 3, 4, 5))
     assert [axis.units for axis in document.axes] == ["pixel", "pixel", "1/nm", "1/nm"]
     wrong = {"4D STEM Tags": {"Scan shape X": 3, "Scan shape Y": 3}}
     assert read(tmp_path, DMImage(data=data, tags=wrong)).document.kind == "stack"
@@ -219,11 +214,11 @@ def test_the_user_gives_the_scan_shape(tmp_path: Path) -> None:
     data = numbers(6, 4, 5)
     options = ReadOptions(scan_shape=(2, 3))
     document = read(tmp_path, DMImage(data=data), options=options).document
-    np.testing.assert_array_equal(values(document), data.reshape(2, 3, 4, 5))
+    np.testing.assert_array_equal(read_all(document.blocks), data.reshape(2, 3, 4, 5))
     turned = np.ascontiguousarray(data.transpose(1, 2, 0))
     options = ReadOptions(scan_shape=(2, 3), layout="scan-fast")
     document = read(tmp_path, DMImage(data=turned), options=options).document
-    np.testing.assert_array_equal(values(document), data.reshape(2, 3, 4, 5))
+    np.testing.assert_array_equal(read_all(document.blocks), data.reshape(2, 3, 4, 5))
     with pytest.raises(OptionError, match="6"):
         read(tmp_path, DMImage(data=data), options=ReadOptions(scan_shape=(2, 4)))
     with pytest.raises(OptionError, match="none of its images"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stemzarr.formats.dm.reader import read_dm
-from stemzarr.model import Document, read_box
+from stemzarr.model import read_all, read_box
 from stemzarr.options import ReadOptions
 from stemzarr.testing import DMAxis, DMImage, write_dm
 
@@ -39,11 +39,6 @@ def counts(shape: tuple[int, ...], dtype: str, seed: int = 0) -> NDArray:
     return rng.integers(info.min, info.max, shape, dtype=kind, endpoint=True)
 
 
-def whole(document: Document) -> NDArray:
-    """Return all values of a document."""
-    return read_box(document.blocks, (0,) * len(document.shape), document.shape)
-
-
 @pytest.mark.parametrize("little_endian", [True, False])
 @pytest.mark.parametrize("version", [3, 4])
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -60,7 +55,7 @@ def test_a_scan_is_read_as_it_was_written(
         document = read_dm(path, ReadOptions()).document
         assert document.dims == ("scan_y", "scan_x", "det_y", "det_x")
         assert document.dtype == np.dtype(dtype).newbyteorder("<")
-        np.testing.assert_array_equal(whole(document), data)
+        np.testing.assert_array_equal(read_all(document.blocks), data)
 
 
 @given(data=st.data())
@@ -113,7 +108,7 @@ def test_other_ranks_are_read_as_written(
     path = tmp_path / "other.dm4"
     data = counts(shape, dtype)
     write_dm(path, DMImage(data=data))
-    np.testing.assert_array_equal(whole(read_dm(path, ReadOptions()).document), data)
+    np.testing.assert_array_equal(read_all(read_dm(path, ReadOptions()).document.blocks), data)
 
 
 @pytest.mark.parametrize("little_endian", [True, False])
@@ -124,7 +119,7 @@ def test_colour_is_read_as_red_green_blue_alpha(tmp_path: Path, little_endian: b
     write_dm(path, DMImage(data=data, color=True), little_endian=little_endian, thumbnail=False)
     document = read_dm(path, ReadOptions()).document
     assert document.channels == ("red", "green", "blue", "alpha")
-    np.testing.assert_array_equal(whole(document), data)
+    np.testing.assert_array_equal(read_all(document.blocks), data)
     part = read_box(document.blocks, (1, 1, 1), (3, 2, 2))
     np.testing.assert_array_equal(part, data[1:4, 1:3, 1:3])
 

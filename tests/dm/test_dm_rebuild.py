@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stemzarr.formats.dm.reader import read_dm
-from stemzarr.model import ArrayBlocks, Source, read_box
+from stemzarr.model import ArrayBlocks, Source, read_all
 from stemzarr.options import ReadOptions
 from stemzarr.pixels.segments import iterate_segment
 from stemzarr.testing import DMImage, write_dm, write_synthetic_dm4
@@ -23,7 +23,7 @@ def rebuild(source: Source, memory: int) -> bytes:
         at = start + nbytes
     for segment in source.segments:
         blocks = source.find(segment.document).blocks
-        held = ArrayBlocks(read_box(blocks, (0,) * len(blocks.shape), blocks.shape))
+        held = ArrayBlocks(read_all(blocks))
         for offset, piece in iterate_segment(held, segment, memory=memory):
             whole[offset : offset + len(piece)] = piece
     return bytes(whole)

@@ -13,7 +13,7 @@ import pytest
 import rsciio.digitalmicrograph
 
 from stemzarr.formats.dm.reader import read_dm
-from stemzarr.model import Document, read_box
+from stemzarr.model import Document, read_all
 from stemzarr.options import ReadOptions
 from stemzarr.pixels.segments import encode_pixels, iterate_segment
 
@@ -37,7 +37,7 @@ def theirs(path: Path) -> list[dict[str, Any]]:
 
 def disk_values(document: Document) -> np.ndarray:
     """Return all values in the order of the disk, which is rosettasciio's."""
-    values = read_box(document.blocks, (0,) * len(document.shape), document.shape)
+    values = read_all(document.blocks)
     return np.moveaxis(values, -1, 0) if document.kind == "spectrum-image" else values
 
 
@@ -115,7 +115,7 @@ def rebuild(source: Any) -> bytes:
     assert not header
     for segment in source.segments:
         blocks = source.find(segment.document).blocks
-        box = read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
+        box = read_all(blocks)
         pieces = list(iterate_segment(blocks, segment, memory=1000))
         for offset, piece in pieces:
             whole[offset : offset + len(piece)] = piece

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import stemzarr
 from stemzarr.errors import UnsupportedDataError
-from stemzarr.model import Document, read_box
+from stemzarr.model import Document, read_all
 from stemzarr.registry import read_source
 
 hyperspy = pytest.importorskip("hyperspy.api")
@@ -44,11 +44,6 @@ WORDS = {
 """Facts and where HyperSpy keeps them, below the microscope."""
 
 
-def values_of(document: Document) -> np.ndarray:
-    """Return all values of a document."""
-    return read_box(document.blocks, (0,) * len(document.shape), document.shape)
-
-
 @each_file
 @pytest.mark.leaves_open
 def test_hyperspy_opens_every_export(tmp_path: Path, path: Path) -> None:
@@ -72,7 +67,7 @@ def check_signals(signals: list[Any], documents: list[Document]) -> None:
         given = np.asarray(signal.data)
         if given.dtype.names:
             given = given.view(given.dtype[0]).reshape(*given.shape, -1)
-        np.testing.assert_array_equal(given.reshape(document.shape), values_of(document))
+        np.testing.assert_array_equal(given.reshape(document.shape), read_all(document.blocks))
         axes = {axis.name: axis for axis in signal.axes_manager._axes}
         for axis in document.axes:
             if axis.size == 1 and axis.name not in axes:
@@ -117,7 +112,7 @@ def test_facts_come_back(tmp_path: Path, path: Path) -> None:
 
 def documents_of(path: Path) -> list[tuple[Document, NDArray[Any]]]:
     """Return all documents of a file with their values."""
-    return [(document, values_of(document)) for document in read_source(path).documents]
+    return [(document, read_all(document.blocks)) for document in read_source(path).documents]
 
 
 def written(path: Path, dest: Path, document: Document) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from stemzarr.errors import StemzarrError
-from stemzarr.model import Source, read_box
+from stemzarr.model import Source, read_all
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.store import read_store, write_store
@@ -46,7 +46,7 @@ PLAIN = IngestOptions(threads=1, sync=False, preview=False)
 
 def values_of(source: Source) -> list[np.ndarray]:
     """Return the values of every document, sorted, so that no order of dims matters."""
-    boxes = (read_box(one.blocks, (0,) * len(one.shape), one.shape) for one in source.documents)
+    boxes = (read_all(one.blocks) for one in source.documents)
     return [np.sort(values, axis=None) for values in boxes]
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, TruncatedFileError, UnsupportedDataError
-from stemzarr.model import read_box
+from stemzarr.model import read_all
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.store import verify_store, write_store
@@ -53,7 +53,7 @@ def write_master(
 def values_of(path: Path, options: ReadOptions | None = None, document: int = 0) -> NDArray[Any]:
     """Return all values of a document."""
     blocks = read_source(path, options).documents[document].blocks
-    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
+    return read_all(blocks)
 
 
 @pytest.mark.parametrize(("triggers", "images"), [(4, 9), (12, 20), (3, 3), (2, 18)])

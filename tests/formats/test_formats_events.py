@@ -17,7 +17,7 @@ from stemzarr.errors import (
     StemzarrError,
     UnsupportedDataError,
 )
-from stemzarr.model import read_box
+from stemzarr.model import read_all, read_box
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_reader
@@ -60,7 +60,7 @@ def dense(frames: list[np.ndarray[Any, Any]], positions: np.ndarray[Any, Any]) -
 def whole(path: Path, options: ReadOptions | None = None) -> Any:
     """Return all values of the main document."""
     blocks = read_source(path, options).document.blocks
-    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
+    return read_all(blocks)
 
 
 @given(seed=st.integers(0, 2**32 - 1), chunked=st.booleans(), packed=st.booleans())

@@ -16,7 +16,7 @@ from stemzarr.errors import (
     TruncatedFileError,
     UnsupportedDataError,
 )
-from stemzarr.model import read_box
+from stemzarr.model import read_all, read_box
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_reader
@@ -213,7 +213,7 @@ def read_whole(path: Path) -> None:
     """Read all that a file holds."""
     source = read_source(path)
     for document in source.documents:
-        read_box(document.blocks, (0,) * len(document.shape), document.shape)
+        read_all(document.blocks)
     source.load_metadata()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from stemzarr.errors import CorruptFileError, UnsupportedDataError
-from stemzarr.model import Source, read_box
+from stemzarr.model import Source, read_all
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_reader
@@ -21,7 +21,7 @@ from stemzarr.testing.contracts import check_reader
 def values_of(source: Source, slug: str) -> Any:
     """Return all values of a document."""
     blocks = source.find(slug).blocks
-    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
+    return read_all(blocks)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rsciio.hspy import file_writer
 
-from stemzarr.model import read_box
+from stemzarr.model import read_all, read_box
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_reader
@@ -200,5 +200,5 @@ def test_hyperspy_writes_and_we_read(tmp_path: Path) -> None:
     document = check_reader(tmp_path / "scan.hspy").document
     assert document.title == "From HyperSpy"
     assert document.facts["beam_energy_keV"] == 300
-    np.testing.assert_array_equal(read_box(document.blocks, (0,) * 4, document.shape), signal.data)
+    np.testing.assert_array_equal(read_all(document.blocks), signal.data)
     assert [axis.scale for axis in document.axes] == [one[1] for one in AXES.values()]

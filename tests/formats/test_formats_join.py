@@ -26,7 +26,7 @@ from stemzarr.errors import (
 )
 from stemzarr.formats.join.numbering import natural_key, number_names
 from stemzarr.formats.join.reader import is_set
-from stemzarr.model import read_box
+from stemzarr.model import read_all, read_box
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.registry import lead_of, read_source
 from stemzarr.store import read_store, verify_store, write_store
@@ -68,7 +68,7 @@ def write_set(folder: Path, suffix: str, numbers: list[int], values: NDArray[Any
 def values_of(path: Path, options: ReadOptions = JOIN) -> NDArray[Any]:
     """Return the values of the main document."""
     blocks = read_source(path, options).document.blocks
-    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
+    return read_all(blocks)
 
 
 def salvage(*shape: int) -> ReadOptions:

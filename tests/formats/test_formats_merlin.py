@@ -20,7 +20,7 @@ from stemzarr.errors import (
     TruncatedFileError,
     UnsupportedDataError,
 )
-from stemzarr.model import read_box
+from stemzarr.model import read_all, read_box
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.registry import find_reader, is_data, read_source
 from stemzarr.store import verify_store, write_store
@@ -38,7 +38,7 @@ def frames(count: int, dtype: str = "u2") -> NDArray[Any]:
 def values_of(path: Path, options: ReadOptions | None = None) -> NDArray[Any]:
     """Return the values of the main document."""
     blocks = read_source(path, options or ReadOptions()).document.blocks
-    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
+    return read_all(blocks)
 
 
 def confidence(path: Path) -> str:

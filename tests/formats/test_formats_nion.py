@@ -18,7 +18,7 @@ from stemzarr.errors import (
     TruncatedFileError,
     UnsupportedDataError,
 )
-from stemzarr.model import read_box
+from stemzarr.model import read_all, read_box
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_reader
@@ -50,7 +50,7 @@ def values_of(path: Path, slug: str = "", **options: Any) -> NDArray[Any]:
     """Return all values of a document of a file."""
     source = read_source(path, ReadOptions(**options))
     document = source.find(slug) if slug else source.document
-    return read_box(document.blocks, (0,) * len(document.blocks.shape), document.blocks.shape)
+    return read_all(document.blocks)
 
 
 @pytest.mark.parametrize("name", ["scale", "offset"])

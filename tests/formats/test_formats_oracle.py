@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from stemzarr.metadata.units import normalise_units
-from stemzarr.model import Document, read_box
+from stemzarr.model import Document, read_all
 from stemzarr.registry import read_source
 
 FILES = [
@@ -88,7 +88,7 @@ def test_a_real_file_is_what_the_library_reads(samples: Path, plugin: str, name:
     source = read_source(path)
     assert len(source.documents) == len(signals)
     for document, signal in zip(source.documents, signals, strict=True):
-        values = read_box(document.blocks, (0,) * len(document.shape), document.shape)
+        values = read_all(document.blocks)
         np.testing.assert_array_equal(values, signal["data"])
         assert values.dtype == signal["data"].dtype
         if plugin not in OWN_AXES:

@@ -10,18 +10,13 @@ import pytest
 
 from stemzarr.errors import CorruptFileError, OptionError, TruncatedFileError, UnsupportedDataError
 from stemzarr.formats.picture import reader as picture
-from stemzarr.model import Blocks, read_box
+from stemzarr.model import read_all
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_reader
 
 Image = pytest.importorskip("PIL.Image")
 tifffile = pytest.importorskip("tifffile")
-
-
-def whole(blocks: Blocks) -> np.ndarray[Any, Any]:
-    """Return all values."""
-    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
 
 
 def values(*shape: int, dtype: str = "u1", seed: int = 0) -> np.ndarray[Any, Any]:
@@ -53,7 +48,7 @@ def test_a_picture_keeps_values_and_colours(
     document = check_reader(path).document
     assert document.kind == "image"
     assert len(document.channels) == channels
-    np.testing.assert_array_equal(whole(document.blocks), array)
+    np.testing.assert_array_equal(read_all(document.blocks), array)
     assert not any(axis.calibrated for axis in document.axes)
 
 
@@ -64,7 +59,7 @@ def test_one_colour_alone_is_no_grey(tmp_path: Path) -> None:
     Image.fromarray(array).save(tmp_path / "red.png")
     document = check_reader(tmp_path / "red.png").document
     assert document.channels == ("red", "green", "blue")
-    np.testing.assert_array_equal(whole(document.blocks), array)
+    np.testing.assert_array_equal(read_all(document.blocks), array)
 
 
 def test_equal_colours_are_grey_and_said(tmp_path: Path) -> None:
@@ -72,7 +67,7 @@ def test_equal_colours_are_grey_and_said(tmp_path: Path) -> None:
     grey = values(6, 8)
     Image.fromarray(np.repeat(grey[..., None], 3, axis=-1)).save(tmp_path / "grey.png")
     source = check_reader(tmp_path / "grey.png")
-    np.testing.assert_array_equal(whole(source.document.blocks), grey)
+    np.testing.assert_array_equal(read_all(source.document.blocks), grey)
     assert "colours are equal" in source.notes[0]
 
 
@@ -81,11 +76,11 @@ def test_a_palette_and_transparency_become_colours(tmp_path: Path) -> None:
     picture_of_palette = Image.fromarray(values(6, 8, 3)).quantize(16)
     picture_of_palette.save(tmp_path / "p.png")
     shown = np.asarray(picture_of_palette.convert("RGB"))
-    np.testing.assert_array_equal(whole(read_source(tmp_path / "p.png").document.blocks), shown)
+    np.testing.assert_array_equal(read_all(read_source(tmp_path / "p.png").document.blocks), shown)
     Image.fromarray(values(6, 8, 2)).save(tmp_path / "la.png")
     document = read_source(tmp_path / "la.png").document
     assert document.channels == ("red", "green", "blue", "alpha")
-    np.testing.assert_array_equal(whole(document.blocks)[..., 2:], values(6, 8, 2))
+    np.testing.assert_array_equal(read_all(document.blocks)[..., 2:], values(6, 8, 2))
 
 
 def test_an_animation_is_a_stack(tmp_path: Path) -> None:
@@ -95,7 +90,7 @@ def test_an_animation_is_a_stack(tmp_path: Path) -> None:
     document = check_reader(tmp_path / "a.gif").document
     assert document.kind == "stack"
     expected = np.stack([np.asarray(frame) for frame in frames])
-    got = whole(document.blocks)
+    got = read_all(document.blocks)
     np.testing.assert_array_equal(got if got.ndim == 3 else got[..., 0], expected)
 
 
@@ -167,7 +162,7 @@ def test_a_hyperstack_is_a_scan_by_its_shape(tmp_path: Path) -> None:
     assert document.dims == ("scan_y", "scan_x", "det_y", "det_x")
     assert document.layout is not None
     assert (document.layout.order, document.layout.confidence) == ("detector-fast", "low")
-    np.testing.assert_array_equal(whole(document.blocks), SCAN)
+    np.testing.assert_array_equal(read_all(document.blocks), SCAN)
     assert [axis.units for axis in document.axes] == ["pixel", "nm", "nm", "nm"]
     assert [axis.scale for axis in document.axes] == pytest.approx([1.0, 0.5, 0.025, 0.02])
 
@@ -196,7 +191,7 @@ def test_a_stack_takes_a_scan_shape(
     assert check_reader(path).document.kind == "stack"
     document = check_reader(path, ReadOptions(scan_shape=(4, 5))).document
     assert document.kind == "4d-stem"
-    np.testing.assert_array_equal(whole(document.blocks), SCAN)
+    np.testing.assert_array_equal(read_all(document.blocks), SCAN)
     with pytest.raises(OptionError, match="20"):
         read_source(path, ReadOptions(scan_shape=(3, 5)))
 
@@ -209,7 +204,7 @@ def test_colours_of_a_tiff(tmp_path: Path, planar: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar)
     document = check_reader(tmp_path / "a.tif").document
     assert document.channels == ("red", "green", "blue")
-    np.testing.assert_array_equal(whole(document.blocks), array)
+    np.testing.assert_array_equal(read_all(document.blocks), array)
 
 
 def test_ome_sizes_are_read(tmp_path: Path) -> None:
@@ -260,7 +255,7 @@ def test_pages_of_several_sizes_are_several_documents(tmp_path: Path) -> None:
         writer.write(SCAN[:, :, 0, 0])
     source = check_reader(tmp_path / "a.tif")
     assert [one.shape for one in source.documents] == [(16, 12), (4, 5)]
-    np.testing.assert_array_equal(whole(source.documents[1].blocks), SCAN[:, :, 0, 0])
+    np.testing.assert_array_equal(read_all(source.documents[1].blocks), SCAN[:, :, 0, 0])
 
 
 def test_a_tiff_by_hyperspy_keeps_its_calibration(tmp_path: Path) -> None:

@@ -31,16 +31,11 @@ from stemzarr.formats.rosettasciio import library
 from stemzarr.formats.rosettasciio.axes import find_axes
 from stemzarr.formats.rosettasciio.library import Plugin, plugins_for
 from stemzarr.formats.rosettasciio.metadata import find_value
-from stemzarr.model import Axis, Blocks, read_box
+from stemzarr.model import Axis, read_all, read_box
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.store import read_store, write_store
 from stemzarr.testing.contracts import check_reader
-
-
-def whole(blocks: Blocks) -> np.ndarray[Any, Any]:
-    """Return all values."""
-    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
 
 
 def signal(
@@ -112,8 +107,8 @@ def test_lazily_as_at_once(
     write(plugin, path, signal(values, ("nm",) * rank, navigate=rank - 2))
     theirs = importlib.import_module(f"rsciio.{plugin}").file_reader(str(path))[0]
     document = check_reader(path).document
-    np.testing.assert_array_equal(whole(document.blocks), theirs["data"])
-    np.testing.assert_allclose(whole(document.blocks), values, rtol=1e-6)
+    np.testing.assert_array_equal(read_all(document.blocks), theirs["data"])
+    np.testing.assert_allclose(read_all(document.blocks), values, rtol=1e-6)
 
 
 def test_a_packed_prz_is_read_whole_and_a_plain_one_lazily(tmp_path: Path) -> None:
@@ -129,7 +124,7 @@ def test_a_packed_prz_is_read_whole_and_a_plain_one_lazily(tmp_path: Path) -> No
     for one, lazily in ((path, False), (plain, True)):
         [read], _ = library.open_signals(one, plugins_for("prz")[0])
         assert hasattr(read["data"], "compute") == lazily
-        np.testing.assert_array_equal(whole(read_source(one).document.blocks), values)
+        np.testing.assert_array_equal(read_all(read_source(one).document.blocks), values)
 
 
 def test_what_would_be_read_whole_has_a_budget(
@@ -164,7 +159,7 @@ def test_a_plugin_that_cannot_be_lazy_is_asked_at_once(
     )
     (tmp_path / "a.eager").write_bytes(b"1")
     np.testing.assert_array_equal(
-        whole(read_source(tmp_path / "a.eager").document.blocks), smooth(4, 5)
+        read_all(read_source(tmp_path / "a.eager").document.blocks), smooth(4, 5)
     )
 
 
@@ -188,7 +183,7 @@ def test_an_mrc_is_calibrated_by_its_cell(tmp_path: Path) -> None:
     """The cell in Å over its pixels is the step in nm, along each axis its own."""
     write_mrc(tmp_path / "a.mrc", noise(3, 8, 6), cell=(15.0, 40.0, 0.0))
     document = check_reader(tmp_path / "a.mrc").document
-    np.testing.assert_array_equal(whole(document.blocks), noise(3, 8, 6))
+    np.testing.assert_array_equal(read_all(document.blocks), noise(3, 8, 6))
     assert document.axis("y").scale == pytest.approx(0.5)
     assert document.axis("x").scale == pytest.approx(0.25)
     assert not document.axis("frame").calibrated
@@ -210,7 +205,7 @@ def test_an_mrc_stack_takes_a_scan_shape(tmp_path: Path) -> None:
     write_mrc(tmp_path / "a.mrc", noise(12, 8, 6))
     document = check_reader(tmp_path / "a.mrc", ReadOptions(scan_shape=(3, 4))).document
     assert document.dims == ("scan_y", "scan_x", "det_y", "det_x")
-    np.testing.assert_array_equal(whole(document.blocks), noise(12, 8, 6).reshape(3, 4, 8, 6))
+    np.testing.assert_array_equal(read_all(document.blocks), noise(12, 8, 6).reshape(3, 4, 8, 6))
 
 
 RECORD = {
@@ -490,4 +485,4 @@ def test_velox_images_without_chunks(samples: Path, tmp_path: Path) -> None:
             group["Data"] = values
     got, expected = check_reader(whole_file), read_source(chunked)
     assert len(got.documents) == len(expected.documents)
-    np.testing.assert_array_equal(whole(got.document.blocks), whole(expected.document.blocks))
+    np.testing.assert_array_equal(read_all(got.document.blocks), read_all(expected.document.blocks))

@@ -22,7 +22,7 @@ from stemzarr.errors import (
     TruncatedFileError,
     UnsupportedDataError,
 )
-from stemzarr.model import read_box
+from stemzarr.model import read_all
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.store import verify_store, write_store
@@ -150,7 +150,7 @@ def cut(path: Path, nbytes: int) -> None:
 def values_of(path: Path, options: ReadOptions) -> NDArray[Any]:
     """Return the values of the main document."""
     blocks = read_source(path, options).document.blocks
-    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
+    return read_all(blocks)
 
 
 @each_format

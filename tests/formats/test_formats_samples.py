@@ -14,17 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stemzarr.model import Blocks, read_box
+from stemzarr.model import Blocks, read_all
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_reader
 
 STEM = ("scan_y", "scan_x", "det_y", "det_x")
-
-
-def whole(blocks: Blocks) -> np.ndarray[Any, Any]:
-    """Return all values."""
-    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
 
 
 def library(plugin: str, path: Path) -> list[dict[str, Any]]:
@@ -67,7 +62,7 @@ def test_sample_equals_the_library(
     [signal] = library(plugin, path)
     assert (document.kind, document.dims) == (kind, dims)
     # RosettaSciIO narrows ARINA's uint32 to uint16; the store keeps the source's type
-    np.testing.assert_array_equal(whole(document.blocks), signal["data"])
+    np.testing.assert_array_equal(read_all(document.blocks), signal["data"])
     if plugin != "arina":
         assert document.dtype == signal["data"].dtype
     for axis, theirs in zip(document.axes, signal["axes"], strict=True):
@@ -82,7 +77,7 @@ def test_merlin_equals_the_library(merlin: Path, name: str) -> None:
     document = check_reader(path).document
     assert document.dims == STEM
     np.testing.assert_array_equal(
-        whole(document.blocks), library("quantumdetector", path)[0]["data"]
+        read_all(document.blocks), library("quantumdetector", path)[0]["data"]
     )
     assert document.facts["dwell_time_s"] == pytest.approx(0.1)
 
@@ -92,7 +87,9 @@ def test_scan_shape_regroups_the_patterns(merlin: Path) -> None:
     path = merlin / "001_4x2_6bit.mib"
     document = check_reader(path, ReadOptions(scan_shape=(4, 2))).document
     theirs = library("quantumdetector", path)[0]["data"]
-    np.testing.assert_array_equal(whole(document.blocks), theirs.reshape(4, 2, *theirs.shape[2:]))
+    np.testing.assert_array_equal(
+        read_all(document.blocks), theirs.reshape(4, 2, *theirs.shape[2:])
+    )
 
 
 def test_a_stack_becomes_a_scan(samples: Path) -> None:
@@ -101,7 +98,7 @@ def test_a_stack_becomes_a_scan(samples: Path) -> None:
     document = check_reader(path, ReadOptions(scan_shape=(2, 3))).document
     assert document.dims == STEM
     np.testing.assert_array_equal(
-        whole(document.blocks), library("tvips", path)[0]["data"].reshape(2, 3, 4, 5)
+        read_all(document.blocks), library("tvips", path)[0]["data"].reshape(2, 3, 4, 5)
     )
     assert document.axis("det_y").units == "1/nm"
 
@@ -112,8 +109,8 @@ def test_topspin_equals_the_library(samples: Path) -> None:
     image, scan = check_reader(path).documents
     their_image, their_scan = library("topspin", path)
     assert (image.kind, scan.kind) == ("image", "4d-stem")
-    np.testing.assert_array_equal(whole(image.blocks), their_image["data"])
-    np.testing.assert_array_equal(whole(scan.blocks), their_scan["data"])
+    np.testing.assert_array_equal(read_all(image.blocks), their_image["data"])
+    np.testing.assert_array_equal(read_all(scan.blocks), their_scan["data"])
     for axis, theirs in zip(scan.axes, their_scan["axes"], strict=True):
         assert axis.scale == pytest.approx(theirs["scale"])
         assert axis.offset == pytest.approx(theirs["offset"])
@@ -133,7 +130,7 @@ def test_py4dstem_file_that_the_library_cannot_open(samples: Path) -> None:
     with h5py.File(path) as file:
         values = file["datacube_root/datacube/data"][()]
         step = file["datacube_root/datacube/dim3"][()]
-    np.testing.assert_array_equal(whole(document.blocks), values)
+    np.testing.assert_array_equal(read_all(document.blocks), values)
     assert document.dims == STEM
     assert document.axis("det_x").scale == step[1] - step[0]
     assert [axis.units for axis in document.axes] == ["nm", "nm", "1/Å", "1/Å"]
@@ -172,7 +169,7 @@ def test_fact_paths_lead_to_tags(samples: Path, name: str) -> None:
 
 def total(blocks: Blocks) -> float:
     """Return the sum of all values, in whatever process."""
-    return float(whole(blocks).sum(dtype=np.float64))
+    return float(read_all(blocks).sum(dtype=np.float64))
 
 
 @pytest.mark.slow

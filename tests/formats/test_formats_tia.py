@@ -10,22 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from ncempy.io.ser import fileSER
-from numpy.typing import NDArray
 from rsciio.tia import file_reader
 
 from stemzarr.errors import CorruptFileError, StemzarrError, UnsupportedDataError
-from stemzarr.model import Document, read_box
+from stemzarr.model import read_all
 from stemzarr.options import ReadOptions
 from stemzarr.registry import read_source
 from stemzarr.testing.contracts import check_reader
 from stemzarr.testing.tia import write_ser
 
 SCAN = np.arange(4 * 3 * 6 * 5, dtype="<u2").reshape(4, 3, 6, 5)
-
-
-def values_of(document: Document) -> NDArray[Any]:
-    """Return all values of a document."""
-    return read_box(document.blocks, (0,) * len(document.shape), document.blocks.shape)
 
 
 def theirs(path: Path) -> dict[str, Any]:
@@ -51,8 +45,8 @@ def test_a_scan_of_images_is_what_the_libraries_read(
     document = source.document
     signal = theirs(path)
     other = signal["data"].swapaxes(0, 1) if by_columns else signal["data"]
-    np.testing.assert_array_equal(values_of(document), other)
-    np.testing.assert_array_equal(values_of(document), SCAN)
+    np.testing.assert_array_equal(read_all(document.blocks), other)
+    np.testing.assert_array_equal(read_all(document.blocks), SCAN)
     with fileSER(str(path)) as file:
         elements = SCAN.swapaxes(0, 1) if by_columns else SCAN
         for number, element in enumerate(elements.reshape(-1, 6, 5)):
@@ -71,7 +65,7 @@ def test_a_rotated_scan_has_its_rows(tmp_path: Path, by_columns: bool, rotation_
     """Places of neighbours differ along both axes: the larger step says which one is fast."""
     path = tmp_path / "scan.ser"
     write_ser(path, SCAN, by_columns=by_columns, rotation_deg=rotation_deg)
-    np.testing.assert_array_equal(values_of(check_reader(path).document), SCAN)
+    np.testing.assert_array_equal(read_all(check_reader(path).document.blocks), SCAN)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i4", "f4", "c8"])
@@ -92,8 +86,8 @@ def test_images_spectra_and_their_series(tmp_path: Path, dtype: str) -> None:
         document = check_reader(path).document
         signal = theirs(path)
         assert document.kind == kind
-        np.testing.assert_array_equal(values_of(document).squeeze(), signal["data"].squeeze())
-        np.testing.assert_array_equal(values_of(document).squeeze(), used)
+        np.testing.assert_array_equal(read_all(document.blocks).squeeze(), signal["data"].squeeze())
+        np.testing.assert_array_equal(read_all(document.blocks).squeeze(), used)
         last, described = document.axes[-1], signal["axes"][-1]
         assert last.units == described["units"]
         assert last.scale == pytest.approx(described["scale"])
@@ -104,13 +98,13 @@ def test_a_map_of_spectra_scanned_along_columns(tmp_path: Path, by_columns: bool
     """Its positions say which axis is the fast one; what was not recorded is masked."""
     path, values = tmp_path / "map.ser", SCAN[:, :, 0]
     write_ser(path, values, inner=1, by_columns=by_columns)
-    np.testing.assert_array_equal(values_of(check_reader(path).document), values)
+    np.testing.assert_array_equal(read_all(check_reader(path).document.blocks), values)
     write_ser(path, values, inner=1, by_columns=by_columns, valid=7)
     assert not check_reader(path).complete
     document = check_reader(path, ReadOptions(salvage=True)).document
     assert document.valid is not None
     assert int(document.valid.sum()) == 7
-    np.testing.assert_array_equal(values_of(document)[document.valid], values[document.valid])
+    np.testing.assert_array_equal(read_all(document.blocks)[document.valid], values[document.valid])
     np.testing.assert_array_equal(document.valid[0], [True, True, True and not by_columns])
 
 
@@ -126,7 +120,7 @@ def test_a_series_that_was_stopped_is_incomplete(tmp_path: Path, by_columns: boo
         document = check_reader(path, ReadOptions(salvage=True)).document
         assert document.valid is not None
         np.testing.assert_array_equal(
-            values_of(document)[document.valid], SCAN.reshape(12, 6, 5)[:5]
+            read_all(document.blocks)[document.valid], SCAN.reshape(12, 6, 5)[:5]
         )
 
 
@@ -147,7 +141,7 @@ def test_a_series_cut_anywhere_is_salvaged_or_refused(tmp_path: Path, inner: int
             continue
         assert not source.complete
         assert source.notes
-        found = values_of(source.document)
+        found = read_all(source.document.blocks)
         found = found.reshape(-1, *elements.shape[1:])
         np.testing.assert_array_equal(found, elements[: len(found)])
     assert len(found) == 12

@@ -27,7 +27,7 @@ from stemzarr.errors import (
     UnknownFormatError,
     UnsupportedDataError,
 )
-from stemzarr.model import Source, read_box
+from stemzarr.model import Source, read_all, read_box
 from stemzarr.options import ReadOptions
 from stemzarr.registry import is_data_folder, is_store, read_source
 from stemzarr.testing.contracts import check_reader
@@ -39,7 +39,7 @@ FORMATS: tuple[Literal[2, 3], ...] = (2, 3)
 def values_of(source: Source, slug: str) -> Any:
     """Return all values of a document."""
     blocks = source.find(slug).blocks
-    return read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
+    return read_all(blocks)
 
 
 @settings(max_examples=40)
@@ -63,7 +63,7 @@ def test_any_array_comes_back(
     chunks = tuple(max(min(chunk, size), -(-size // 3)) for size in shape)
     zarr.create_array(LocalStore(path), data=values, chunks=chunks, zarr_format=form)
     document = read_source(path).document
-    ours = read_box(document.blocks, (0,) * len(document.shape), document.shape)
+    ours = read_all(document.blocks)
     np.testing.assert_array_equal(ours.reshape(shape), values)
 
 

@@ -26,7 +26,7 @@ from stemzarr.errors import (
     StoreBusyError,
     WriteError,
 )
-from stemzarr.model import ArrayBlocks, Source, read_box
+from stemzarr.model import ArrayBlocks, Source, read_all, read_box
 from stemzarr.options import IngestOptions
 from stemzarr.registry import read_source
 from stemzarr.storage.locks import FileLock
@@ -192,7 +192,7 @@ def test_a_damaged_journal_never_spoils_the_store(tmp_path: Path, damage: str) -
     write_store(scan_of(tmp_path), tmp_path / "x.zarr", NO_SYNC)
     assert verify_store(tmp_path / "x.zarr").ok
     document = read_store(tmp_path / "x.zarr").document
-    found = read_box(document.blocks, (0,) * 4, document.shape)
+    found = read_all(document.blocks)
     np.testing.assert_array_equal(found, counted((16, 8, 64, 64), seed=5))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stemzarr.errors import EntryNotFoundError, OptionError
 from stemzarr.metadata.facts import FACT_NAMES
-from stemzarr.model import Fact, read_box
+from stemzarr.model import Fact, read_all
 from stemzarr.options import IngestOptions
 from stemzarr.store import open_previews, read_record, read_store, revise, verify_store, write_store
 from stemzarr.store.facts import apply_facts
@@ -171,4 +171,4 @@ def test_pixels_survive_any_revision(tmp_path: Path) -> None:
     assert shard.read_bytes() == before
     assert read_record(store)["hash"] == digest
     document = read_store(store).document
-    np.testing.assert_array_equal(read_box(document.blocks, (0,) * 4, document.shape), VALUES)
+    np.testing.assert_array_equal(read_all(document.blocks), VALUES)

@@ -30,7 +30,7 @@ from stemzarr.errors import (
     SourceNotFoundError,
     StoreExistsError,
 )
-from stemzarr.model import Brightness, Document, Kind, Layout, Source, read_box
+from stemzarr.model import Brightness, Kind, Layout, Source, read_all, read_box
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.store import read_record, read_store, verify_store, write_store
 from stemzarr.testing.sources import counted, document_of, source_of
@@ -64,11 +64,6 @@ def any_values(shape: tuple[int, ...], dtype: str, seed: int = 0) -> NDArray[Any
     )
 
 
-def whole(document: Document) -> NDArray[Any]:
-    """Return all values of a document."""
-    return read_box(document.blocks, (0,) * len(document.shape), document.shape)
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", list(SHAPES))
 def test_values_labels_and_kind_come_back(
@@ -81,7 +76,7 @@ def test_values_labels_and_kind_come_back(
     result = write_store(source, store, NO_SYNC)
     assert (result.kind, result.shape, result.dtype) == (kind, values.shape, values.dtype.name)
     document = read_store(store).document
-    assert whole(document).tobytes() == values.tobytes()
+    assert read_all(document.blocks).tobytes() == values.tobytes()
     assert document.axes == source.document.axes
     assert document.brightness == source.document.brightness
     assert (document.kind, document.title) == (kind, source.document.title)
@@ -185,7 +180,7 @@ def test_all_documents_metadata_and_notes_come_back(tmp_path: Path) -> None:
     for before in source.documents:
         after = again.find(before.slug)
         assert after.index == before.index
-        assert whole(after).tobytes() == whole(before).tobytes()
+        assert read_all(after.blocks).tobytes() == read_all(before.blocks).tobytes()
         for name in ("dims", "axes", "channels", "thumbnail", "layout", "notes", "kind", "title"):
             assert getattr(after, name) == getattr(before, name), name
         assert before.facts.items() <= after.facts.items()
@@ -201,7 +196,7 @@ def test_xarray_opens_the_whole_tree_without_a_warning(tmp_path: Path) -> None:
         assert tree["documents/survey/intensity"].dims == ("survey_y", "survey_x")
         thumb = tree["documents/thumb/intensity"]
         assert thumb.dims == ("thumb_y", "thumb_x", "thumb_channel")
-        np.testing.assert_array_equal(tree["intensity"], whole(source.document))
+        np.testing.assert_array_equal(tree["intensity"], read_all(source.document.blocks))
         sizes: dict[str, int] = {}
         for node in tree.subtree:
             for name, size in node.to_dataset(inherit=False).sizes.items():
@@ -315,10 +310,10 @@ def test_zeros_are_written_and_a_lost_shard_is_no_zero(
     write_store(make_source(np.zeros((3, 4, 5, 6), "u2")), store, NO_SYNC)
     shard = store / "intensity/c" / "0/0/0/0"
     document = read_store(store).document
-    assert not whole(document).any()
+    assert not read_all(document.blocks).any()
     shard.unlink()
     with pytest.raises(DamagedStoreError, match=r"\[0:3, 0:4, 0:5, 0:6\].*shard is missing"):
-        whole(document)
+        read_all(document.blocks)
 
 
 @settings(max_examples=60)
@@ -335,7 +330,7 @@ def test_no_flipped_bit_of_a_shard_reads_as_counts(
     content[int(where * len(content))] ^= 1 << bit
     shard.write_bytes(content)
     with pytest.raises(DamagedStoreError):
-        whole(read_store(tmp_path / "x.zarr").document)
+        read_all(read_store(tmp_path / "x.zarr").document.blocks)
 
 
 def test_what_is_no_store_of_ours_is_said(tmp_path: Path) -> None:
@@ -362,7 +357,7 @@ def test_a_destination_that_exists_is_kept_unless_asked(
     with pytest.raises(StoreExistsError):
         write_store(make_source(new), store, NO_SYNC)
     write_store(make_source(new), store, IngestOptions(sync=False, overwrite=True))
-    np.testing.assert_array_equal(whole(read_store(store).document), new)
+    np.testing.assert_array_equal(read_all(read_store(store).document.blocks), new)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source.bin", "x.zarr"]
 
 
@@ -461,10 +456,10 @@ def test_a_shard_that_was_put_back_is_read(
     shard = tmp_path / "x.zarr/intensity/c" / "0/0/0/0"
     copy = shutil.copy2(shard, tmp_path / "copy")
     document = read_store(tmp_path / "x.zarr").document
-    np.testing.assert_array_equal(whole(document), values)
+    np.testing.assert_array_equal(read_all(document.blocks), values)
     shard.write_bytes(b"damaged")
     with pytest.raises(DamagedStoreError, match=r"values \[0:4, 0:4"):
-        whole(document)
+        read_all(document.blocks)
     shard.replace(tmp_path / "aside")
     shutil.copy2(copy, shard)
-    np.testing.assert_array_equal(whole(document), values)
+    np.testing.assert_array_equal(read_all(document.blocks), values)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import stemzarr
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.model import ArrayBlocks, Axis, Document, Source, dims_of_kind, read_box
+from stemzarr.model import ArrayBlocks, Axis, Document, Source, dims_of_kind, read_all
 from stemzarr.options import IngestOptions
 from stemzarr.store import write_store
 from stemzarr.views import View, apply, measure_document
@@ -111,7 +111,7 @@ def store(tmp_path: Path) -> Path:
 
 def values_of(document: Document) -> NDArray[Any]:
     """Return all patterns of a document, (N, 1, det_y, det_x)."""
-    values = read_box(document.blocks, (0,) * 4, document.shape)
+    values = read_all(document.blocks)
     return values.reshape(-1, 1, *values.shape[2:])
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import stemzarr
 from stemzarr.errors import SourceChangedError, StemzarrError
-from stemzarr.model import read_box
+from stemzarr.model import read_all
 from stemzarr.options import ExportOptions, IngestOptions
 from stemzarr.registry import read_source
 from stemzarr.store import (
@@ -85,9 +85,9 @@ def test_verify_takes_no_revision_for_damage(store: Path) -> None:
 def test_pixels_are_read_while_labels_are_revised(store: Path) -> None:
     """Who has opened a store before a revision goes on reading its pixels."""
     document = read_store(store).document
-    before = read_box(document.blocks, (0,) * 4, document.shape)
+    before = read_all(document.blocks)
     revise(store, {"det_x.scale": 3.0, "brightness.scale": 2.0})
-    assert np.array_equal(read_box(document.blocks, (0,) * 4, document.shape), before)
+    assert np.array_equal(read_all(document.blocks), before)
 
 
 def test_another_store_in_its_place_is_not_read_under_the_old_labels(
@@ -101,12 +101,12 @@ def test_another_store_in_its_place_is_not_read_under_the_old_labels(
         with pytest.raises(SourceChangedError, match=r"replaced.*open it again"):
             dataset["intensity"].load(scheduler="synchronous")
     with pytest.raises(SourceChangedError, match="replaced"):
-        read_box(document.blocks, (0,) * 4, document.shape)
+        read_all(document.blocks)
     document = read_store(store).document
-    assert read_box(document.blocks, (0,) * 4, document.shape).any()
+    assert read_all(document.blocks).any()
     shutil.rmtree(store)
     with pytest.raises(SourceChangedError, match="removed"):
-        read_box(document.blocks, (0,) * 4, document.shape)
+        read_all(document.blocks)
 
 
 def test_an_export_of_a_store_that_is_removed_leaves_nothing(
@@ -142,7 +142,7 @@ def test_an_export_of_a_store_that_is_replaced_is_of_one_of_them(
 ) -> None:
     """Ingested again and again meanwhile: the file holds the one or the other, or none."""
     sources = [read_source(tiny.write(tmp_path / f"{n}.dm4", seed=n)) for n in (11, 12)]
-    wanted = [read_box(s.document.blocks, (0,) * 4, s.document.shape) for s in sources]
+    wanted = [read_all(s.document.blocks) for s in sources]
     write_store(sources[0], store, IngestOptions(overwrite=True, sync=False, threads=1))
     turn = iter(range(10**6))
 

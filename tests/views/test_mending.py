@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.measure.bad_pixels import KINDS_OF_BAD
-from stemzarr.model import Measured, read_box
+from stemzarr.model import Measured, box_of, read_box
 from stemzarr.pixels.resources import Resources
 from stemzarr.views import View, apply, measure_document, virtual_image
 from stemzarr.views.deflection import center_of_mass
@@ -66,7 +66,7 @@ def test_what_is_read_is_what_numpy_makes(
     viewed = apply(known, View(bad_pixels=how))
     start = [int(rng.integers(n)) for n in SHAPE]
     shape = [int(rng.integers(1, n - a + 1)) for a, n in zip(start, SHAPE, strict=True)]
-    box = tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))
+    box = box_of(start, shape)
     np.testing.assert_array_equal(read_box(viewed.blocks, start, shape), expected[box])
     cut = apply(known, View(bad_pixels=how, roi="det_y=3:11,det_x=2:9", downsample=2))
     region = expected[..., 3:11, 2:8].reshape(4, 5, 4, 2, 3, 2)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.labelled import to_dataset
-from stemzarr.model import ArrayBlocks, Brightness, Document, Statistics, read_box
+from stemzarr.model import ArrayBlocks, Brightness, Document, Statistics, read_all, read_box
 from stemzarr.views import View, apply, downsample, measure_document
 from stemzarr.views.normalize import cast_checked
 from stemzarr.views.render import ViewBlocks
@@ -34,11 +34,6 @@ class TiledBlocks(ArrayBlocks):
     @property
     def block_shape(self) -> tuple[int, ...]:
         return self.block
-
-
-def values_of(document: Document) -> NDArray[Any]:
-    """Return all values of a document."""
-    return read_box(document.blocks, (0,) * len(document.shape), document.shape)
 
 
 def acting(downsample: Any, method: Any, **fields: Any) -> View:
@@ -85,7 +80,7 @@ def test_steps_follow_their_order(
     document = dataclasses.replace(make_scan(COUNTS), blocks=TiledBlocks(COUNTS, block))
     made = apply(document, view, threads=2)
     np.testing.assert_allclose(
-        values_of(made), rendered_by_hand(COUNTS, view), rtol=1e-5, atol=1e-5
+        read_all(made.blocks), rendered_by_hand(COUNTS, view), rtol=1e-5, atol=1e-5
     )
 
 
@@ -96,7 +91,7 @@ def test_any_box_equals_that_part_of_the_whole(
 ) -> None:
     """Reading a part renders what rendering the whole and taking the part gives."""
     made = apply(make_scan(COUNTS), view, threads=1)
-    whole = values_of(made)
+    whole = read_all(made.blocks)
     box = [
         sorted(data.draw(st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True)))
         for n in made.shape
@@ -173,7 +168,7 @@ def test_scan_positions_join_with_the_detector(
     made = apply(make_scan(COUNTS), View(scan_downsample=join, downsample=factor, reduce=reduce))
     array = xr.DataArray(COUNTS.astype(float), dims=("a", "b", "c", "d"))
     blocks = array.coarsen(a=join, b=join, c=factor, d=factor, boundary="trim")
-    np.testing.assert_allclose(values_of(made), getattr(blocks, reduce)().values, rtol=1e-6)
+    np.testing.assert_allclose(read_all(made.blocks), getattr(blocks, reduce)().values, rtol=1e-6)
 
 
 def test_views_compose(make_scan: Callable[..., Document]) -> None:
@@ -183,7 +178,7 @@ def test_views_compose(make_scan: Callable[..., Document]) -> None:
         apply(document, View(downsample=2, reduce="sum")), View(downsample=2, reduce="sum")
     )
     both = apply(document, View(downsample=4, reduce="sum", roi="det_y=:8,det_x=:12"))
-    np.testing.assert_array_equal(values_of(once), values_of(both))
+    np.testing.assert_array_equal(read_all(once.blocks), read_all(both.blocks))
     for ours, theirs in zip(once.axes, both.axes, strict=True):
         np.testing.assert_allclose(ours.values(), theirs.values())
     assert str(once.attributes["view"]).count("blocks of 2×2 detector pixels, sum") == 2
@@ -217,9 +212,9 @@ def test_known_statistics_are_used_where_the_view_leaves_them_valid(
         count=1, min=0, max=10, mean=1, std=1, zero_fraction=0, log1p_mean=0.5, log1p_std=2.0
     )
     document = make_scan(COUNTS, statistics=known)
-    kept = values_of(apply(document, View(normalize="log1p-zscore")))
+    kept = read_all(apply(document, View(normalize="log1p-zscore")).blocks)
     np.testing.assert_allclose(kept, (np.log1p(COUNTS) - 0.5) / 2, rtol=1e-5, atol=1e-6)
-    stepped = values_of(apply(document, View(normalize="log1p-zscore", scan_step=2)))
+    stepped = read_all(apply(document, View(normalize="log1p-zscore", scan_step=2)).blocks)
     np.testing.assert_allclose(stepped.mean(), 0, atol=1e-6)
     np.testing.assert_allclose(stepped.std(), 1, rtol=1e-5)
     assert apply(document, View(dtype="float32")).statistics == known
@@ -229,21 +224,23 @@ def test_known_statistics_are_used_where_the_view_leaves_them_valid(
 def test_logarithms_take_negative_values_as_zero(make_scan: Callable[..., Document]) -> None:
     """What rings below zero, or was subtracted, becomes 0 under a logarithm and never NaN."""
     values = np.array([-3.0, -0.5, 0.0, 1.0], np.float32).reshape(1, 1, 2, 2)
-    made = values_of(apply(make_scan(values), View(normalize="log1p")))
+    made = read_all(apply(make_scan(values), View(normalize="log1p")).blocks)
     np.testing.assert_allclose(made.ravel(), [0, 0, 0, math.log(2)], rtol=1e-6)
     sparse = np.zeros((2, 2, 32, 32), np.uint16)
     sparse[..., 16, 16] = 100
-    ringing = values_of(apply(make_scan(sparse), View(downsample=2, method="fft")))
+    ringing = read_all(apply(make_scan(sparse), View(downsample=2, method="fft")).blocks)
     assert ringing.min() < 0
     clipped = View(downsample=2, method="fft", clip_negative=True)
-    assert values_of(apply(make_scan(sparse), clipped)).min() == 0
+    assert read_all(apply(make_scan(sparse), clipped).blocks).min() == 0
 
 
 def test_values_that_are_all_the_same_scale_to_zero(make_scan: Callable[..., Document]) -> None:
     """A normalisation by a width of zero gives zeros, not NaN."""
     flat = make_scan(np.full((2, 2, 4, 4), 3, np.uint16))
     for normalize in ("log1p-zscore", "minmax"):
-        np.testing.assert_allclose(values_of(apply(flat, View(normalize=normalize))), 0, atol=1e-6)
+        np.testing.assert_allclose(
+            read_all(apply(flat, View(normalize=normalize)).blocks), 0, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize(
@@ -265,7 +262,7 @@ def test_types_that_would_change_values_are_refused(
     document = make_scan(np.full((1, 2, 3, 4), values))
     made = apply(document, View(dtype=dtype))
     with pytest.raises(UnsupportedDataError, match=message) as caught:
-        values_of(made)
+        read_all(made.blocks)
     assert "choose" in str(caught.value)
 
 
@@ -317,7 +314,7 @@ def test_an_overflow_that_is_known_is_refused_before_any_work(
 def test_float_typed_counts_may_become_integers(make_scan: Callable[..., Document]) -> None:
     """Whole numbers that a camera stored as floats fit into an integer type unchanged."""
     made = apply(make_scan(COUNTS.astype(np.float32)), View(dtype="uint8"))
-    np.testing.assert_array_equal(values_of(made), COUNTS)
+    np.testing.assert_array_equal(read_all(made.blocks), COUNTS)
 
 
 def test_not_a_number_passes_and_does_not_spoil_the_rest(
@@ -326,10 +323,10 @@ def test_not_a_number_passes_and_does_not_spoil_the_rest(
     """Dead pixels that are NaN stay NaN; the statistics are those of the finite values."""
     values = COUNTS.astype(np.float32)
     values[0, 0, 0, 0] = np.nan
-    made = values_of(apply(make_scan(values), View(normalize="minmax")))
+    made = read_all(apply(make_scan(values), View(normalize="minmax")).blocks)
     assert np.isnan(made[0, 0, 0, 0])
     assert np.nanmax(made) == 1.0
-    assert np.isnan(values_of(apply(make_scan(values), View(dtype="float16")))[0, 0, 0, 0])
+    assert np.isnan(read_all(apply(make_scan(values), View(dtype="float16")).blocks)[0, 0, 0, 0])
 
 
 def test_other_labels_follow(make_scan: Callable[..., Document]) -> None:
@@ -362,14 +359,14 @@ def test_what_was_not_recovered_does_not_scale(
     found = measure_document(document, threads=2)
     assert (found.count, found.min) == (logs.size, counts[valid].min())
     np.testing.assert_allclose([found.log1p_mean, found.log1p_std], [logs.mean(), logs.std()])
-    made = values_of(apply(document, View(normalize=normalize)))[valid]
+    made = read_all(apply(document, View(normalize=normalize)).blocks)[valid]
     wanted = (0, 1) if normalize == "log1p-zscore" else (made.mean(), made.std())
     np.testing.assert_allclose((made.mean(), made.std()), wanted, atol=1e-5)
     if normalize == "minmax":
         assert (made.min(), made.max()) == (0, 1)
     joined = apply(document, View(scan_downsample=2, normalize=normalize))
     assert joined.valid is not None
-    kept = values_of(joined)[joined.valid]
+    kept = read_all(joined.blocks)[joined.valid]
     if normalize == "minmax":
         assert (kept.min(), kept.max()) == (0, pytest.approx(1))
 
@@ -393,7 +390,7 @@ def test_rendering_survives_a_pickle(make_scan: Callable[..., Document]) -> None
     """A view can be sent to another process."""
     made = apply(make_scan(COUNTS), View(downsample=2, method="gauss", normalize="minmax"))
     again = pickle.loads(pickle.dumps(made))
-    np.testing.assert_array_equal(values_of(again), values_of(made))
+    np.testing.assert_array_equal(read_all(again.blocks), read_all(made.blocks))
 
 
 @pytest.mark.parametrize(
@@ -419,7 +416,7 @@ def test_views_of_other_documents(
             apply(pattern, view)
     else:
         expected = downsample(COUNTS[0, 0], (2, 2))
-        np.testing.assert_allclose(values_of(apply(pattern, view)), expected)
+        np.testing.assert_allclose(read_all(apply(pattern, view).blocks), expected)
 
 
 def test_an_image_has_no_detector(make_scan: Callable[..., Document]) -> None:
@@ -472,7 +469,7 @@ def test_complex_values_take_regions_and_strides(make_scan: Callable[..., Docume
     """Complex data can be cut and strided; what needs an order or a mean is refused."""
     waves = (COUNTS + 1j).astype(np.complex64)
     cut = apply(make_scan(waves), View(roi="scan_y=1:3", downsample=2, method="stride"))
-    np.testing.assert_array_equal(values_of(cut), waves[1:3, :, :10:2, ::2])
+    np.testing.assert_array_equal(read_all(cut.blocks), waves[1:3, :, :10:2, ::2])
     with pytest.raises(UnsupportedDataError, match="complex"):
         apply(make_scan(waves), View(normalize="log1p"))
 
@@ -487,4 +484,4 @@ def test_what_is_known_of_the_values_refuses_nothing_that_fits(
     ):
         document = make_scan(values)
         known = dataclasses.replace(document, statistics=measure_document(document))
-        np.testing.assert_array_equal(values_of(apply(known, view)), np.maximum(values, 0))
+        np.testing.assert_array_equal(read_all(apply(known, view).blocks), np.maximum(values, 0))

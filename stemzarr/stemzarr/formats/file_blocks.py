@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stemzarr.errors import CorruptFileError, ReadError, SourceChangedError, StemzarrError
 from stemzarr.storage.objects import Stamp
 
-__all__ = ["NOT_OF_SUFFIX", "FileBlocks", "box_of", "one_line", "parsing"]
+__all__ = ["NOT_OF_SUFFIX", "FileBlocks", "one_line", "parsing"]
 
 NOT_OF_SUFFIX: Final = "it may be truncated, or of another format than its suffix says"
 """What to do about a file that its library does not know."""
@@ -42,11 +42,6 @@ def parsing(path: Path, failure: str, hint: str) -> Iterator[None]:
     except Exception as error:
         msg = f"{failure}: {one_line(error)}"
         raise CorruptFileError(msg, path=path, hint=hint) from error
-
-
-def box_of(start: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
-    """Return the slices of a box of `shape` at `start`."""
-    return tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

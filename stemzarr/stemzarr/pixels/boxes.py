@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from stemzarr.model import Blocks
+from stemzarr.model import Blocks, box_of
 
 __all__ = [
     "Box",
@@ -43,7 +43,7 @@ class Box:
 
     def slices(self) -> tuple[slice, ...]:
         """Return the box as an index of an array."""
-        return tuple(slice(a, a + n) for a, n in zip(self.start, self.shape, strict=True))
+        return box_of(self.start, self.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.model import Blocks, Segment, Source, read_box
+from stemzarr.model import Blocks, Segment, Source, read_all, read_box
 from stemzarr.pixels.boxes import cut, fill_box
 from stemzarr.pixels.packing import pack_colour, pack_plane, pack_plane_old
 from stemzarr.pixels.transposing import transpose_into
@@ -80,7 +80,7 @@ def iterate_segment(
         Offset in the source, and the bytes that belong there.
     """
     if segment.encoding in _WHOLE:
-        whole = read_box(blocks, (0,) * len(blocks.shape), blocks.shape)
+        whole = read_all(blocks)
         yield segment.offset, encode_pixels(whole, segment)
         return
     positions = math.prod(segment.shape[segment.rotation :])

@@ -33,6 +33,7 @@ from stemzarr.model import (
     Blocks,
     Document,
     Source,
+    box_of,
     dims_of_kind,
     main_document,
     read_box,
@@ -280,7 +281,7 @@ def _check_box(
 ) -> None:
     """Compare one box, read into a contiguous buffer and into one with gaps, with the whole."""
     origin, corner, size = box
-    expected = whole[tuple(slice(a, a + n) for a, n in zip(corner, size, strict=True))]
+    expected = whole[box_of(corner, size)]
     start = tuple(a + b for a, b in zip(origin, corner, strict=True))
     where = f"{name}: the box of {tuple(size)} at {start} differs from the whole"
     _require(_same(read_box(blocks, start, size), expected), where)
@@ -302,8 +303,7 @@ def _check_dataset(document: Document, name: str) -> None:
     dataset = to_dataset(document)
     _require(dataset["intensity"].dims == document.dims, f"{name}: the Dataset has other dims")
     start, shape = _bounded(document.blocks)
-    box = tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))
-    values = dataset["intensity"][box].to_numpy()
+    values = dataset["intensity"][box_of(start, shape)].to_numpy()
     _require(_same(values, read_box(document.blocks, start, shape)), f"{name}: Dataset differs")
     for axis in document.axes:
         found = dataset[axis.name].to_numpy()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemzarr.model import Blocks, Statistics, read_box
+from stemzarr.model import Blocks, Statistics, box_of, read_box
 from stemzarr.pixels.boxes import Box, fill_box, grid
 from stemzarr.pixels.buffers import borrow
 from stemzarr.views.kernels import downsample_view, join_scan, output_sizes, rendered_dtype
@@ -162,9 +162,9 @@ class ViewBlocks:
     ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         """Return which part of each pattern to read, and which part of the result to keep."""
         first = len(shape) - self.pattern_ndim
-        wanted = [slice(a, a + n) for a, n in zip(start[first:], shape[first:], strict=True)]
+        wanted = box_of(start[first:], shape[first:])
         if self._detector and self.view.method in ("gauss", "fft"):
-            return tuple(slice(0, s.size) for s in self.selections[first:]), tuple(wanted)
+            return tuple(slice(0, s.size) for s in self.selections[first:]), wanted
         joined, selected = self._joined[first:], self.selections[first:]
         read = []
         for part, factor, selection, size in zip(

@@ -23,6 +23,7 @@ from stemzarr.formats.hdf5.files import Hdf5Blocks, groups_of, member
 from stemzarr.formats.labelling import FoundAxis, Hints
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import positive_number
+from stemzarr.model import box_of
 from stemzarr.options import ReadOptions
 from stemzarr.storage.objects import Stamp
 
@@ -211,7 +212,7 @@ def _lengths(frames: h5py.Dataset) -> NDArray[np.uint32] | None:
         words = _first_words(content, math.prod(frames.chunks))
         if words is None:
             return None
-        box = tuple(slice(a, a + n) for a, n in zip(corner, frames.chunks, strict=True))
+        box = box_of(corner, frames.chunks)
         inside = tuple(slice(0, n - a) for a, n in zip(corner, frames.shape, strict=True))
         lengths[box] = words.reshape(frames.chunks)[inside]
     return lengths.reshape(-1)

@@ -19,8 +19,9 @@ from stemzarr.errors import (
     MissingDependencyError,
     UnsupportedDataError,
 )
-from stemzarr.formats.file_blocks import FileBlocks, box_of, parsing
+from stemzarr.formats.file_blocks import FileBlocks, parsing
 from stemzarr.metadata.clean import clean_json
+from stemzarr.model import box_of
 from stemzarr.pixels.boxes import fill_box
 from stemzarr.pixels.packing import COLOUR_CHANNELS
 from stemzarr.storage.objects import Stamp

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from stemzarr.errors import MissingDependencyError, UnsupportedDataError
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import NOT_OF_SUFFIX, FileBlocks, box_of, one_line, parsing
+from stemzarr.formats.file_blocks import NOT_OF_SUFFIX, FileBlocks, one_line, parsing
 from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset
 from stemzarr.formats.labelling import FoundAxis
 from stemzarr.formats.rosettasciio.library import WHOLE_BYTES, quiet
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import finite_number, positive_number
-from stemzarr.model import Source
+from stemzarr.model import Source, box_of
 from stemzarr.options import ReadOptions
 from stemzarr.pixels.packing import COLOUR_CHANNELS
 from stemzarr.storage.files import cache_open_files

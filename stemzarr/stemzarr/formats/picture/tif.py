@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemzarr.errors import OptionError, UnsupportedDataError
-from stemzarr.formats.picture.writer import image_of, read_all, view_of
+from stemzarr.formats.picture.writer import image_of, view_of
 from stemzarr.formats.tiff.axes import IMAGEJ_LETTERS
 from stemzarr.measure.tiles import narrowest
-from stemzarr.model import Axis, Document, read_box
+from stemzarr.model import Axis, Document, read_all, read_box
 from stemzarr.registry import Exported, ExportRequest
 
 __all__ = ["write_tif"]
@@ -54,7 +54,7 @@ def write_tif(request: ExportRequest) -> Exported:
     if request.documents[0].kind == "stack":
         return _write_stack(request)
     document = image_of(request)
-    values = read_all(document)
+    values = read_all(document.blocks)
     _check_size(values.dtype, values.nbytes)
     with np.errstate(over="ignore"):
         stored = values.astype(_sample_type(values), copy=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stemzarr.errors import OptionError, UnsupportedDataError
 from stemzarr.formats.picture.drawing import draw_scale_bar, enlarge
 from stemzarr.formats.picture.png import MOST_CHANNELS, encode_png
-from stemzarr.model import ArrayBlocks, Document, read_box
+from stemzarr.model import ArrayBlocks, Document, read_all
 from stemzarr.options import ExportOptions
 from stemzarr.pixels.resources import Resources
 from stemzarr.registry import Exported, ExportRequest
@@ -20,7 +20,7 @@ from stemzarr.views.render import ViewBlocks
 from stemzarr.views.view import View
 from stemzarr.views.virtual import sum_detector
 
-__all__ = ["image_of", "read_all", "view_of", "write_png"]
+__all__ = ["image_of", "view_of", "write_png"]
 
 _BRIGHTEST = 99.9
 
@@ -54,7 +54,7 @@ def write_png(request: ExportRequest) -> Exported:
         _refuse_dress(request.options)
         return Exported(shape=plot_line(request.documents[0], request.dest), dtype="uint8")
     document = image_of(request)
-    values = read_all(document)
+    values = read_all(document.blocks)
     if len(document.channels) > MOST_CHANNELS:
         msg = f"a .png holds 4 channels at most, and these are {len(document.channels)}"
         raise UnsupportedDataError(msg, hint="export .tif or .npy")
@@ -140,8 +140,3 @@ def image_of(request: ExportRequest) -> Document:
         msg = f"the document {document.slug!r} is not an image but {document.kind} {document.dtype}"
         raise UnsupportedDataError(msg, hint="choose an image with --document, or another format")
     return document
-
-
-def read_all(document: Document) -> NDArray[Any]:
-    """Return all values of a document."""
-    return read_box(document.blocks, (0,) * len(document.shape), document.shape)

@@ -31,7 +31,8 @@ from stemzarr.errors import (
     MissingDependencyError,
     UnsupportedDataError,
 )
-from stemzarr.formats.file_blocks import NOT_OF_SUFFIX, FileBlocks, box_of, one_line
+from stemzarr.formats.file_blocks import NOT_OF_SUFFIX, FileBlocks, one_line
+from stemzarr.model import box_of
 from stemzarr.storage.files import cache_open_files
 from stemzarr.storage.objects import Stamp
 

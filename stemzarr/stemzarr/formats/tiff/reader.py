@@ -24,7 +24,7 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import NOT_OF_SUFFIX, FileBlocks, box_of, one_line, parsing
+from stemzarr.formats.file_blocks import NOT_OF_SUFFIX, FileBlocks, one_line, parsing
 from stemzarr.formats.found import FileFacts, Found, build_source, refuse_dataset, reorder
 from stemzarr.formats.hdf5.files import contiguous_block, stored_dtype
 from stemzarr.formats.labelling import FoundAxis, Hints, Labels
@@ -34,7 +34,7 @@ from stemzarr.formats.rosettasciio.metadata import find_value, map_metadata
 from stemzarr.formats.tiff.axes import calibrate_axes, resolution_note
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import plain_text
-from stemzarr.model import Blocks, Source
+from stemzarr.model import Blocks, Source, box_of
 from stemzarr.options import ReadOptions
 from stemzarr.pixels.packing import COLOUR_CHANNELS
 from stemzarr.pixels.raw import RawBlocks

@@ -26,7 +26,7 @@ from stemzarr.errors import (
     UnsupportedDataError,
 )
 from stemzarr.format_row import FormatRow
-from stemzarr.formats.file_blocks import FileBlocks, box_of, parsing
+from stemzarr.formats.file_blocks import FileBlocks, parsing
 from stemzarr.formats.found import FileFacts, Found, build_source
 from stemzarr.formats.hdf5.files import stored_dtype
 from stemzarr.formats.hdf5.tree import KEPT_VALUES
@@ -36,7 +36,7 @@ from stemzarr.formats.zarr.abtem import abtem_axes, abtem_facts
 from stemzarr.formats.zarr.marks import folder_size
 from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import finite_number, offset_or_nan, plain_text
-from stemzarr.model import Source
+from stemzarr.model import Source, box_of
 from stemzarr.options import ReadOptions
 from stemzarr.storage.objects import Stamp
 

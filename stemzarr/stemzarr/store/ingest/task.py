@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stemzarr.measure.accumulate import Accumulator
 from stemzarr.measure.disk_mask import DiskMask
-from stemzarr.model import Blocks
+from stemzarr.model import Blocks, box_of
 from stemzarr.pixels import boxes
 from stemzarr.pixels.buffers import Buffer
 from stemzarr.pixels.foresight import foresee
@@ -134,7 +134,7 @@ class ShardTask:
         """Return which patterns of a box were recorded, in its order."""
         if self.valid is None:
             return None
-        part = tuple(slice(a, a + n) for a, n in zip(*box, strict=True))
+        part = box_of(*box)
         return self.valid[part[: self.valid.ndim]].reshape(-1)
 
     def _write_chunks(self, shard: ShardWriter, box: Box, values: NDArray[Any]) -> list[bytes]:
