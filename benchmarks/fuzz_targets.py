@@ -40,6 +40,8 @@ class Target:
 
     def prepare(self) -> None:
         """Import all that is needed, before memory is limited."""
+        import dask.array  # noqa: F401 - the contract of readers makes Datasets
+
         for seed in self.seeds():
             with contextlib.suppress(Exception):  # it is run again as the first input
                 self.run(seed)

@@ -67,6 +67,8 @@ _EVIDENCE: Final = "an EMPAD-G2 writes pattern after pattern"
 _SQUARE: Final = "a square number of frames"
 _RAW: Final = "background and flat field are not applied"
 _LARGEST_CALIBRATION: Final = 64 * 1024**2
+_LARGEST_CONSTANT: Final = 1e12
+"""Products of two constants and a word are then finite in float32; those of sensors are < 1e6."""
 _ANALOG: Final = np.uint32(0x3FFF)
 _COUNTER: Final = np.uint32(0x3FFFC000)
 _UNUSED: Final = np.uint32(0x40000000)
@@ -136,7 +138,7 @@ def read_empad2(path: Path, options: ReadOptions) -> Source:
     SourceNotFoundError, UnsupportedDataError
         No calibration is beside the file, or several are; its words are not those of an EMPAD-G2.
     CorruptFileError
-        The constants of the calibration are of another shape, or are no finite numbers.
+        The constants of the calibration are of another shape, or out of range.
     TruncatedFileError, OptionError
         No frame is whole; the frames do not make the scan that was asked for.
     """
@@ -227,7 +229,7 @@ def _constants(path: Path, _stamp: Stamp, model: str) -> Constants:
     Raises
     ------
     CorruptFileError
-        One has another shape, or holds what is no finite number.
+        One has another shape, or holds what is no number or out of range.
     """
     found: dict[str, NDArray[np.float32]] = {}
     with open_hdf5(path) as file:
@@ -237,8 +239,8 @@ def _constants(path: Path, _stamp: Stamp, model: str) -> Constants:
                 msg = f"its {name!r} is {data.dtype} of shape {data.shape}, expected floats {shape}"
                 raise CorruptFileError(msg, path=path, hint="copy it again from its origin")
             found[name] = data[()]
-            if not np.isfinite(found[name]).all():
-                msg = f"its {name!r} holds what is no finite number"
+            if not (np.abs(found[name]) <= _LARGEST_CONSTANT).all():
+                msg = f"its {name!r} holds what is no number, or beyond {_LARGEST_CONSTANT:g}"
                 raise CorruptFileError(msg, path=path, hint="copy it again from its origin")
     return found
 
