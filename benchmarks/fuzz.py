@@ -183,7 +183,7 @@ def _find_targets(engine: str) -> dict[str, type[Target]]:
 def main() -> int:
     """Run the fuzzer as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target", help="name of a class in fuzz_targets.py: dm, npy, store, hdf5, …")
+    parser.add_argument("target", help="a name of fuzz_targets.py: dm, npy, store, hdf5, …")
     parser.add_argument("--runs", type=int)
     parser.add_argument("--seconds", type=int)
     parser.add_argument("--seed", type=int, default=0)

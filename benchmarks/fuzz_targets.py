@@ -255,6 +255,45 @@ class Empad2(Target):
             forget_open_files()
 
 
+class K2is(Target):
+    """One sector of a K2-IS, mostly in the headers of its blocks, or its tags."""
+
+    name = "k2is"
+    suffix = "_.gtg"
+    salvages = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        from stemzarr.testing.k2is import K2IS_SHAPE, write_k2is
+
+        frames = np.arange(4 * 1860 * 2048, dtype="u2").reshape(4, *K2IS_SHAPE) % 4096
+        write_k2is(self.folder, frames, (1, 3), opened=1, lead=[2] * 8, name="damaged_")
+        self.sector = self.folder / "damaged_3.bin"
+        self.whole = {path: path.read_bytes() for path in (self.path, self.sector)}
+
+    def seeds(self) -> list[bytes]:
+        """Return whole inputs, which are known by their first bytes."""
+        return list(self.whole.values())
+
+    def mutate(self, data: bytes, rng: random.Random) -> bytes:
+        """Return a damaged form of an input: headers of blocks, blocks that are lost or twice."""
+        if data[:4] == self.whole[self.path][:4]:
+            return mutate_bytes(data, rng)
+        size = 0x5758
+        blocks = [data[at : at + size] for at in range(0, len(data), size)]
+        for _ in range(rng.randrange(1, 4)):
+            place = rng.randrange(len(blocks))
+            changed = [mutate_bytes(blocks[place][:40], rng) + blocks[place][40:]]
+            blocks[place : place + 1] = rng.choice([changed, [], 2 * [blocks[place]]])
+        return b"".join(blocks)[: rng.choice([None, rng.randrange(len(data))])]
+
+    def run(self, data: bytes) -> str:
+        """Read an input as far as it goes, the other files whole."""
+        tags = data[:4] == self.whole[self.path][:4]
+        self.sector.write_bytes(self.whole[self.sector] if tags else data)
+        return super().run(data if tags else self.whole[self.path])
+
+
 class Store(Target):
     """The metadata of a store: ``zarr.json`` of the root, its other files whole."""
 
@@ -568,6 +607,6 @@ class Hdf5Bytes(Sample):
 
 TARGETS: dict[str, type[Target]] = {
     target.name: target
-    for target in (Dm, Npy, Ndata, Ser, Empad2, Store, Hdf5, Hdf5Bytes, Blo, Tvips)
+    for target in (Dm, Npy, Ndata, Ser, Empad2, K2is, Store, Hdf5, Hdf5Bytes, Blo, Tvips)
 }
 """All targets by name."""

@@ -124,13 +124,20 @@ READERS: tuple[Reader, ...] = (
         formats="stemzarr.store.open:FORMATS",
     ),
     Reader(
+        name="k2is",
+        target="stemzarr.formats.k2is:read_k2is",
+        recognises="stemzarr.formats.k2is:is_k2is",
+        asked=(".gtg",),
+        parts=((r"(.+)[1-8]\.bin", (r"\1.gtg",)),),
+        formats="stemzarr.formats.k2is:FORMATS",
+    ),
+    Reader(
         name="dm",
         target="stemzarr.formats.dm.reader:read_dm",
         magic=(b"\x00\x00\x00\x03", b"\x00\x00\x00\x04"),
         suffixes=(".dm3", ".dm4"),
         guessed=(".dm3", ".dm4"),
         parts=(
-            (r"(.+)\d\.bin", (r"\1.gtg",)),  # K2-IS
             (r"(.+)\.raw", (r"\1.dm5", r"\1.dm4")),  # K3-IS, Continuum
         ),
         formats="stemzarr.formats.dm.reader:FORMATS",

@@ -131,7 +131,7 @@ def test_what_is_beside_the_file_decides(tmp_path: Path) -> None:
         read_box(blocks, (0, 0, 0, 0), (1, 1, 2, 2))
     for name, values, words in (
         ("Ml", np.zeros((128, 128)), "shape"),
-        ("Oh", np.full((128, 128, 2), np.nan), "no number"),
+        ("Oh", np.full((128, 128, 2), np.nan), "not a number"),
         ("alpha", np.full((128, 128, 2), 1e30), "beyond"),
     ):
         write_calibration(sensor, "quadratic")

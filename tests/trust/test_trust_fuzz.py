@@ -19,7 +19,16 @@ from stemzarr.registry import read_source
 from stemzarr.testing import DMAxis, DMImage, write_dm
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-RUNS = {"dm": 1500, "npy": 300, "ndata": 100, "ser": 200, "empad2": 40, "store": 150, "hdf5": 60}
+RUNS = {
+    "dm": 1500,
+    "npy": 300,
+    "ndata": 100,
+    "ser": 200,
+    "empad2": 40,
+    "k2is": 20,
+    "store": 150,
+    "hdf5": 60,
+}
 
 
 @pytest.fixture(scope="module")

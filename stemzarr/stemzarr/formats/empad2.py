@@ -229,7 +229,7 @@ def _constants(path: Path, _stamp: Stamp, model: str) -> Constants:
     Raises
     ------
     CorruptFileError
-        One has another shape, or holds what is no number or out of range.
+        One has another shape, or holds what is not a number or out of range.
     """
     found: dict[str, NDArray[np.float32]] = {}
     with open_hdf5(path) as file:
@@ -240,7 +240,7 @@ def _constants(path: Path, _stamp: Stamp, model: str) -> Constants:
                 raise CorruptFileError(msg, path=path, hint="copy it again from its origin")
             found[name] = data[()]
             if not (np.abs(found[name]) <= _LARGEST_CONSTANT).all():
-                msg = f"its {name!r} holds what is no number, or beyond {_LARGEST_CONSTANT:g}"
+                msg = f"its {name!r} holds what is not a number, or beyond {_LARGEST_CONSTANT:g}"
                 raise CorruptFileError(msg, path=path, hint="copy it again from its origin")
     return found
 

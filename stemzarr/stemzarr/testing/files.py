@@ -24,6 +24,7 @@ from stemzarr.testing.dm_image import DMAxis, DMImage
 from stemzarr.testing.dm_writer import write_dm
 from stemzarr.testing.empad2 import pack_words, write_calibration, write_words
 from stemzarr.testing.hdf5_files import HDF5_WRITERS, nion_properties
+from stemzarr.testing.k2is import K2IS_SHAPE, write_k2is
 from stemzarr.testing.merlin import write_hdr, write_mib
 from stemzarr.testing.nion import write_ndata
 from stemzarr.testing.tia import write_ser
@@ -191,6 +192,14 @@ def _write_empad2(folder: Path, values: NDArray[Any], secret: str = "") -> Path:
     return write_words(folder, words)
 
 
+def _write_k2is(folder: Path, values: NDArray[Any], secret: str = "") -> Path:
+    rows, columns, height, width = values.shape
+    frames = np.zeros((rows * columns, *K2IS_SHAPE), np.uint16)
+    frames[:, :height, :width] = values.reshape(-1, height, width)
+    tags = {"Private": {"Operator": secret}} if secret else {}
+    return write_k2is(folder, frames, (rows, columns), tags=tags)
+
+
 def _write_tiff(
     folder: Path, values: NDArray[Any], secret: str = "", *, kind: str = "plain"
 ) -> Path:
@@ -336,6 +345,7 @@ FILE_WRITERS: Final[dict[str, WriteScan]] = {
     "tvips": _write_tvips,
     "empad": _write_empad,
     "empad2": _write_empad2,
+    "k2is": _write_k2is,
     "tif": _write_tiff,
     "imagej": partial(_write_tiff, kind="imagej"),
     "ome": partial(_write_tiff, kind="ome"),
