@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemzarr.errors import StemzarrError, StoreExistsError
 from stemzarr.model import Progress
+from stemzarr.registry import find_leads
 from stemzarr.storage.fingerprints import combine_digests, digest_files
 from stemzarr.store import is_source_of, recorded_digest
 from stemzarr_catalog import search
@@ -57,9 +59,11 @@ def find_known(lake: Lake, given: Given) -> Match | None:
 def find_unread(lake: Lake, paths: Iterable[Path]) -> dict[Path, Match]:
     """Return the entries of single files that are where they were, of the same size and time.
 
-    None is opened. One that was written within a tick of the clock before its ingest ended may
-    have been written again in that tick, and has to be looked into.
+    None is opened. One has to be looked into where further files of its acquisition came later, or
+    where it was written within a tick of the clock before its ingest ended: it may have been
+    written again in that tick.
     """
+    leads_in = functools.cache(find_leads)
     states = {path: state for path in paths if (state := _state_of(path)) is not None}
     entries: dict[str, list[Entry]] = defaultdict(list)
     for entry in lake.find(search.rows_from, [str(path) for path in states]):
@@ -69,6 +73,7 @@ def find_unread(lake: Lake, paths: Iterable[Path]) -> dict[Path, Match]:
         for path, state in states.items()
         if (found := entries[str(path)])
         and all(_is_settled(entry.source, [state]) for entry in found)
+        and path not in leads_in(path.parent)
     }
 
 

@@ -19,13 +19,14 @@ from typing import Any, Protocol, cast
 from stemzarr.format_row import FormatRow
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
-from stemzarr.storage.acquisitions import find_beside
+from stemzarr.storage.acquisitions import find_beside, names_in
 
 __all__ = [
     "JOINER",
     "READERS",
     "ReadSource",
     "Reader",
+    "find_leads",
     "lead_by_name",
     "load",
     "load_added",
@@ -284,6 +285,12 @@ def lead_by_name(path: Path) -> Path | None:
             if found is not None:
                 return found
     return None
+
+
+def find_leads(folder: Path) -> frozenset[Path]:
+    """Return the files of a folder that have parts beside them."""
+    listed = (folder / name for name in names_in(folder).values())
+    return frozenset(lead for one in listed if (lead := lead_by_name(one)) not in (None, one))
 
 
 def parts_of(lead: Path) -> tuple[Path, ...]:

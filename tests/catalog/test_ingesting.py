@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from stemzarr.errors import OptionError, StoreExistsError
 from stemzarr.options import IngestOptions, ReadOptions
 from stemzarr.testing import DMImage, write_dm
+from stemzarr.testing.files import FILE_WRITERS
 from stemzarr_catalog import Lake, known, open_lake, recognising
 from stemzarr_catalog.names import casefold, safe_name
 from stemzarr_catalog.naming import count_folders
@@ -213,6 +214,23 @@ def test_files_of_one_size_and_time_are_two_entries(empty: Lake, tmp_path: Path)
         name, status = ingest(empty, path)
         assert status == "unchanged"
         assert (empty[name].open().intensity == number).all()
+
+
+def test_a_part_that_comes_later_is_seen(empty: Lake, tmp_path: Path) -> None:
+    """A Merlin's header beside frames that are known says what scan they are."""
+    path = FILE_WRITERS["mib"](tmp_path, np.zeros((3, 4, 16, 16), "u2"))
+    header = path.with_suffix(".hdr")
+    header.rename(tmp_path / "away")
+    first = ingest(empty, path)
+    os.utime(path, (1.7e9, 1.7e9))
+    assert recognising.find_unread(empty, [path]) == {}
+    again = empty.ingest(path, options=IngestOptions(sync=False, overwrite=True))
+    assert set(recognising.find_unread(empty, [path])) == {path}
+    (tmp_path / "away").rename(header)
+    assert recognising.find_unread(empty, [path]) == {}
+    name, status = ingest(empty, path)
+    assert (again.name, status) == (first[0], "ingested")
+    assert empty[name].open().intensity.shape == (3, 4, 16, 16)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".dm4"])
