@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import h5py
 import numpy as np
 import pytest
 
+from stemzarr.errors import UnknownFormatError
 from stemzarr.recognition import lead_by_name, parts_of
-from stemzarr.registry import lead_of
+from stemzarr.registry import lead_of, read_source
 from stemzarr.storage.acquisitions import acquisition_name
 from stemzarr_catalog import open_lake
 from stemzarr_catalog.watch import Watcher, WatchOptions
@@ -48,6 +50,11 @@ def test_parts_know_their_lead(tmp_path: Path, lead: str, parts: list[str]) -> N
         assert lead_of(tmp_path / part) == tmp_path / lead
     assert lead_of(tmp_path / lead) is None
     assert {path.name for path in parts_of(tmp_path / lead)} == set(parts)
+    for part in parts:
+        if part.lower().endswith((".hdr", ".bin", ".raw")):
+            (tmp_path / part).write_bytes(b"part")
+            with pytest.raises(UnknownFormatError, match=f"read by {re.escape(lead)}"):
+                read_source(tmp_path / part)
     for other in ("other.h5", "other.hdr", "other.raw"):
         assert lead_by_name(tmp_path / other) is None
 

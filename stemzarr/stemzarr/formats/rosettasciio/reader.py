@@ -35,7 +35,7 @@ from stemzarr.metadata.clean import clean_json
 from stemzarr.metadata.finding import plain_text
 from stemzarr.model import Source
 from stemzarr.options import ReadOptions
-from stemzarr.recognition import suffixes_of
+from stemzarr.recognition import lead_by_name, suffixes_of
 from stemzarr.storage.objects import Stamp
 from stemzarr.storage.reasons import reading
 
@@ -54,7 +54,7 @@ def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Sou
     Raises
     ------
     UnknownFormatError
-        Nobody reads files of that suffix, or it is a folder.
+        Nobody reads files of that suffix, or it is a folder, or a part of another's acquisition.
     CorruptFileError
         The file is empty, or not what its suffix says.
     OptionError
@@ -65,6 +65,10 @@ def read_rosettasciio(path: Path, options: ReadOptions, suffix: str = "") -> Sou
     plugins = plugins_for(suffix.removeprefix("."))
     if not plugins:
         refuse_packed(path)
+        lead = lead_by_name(path)
+        if lead is not None:
+            msg = f"is a part of the acquisition that is read by {lead.name}"
+            raise UnknownFormatError(msg, path=path, hint=f"give {lead.name} instead")
         shown = " ".join(sorted({".npy", *suffixes_of("named"), *known_suffixes()}))
         msg = f"unrecognized file format ({suffix!r})"
         raise UnknownFormatError(msg, path=path, hint=f"known are .dm3 .dm4 .hspy .mib {shown}")
