@@ -110,7 +110,7 @@ def find_part(parts: Sequence[Part], ends: NDArray[np.int64], unit: int) -> tupl
         The unit, counted through all parts.
     """
     number = int(np.searchsorted(ends, unit, side="right"))
-    return parts[number], unit - int(ends[number]) + math.prod(parts[number].grid)
+    return parts[number], unit - (int(ends[number - 1]) if number else 0)
 
 
 def foresee_units(
