@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import stemzarr
 from stemzarr.errors import MissingDependencyError
+from stemzarr.metadata.dates import utc_now
 from stemzarr.options import as_path
 from stemzarr.storage.address import RemotePath
 from stemzarr.storage.files import check_destination, publish
@@ -79,7 +80,7 @@ def stac_item(entry: Entry, href: str) -> dict[str, Any]:
     }
     if properties["datetime"] is None:
         # STAC wants a range where there is no instant; nothing at all is known here.
-        properties |= {"start_datetime": _NEVER, "end_datetime": _instant(_now())}
+        properties |= {"start_datetime": _NEVER, "end_datetime": _instant(utc_now())}
     if "instrument" in entry.facts:
         properties["instruments"] = [str(entry.facts["instrument"])]
     if entry.notes.tags:
@@ -102,10 +103,6 @@ def stac_item(entry: Entry, href: str) -> dict[str, Any]:
 
 
 _NEVER = "1970-01-01T00:00:00Z"
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
 def _instant(text: str) -> str | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stemzarr.errors import OptionError, SourceChangedError, StoreExistsError, WriteError
+from stemzarr.metadata.dates import utc_now
 from stemzarr.storage.files import move, publish, remove_file
 from stemzarr.storage.fingerprints import digest_files
 from stemzarr.storage.local import LocalFolder
@@ -143,7 +144,7 @@ def _record(entry: Entry, original: Path, target: Path, digest: str) -> dict[str
     return {
         "original": str(original),
         "moved_to": str(target),
-        "moved": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "moved": utc_now(),
         "bytes": status.st_size,
         "modified": modified.isoformat(),
         "xxh3_128": digest,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime as dt
 import json
 import os
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import stemzarr
 from stemzarr.errors import CorruptFileError, EntryNotFoundError, OptionError, StoreExistsError
+from stemzarr.metadata.dates import utc_now
 from stemzarr.storage.files import move, publish, remove_tree
 from stemzarr.storage.foreign import is_foreign
 from stemzarr.storage.local import put_text
@@ -169,7 +169,7 @@ def _write(path: Path, array: xr.DataArray, origin: Mapping[str, Any], *, overwr
         hint = "give the array another name, or overwrite=True (--overwrite) to replace it"
         raise StoreExistsError("the entry has a result of that name", path=path, hint=hint)
     dataset = array.compute().drop_encoding().to_dataset(name=array.name)
-    created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    created = utc_now()
     dataset.attrs = {
         _MARK: {"created": created, "stemzarr": stemzarr.__version__, **origin},
         "title": str(array.attrs.get("long_name") or array.name),

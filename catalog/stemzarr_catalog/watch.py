@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime as dt
 import json
 import os
 import threading
@@ -28,6 +27,7 @@ from stemzarr.errors import (
     TruncatedFileError,
 )
 from stemzarr.formats.zarr.marks import folder_size
+from stemzarr.metadata.dates import utc_now
 from stemzarr.model import Progress
 from stemzarr.options import IngestOptions, as_path, check_at_least
 from stemzarr.registry import (
@@ -334,7 +334,7 @@ def _event(
     error: str | None = None,
 ) -> WatchEvent:
     size, modified_ns = seen.state
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    now = utc_now()
     return WatchEvent(
         path=str(path),
         size=size,

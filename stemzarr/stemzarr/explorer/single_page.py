@@ -148,8 +148,10 @@ def _about(subject: Subject, arrays: dict[str, dict[str, Any]]) -> dict[str, Any
     }
 
 
-def _fit(document: Document, room: int, progress: Progress | None) -> tuple[NDArray[Any], str, int]:
-    """Return the finest patterns whose text fits `room`, that text, and their binning."""
+def _fit(
+    document: Document, limit: int, progress: Progress | None
+) -> tuple[NDArray[Any], str, int]:
+    """Return the finest patterns whose text fits `limit`, that text, and their binning."""
     rows, columns, height, width = document.shape
     factor = 1
     while True:
@@ -157,13 +159,13 @@ def _fit(document: Document, room: int, progress: Progress | None) -> tuple[NDAr
         one = down == across == 1
         if rows * columns * down * across <= _MOST_VALUES:
             expected = _expect(document, factor)
-            if expected * _TEXT < 1.2 * room or one:
+            if expected * _TEXT < 1.2 * limit or one:
                 patterns = _sent(_bin(document, factor, progress))
                 text = _pack(patterns)
-                if len(text) <= room:
+                if len(text) <= limit:
                     return patterns, text, factor
         if one:
-            msg = f"a page of this scan needs more than {max(0, room)} bytes"
+            msg = f"a page of this scan needs more than {max(0, limit)} bytes"
             raise OptionError(msg, hint="give a larger --size, or a smaller part of the scan")
         factor *= 2
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-__all__ = ["filetime_to_utc", "parse_date", "parse_moment", "parse_time"]
+__all__ = ["filetime_to_utc", "parse_date", "parse_moment", "parse_time", "utc_now"]
 
 _MONTHS: Final = (
     ("jan", "janvier", "januar", "j\u00e4n"),
@@ -224,3 +224,8 @@ def _zone(local: dt.datetime, utc: dt.datetime) -> dt.timezone | None:
     if abs(rounded) > _FARTHEST_ZONE or abs(offset - rounded) > _CLOCK_ERROR:
         return None
     return dt.timezone(rounded)
+
+
+def utc_now() -> str:
+    """Return this moment to the second, ISO 8601 in UTC."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from stemzarr.format_row import FormatRow
@@ -26,9 +25,9 @@ def format_rows() -> tuple[FormatRow, ...]:
     return tuple(row for reader in readers() for row in reader.rows())
 
 
-def format_table(rows: Iterable[FormatRow] | None = None) -> str:
+def format_table() -> str:
     """Return the table in Markdown."""
-    return markdown_table(_HEADS, map(_cells, format_rows() if rows is None else rows))
+    return markdown_table(_HEADS, map(_cells, format_rows()))
 
 
 def _cells(row: FormatRow) -> tuple[str, ...]:

@@ -185,13 +185,13 @@ class ViewBlocks:
                 zip(self.selections[: len(lead)], self._joined, strict=False)
             )
         ]
-        room = self.piece_bytes // max(1, values * self.base.dtype.itemsize)
-        if math.prod(lead) * math.prod(costs) <= room:
+        budget = self.piece_bytes // max(1, values * self.base.dtype.itemsize)
+        if math.prod(lead) * math.prod(costs) <= budget:
             return iter([tuple(slice(0, n) for n in lead)])
         # Counted in positions of the source, so many to one of the view.
         spans = [n * cost for n, cost in zip(lead, costs, strict=True)]
         blocks = [n * cost for n, cost in zip(self.block_shape, costs, strict=False)]
-        box = fill_box(spans, room, least=costs, unit=costs, block=blocks)
+        box = fill_box(spans, budget, least=costs, unit=costs, block=blocks)
         return grid(lead, [n // cost for n, cost in zip(box, costs, strict=True)])
 
     def _reads_through(self, dim: int) -> bool:

@@ -185,8 +185,8 @@ def _source_box(blocks: Blocks, box: Box) -> tuple[tuple[int, ...], tuple[int, .
     return start, shape
 
 
-def _slab_shape(blocks: Blocks, lead: int, unit: tuple[int, ...], room: int) -> tuple[int, ...]:
-    """Return the largest box of a document whose source fits `room`, one unit at least."""
+def _slab_shape(blocks: Blocks, lead: int, unit: tuple[int, ...], budget: int) -> tuple[int, ...]:
+    """Return the largest box of a document whose source fits `budget`, one unit at least."""
     shape, itemsize = blocks.shape, source_of(blocks).dtype.itemsize
     least = (*(min(u, n) for u, n in zip(unit[:lead], shape, strict=False)), *shape[lead:])
 
@@ -194,7 +194,7 @@ def _slab_shape(blocks: Blocks, lead: int, unit: tuple[int, ...], room: int) -> 
         box = Box((0,) * len(shape), tuple(slab))
         return math.prod(_source_box(blocks, box)[1]) * itemsize
 
-    return fill_box(shape, room, least=least, unit=least, block=blocks.block_shape, cost=cost)
+    return fill_box(shape, budget, least=least, unit=least, block=blocks.block_shape, cost=cost)
 
 
 def _load(source: Blocks, values: NDArray[Any], start: tuple[int, ...], threads: int) -> None:

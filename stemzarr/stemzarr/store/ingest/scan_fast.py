@@ -149,7 +149,7 @@ class TransposeTask:
                 start, shape = self.transposed.patterns(shard)
                 part = values[:, *_slices(start, (0,) * len(start), shape)]
                 file.write(transposed(part.reshape(size, -1)).reshape(-1).view(np.uint8).data)
-        workspace.tell(tile.nbytes)
+        workspace.advance(tile.nbytes)
 
 
 def transposed(matrix: NDArray[Any]) -> NDArray[Any]:

@@ -42,7 +42,7 @@ class Workspace:
     buffer: Buffer = field(default_factory=Buffer)
     """Memory of the box that a thread works on."""
 
-    def tell(self, nbytes: int) -> None:
+    def advance(self, nbytes: int) -> None:
         """Report values that are done."""
         if self.report is not None:
             self.report(nbytes)
@@ -127,7 +127,7 @@ class ShardTask:
                 if self.partials is not None:
                     sizes = [math.prod(n[:lead]) for _, n in self.array.chunks_of(box)]
                     sums.add(values.reshape(-1, pixels), sizes, self._valid_in(box))
-                workspace.tell(values.nbytes)
+                workspace.advance(values.nbytes)
         return digests, sums
 
     def _valid_in(self, box: Box) -> NDArray[np.bool_] | None:

@@ -26,6 +26,7 @@ from stemzarr.measure.disk_mask import disk_mask
 from stemzarr.measure.glance import Glance, take_glance
 from stemzarr.measure.measures import MEASURES
 from stemzarr.metadata.clean import clean_json
+from stemzarr.metadata.dates import utc_now
 from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import redact_facts, redact_source, redactor_of
 from stemzarr.model import Blocks, Document, Progress, RotatedBlocks, Source
@@ -431,7 +432,7 @@ def _write_source(ingest: _Ingest) -> None:
 
 def _source_attributes(ingest: _Ingest) -> SourceRecord:
     source, options = ingest.source, ingest.options
-    finished = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    finished = utc_now()
     recorded = options.record()
     if ingest.redactor is not None:
         recorded["facts"] = redact_facts(options.facts, ingest.redactor)

@@ -98,4 +98,4 @@ def digest_shard(
             ends = zip(start, box[0], shape, strict=True)
             inside = tuple(slice(a - o, a - o + n) for a, o, n in ends)
             yield (start, shape), digest_values(np.ascontiguousarray(values[inside]))
-        workspace.tell(values.nbytes)
+        workspace.advance(values.nbytes)

@@ -159,7 +159,7 @@ class _MeasureTask:
             self.document.blocks.read_into(values, start)
             sizes = [math.prod(n[:2]) for _, n in self.array.chunks_of((start, shape))]
             sums.add(values.reshape(-1, pixels), sizes, self._valid_in(start, shape))
-            workspace.tell(values.nbytes)
+            workspace.advance(values.nbytes)
         name = str(self.number)
         self.folder.put(name, sums.partial().to_bytes())
         return ShardRecord(

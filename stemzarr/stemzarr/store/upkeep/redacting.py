@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from stemzarr.errors import OptionError
+from stemzarr.metadata.dates import utc_now
 from stemzarr.metadata.facts import PERSONAL_FACTS
 from stemzarr.metadata.privacy import Redactor, user_names
 from stemzarr.metadata.redact import names_person, redact_facts, redact_source, redactor_of
@@ -79,7 +79,7 @@ def redact_store(path: Path) -> Redaction:
     A crash leaves the store as it was, or the next one to open it finishes the work; the same call
     again removes what is left.
     """
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    now = utc_now()
     with revising_store(path) as stage:
         redaction = stage_redaction(path, stage, at=now)
     remove_unfinished(path)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stemzarr.errors import OptionError
+from stemzarr.metadata.dates import utc_now
 from stemzarr.model import Document, Fact
 from stemzarr.storage.fingerprints import digest_of
 from stemzarr.storage.local import LocalFolder
@@ -64,7 +64,7 @@ def revise(path: Path, facts: Mapping[str, Fact]) -> tuple[Change, ...]:
         source = read_store(path)
         revised, changes = apply_facts(source, facts)
         if changes:
-            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            now = utc_now()
             listed = [dataclasses.asdict(change) for change in changes]
             revisions = [*_revisions(path), {"at": now, "changes": listed}]
             _revise(path, stage, revised.documents, source.main, revisions)
@@ -100,7 +100,7 @@ def undo_revision(path: Path) -> tuple[Change, ...]:
             hint = "'stemzarr show' lists what was revised"
             raise OptionError("there is no revision to undo", path=path, hint=hint)
         changes = tuple(Change(**change) for change in open_ones[-1]["changes"])
-        open_ones[-1]["undone"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        open_ones[-1]["undone"] = utc_now()
         source = read_store(path)
         restored = restore_facts(source, changes)
         _revise(path, stage, restored.documents, source.main, revisions)

@@ -395,7 +395,7 @@ def _digest_shard(
             continue
         digests.append(digest_values(values))
         found.count(1, values.nbytes)
-        workspace.tell(values.nbytes)
+        workspace.advance(values.nbytes)
     for said in describe_damage(plan, number, damaged):
         found.problem(f"{document.slug}: {said}")
     if other is not None and not damaged:
