@@ -187,8 +187,6 @@ class _Frames:
     """First byte of each, shape (frame,) for a sector and (sector, frame) for all."""
     files: tuple[Path, ...]
     """The file of each sector."""
-    halves: int
-    """Blocks that belong to no whole frame, between others."""
 
     step: int = 1
     """By how much the number of a frame is above that of the one before."""
@@ -230,16 +228,13 @@ def _find_frames(file: Path) -> _Frames:
         if a == b >= 0 and d == e == a + (frames - 1) * (c - a) and c > a:
             starts = first + _BLOCKS * np.arange(frames, dtype=np.int64)
             rising = a + (c - a) * np.arange(frames, dtype=np.int64)
-            return _Frames(ids=rising, offsets=starts * BLOCK_BYTES, files=(file,), halves=0)
+            return _Frames(ids=rising, offsets=starts * BLOCK_BYTES, files=(file,))
     every = np.fromiter(_ids(file, range(blocks)), np.int64)
     starts = np.flatnonzero(np.diff(every, prepend=-2))
     whole = (np.diff(starts, append=blocks) == _BLOCKS) & (every[starts] >= 0)
     kept, place = np.unique(every[starts[whole]], return_index=True)
-    # What was begun before the recording, or not ended with it, is no loss.
-    inner = ~whole[1:-1] if whole.size > 2 else whole[:0]  # noqa: PLR2004 - an end on either side
-    halves = int(np.diff(starts)[1:][inner].sum())
     offsets = starts[whole][place] * BLOCK_BYTES
-    return _Frames(ids=kept, offsets=offsets, files=(file,), halves=halves)
+    return _Frames(ids=kept, offsets=offsets, files=(file,))
 
 
 def _ids(file: Path, blocks: Sequence[int]) -> Iterator[int]:
@@ -276,7 +271,6 @@ def _common(sectors: list[_Frames], files: tuple[Path, ...], path: Path) -> _Fra
         ids=ids,
         offsets=offsets,
         files=files,
-        halves=sum(one.halves for one in sectors),
         step=min((one.step for one in sectors if one.step), default=1),
         opened=min(opened, default=None),
     )
