@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -23,12 +24,35 @@ from stemzarr_catalog import Lake, open_lake
 GROUP = 30_777
 MEMBERS = {"ada": 30_001, "bob": 30_002}
 """Users of numbers that no system gives; they may read everything, so that Python is found."""
-RUN = """
-import os, sys
-os.umask(int(sys.argv.pop(1), 8))
+SERVE = """
+import json, os, sys
+import stemzarr.exporting, stemzarr.formats.dm.reader, stemzarr.formats.npy, stemzarr.store
+import stemzarr_catalog
 from stemzarr_cli.program import run
-sys.exit(run())
+
+def work(umask, words, files):
+    os.umask(int(umask, 8))
+    for number, file in enumerate(files, 1):
+        os.dup2(file.fileno(), number)
+    sys.argv[1:] = words
+    return run()
+
+for line in sys.stdin:
+    umask, words = json.loads(line)
+    with open(os.memfd_create("out"), "w+b") as out, open(os.memfd_create("err"), "w+b") as wrong:
+        if not (child := os.fork()):
+            status = 70
+            try:
+                status = work(umask, words, (out, wrong))
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(status)
+        _, ended = os.waitpid(child, 0)
+        said = [file.seek(0) or file.read().decode() for file in (out, wrong)]
+    print(json.dumps([os.waitstatus_to_exitcode(ended), *said]), flush=True)
 """
+"""A process of a user, which forks for each command: imports take most of the time of one."""
 
 
 def _as(member: str) -> list[str]:
@@ -49,16 +73,42 @@ def _can_change_user() -> bool:
 users = pytest.mark.skipif(not _can_change_user(), reason="needs root, who can be others")
 
 
+@functools.cache
+def _server(name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*_as(name), sys.executable, "-c", SERVE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            "HOME": "/nonexistent",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def servers() -> Iterator[None]:
+    """Keep the processes of the users from the first test to the last."""
+    if not _can_change_user():
+        yield
+        return
+    kept = [_server(name) for name in MEMBERS]
+    yield
+    for server in kept:
+        server.communicate()
+    _server.cache_clear()
+
+
 def member(name: str, umask: str, *words: object) -> tuple[int, list[Any], str]:
     """Run the command as a user; return its status, its JSON lines and its errors."""
-    done = subprocess.run(
-        [*_as(name), sys.executable, "-c", RUN, umask, *map(str, words), "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+    server = _server(name)
+    assert server.stdin is not None
+    assert server.stdout is not None
+    print(json.dumps([umask, [*map(str, words), "--json"]]), file=server.stdin, flush=True)
+    status, said, wrong = json.loads(server.stdout.readline())
+    return status, [json.loads(line) for line in said.splitlines()], wrong
 
 
 @pytest.fixture
