@@ -12,8 +12,10 @@ import pytest
 
 import stemzarr
 from stemzarr.errors import OptionError, StemzarrError
+from stemzarr.labelled import to_dataset
 from stemzarr.model import ArrayBlocks, Axis, Document, Source, dims_of_kind
 from stemzarr.options import IngestOptions, ReadOptions
+from stemzarr.registry import read_source
 from stemzarr.store import write_store
 from stemzarr.testing import DMImage, write_dm, write_synthetic_dm4
 from stemzarr_cli.export import export as command
@@ -118,12 +120,12 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return store
 
 
-def exported(source: Path, folder: Path, suffix: str, words: list[str]) -> object:
+def exported(given: Path, folder: Path, suffix: str, words: list[str]) -> object:
     """Return what an export holds, to be compared; None where it is refused."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     dest = folder / f"o.{suffix if suffix != 'dm' else 'dm4'}"
-    if run(["export", str(source), str(dest), "--quiet", "--no-sync", *words]):
+    if run(["export", str(given), str(dest), "--quiet", "--no-sync", *words]):
         assert not dest.exists()
         return None
     if suffix == "pt":
@@ -134,11 +136,11 @@ def exported(source: Path, folder: Path, suffix: str, words: list[str]) -> objec
         return type(content), tuple(tensor.shape), str(tensor.dtype), tensor.numpy().tobytes()
     if suffix in ("png", "tif", "dm"):
         return dest.read_bytes()
-    found = stemzarr.info(dest)["documents"]
-    opened = stemzarr.open(dest)
+    source = read_source(dest)
+    opened = to_dataset(source.document)
     labels = [opened[name].values.tolist() for name in opened.coords]
     dims, dtype = opened.intensity.dims, str(opened.intensity.dtype)
-    return len(found), dims, dtype, opened.intensity.values.tobytes(), labels
+    return len(source.documents), dims, dtype, opened.intensity.values.tobytes(), labels
 
 
 def test_every_option_of_export_is_tried_here() -> None:
