@@ -20,8 +20,7 @@ _MARKUP: Final = re.compile(
     re.DOTALL,
 )
 _LINE: Final = re.compile(
-    r"^[ \t#;*\[\"]*([A-Za-z][^:=\n\r]{0,60}?)[ \t]*[\]\"]?[ \t]*[:=][ \t]*(\S(?:.*\S)?)",
-    re.MULTILINE,
+    r"^[ \t#;*\[\"]*([A-Za-z][^:=\n\r]{0,80})[:=][ \t]*(\S(?:.*\S)?)", re.MULTILINE
 )
 
 
@@ -73,7 +72,10 @@ def find_named_values(text: str) -> Iterator[NamedValue]:
         return
     for line in _LINE.finditer(text):
         yield NamedValue(
-            names=(line[1],), value=line[2].strip("\"'"), start=line.start(2), stop=line.end(2)
+            names=(line[1].rstrip(' \t]"'),),
+            value=line[2].strip("\"'"),
+            start=line.start(2),
+            stop=line.end(2),
         )
 
 
