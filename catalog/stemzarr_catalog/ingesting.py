@@ -109,7 +109,7 @@ def ingest_into(
         return dataclasses.replace(done, seconds=time.perf_counter() - started)
     source = read_source(path, options.read)
     if source.format == "stemzarr":
-        hint = "move the folder into the lake's stores to add it"
+        hint = "move it, as a folder NAME.zarr, into the lake's folder stores to add it"
         raise OptionError("is a store already", path=path, hint=hint)
     given = Given(source)
     match = _find(lake, given, naming.name, callbacks)

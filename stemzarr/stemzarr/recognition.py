@@ -82,6 +82,8 @@ class Reader:
     """Suffixes of files that another reader knows by their bytes, and hands to this one."""
     parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Names of files that are parts of an acquisition, as expressions, and of its lead."""
+    accompanied: tuple[str, ...] = ()
+    """Suffixes of files that share a record beside them, whose name says no single one of them."""
     formats: str | tuple[FormatRow, ...] = ()
     """``module:NAME`` of what docs/formats.md says of its formats, or the rows themselves."""
 
@@ -226,6 +228,7 @@ READERS: tuple[Reader, ...] = (
             (r"(.+)_(?!000)\d{3}\.tvips", (r"\1_000.tvips",)),
             (r"(.+)\.raw", (r"\1.rpl",)),  # Ripple
         ),
+        accompanied=(".mrc",),  # by the _info.txt of Direct Electron
         formats="stemzarr.formats.rosettasciio.rows:FORMATS",
     ),
 )
@@ -288,9 +291,11 @@ def lead_by_name(path: Path) -> Path | None:
 
 
 def find_leads(folder: Path) -> frozenset[Path]:
-    """Return the files of a folder that have parts beside them."""
-    listed = (folder / name for name in names_in(folder).values())
-    return frozenset(lead for one in listed if (lead := lead_by_name(one)) not in (None, one))
+    """Return the files of a folder that have parts beside them, or may have a record there."""
+    listed = [folder / name for name in names_in(folder).values()]
+    leads = (lead for one in listed if (lead := lead_by_name(one)) not in (None, one))
+    sharing = suffixes_of("accompanied")
+    return frozenset([*leads, *(one for one in listed if one.suffix.lower() in sharing)])
 
 
 def parts_of(lead: Path) -> tuple[Path, ...]:

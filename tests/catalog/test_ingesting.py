@@ -233,6 +233,19 @@ def test_a_part_that_comes_later_is_seen(empty: Lake, tmp_path: Path) -> None:
     assert empty[name].open().intensity.shape == (3, 4, 16, 16)
 
 
+def test_a_record_that_comes_later_is_seen(empty: Lake, tmp_path: Path) -> None:
+    """Direct Electron's, which belongs to every file whose name begins like its own."""
+    path = FILE_WRITERS["mrc"](tmp_path, np.zeros((1, 3, 16, 16), "u2"))
+    path = path.rename(tmp_path / "20240101_00001_movie.mrc")
+    os.utime(path, (1.7e9, 1.7e9))
+    ingest(empty, path)
+    record = "Instrument Project TEM Mode = Diffraction\nDiffraction Pixel Size X = 0.5\n"
+    (tmp_path / "20240101_00001_info.txt").write_text(record + "Diffraction Pixel Size Y = 0.5\n")
+    name, status = ingest(empty, path)
+    assert status == "ingested"
+    assert "20240101_00001_info.txt" in str(empty[name].source["files"])
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".dm4"])
 def test_a_copy_is_named_read_once_and_remembered(
     empty: Lake, write: Write, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
