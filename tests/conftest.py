@@ -129,3 +129,14 @@ def _open_files() -> set[tuple[str, int]]:
             if os.path.isfile(path) and not path.endswith(".ttf"):  # noqa: PTH113 - the same
                 found.add((path, int(descriptor)))
     return found
+
+
+@pytest.fixture
+def lazy_signals_are_closed() -> Iterator[None]:
+    """Close what HyperSpy keeps open for lazy signals."""
+    from rsciio.hspy import _api
+
+    yield
+    for path in list(_api._lazy_file_handles):
+        _api._close_tracked_handles(path)
+    gc.collect()

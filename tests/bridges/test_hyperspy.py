@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from stemzarr.labelled import to_dataset
 from stemzarr.testing.sources import document_of
 
 hs = pytest.importorskip("hyperspy.api")
+pytestmark = pytest.mark.usefixtures("lazy_signals_are_closed")
 IO_PLUGINS = pytest.importorskip("rsciio").IO_PLUGINS
 
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -36,17 +35,6 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "stack": (3, 6, 5),
     "array": (2, 3, 4, 6, 5),
 }
-
-
-@pytest.fixture(autouse=True)
-def lazy_signals_are_closed() -> Iterator[None]:
-    """Close what HyperSpy keeps open for lazy signals."""
-    from rsciio.hspy import _api
-
-    yield
-    for path in list(_api._lazy_file_handles):
-        _api._close_tracked_handles(path)
-    gc.collect()
 
 
 def described(signal: Any) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +22,13 @@ from stemzarr.registry import ExportRequest
 from stemzarr.views import View, apply
 
 hs = pytest.importorskip("hyperspy.api")
+pytestmark = pytest.mark.usefixtures("lazy_signals_are_closed")
 
 COUNTS = np.random.default_rng(2).poisson(0.7, (7, 9, 12, 10)).astype(np.uint16)
 DTYPES = "uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 complex64 bool"
 
 MakeDocument = Callable[..., Document]
 MakeRequest = Callable[..., ExportRequest]
-
-
-@pytest.fixture(autouse=True)
-def lazy_signals_are_closed() -> Iterator[None]:
-    """Close what HyperSpy keeps open for lazy signals."""
-    from rsciio.hspy import _api
-
-    yield
-    for path in list(_api._lazy_file_handles):
-        _api._close_tracked_handles(path)
-    gc.collect()
 
 
 @pytest.mark.parametrize("lazy", [False, True])
