@@ -140,5 +140,6 @@ def entries_html(entries: Sequence[Entry], *, total: int | None = None) -> str:
 def lake_html(path: str, count: int, kinds: Mapping[Any, int], first: Sequence[Entry]) -> str:
     """Return a lake as HTML: what it holds by kind, and its first entries."""
     parts = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-    head = f"<b>Lake</b> {html.escape(path)}: {count} entries ({html.escape(parts)})"
+    entries = "1 entry" if count == 1 else f"{count:,} entries"
+    head = f"<b>Lake</b> {html.escape(path)}: {entries} ({html.escape(parts)})"
     return f'<div style="{_STYLE}">{head}</div>{entries_html(first, total=count)}'

@@ -272,6 +272,7 @@ def test_an_incomplete_scan_says_so(lake: Lake) -> None:
     """In lists and in the table of an entry, and a complete one does not."""
     assert [brief.name for brief in lake.briefs() if not brief.complete] == ["map"]
     assert lake.search()._repr_html_().count(">incomplete<") == 1
+    assert f": {len(lake)} entries (" in lake._repr_html_()
     assert "the source ends early" in lake["map"]._repr_html_()
     assert "incomplete" not in lake.search("name=scan")._repr_html_()
 
