@@ -100,7 +100,8 @@ def _values(entries: Sequence[Entry], by: str) -> list[Fact]:
     found = [{**entry.facts, **entry.notes.fields}.get(by) for entry in entries]
     unknown = [entry.name for entry, value in zip(entries, found, strict=True) if value is None]
     if unknown:
-        msg = f"{len(unknown)} entries have no {by}: {', '.join(unknown[:5])}"
+        some = "1 entry has" if len(unknown) == 1 else f"{len(unknown)} entries have"
+        msg = f"{some} no {by}: {', '.join(unknown[:5])}"
         raise OptionError(msg, hint=f"say it with stemzarr tag NAME --set {by}=VALUE")
     return [value for value in found if value is not None]
 

@@ -138,10 +138,6 @@ class Outcome:
         for note in notes:
             self.report.say_wrapped(f"  note: {note}", fg="yellow")
 
-    def _next(self) -> str:
-        """Return what shows what is new, or else the lake."""
-        return "stemzarr explore" if self.ingested else "stemzarr ls"
-
     def summarize(self) -> None:
         """Print what became of all files, in one sentence, and what to do next."""
         counts = []
@@ -165,7 +161,10 @@ class Outcome:
         if self.noted:
             has = "has notes" if len(self.noted) == 1 else "have notes"
             said.append(f"{format_count(len(self.noted), 'entry')} {has}: 'stemzarr show NAME'")
-        said.append(f"next: {self._next()}")
+        if self.ingested:
+            said.append("next: stemzarr explore")
+        elif self.known or self.copies:
+            said.append("next: stemzarr ls")
         self.report.say()
         self.report.say_wrapped(" · ".join(said))
 

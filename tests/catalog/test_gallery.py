@@ -27,6 +27,7 @@ from stemzarr.views.marks import Frame, Ring
 from stemzarr.views.scale_bar import choose_bar
 from stemzarr_catalog import Lake, open_lake
 from stemzarr_catalog.gallery import render_page, write_gallery
+from stemzarr_catalog.html_repr import lake_html
 from stemzarr_catalog.pictures import (
     LEVELS,
     MARK,
@@ -273,6 +274,7 @@ def test_an_incomplete_scan_says_so(lake: Lake) -> None:
     assert [brief.name for brief in lake.briefs() if not brief.complete] == ["map"]
     assert lake.search()._repr_html_().count(">incomplete<") == 1
     assert f": {len(lake)} entries (" in lake._repr_html_()
+    assert ": 1 entry (" in lake_html("lake", 1, {"4d-stem": 1}, [])
     assert "the source ends early" in lake["map"]._repr_html_()
     assert "incomplete" not in lake.search("name=scan")._repr_html_()
 

@@ -88,7 +88,7 @@ def test_equal_values_stay_together(add: Callable[..., Path], lake_path: Path) -
     add("other", shape=(2, 2, 4, 5))
     lake.refresh()
     refused: list[tuple[Any, dict[str, Any], str]] = [
-        (shares, {"by": "specimen"}, "1 entries have no specimen: other"),
+        (shares, {"by": "specimen"}, "1 entry has no specimen: other"),
         ({"a": 1.0}, {}, "the parts are"),
         ({"a": 0.5, "b": 0.6}, {}, "the parts are"),
         ({str(n): 1 / 8 for n in range(8)}, {}, "7 entries are 7 groups, and there are 8 parts"),

@@ -69,6 +69,17 @@ def test_the_summary_tells_what_became_of_each(ingested: tuple[Path, str]) -> No
     assert lines[-1].partition("next: ")[2].startswith("stemzarr ")
 
 
+def test_nothing_is_next_where_all_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no lake then, and nothing that could be listed."""
+    for name in ("a.dm4", "b.dm4"):
+        (tmp_path / name).write_text(f"junk {name}", encoding="utf-8")
+    assert run(["ingest", str(tmp_path), "--lake", str(tmp_path / "lake")]) == 1
+    assert "next:" not in capsys.readouterr().out
+    assert not (tmp_path / "lake").exists()
+
+
 def test_the_second_time_all_are_there(
     day: Path, ingested: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
