@@ -24,6 +24,8 @@ pytest.importorskip("obstore")
 pytest.importorskip("moto.moto_server.werkzeug_app")
 from stemzarr.testing.web import serve_bucket
 
+# The server of the tests compares no checksums, and a resumed ingest says so.
+pytestmark = pytest.mark.filterwarnings("ignore:the server")
 KILLS = 30 if "STEMZARR_THOROUGH" in os.environ else 1
 RECORD = {"zarr.json", "source/zarr.json", "source/manifest/c/0"}
 """What tells when an ingest finished, and the digest of that."""
