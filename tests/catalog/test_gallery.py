@@ -258,7 +258,8 @@ def test_the_mean_pattern_has_the_disk_and_a_bar(lake_path: Path, tmp_path: Path
     ring = picture.marks[0]
     assert isinstance(ring, Ring)
     disk = measured.disk
-    assert (ring.y, ring.x, ring.radius) == (disk["center_y"], disk["center_x"], disk["radius"])
+    place = (disk["center_y"], disk["center_x"], disk["radius"])
+    assert (ring.y, ring.x, ring.radius) == pytest.approx(place)
     with Image.open(io.BytesIO(render_png(picture, 128))) as png:
         colours = np.asarray(png.convert("RGB"))
     white = (colours == 255).all(axis=-1)
