@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-LEAST = 0.5
+LEAST = 0.3
 """Processor seconds, of all its parameters together, from which on a test is slow."""
 
 
