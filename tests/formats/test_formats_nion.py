@@ -65,6 +65,16 @@ def test_what_is_no_number_calibrates_nothing(tmp_path: Path, name: str, value: 
     assert (axes[0].scale, axes[0].offset, axes[0].units) == (1, 0, "pixel")
 
 
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_calibrations_of_other_dims_are_named(tmp_path: Path, count: int) -> None:
+    """Which of them belongs to which dim is not known: none is used, and that is said."""
+    few = (PROPERTIES["dimensional_calibrations"] * 2)[:count]
+    write_ndata(tmp_path / "x.ndata", VALUES, {**PROPERTIES, "dimensional_calibrations": few})
+    document = read_source(tmp_path / "x.ndata").document
+    assert not any(axis.calibrated for axis in document.axes)
+    assert any(f"{count} calibrations for 4 dims" in note for note in document.notes)
+
+
 @each_suffix
 @pytest.mark.parametrize("form", ["plain", "data_source", "data_sources"])
 def test_an_item_is_read_as_it_was_saved(tmp_path: Path, suffix: str, form: str) -> None:

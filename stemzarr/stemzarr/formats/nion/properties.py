@@ -86,7 +86,16 @@ class Properties:
             hints=Hints(signal_type=_signal_type(tree, len(shape))),
             facts={**_moment(self.tree, place), **_facts(tree, inner)},
             brightness=_brightness(tree),
+            notes=(*bare.notes, *_unplaced(tree, len(shape))),
         )
+
+
+def _unplaced(tree: Mapping[str, Any], ndim: int) -> tuple[str, ...]:
+    """Say that there are other calibrations than dims: which belongs to which is not known."""
+    count = len(_calibrations(tree))
+    if count in (0, ndim):
+        return ()
+    return (f"{count} calibrations for {ndim} dims, so that no axis is calibrated",)
 
 
 def parse_properties(text: object) -> Properties | None:
